@@ -1,0 +1,270 @@
+//! What an event does to the state: the same function live and after a restart.
+
+use super::event::{Event, Fact, Opened, RoundOpened};
+use super::state::{
+    CompleteRound, Finished, OpenRound, OpenTask, Phase, RoundPlan, Run, State, Stopped, Task,
+    TaskResult, WeighedRound, rows_of,
+};
+use sidereal_inference::summary::{RoundSummary, RoundTiming, WeightDiagnostics};
+use sidereal_inference::task::{FinalRound, ShardFile};
+
+/// An event that cannot follow what happened before: the journal is not one of this campaign.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{fact} cannot follow in phase {phase}{}", .detail.as_deref().unwrap_or_default())]
+pub struct Misfit {
+    pub fact: &'static str,
+    pub phase: &'static str,
+    pub detail: Option<String>,
+}
+
+/// Total: every event takes every state either to the next one or to a [`Misfit`], which leaves the
+/// state as it was.
+pub fn apply(state: &mut State, event: &Event) -> Result<(), Misfit> {
+    let elapsed_s = event.elapsed_s.max(state.elapsed_s);
+    match &event.fact {
+        Fact::Opened(opened) => apply_opened(state, opened, elapsed_s),
+        Fact::RoundOpened(opened) => apply_round_opened(state, opened, elapsed_s)?,
+        Fact::ShardCommitted(shard) => apply_shard_committed(state, shard, elapsed_s)?,
+        Fact::RoundWeighed { summary, combined } => {
+            apply_round_weighed(state, summary, combined.as_ref())?;
+        }
+        Fact::TaskOpened(task) => apply_task_opened(state, task, elapsed_s)?,
+        Fact::TaskCommitted(result) => apply_task_committed(state, result, elapsed_s)?,
+        Fact::Stopped { reason, best_round } => match state.phase {
+            Phase::Deciding | Phase::Finishing | Phase::Finished(_) => {
+                state.stopped = Some(Stopped {
+                    reason: reason.clone(),
+                    best_round: *best_round,
+                });
+                state.phase = Phase::Finishing;
+            }
+            Phase::New | Phase::Simulating(_) | Phase::Weighing(_) | Phase::Training(_) => {
+                return Err(misfit(state, "stopped", None));
+            }
+        },
+        Fact::Reopened => match state.phase {
+            Phase::Finishing | Phase::Finished(_) => {
+                state.stopped = None;
+                state.phase = Phase::Deciding;
+            }
+            Phase::New
+            | Phase::Simulating(_)
+            | Phase::Weighing(_)
+            | Phase::Deciding
+            | Phase::Training(_) => return Err(misfit(state, "reopened", None)),
+        },
+        Fact::Finished { summary, posterior } => match state.phase {
+            Phase::Finishing | Phase::Finished(_) => {
+                state.phase = Phase::Finished(Finished {
+                    summary: summary.clone(),
+                    posterior: posterior.clone(),
+                });
+            }
+            Phase::New
+            | Phase::Simulating(_)
+            | Phase::Weighing(_)
+            | Phase::Deciding
+            | Phase::Training(_) => return Err(misfit(state, "finished", None)),
+        },
+    }
+    state.elapsed_s = elapsed_s;
+    Ok(())
+}
+
+fn apply_opened(state: &mut State, opened: &Opened, elapsed_s: f64) {
+    state.n_runs += 1;
+    state.run = Some(Run {
+        id: opened.run.clone(),
+        campaign: opened.campaign.clone(),
+        settings: opened.settings.clone(),
+        opened_s: elapsed_s,
+    });
+}
+
+fn apply_round_opened(
+    state: &mut State,
+    opened: &RoundOpened,
+    elapsed_s: f64,
+) -> Result<(), Misfit> {
+    let expected = state.next_round();
+    let fits_phase = match state.phase {
+        Phase::New | Phase::Deciding => true,
+        Phase::Simulating(_)
+        | Phase::Weighing(_)
+        | Phase::Training(_)
+        | Phase::Finishing
+        | Phase::Finished(_) => false,
+    };
+    if !fits_phase || opened.round != expected || opened.n_rows == 0 {
+        let detail = format!(
+            " with {} of {} rows, expected {expected}",
+            opened.round, opened.n_rows
+        );
+        return Err(misfit(state, "round opened", Some(detail)));
+    }
+    state.phase = Phase::Simulating(OpenRound {
+        plan: RoundPlan {
+            round: opened.round,
+            kind: opened.kind,
+            n_rows: opened.n_rows,
+            proposal: opened.proposal.clone(),
+            draws: opened.draws.clone(),
+            scores: opened.scores.clone(),
+        },
+        shards: Default::default(),
+        n_committed: 0,
+        n_failed: 0,
+        opened_s: elapsed_s,
+    });
+    Ok(())
+}
+
+fn apply_shard_committed(
+    state: &mut State,
+    shard: &ShardFile,
+    elapsed_s: f64,
+) -> Result<(), Misfit> {
+    let Phase::Simulating(open) = &mut state.phase else {
+        return Err(misfit(state, "shard committed", None));
+    };
+    if shard.round != open.plan.round || !open.wants(&rows_of(shard)) {
+        let detail = format!(
+            " with rows {}..{} of {}, which are not wanted",
+            shard.first_row,
+            rows_of(shard).end,
+            shard.round
+        );
+        return Err(misfit(state, "shard committed", Some(detail)));
+    }
+    open.shards.insert(shard.first_row, shard.clone());
+    open.n_committed += shard.n_rows;
+    open.n_failed += shard.n_failed;
+    if open.n_committed == open.plan.n_rows {
+        state.phase = Phase::Weighing(CompleteRound {
+            plan: open.plan.clone(),
+            shards: open.shards.values().cloned().collect(),
+            n_failed: open.n_failed,
+            simulating_s: elapsed_s - open.opened_s,
+        });
+    }
+    Ok(())
+}
+
+fn apply_round_weighed(
+    state: &mut State,
+    summary: &RoundSummary,
+    combined: Option<&WeightDiagnostics>,
+) -> Result<(), Misfit> {
+    let Phase::Weighing(complete) = &state.phase else {
+        return Err(misfit(state, "round weighed", None));
+    };
+    if summary.round != complete.plan.round {
+        let detail = format!(" with {}, expected {}", summary.round, complete.plan.round);
+        return Err(misfit(state, "round weighed", Some(detail)));
+    }
+    state.rounds.push(WeighedRound {
+        files: final_round(complete),
+        summary: summary.clone(),
+        timing: RoundTiming {
+            round: summary.round.0,
+            simulating_s: complete.simulating_s,
+            training_s: 0.0,
+        },
+    });
+    state.combined = combined.cloned();
+    state.phase = if state.stopped.is_some() {
+        Phase::Finishing
+    } else {
+        Phase::Deciding
+    };
+    Ok(())
+}
+
+/// A complete round as the trainer and the weights see it.
+pub fn final_round(complete: &CompleteRound) -> FinalRound {
+    FinalRound {
+        round: complete.plan.round,
+        n_rows: complete.plan.n_rows,
+        proposal: complete.plan.proposal.clone(),
+        shards: complete.shards.clone(),
+        draws: complete.plan.draws.clone(),
+        scores: complete.plan.scores.clone(),
+    }
+}
+
+fn apply_task_opened(state: &mut State, task: &Task, elapsed_s: f64) -> Result<(), Misfit> {
+    match state.phase {
+        Phase::Deciding | Phase::Finishing => {
+            state.phase = Phase::Training(OpenTask {
+                task: task.clone(),
+                opened_s: elapsed_s,
+            });
+            Ok(())
+        }
+        Phase::New
+        | Phase::Simulating(_)
+        | Phase::Weighing(_)
+        | Phase::Training(_)
+        | Phase::Finished(_) => Err(misfit(state, "task opened", None)),
+    }
+}
+
+fn apply_task_committed(
+    state: &mut State,
+    result: &TaskResult,
+    elapsed_s: f64,
+) -> Result<(), Misfit> {
+    let Phase::Training(open) = &state.phase else {
+        return Err(misfit(state, "task committed", None));
+    };
+    let flow = result.model.as_ref().map(|model| model.flow);
+    if flow != open.task.train || result.draws.is_some() != open.task.draw.is_some() {
+        let detail = " with another model or draws than the open task asked for".to_owned();
+        return Err(misfit(state, "task committed", Some(detail)));
+    }
+    let training_s = elapsed_s - open.opened_s;
+    let after = if open.task.draw.is_some() {
+        Phase::Deciding
+    } else {
+        Phase::Finishing
+    };
+    state.models.extend(result.model.clone());
+    state.training.extend(result.training.clone());
+    for scores in &result.scores {
+        // Scores of the round that was drawn come with its `RoundOpened`.
+        let weighed = state
+            .rounds
+            .iter_mut()
+            .find(|weighed| weighed.files.round == scores.round);
+        if let Some(weighed) = weighed {
+            weighed.files.scores.push(scores.clone());
+        }
+    }
+    if let Some(last) = state.rounds.last_mut() {
+        last.timing.training_s += training_s;
+    }
+    state.phase = after;
+    Ok(())
+}
+
+fn misfit(state: &State, fact: &'static str, detail: Option<String>) -> Misfit {
+    Misfit {
+        fact,
+        phase: state.phase.name(),
+        detail,
+    }
+}
+
+impl Phase {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Simulating(_) => "simulating",
+            Self::Weighing(_) => "weighing",
+            Self::Deciding => "deciding",
+            Self::Training(_) => "training",
+            Self::Finishing => "finishing",
+            Self::Finished(_) => "finished",
+        }
+    }
+}

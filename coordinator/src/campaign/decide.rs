@@ -1,0 +1,401 @@
+//! What follows from what arrives: events to record and effects to carry out after that.
+
+use super::effects::{Effect, effects_to_resume};
+use super::event::{Event, Fact, Opened, RoundOpened, Settings};
+use super::state::{Phase, RoundPlan, State, Task, TaskResult, best_flow, rows_of};
+use sidereal_inference::ids::{FlowId, RoundId};
+use sidereal_inference::progress::Progress;
+use sidereal_inference::proposal::Proposal;
+use sidereal_inference::stopping::{
+    Decision as StopDecision, StopReason, after_round, most_efficient, next_proposal, top_up_size,
+};
+use sidereal_inference::summary::{RoundKind, RoundSummary, WeightDiagnostics};
+use sidereal_inference::task::{DrawTask, ShardFile, StoredFile};
+
+/// Something that has come to the coordinator and may change the campaign; already checked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// A coordinator starts.
+    Start(Box<Opened>),
+    /// Shards whose files hold what they should, in the order of their reports.
+    ShardsChecked(Vec<ShardFile>),
+    RoundWeighed {
+        summary: Box<RoundSummary>,
+        combined: Option<WeightDiagnostics>,
+    },
+    TaskChecked(Box<TaskResult>),
+    ResultsWritten {
+        summary: StoredFile,
+        posterior: Option<StoredFile>,
+    },
+}
+
+/// Events are recorded before effects are carried out.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Decision {
+    pub events: Vec<Event>,
+    pub effects: Vec<Effect>,
+}
+
+/// Decides on one input; `now_s` are seconds since this run opened the campaign.
+///
+/// An input that no longer fits (a shard that came second, a result of an earlier phase) leads to no
+/// event.
+pub fn decide(state: &State, input: Input, now_s: f64) -> Decision {
+    let elapsed_s = state.elapsed_at(now_s);
+    let mut draft = Draft {
+        state,
+        elapsed_s,
+        decision: Decision::default(),
+    };
+    match input {
+        Input::Start(opened) => draft.on_start(*opened),
+        Input::ShardsChecked(shards) => draft.on_shards_checked(shards),
+        Input::RoundWeighed { summary, combined } => draft.on_round_weighed(*summary, combined),
+        Input::TaskChecked(result) => draft.on_task_checked(*result),
+        Input::ResultsWritten { summary, posterior } => {
+            draft.on_results_written(summary, posterior);
+        }
+    }
+    draft.decision
+}
+
+struct Draft<'a> {
+    state: &'a State,
+    elapsed_s: f64,
+    decision: Decision,
+}
+
+impl Draft<'_> {
+    fn record(&mut self, fact: Fact) {
+        self.decision.events.push(Event {
+            elapsed_s: self.elapsed_s,
+            fact,
+        });
+    }
+
+    fn then(&mut self, effect: Effect) {
+        self.decision.effects.push(effect);
+    }
+
+    fn announce(&mut self, progress: Progress) {
+        self.then(Effect::Announce(progress));
+    }
+
+    fn settings(&self) -> Option<&Settings> {
+        self.state.run.as_ref().map(|run| &run.settings)
+    }
+
+    fn on_start(&mut self, opened: Opened) {
+        // The time before a run opens the campaign is nobody's.
+        self.elapsed_s = self.state.elapsed_s;
+        let settings = opened.settings.clone();
+        let is_changed = self.settings().is_some_and(|old| {
+            old.rounds.max != settings.rounds.max || old.rounds.stop != settings.rounds.stop
+        });
+        self.record(Fact::Opened(Box::new(opened)));
+        match &self.state.phase {
+            Phase::New => self.open_round(RoundPlan {
+                round: RoundId(0),
+                kind: RoundKind::Training,
+                n_rows: first_round_size(&settings),
+                proposal: Proposal::prior(),
+                draws: None,
+                scores: Vec::new(),
+            }),
+            Phase::Finishing | Phase::Finished(_) if is_changed => self.judge_again(&settings),
+            Phase::Simulating(_)
+            | Phase::Weighing(_)
+            | Phase::Deciding
+            | Phase::Training(_)
+            | Phase::Finishing
+            | Phase::Finished(_) => {
+                self.decision.effects.extend(effects_to_resume(self.state));
+            }
+        }
+    }
+
+    /// The campaign had stopped; with other targets it may have to go on.
+    fn judge_again(&mut self, settings: &Settings) {
+        let history = self.state.training_history();
+        let judged = match (&self.state.combined, settings.has_observation) {
+            (Some(combined), true) => Some((
+                after_round(
+                    &settings.rounds,
+                    true,
+                    &history,
+                    combined,
+                    self.state.n_simulations(),
+                    self.elapsed_s,
+                ),
+                combined.clone(),
+            )),
+            (None, _) | (_, false) => None,
+        };
+        let last = self.state.rounds.last().map(|round| round.files.round);
+        let (Some((decision, combined)), Some(last)) = (judged, last) else {
+            self.decision.effects.extend(effects_to_resume(self.state));
+            return;
+        };
+        match decision {
+            StopDecision::Continue => {
+                self.record(Fact::Reopened);
+                let n_simulations = self.state.n_simulations();
+                self.train_and_draw(settings, last, n_simulations);
+            }
+            StopDecision::Stop(reason) => {
+                let n_rows = top_up_size(
+                    &settings.rounds.stop,
+                    &history,
+                    &combined,
+                    self.state.n_simulations(),
+                );
+                if n_rows == 0 {
+                    self.decision.effects.extend(effects_to_resume(self.state));
+                    return;
+                }
+                let best_round = most_efficient(&history);
+                self.stop(reason, best_round, &history);
+                self.draw_top_up(&history, best_round, n_rows);
+            }
+        }
+    }
+
+    fn on_shards_checked(&mut self, shards: Vec<ShardFile>) {
+        let Phase::Simulating(open) = &self.state.phase else {
+            return;
+        };
+        let mut open = open.clone();
+        for shard in shards {
+            if shard.round != open.plan.round || !open.wants(&rows_of(&shard)) {
+                continue;
+            }
+            open.n_committed += shard.n_rows;
+            open.shards.insert(shard.first_row, shard.clone());
+            self.record(Fact::ShardCommitted(shard));
+        }
+        if open.n_committed == open.plan.n_rows {
+            self.then(Effect::Weigh(open.plan.round));
+        }
+    }
+
+    fn on_round_weighed(&mut self, summary: RoundSummary, combined: Option<WeightDiagnostics>) {
+        let Phase::Weighing(complete) = &self.state.phase else {
+            return;
+        };
+        let Some(settings) = self.settings().cloned() else {
+            return;
+        };
+        if summary.round != complete.plan.round {
+            return;
+        }
+        let round = summary.round;
+        self.announce(Progress::RoundWeighed {
+            summary: Box::new(summary.clone()),
+            seconds: complete.simulating_s,
+        });
+        self.record(Fact::RoundWeighed {
+            summary: Box::new(summary.clone()),
+            combined: combined.clone(),
+        });
+        match summary.kind {
+            RoundKind::TopUp => self.then(Effect::WriteResults),
+            RoundKind::Training => {
+                let mut history = self.state.training_history();
+                history.push(summary);
+                self.after_training_round(&settings, round, &history, combined);
+            }
+        }
+    }
+
+    fn after_training_round(
+        &mut self,
+        settings: &Settings,
+        round: RoundId,
+        history: &[RoundSummary],
+        combined: Option<WeightDiagnostics>,
+    ) {
+        let n_simulations = self.state.n_simulations();
+        let (Some(combined), true) = (combined, settings.has_observation) else {
+            self.stop(StopReason::Amortized, round, history);
+            self.open_task(Task {
+                train: Some(FlowId(round.0)),
+                draw: None,
+            });
+            return;
+        };
+        let decision = after_round(
+            &settings.rounds,
+            true,
+            history,
+            &combined,
+            n_simulations,
+            self.elapsed_s,
+        );
+        match decision {
+            StopDecision::Continue => self.train_and_draw(settings, round, n_simulations),
+            StopDecision::Stop(reason) => {
+                let best_round = most_efficient(history);
+                self.stop(reason, best_round, history);
+                let n_rows =
+                    top_up_size(&settings.rounds.stop, history, &combined, n_simulations);
+                if n_rows == 0 {
+                    self.then(Effect::WriteResults);
+                } else {
+                    self.draw_top_up(history, best_round, n_rows);
+                }
+            }
+        }
+    }
+
+    fn stop(&mut self, reason: StopReason, best_round: RoundId, history: &[RoundSummary]) {
+        self.announce(Progress::Stopped {
+            best_flow: best_flow(&reason, proposal_of(history, best_round)),
+            reason: reason.clone(),
+        });
+        self.record(Fact::Stopped { reason, best_round });
+    }
+
+    /// Trains a flow on all rounds up to `round`, and draws the next round from it.
+    fn train_and_draw(&mut self, settings: &Settings, round: RoundId, n_simulations: u64) {
+        let flow = FlowId(round.0);
+        let left = settings
+            .rounds
+            .stop
+            .simulations
+            .map_or(u64::MAX, |max| max.saturating_sub(n_simulations));
+        self.open_task(Task {
+            train: Some(flow),
+            draw: Some(DrawTask {
+                round: RoundId(round.0.saturating_add(1)),
+                n_rows: settings.rounds.simulations.min(left).max(1),
+                proposal: next_proposal(
+                    flow,
+                    &self.state.flows(),
+                    settings.rounds.defensive_share,
+                ),
+            }),
+        });
+    }
+
+    /// Draws once more from the most efficient proposal.
+    fn draw_top_up(&mut self, history: &[RoundSummary], best_round: RoundId, n_rows: u64) {
+        let proposal = proposal_of(history, best_round)
+            .cloned()
+            .unwrap_or_else(Proposal::prior);
+        // The round just weighed is not in the state yet, but every earlier one is.
+        let n_rounds = match self.state.phase {
+            Phase::Weighing(_) => self.state.rounds.len() + 1,
+            Phase::New
+            | Phase::Simulating(_)
+            | Phase::Deciding
+            | Phase::Training(_)
+            | Phase::Finishing
+            | Phase::Finished(_) => self.state.rounds.len(),
+        };
+        self.open_task(Task {
+            train: None,
+            draw: Some(DrawTask {
+                round: RoundId(u32::try_from(n_rounds).unwrap_or(u32::MAX)),
+                n_rows,
+                proposal,
+            }),
+        });
+    }
+
+    fn open_task(&mut self, task: Task) {
+        self.record(Fact::TaskOpened(task));
+        self.then(Effect::OfferTask);
+    }
+
+    fn on_task_checked(&mut self, result: TaskResult) {
+        let Phase::Training(open) = &self.state.phase else {
+            return;
+        };
+        let task = open.task.clone();
+        let seconds = self.elapsed_s - open.opened_s;
+        let flow = result.model.as_ref().map(|model| model.flow);
+        if flow != task.train || result.draws.is_some() != task.draw.is_some() {
+            return;
+        }
+        if let Some(summary) = &result.training {
+            self.announce(Progress::Trained {
+                summary: Box::new(summary.clone()),
+                seconds,
+            });
+        }
+        self.record(Fact::TaskCommitted(Box::new(result.clone())));
+        let Some(draw) = task.draw else {
+            self.then(Effect::WriteResults);
+            return;
+        };
+        let scores = result
+            .scores
+            .into_iter()
+            .filter(|scores| scores.round == draw.round)
+            .collect();
+        self.open_round(RoundPlan {
+            round: draw.round,
+            kind: match task.train {
+                Some(_) => RoundKind::Training,
+                None => RoundKind::TopUp,
+            },
+            n_rows: draw.n_rows,
+            proposal: draw.proposal,
+            draws: result.draws,
+            scores,
+        });
+    }
+
+    fn open_round(&mut self, plan: RoundPlan) {
+        let RoundPlan {
+            round,
+            kind,
+            n_rows,
+            proposal,
+            draws,
+            scores,
+        } = plan;
+        self.record(Fact::RoundOpened(RoundOpened {
+            round,
+            kind,
+            n_rows,
+            proposal,
+            draws,
+            scores,
+        }));
+        self.announce(Progress::RoundOpened {
+            round,
+            kind,
+            n_rows,
+        });
+        self.then(Effect::OfferRows(round));
+    }
+
+    fn on_results_written(&mut self, summary: StoredFile, posterior: Option<StoredFile>) {
+        match self.state.phase {
+            Phase::Finishing | Phase::Finished(_) => {
+                self.record(Fact::Finished { summary, posterior });
+                self.announce(Progress::Finished);
+                self.then(Effect::End);
+            }
+            Phase::New
+            | Phase::Simulating(_)
+            | Phase::Weighing(_)
+            | Phase::Deciding
+            | Phase::Training(_) => {}
+        }
+    }
+}
+
+fn first_round_size(settings: &Settings) -> u64 {
+    let max = settings.rounds.stop.simulations.unwrap_or(u64::MAX);
+    settings.rounds.simulations.min(max).max(1)
+}
+
+fn proposal_of(history: &[RoundSummary], round: RoundId) -> Option<&Proposal> {
+    history
+        .iter()
+        .find(|summary| summary.round == round)
+        .map(|summary| &summary.proposal)
+}

@@ -1,0 +1,86 @@
+//! What has happened in a campaign, as recorded in the journal: facts only, never leases.
+
+use serde::{Deserialize, Serialize};
+use sidereal_inference::campaign::{DeviceChoice, Rounds, Workers};
+use sidereal_inference::ids::{CampaignHash, RoundId, RunId};
+use sidereal_inference::proposal::Proposal;
+use sidereal_inference::stopping::StopReason;
+use sidereal_inference::summary::{RoundKind, RoundSummary, WeightDiagnostics};
+use sidereal_inference::task::{ScoresFile, ShardFile, StoredFile};
+
+use super::state::{Task, TaskResult};
+
+/// A fact and when it was recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Seconds that coordinators have run on this campaign before the event, all runs together.
+    pub elapsed_s: f64,
+    pub fact: Fact,
+}
+
+/// What has happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fact {
+    /// A coordinator has taken the campaign; every other one stops at its next write.
+    Opened(Box<Opened>),
+    RoundOpened(RoundOpened),
+    /// These rows are final.
+    ShardCommitted(ShardFile),
+    /// Every row of the round is final and weighed; `combined` has all rounds, None without an
+    /// observation.
+    RoundWeighed {
+        summary: Box<RoundSummary>,
+        combined: Option<WeightDiagnostics>,
+    },
+    /// A trainer is to do this.
+    TaskOpened(Task),
+    /// Model, draws and scores of the open task, together.
+    TaskCommitted(Box<TaskResult>),
+    /// No further round is trained; a top-up round may follow.
+    Stopped {
+        reason: StopReason,
+        /// The round whose proposal was the most efficient.
+        best_round: RoundId,
+    },
+    /// The stop is taken back because a target was raised.
+    Reopened,
+    /// The results are written.
+    Finished {
+        summary: StoredFile,
+        /// None without an observation.
+        posterior: Option<StoredFile>,
+    },
+}
+
+/// What a coordinator starts with.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Opened {
+    pub run: RunId,
+    /// Of everything that must not change within a campaign.
+    pub campaign: CampaignHash,
+    pub settings: Settings,
+}
+
+/// What decisions are made from; `rounds.max`, `rounds.stop`, workers and device may change
+/// between runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    pub has_observation: bool,
+    pub rounds: Rounds,
+    pub workers: Workers,
+    pub device: DeviceChoice,
+}
+
+/// A round whose rows are to be simulated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RoundOpened {
+    pub round: RoundId,
+    pub kind: RoundKind,
+    pub n_rows: u64,
+    pub proposal: Proposal,
+    /// None: drawn from the prior on the fly.
+    pub draws: Option<StoredFile>,
+    /// Of the drawn rows under every flow.
+    pub scores: Vec<ScoresFile>,
+}

@@ -1,0 +1,306 @@
+//! Who works on what, for how long: kept in memory only, made anew by each run.
+//!
+//! Architecture invariant: nothing here decides what the results are. Whatever leases are granted,
+//! lost and granted again, the same rows end up with the same content.
+
+mod batches;
+mod peers;
+mod tasks;
+#[cfg(test)]
+mod tests;
+
+pub use batches::{FailureVerdict, ReportVerdict};
+pub use peers::{MAX_CREDITS, Refusal};
+pub use tasks::TaskVerdict;
+
+use batches::Batches;
+use peers::Peers;
+use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
+use sidereal_inference::task::BatchReport;
+use sidereal_proto::message::{PeerKind, Registration};
+use std::ops::Range;
+use tasks::Tasks;
+
+/// How leases are cut and how long they last.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeaseRules {
+    /// Seconds without a word from the peer after which its work is offered again.
+    pub lease_s: f64,
+    /// Seconds that a batch should take.
+    pub target_s: f64,
+    /// Rows of a worker's first batch.
+    pub first_rows: u64,
+    /// Most rows of a batch, whatever the measured time.
+    pub max_rows: u64,
+    /// Rows of every batch, where the campaign file says so.
+    pub fixed_rows: Option<u64>,
+}
+
+/// A lease to hand out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Grant {
+    Batch {
+        peer: PeerId,
+        attempt: AttemptId,
+        round: RoundId,
+        rows: Range<u64>,
+    },
+    Task {
+        peer: PeerId,
+        attempt: AttemptId,
+    },
+}
+
+/// A lease that ran out; its work is offered again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expired {
+    pub peer: PeerId,
+    pub attempt: AttemptId,
+}
+
+/// Peers, their leases, and the work that waits for one.
+#[derive(Debug)]
+pub struct Leases {
+    rules: LeaseRules,
+    next_attempt: u64,
+    peers: Peers,
+    batches: Option<Batches>,
+    tasks: Option<Tasks>,
+}
+
+impl Leases {
+    /// `first_attempt` must be above every attempt of earlier runs.
+    pub fn new(rules: LeaseRules, first_attempt: AttemptId) -> Self {
+        Self {
+            rules,
+            next_attempt: first_attempt.0,
+            peers: Peers::default(),
+            batches: None,
+            tasks: None,
+        }
+    }
+
+    /// Seconds that a lease lasts unless its holder is heard from.
+    pub fn lease_s(&self) -> f64 {
+        self.rules.lease_s
+    }
+
+    pub fn on_registered(&mut self, registration: &Registration) -> Result<PeerId, Refusal> {
+        self.peers.add(registration)
+    }
+
+    /// Whether such a peer is registered.
+    pub fn expect(&self, peer: PeerId, kind: PeerKind) -> Result<(), Refusal> {
+        self.peers.expect(peer, kind)
+    }
+
+    /// The name that a peer gave.
+    pub fn name(&self, peer: PeerId) -> &str {
+        self.peers.name(peer)
+    }
+
+    pub fn on_credits(&mut self, peer: PeerId, credits: u32) {
+        self.peers.add_credits(peer, credits);
+    }
+
+    pub fn on_ready(&mut self, peer: PeerId) {
+        self.peers.set_ready(peer);
+    }
+
+    /// The peer was heard from: its leases begin anew.
+    pub fn on_heard(&mut self, peer: PeerId, now_s: f64) {
+        let expires_s = now_s + self.rules.lease_s;
+        if let Some(batches) = &mut self.batches {
+            batches.extend(peer, expires_s);
+        }
+        if let Some(tasks) = &mut self.tasks {
+            tasks.extend(peer, expires_s);
+        }
+    }
+
+    /// The peer is gone: its leases are offered again.
+    pub fn on_lost(&mut self, peer: PeerId) {
+        self.peers.remove(peer);
+        if let Some(batches) = &mut self.batches {
+            batches.on_lost(peer);
+        }
+        if let Some(tasks) = &mut self.tasks {
+            tasks.on_lost(peer);
+        }
+    }
+
+    /// Leases that have run out; their holders may still report.
+    pub fn expire(&mut self, now_s: f64) -> Vec<Expired> {
+        let mut expired = Vec::new();
+        if let Some(batches) = &mut self.batches {
+            expired.extend(batches.expire(now_s));
+        }
+        if let Some(tasks) = &mut self.tasks {
+            expired.extend(tasks.expire(now_s));
+        }
+        expired
+    }
+
+    /// Offers `missing` rows of a round, forgetting every other round.
+    pub fn open_round(&mut self, round: RoundId, missing: Vec<Range<u64>>) {
+        self.tasks = None;
+        self.batches = Some(Batches::new(round, missing));
+    }
+
+    pub fn close_round(&mut self) {
+        self.batches = None;
+    }
+
+    pub fn on_report(
+        &mut self,
+        peer: PeerId,
+        report: &BatchReport,
+    ) -> Result<ReportVerdict, Refusal> {
+        let Some(batches) = &mut self.batches else {
+            return Ok(ReportVerdict::TooLate);
+        };
+        let verdict = batches.on_report(peer, report)?;
+        self.peers
+            .measure(peer, report.shard.n_rows, report.seconds);
+        Ok(verdict)
+    }
+
+    /// These rows are final.
+    pub fn on_committed(&mut self, rows: &Range<u64>) {
+        if let Some(batches) = &mut self.batches {
+            batches.on_committed(rows);
+        }
+    }
+
+    /// A reported shard is not what it should be.
+    pub fn on_shard_refused(&mut self, attempt: AttemptId) -> FailureVerdict {
+        self.batches
+            .as_mut()
+            .map_or(FailureVerdict::TooLate, |batches| {
+                batches.on_failure(attempt)
+            })
+    }
+
+    pub fn on_batch_failure(
+        &mut self,
+        peer: PeerId,
+        attempt: AttemptId,
+    ) -> Result<FailureVerdict, Refusal> {
+        let Some(batches) = &mut self.batches else {
+            return Ok(FailureVerdict::TooLate);
+        };
+        batches.expect_holder(peer, attempt)?;
+        Ok(batches.on_failure(attempt))
+    }
+
+    /// Offers the open task.
+    pub fn open_task(&mut self) {
+        self.batches = None;
+        self.tasks = Some(Tasks::default());
+    }
+
+    pub fn close_task(&mut self) {
+        self.tasks = None;
+    }
+
+    pub fn on_task_report(
+        &mut self,
+        peer: PeerId,
+        attempt: AttemptId,
+    ) -> Result<TaskVerdict, Refusal> {
+        match &mut self.tasks {
+            Some(tasks) => tasks.on_report(peer, attempt),
+            None => Ok(TaskVerdict::TooLate),
+        }
+    }
+
+    pub fn on_task_failure(
+        &mut self,
+        peer: PeerId,
+        attempt: AttemptId,
+    ) -> Result<TaskVerdict, Refusal> {
+        match &mut self.tasks {
+            Some(tasks) => {
+                tasks.expect_holder(peer, attempt)?;
+                Ok(tasks.on_failure(attempt))
+            }
+            None => Ok(TaskVerdict::TooLate),
+        }
+    }
+
+    /// A reported model, its draws or its scores are not what they should be.
+    pub fn on_task_refused(&mut self, attempt: AttemptId) -> TaskVerdict {
+        self.tasks
+            .as_mut()
+            .map_or(TaskVerdict::TooLate, |tasks| tasks.on_failure(attempt))
+    }
+
+    /// Whether the peer holds the open task.
+    pub fn holds_task(&self, peer: PeerId) -> bool {
+        self.tasks.as_ref().is_some_and(|tasks| tasks.is_held_by(peer))
+    }
+
+    /// As many leases as there is work and somebody to take it.
+    pub fn grant(&mut self, now_s: f64) -> Vec<Grant> {
+        let expires_s = now_s + self.rules.lease_s;
+        let mut grants = Vec::new();
+        while let Some(grant) = self.next_batch(expires_s) {
+            grants.push(grant);
+        }
+        grants.extend(self.next_task(expires_s));
+        grants
+    }
+
+    fn next_batch(&mut self, expires_s: f64) -> Option<Grant> {
+        let batches = self.batches.as_mut()?;
+        if !batches.has_offers() {
+            return None;
+        }
+        let peer = self.peers.next_worker()?;
+        let n_rows = self
+            .peers
+            .batch_rows(peer, batches.n_wanted(), &self.rules);
+        let attempt = AttemptId(self.next_attempt);
+        let rows = batches.lease(attempt, peer, n_rows, expires_s)?;
+        self.next_attempt += 1;
+        self.peers.take_credit(peer);
+        Some(Grant::Batch {
+            peer,
+            attempt,
+            round: batches.round(),
+            rows,
+        })
+    }
+
+    fn next_task(&mut self, expires_s: f64) -> Option<Grant> {
+        let tasks = self.tasks.as_mut()?;
+        if tasks.is_leased() {
+            return None;
+        }
+        let peer = self.peers.take_ready_trainer()?;
+        let attempt = AttemptId(self.next_attempt);
+        self.next_attempt += 1;
+        tasks.lease(attempt, peer, expires_s);
+        Some(Grant::Task { peer, attempt })
+    }
+
+    /// Whether a task is offered or leased.
+    #[cfg(test)]
+    pub fn has_task(&self) -> bool {
+        self.tasks.is_some()
+    }
+
+    /// What holds between any two steps; the reason where it does not.
+    #[cfg(test)]
+    pub fn check(&self) -> Result<(), String> {
+        self.batches.as_ref().map_or(Ok(()), Batches::check)
+    }
+}
+
+/// Where the shard of an attempt is written.
+pub fn shard_path(round: RoundId, rows: &Range<u64>, attempt: AttemptId) -> String {
+    format!(
+        "rounds/{:03}/shards/{:09}-{:09}-{}.parquet",
+        round.0, rows.start, rows.end, attempt.0
+    )
+}

@@ -1,0 +1,127 @@
+//! Leases on the open trainer task.
+
+use super::Expired;
+use super::peers::Refusal;
+use sidereal_inference::ids::{AttemptId, PeerId};
+use std::collections::BTreeMap;
+
+/// Times that a failed task is offered again.
+const MAX_REPEATS: u32 = 3;
+
+/// What a report or a failure leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskVerdict {
+    /// The reported files are to be checked.
+    Check,
+    OfferedAgain { n_failures: u32 },
+    /// It failed each time.
+    Fails { n_failures: u32 },
+    TooLate,
+}
+
+#[derive(Debug, Default)]
+pub struct Tasks {
+    lease_by_attempt: BTreeMap<AttemptId, TaskLease>,
+    n_failures: u32,
+}
+
+#[derive(Debug)]
+struct TaskLease {
+    peer: PeerId,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Stage {
+    Running { expires_s: f64 },
+    Checking,
+    Late,
+}
+
+impl Tasks {
+    /// Whether somebody is at it.
+    pub fn is_leased(&self) -> bool {
+        self.lease_by_attempt
+            .values()
+            .any(|lease| lease.stage != Stage::Late)
+    }
+
+    pub fn is_held_by(&self, peer: PeerId) -> bool {
+        self.lease_by_attempt
+            .values()
+            .any(|lease| lease.peer == peer && lease.stage != Stage::Late)
+    }
+
+    pub fn lease(&mut self, attempt: AttemptId, peer: PeerId, expires_s: f64) {
+        self.lease_by_attempt.insert(
+            attempt,
+            TaskLease {
+                peer,
+                stage: Stage::Running { expires_s },
+            },
+        );
+    }
+
+    pub fn extend(&mut self, peer: PeerId, until_s: f64) {
+        for lease in self.lease_by_attempt.values_mut() {
+            match &mut lease.stage {
+                Stage::Running { expires_s } if lease.peer == peer => *expires_s = until_s,
+                Stage::Running { .. } | Stage::Checking | Stage::Late => {}
+            }
+        }
+    }
+
+    pub fn expire(&mut self, now_s: f64) -> Vec<Expired> {
+        let mut expired = Vec::new();
+        for (&attempt, lease) in &mut self.lease_by_attempt {
+            match lease.stage {
+                Stage::Running { expires_s } if expires_s <= now_s => {
+                    lease.stage = Stage::Late;
+                    expired.push(Expired {
+                        peer: lease.peer,
+                        attempt,
+                    });
+                }
+                Stage::Running { .. } | Stage::Checking | Stage::Late => {}
+            }
+        }
+        expired
+    }
+
+    pub fn on_lost(&mut self, peer: PeerId) {
+        self.lease_by_attempt
+            .retain(|_, lease| lease.peer != peer || lease.stage == Stage::Checking);
+    }
+
+    pub fn expect_holder(&self, peer: PeerId, attempt: AttemptId) -> Result<(), Refusal> {
+        match self.lease_by_attempt.get(&attempt) {
+            Some(lease) if lease.peer != peer => Err(Refusal::NotHolder { peer, attempt }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    pub fn on_report(&mut self, peer: PeerId, attempt: AttemptId) -> Result<TaskVerdict, Refusal> {
+        self.expect_holder(peer, attempt)?;
+        let Some(lease) = self.lease_by_attempt.get_mut(&attempt) else {
+            return Ok(TaskVerdict::TooLate);
+        };
+        if lease.stage == Stage::Checking {
+            return Ok(TaskVerdict::TooLate);
+        }
+        lease.stage = Stage::Checking;
+        Ok(TaskVerdict::Check)
+    }
+
+    pub fn on_failure(&mut self, attempt: AttemptId) -> TaskVerdict {
+        if self.lease_by_attempt.remove(&attempt).is_none() {
+            return TaskVerdict::TooLate;
+        }
+        self.n_failures += 1;
+        let n_failures = self.n_failures;
+        if n_failures <= MAX_REPEATS {
+            TaskVerdict::OfferedAgain { n_failures }
+        } else {
+            TaskVerdict::Fails { n_failures }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Leases, call by call: who gets which rows, and what becomes of them.
+
+use super::*;
+use crate::campaign::test_inputs::shard;
+
+fn rules() -> LeaseRules {
+    LeaseRules {
+        lease_s: 60.0,
+        target_s: 2.0,
+        first_rows: 64,
+        max_rows: 1000,
+        fixed_rows: None,
+    }
+}
+
+fn with_workers(rules: LeaseRules, n_workers: usize) -> Leases {
+    let mut leases = Leases::new(rules, AttemptId(100));
+    for index in 0..n_workers {
+        let registration = Registration {
+            kind: PeerKind::Worker,
+            name: format!("worker {index}"),
+            n_threads: 1,
+        };
+        let peer = leases.on_registered(&registration).expect("registered");
+        assert_eq!(peer, PeerId(index as u64));
+    }
+    leases
+}
+
+fn batches(grants: Vec<Grant>) -> Vec<(u64, u64, Range<u64>)> {
+    grants
+        .into_iter()
+        .map(|grant| match grant {
+            Grant::Batch {
+                peer,
+                attempt,
+                rows,
+                ..
+            } => (peer.0, attempt.0, rows),
+            Grant::Task { peer, attempt } => panic!("task for {peer}, {attempt}"),
+        })
+        .collect()
+}
+
+fn report(attempt: u64, rows: Range<u64>, seconds: f64) -> BatchReport {
+    let mut shard = shard(0, rows.clone());
+    shard.file.path = shard_path(RoundId(0), &rows, AttemptId(attempt));
+    BatchReport {
+        attempt: AttemptId(attempt),
+        shard,
+        seconds,
+    }
+}
+
+#[test]
+fn batches_start_small_take_turns_and_then_follow_the_measured_time() {
+    let mut leases = with_workers(rules(), 2);
+    leases.open_round(RoundId(0), vec![0..10_000]);
+    leases.on_credits(PeerId(0), 2);
+    leases.on_credits(PeerId(1), 1);
+    assert_eq!(
+        batches(leases.grant(0.0)),
+        [(0, 100, 0..64), (1, 101, 64..128), (0, 102, 128..192)]
+    );
+    // 64 rows in 1 s: 128 in the 2 s that a batch should take.
+    let verdict = leases.on_report(PeerId(0), &report(100, 0..64, 1.0));
+    assert_eq!(verdict, Ok(ReportVerdict::Check));
+    leases.on_committed(&(0..64));
+    leases.on_credits(PeerId(0), 1);
+    assert_eq!(batches(leases.grant(1.0)), [(0, 103, 192..320)]);
+    // No time at all: as much as is allowed.
+    let verdict = leases.on_report(PeerId(1), &report(101, 64..128, 0.0));
+    assert_eq!(verdict, Ok(ReportVerdict::Check));
+    leases.on_committed(&(64..128));
+    leases.on_credits(PeerId(1), 1);
+    assert_eq!(batches(leases.grant(1.0)), [(1, 104, 320..1320)]);
+    assert_eq!(leases.check(), Ok(()));
+}
+
+#[test]
+fn a_few_rows_are_shared_among_the_workers() {
+    let mut leases = with_workers(rules(), 4);
+    leases.open_round(RoundId(0), vec![0..8]);
+    for peer in 0..4 {
+        leases.on_credits(PeerId(peer), 1);
+    }
+    assert_eq!(
+        batches(leases.grant(0.0)),
+        [(0, 100, 0..2), (1, 101, 2..4), (2, 102, 4..6), (3, 103, 6..8)]
+    );
+}
+
+#[test]
+fn credits_are_capped_and_fixed_batches_are_kept() {
+    let mut leases = with_workers(
+        LeaseRules {
+            fixed_rows: Some(10),
+            ..rules()
+        },
+        1,
+    );
+    leases.open_round(RoundId(0), vec![0..5, 20..10_000]);
+    leases.on_credits(PeerId(0), u32::MAX);
+    leases.on_credits(PeerId(0), 5);
+    let granted = batches(leases.grant(0.0));
+    assert_eq!(granted.len(), MAX_CREDITS as usize);
+    assert_eq!(granted[0].2, 0..5);
+    assert_eq!(granted[1].2, 20..30);
+}
+
+#[test]
+fn an_expired_batch_is_offered_again_and_the_first_report_wins() {
+    let mut leases = with_workers(rules(), 2);
+    leases.open_round(RoundId(0), vec![0..64]);
+    leases.on_credits(PeerId(0), 1);
+    assert_eq!(batches(leases.grant(0.0)), [(0, 100, 0..32)]);
+    leases.on_heard(PeerId(0), 30.0);
+    assert_eq!(leases.expire(89.9), []);
+    let expired = Expired {
+        peer: PeerId(0),
+        attempt: AttemptId(100),
+    };
+    assert_eq!(leases.expire(90.0), [expired]);
+    assert_eq!(leases.expire(91.0), []);
+    leases.on_credits(PeerId(1), 1);
+    assert_eq!(batches(leases.grant(91.0)), [(1, 101, 0..32)]);
+    // The late one is first after all.
+    let verdict = leases.on_report(PeerId(0), &report(100, 0..32, 1.0));
+    assert_eq!(verdict, Ok(ReportVerdict::Check));
+    leases.on_committed(&(0..32));
+    let verdict = leases.on_report(PeerId(1), &report(101, 0..32, 1.0));
+    assert_eq!(verdict, Ok(ReportVerdict::TooLate));
+    assert_eq!(leases.check(), Ok(()));
+}
+
+#[test]
+fn a_lost_workers_batches_are_offered_again_but_not_a_reported_one() {
+    let mut leases = with_workers(rules(), 2);
+    leases.open_round(RoundId(0), vec![0..128]);
+    leases.on_credits(PeerId(0), 2);
+    assert_eq!(
+        batches(leases.grant(0.0)),
+        [(0, 100, 0..64), (0, 101, 64..128)]
+    );
+    let verdict = leases.on_report(PeerId(0), &report(100, 0..64, 1.0));
+    assert_eq!(verdict, Ok(ReportVerdict::Check));
+    leases.on_lost(PeerId(0));
+    leases.on_credits(PeerId(1), 5);
+    assert_eq!(batches(leases.grant(0.0)), [(1, 102, 64..128)]);
+    // What was reported turns out to be torn.
+    let verdict = leases.on_shard_refused(AttemptId(100));
+    assert_eq!(verdict, FailureVerdict::OfferedAgain { n_failures: 1 });
+    assert_eq!(batches(leases.grant(0.0)), [(1, 103, 0..64)]);
+}
+
+#[test]
+fn a_batch_that_keeps_failing_is_split_down_to_the_row() {
+    let mut leases = with_workers(rules(), 1);
+    leases.open_round(RoundId(0), vec![0..16]);
+    let bad_row = 5;
+    for _ in 0..1000 {
+        leases.on_credits(PeerId(0), 1);
+        let granted = batches(leases.grant(0.0));
+        let Some((_, attempt, rows)) = granted.first() else {
+            panic!("nothing granted");
+        };
+        if rows.contains(&bad_row) {
+            let verdict = leases.on_batch_failure(PeerId(0), AttemptId(*attempt));
+            match verdict.expect("holder") {
+                FailureVerdict::RowFails { round, row } => {
+                    assert_eq!((round, row), (RoundId(0), bad_row));
+                    return;
+                }
+                FailureVerdict::OfferedAgain { .. } | FailureVerdict::Split { .. } => {}
+                FailureVerdict::TooLate => panic!("{attempt} is current"),
+            }
+        } else {
+            let verdict = leases.on_report(PeerId(0), &report(*attempt, rows.clone(), 1.0));
+            assert_eq!(verdict, Ok(ReportVerdict::Check));
+            leases.on_committed(rows);
+        }
+        assert_eq!(leases.check(), Ok(()));
+    }
+    panic!("the row was not found");
+}
+
+#[test]
+fn nonsense_is_refused_and_changes_nothing() {
+    let mut leases = with_workers(rules(), 2);
+    leases.open_round(RoundId(0), vec![0..64]);
+    leases.on_credits(PeerId(0), 1);
+    leases.grant(0.0);
+    let not_holder = leases.on_report(PeerId(1), &report(100, 0..32, 1.0));
+    assert!(matches!(not_holder, Err(Refusal::NotHolder { .. })));
+    let wrong_rows = leases.on_report(PeerId(0), &report(100, 0..33, 1.0));
+    assert!(matches!(wrong_rows, Err(Refusal::WrongReport { .. })));
+    let mut elsewhere = report(100, 0..32, 1.0);
+    elsewhere.shard.file.path = "rounds/000/shards/other.parquet".to_owned();
+    let wrong_path = leases.on_report(PeerId(0), &elsewhere);
+    assert!(matches!(wrong_path, Err(Refusal::WrongReport { .. })));
+    assert_eq!(
+        leases.expect(PeerId(9), PeerKind::Worker),
+        Err(Refusal::UnknownPeer { peer: PeerId(9) })
+    );
+    assert!(leases.expect(PeerId(0), PeerKind::Trainer).is_err());
+    // An attempt that nobody knows may be one of an earlier run.
+    let unknown = leases.on_report(PeerId(1), &report(7, 0..32, 1.0));
+    assert_eq!(unknown, Ok(ReportVerdict::TooLate));
+    let good = leases.on_report(PeerId(0), &report(100, 0..32, 1.0));
+    assert_eq!(good, Ok(ReportVerdict::Check));
+}
+
+#[test]
+fn a_task_goes_to_one_trainer_at_a_time_and_fails_after_four_attempts() {
+    let mut leases = Leases::new(rules(), AttemptId(100));
+    for name in ["first", "second"] {
+        let registration = Registration {
+            kind: PeerKind::Trainer,
+            name: name.to_owned(),
+            n_threads: 1,
+        };
+        leases.on_registered(&registration).expect("registered");
+    }
+    leases.open_task();
+    assert_eq!(leases.grant(0.0), []);
+    leases.on_ready(PeerId(0));
+    leases.on_ready(PeerId(1));
+    let task = |peer, attempt| Grant::Task {
+        peer: PeerId(peer),
+        attempt: AttemptId(attempt),
+    };
+    assert_eq!(leases.grant(0.0), [task(0, 100)]);
+    assert_eq!(leases.grant(0.0), []);
+    leases.on_lost(PeerId(0));
+    assert_eq!(leases.grant(0.0), [task(1, 101)]);
+    for n_failures in 1..=4 {
+        let attempt = AttemptId(100 + n_failures);
+        let verdict = leases.on_task_failure(PeerId(1), attempt);
+        let n_failures = u32::try_from(n_failures).expect("small");
+        if n_failures < 4 {
+            assert_eq!(verdict, Ok(TaskVerdict::OfferedAgain { n_failures }));
+            leases.on_ready(PeerId(1));
+            assert_eq!(leases.grant(0.0), [task(1, attempt.0 + 1)]);
+        } else {
+            assert_eq!(verdict, Ok(TaskVerdict::Fails { n_failures }));
+        }
+    }
+}

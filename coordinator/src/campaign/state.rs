@@ -1,0 +1,269 @@
+//! The durable state of a campaign: what the events so far add up to.
+
+use super::event::Settings;
+use serde::{Deserialize, Serialize};
+use sidereal_inference::ids::{CampaignHash, FlowId, RoundId, RunId};
+use sidereal_inference::proposal::{Component, Proposal};
+use sidereal_inference::stopping::StopReason;
+use sidereal_inference::summary::{
+    RoundKind, RoundSummary, RoundTiming, TrainingSummary, WeightDiagnostics,
+};
+use sidereal_inference::task::{
+    DrawTask, FinalRound, ModelFiles, ScoresFile, ShardFile, StoredFile,
+};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// Everything that a restart needs. Changed by [`apply`](super::apply::apply) only.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct State {
+    /// Coordinators that have opened the campaign.
+    pub n_runs: u64,
+    /// The newest of them.
+    pub run: Option<Run>,
+    /// Seconds spent on the campaign up to the last event.
+    pub elapsed_s: f64,
+    /// Rounds that are weighed, in order.
+    pub rounds: Vec<WeighedRound>,
+    /// All flows, in the order of their training.
+    pub models: Vec<ModelFiles>,
+    pub training: Vec<TrainingSummary>,
+    /// Of all weighed rounds together.
+    pub combined: Option<WeightDiagnostics>,
+    pub stopped: Option<Stopped>,
+    pub phase: Phase,
+}
+
+/// What the newest `opened` event said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Run {
+    pub id: RunId,
+    pub campaign: CampaignHash,
+    pub settings: Settings,
+    /// [`State::elapsed_s`] when it opened the campaign.
+    pub opened_s: f64,
+}
+
+/// Where a campaign stands; each phase holds only what is valid in it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum Phase {
+    /// No round yet.
+    #[default]
+    New,
+    Simulating(OpenRound),
+    Weighing(CompleteRound),
+    /// The last round is weighed and nothing is decided yet: exists within one record only, between
+    /// its events.
+    Deciding,
+    Training(OpenTask),
+    /// Stopped; the results are to be written.
+    Finishing,
+    Finished(Finished),
+}
+
+/// A round some of whose rows are not final.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenRound {
+    pub plan: RoundPlan,
+    /// By first row; they do not overlap.
+    pub shards: BTreeMap<u64, ShardFile>,
+    pub n_committed: u64,
+    pub n_failed: u64,
+    /// [`State::elapsed_s`] when it was opened.
+    pub opened_s: f64,
+}
+
+/// A round all of whose rows are final.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CompleteRound {
+    pub plan: RoundPlan,
+    /// In row order, without gaps.
+    pub shards: Vec<ShardFile>,
+    pub n_failed: u64,
+    pub simulating_s: f64,
+}
+
+/// What a round is made of before any row is simulated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoundPlan {
+    pub round: RoundId,
+    pub kind: RoundKind,
+    pub n_rows: u64,
+    pub proposal: Proposal,
+    pub draws: Option<StoredFile>,
+    pub scores: Vec<ScoresFile>,
+}
+
+/// A round with its weights' diagnostics.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WeighedRound {
+    pub files: FinalRound,
+    pub summary: RoundSummary,
+    pub timing: RoundTiming,
+}
+
+/// What a trainer is asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    /// The flow to train on all training rounds; None where only draws are asked for.
+    pub train: Option<FlowId>,
+    /// None where only a model is asked for.
+    pub draw: Option<DrawTask>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenTask {
+    pub task: Task,
+    pub opened_s: f64,
+}
+
+/// What a trainer made, checked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskResult {
+    pub model: Option<ModelFiles>,
+    pub training: Option<TrainingSummary>,
+    pub draws: Option<StoredFile>,
+    pub scores: Vec<ScoresFile>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stopped {
+    pub reason: StopReason,
+    pub best_round: RoundId,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    pub summary: StoredFile,
+    pub posterior: Option<StoredFile>,
+}
+
+impl State {
+    /// Calls of the forward model so far, failed ones included.
+    pub fn n_simulations(&self) -> u64 {
+        let weighed: u64 = self.rounds.iter().map(|round| round.files.n_rows).sum();
+        let current = match &self.phase {
+            Phase::Simulating(open) => open.n_committed,
+            Phase::Weighing(complete) => complete.plan.n_rows,
+            Phase::New
+            | Phase::Deciding
+            | Phase::Training(_)
+            | Phase::Finishing
+            | Phase::Finished(_) => 0,
+        };
+        weighed + current
+    }
+
+    /// Seconds spent on the campaign, `now` being seconds since the newest run opened it.
+    pub fn elapsed_at(&self, now_s: f64) -> f64 {
+        let opened_s = self.run.as_ref().map_or(0.0, |run| run.opened_s);
+        self.elapsed_s.max(opened_s + now_s)
+    }
+
+    /// Summaries of the rounds that flows are trained on, in order.
+    pub fn training_history(&self) -> Vec<RoundSummary> {
+        self.rounds
+            .iter()
+            .map(|round| &round.summary)
+            .filter(|summary| match summary.kind {
+                RoundKind::Training => true,
+                RoundKind::TopUp => false,
+            })
+            .cloned()
+            .collect()
+    }
+
+    /// The round with that number, once weighed.
+    pub fn weighed(&self, round: RoundId) -> Option<&WeighedRound> {
+        self.rounds.iter().find(|weighed| weighed.files.round == round)
+    }
+
+    /// The number that the next round gets.
+    pub fn next_round(&self) -> RoundId {
+        RoundId(u32::try_from(self.rounds.len()).unwrap_or(u32::MAX))
+    }
+
+    pub fn flows(&self) -> Vec<FlowId> {
+        self.models.iter().map(|model| model.flow).collect()
+    }
+
+    /// The flow that the campaign ended with; None for the prior, or while it goes on.
+    pub fn best_flow(&self) -> Option<FlowId> {
+        let stopped = self.stopped.as_ref()?;
+        let proposal = self
+            .weighed(stopped.best_round)
+            .map(|round| &round.files.proposal);
+        best_flow(&stopped.reason, proposal)
+    }
+
+    /// The round that judges the result with fresh draws of the final proposal: the top-up round
+    /// where there is one, else the most efficient round, whose own weights know no later flow.
+    pub fn final_round(&self) -> Option<&WeighedRound> {
+        let last = self.rounds.last()?;
+        match last.summary.kind {
+            RoundKind::TopUp => Some(last),
+            RoundKind::Training => self
+                .stopped
+                .as_ref()
+                .and_then(|stopped| self.weighed(stopped.best_round))
+                .or(Some(last)),
+        }
+    }
+}
+
+impl OpenRound {
+    /// Rows that are not final, as ranges in order.
+    pub fn missing(&self) -> Vec<Range<u64>> {
+        let mut missing = Vec::new();
+        let mut next = 0;
+        for shard in self.shards.values() {
+            if shard.first_row > next {
+                missing.push(next..shard.first_row);
+            }
+            next = shard.first_row + shard.n_rows;
+        }
+        if next < self.plan.n_rows {
+            missing.push(next..self.plan.n_rows);
+        }
+        missing
+    }
+
+    /// Whether none of these rows is final, and all belong to the round.
+    pub fn wants(&self, rows: &Range<u64>) -> bool {
+        if rows.is_empty() || rows.end > self.plan.n_rows {
+            return false;
+        }
+        let before = self.shards.range(..rows.end).next_back();
+        before.is_none_or(|(_, shard)| shard.first_row + shard.n_rows <= rows.start)
+    }
+}
+
+/// The rows of a shard.
+pub fn rows_of(shard: &ShardFile) -> Range<u64> {
+    shard.first_row..shard.first_row.saturating_add(shard.n_rows)
+}
+
+/// The flow that a campaign ends with, having stopped for `reason` with this proposal as the best.
+pub fn best_flow(reason: &StopReason, best: Option<&Proposal>) -> Option<FlowId> {
+    match reason {
+        StopReason::Amortized => Some(FlowId(0)),
+        StopReason::TargetEffectiveSampleSize { .. }
+        | StopReason::TargetEfficiency { .. }
+        | StopReason::EfficiencyDropped { .. }
+        | StopReason::Rounds { .. }
+        | StopReason::Simulations { .. }
+        | StopReason::WallTime { .. } => best.and_then(newest_flow),
+    }
+}
+
+/// The flow that a proposal's newest component is; None for the prior.
+fn newest_flow(proposal: &Proposal) -> Option<FlowId> {
+    proposal
+        .components
+        .iter()
+        .filter_map(|&(component, _)| match component {
+            Component::Prior => None,
+            Component::Flow(flow) => Some(flow),
+        })
+        .max()
+}

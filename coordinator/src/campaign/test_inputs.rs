@@ -1,0 +1,167 @@
+//! Inputs that the tests of the campaign share.
+
+use super::apply::apply;
+use super::decide::{Decision, Input, decide};
+use super::event::{Event, Fact, Opened, Settings};
+use super::state::{State, TaskResult};
+use sidereal_inference::campaign::{Combine, DeviceChoice, Rounds, Stop, StopRule, Workers};
+use sidereal_inference::ids::{CampaignHash, FlowId, RoundId, RunId};
+use sidereal_inference::proposal::Proposal;
+use sidereal_inference::summary::{RoundKind, RoundSummary, TrainingSummary, WeightDiagnostics};
+use sidereal_inference::task::{DrawTask, ModelFiles, ScoresFile, ShardFile, StoredFile};
+use std::ops::Range;
+
+pub fn settings() -> Settings {
+    Settings {
+        has_observation: true,
+        rounds: Rounds {
+            max: 3,
+            simulations: 100,
+            defensive_share: 0.1,
+            combine: Combine::Mixture,
+            stop: Stop {
+                rule: StopRule::Bootstrap,
+                n_eff: None,
+                efficiency: None,
+                simulations: None,
+                wall_time_s: None,
+                top_up: 0,
+            },
+        },
+        workers: Workers {
+            count: None,
+            batch_rows: None,
+        },
+        device: DeviceChoice::Cpu,
+    }
+}
+
+pub fn opened(run: &str, settings: Settings) -> Opened {
+    Opened {
+        run: RunId(run.to_owned()),
+        campaign: CampaignHash("the campaign".to_owned()),
+        settings,
+    }
+}
+
+pub fn start(run: &str, settings: Settings) -> Input {
+    Input::Start(Box::new(opened(run, settings)))
+}
+
+pub fn file(path: &str) -> StoredFile {
+    StoredFile {
+        path: path.to_owned(),
+        sha256: "0".repeat(64),
+        n_bytes: 1,
+    }
+}
+
+pub fn shard(round: u32, rows: Range<u64>) -> ShardFile {
+    ShardFile {
+        round: RoundId(round),
+        first_row: rows.start,
+        n_rows: rows.end - rows.start,
+        n_failed: 0,
+        file: file("shard"),
+    }
+}
+
+pub fn diagnostics(n: u64, efficiency: f64) -> WeightDiagnostics {
+    WeightDiagnostics {
+        n,
+        n_eff: efficiency * n as f64,
+        efficiency,
+        pareto_k: None,
+        max_weight: 0.1,
+        evidence: None,
+    }
+}
+
+pub fn summary(
+    round: u32,
+    kind: RoundKind,
+    n: u64,
+    proposal: Proposal,
+    efficiency: f64,
+) -> RoundSummary {
+    RoundSummary {
+        round: RoundId(round),
+        kind,
+        proposal,
+        n_failed: 0,
+        failed_median: None,
+        all: diagnostics(n, efficiency),
+        newest_component: diagnostics(n, efficiency),
+        efficiency_error: 0.001,
+    }
+}
+
+/// What a trainer makes of a task, for rounds `0..n_rounds`.
+pub fn task_result(train: Option<FlowId>, draw: Option<&DrawTask>, n_rounds: u32) -> TaskResult {
+    let scores_of = |round: RoundId, flows: Vec<FlowId>| ScoresFile {
+        round,
+        flows,
+        file: file("scores"),
+    };
+    let mut scores = Vec::new();
+    if let (Some(flow), Some(_)) = (train, draw) {
+        scores.extend((0..n_rounds).map(|round| scores_of(RoundId(round), vec![flow])));
+    }
+    scores.extend(draw.map(|draw| scores_of(draw.round, (0..n_rounds).map(FlowId).collect())));
+    TaskResult {
+        model: train.map(|flow| ModelFiles {
+            flow,
+            path: "model".to_owned(),
+            weights_sha256: "1".repeat(64),
+            model_json_sha256: "2".repeat(64),
+        }),
+        training: train.map(|flow| TrainingSummary {
+            flow,
+            n_rows: 1,
+            n_epochs: 1,
+            best_epoch: 1,
+            best_validation_loss: 0.5,
+            training_loss: vec![0.5],
+            validation_loss: vec![0.5],
+            n_recoveries: 0,
+            weights_sha256: "1".repeat(64),
+        }),
+        draws: draw.map(|_| file("draws")),
+        scores,
+    }
+}
+
+/// A state with all events that led to it.
+#[derive(Debug, Default)]
+pub struct Played {
+    pub state: State,
+    pub events: Vec<Event>,
+}
+
+impl Played {
+    /// One step, as the driver makes it.
+    pub fn step(&mut self, input: Input, now_s: f64) -> Decision {
+        let decision = decide(&self.state, input, now_s);
+        for event in &decision.events {
+            apply(&mut self.state, event).expect("a decision's events fit its state");
+        }
+        self.events.extend(decision.events.iter().cloned());
+        decision
+    }
+
+    pub fn facts(decision: &Decision) -> Vec<Fact> {
+        decision
+            .events
+            .iter()
+            .map(|event| event.fact.clone())
+            .collect()
+    }
+
+    pub fn replayed(&self) -> State {
+        let mut state = State::default();
+        for event in &self.events {
+            apply(&mut state, event).expect("recorded events fit");
+        }
+        state
+    }
+}

@@ -1,0 +1,117 @@
+//! What comes to the driver: from peers through the service, and from its own work off the loop.
+
+use super::CampaignFailure;
+use crate::campaign::leases::Refusal;
+use crate::campaign::state::TaskResult;
+use crate::finish::{FinishError, Results};
+use crate::rounds::RoundDraws;
+use crate::verify::ReportError;
+use crate::weigh::WeighError;
+use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
+use sidereal_inference::progress::Progress;
+use sidereal_inference::summary::{RoundSummary, Summary, WeightDiagnostics};
+use sidereal_inference::table::TableError;
+use sidereal_inference::task::ShardFile;
+use sidereal_proto::message::{FromTrainer, FromWorker, Registration, Session, ToTrainer, ToWorker};
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+use tonic::Status;
+
+pub type WorkerOutbox = mpsc::Sender<Result<ToWorker, Status>>;
+pub type TrainerOutbox = mpsc::Sender<Result<ToTrainer, Status>>;
+pub type WatcherOutbox = mpsc::Sender<Result<Progress, Status>>;
+
+/// One call of `Work` or `Train`, so that a stream that ends takes no other one's peer with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamId(pub u64);
+
+/// One thing at a time.
+pub enum Message {
+    Register {
+        registration: Registration,
+        reply: oneshot::Sender<Result<Session, Refusal>>,
+    },
+    /// `outbox` is the other direction of the stream.
+    Worker {
+        peer: PeerId,
+        stream: StreamId,
+        message: FromWorker,
+        outbox: WorkerOutbox,
+    },
+    Trainer {
+        peer: PeerId,
+        stream: StreamId,
+        message: FromTrainer,
+        outbox: TrainerOutbox,
+    },
+    /// A stream has ended.
+    Lost {
+        peer: PeerId,
+        stream: StreamId,
+    },
+    /// What came on a stream cannot be understood.
+    Nonsense {
+        peer: PeerId,
+        stream: StreamId,
+        reason: String,
+    },
+    Watch(WatcherOutbox),
+    /// End without a result.
+    Interrupt,
+    /// The service can go on no more.
+    ServiceEnded(String),
+    DrawsLoaded {
+        round: RoundId,
+        result: Result<Arc<RoundDraws>, TableError>,
+    },
+    ShardChecked {
+        peer: PeerId,
+        attempt: AttemptId,
+        shard: ShardFile,
+        result: Result<(), TableError>,
+    },
+    RoundWeighed {
+        round: RoundId,
+        result: Result<Option<(RoundSummary, Option<WeightDiagnostics>)>, WeighError>,
+    },
+    TaskChecked {
+        peer: PeerId,
+        attempt: AttemptId,
+        result: Result<Box<TaskResult>, ReportError>,
+    },
+    ResultsWritten(Result<Results, FinishError>),
+    OutcomeRead(Result<Box<Summary>, FinishError>),
+    /// Work off the loop has ended without an answer.
+    Failed(CampaignFailure),
+}
+
+/// Where messages to the driver go; clones share it.
+#[derive(Debug, Clone)]
+pub struct Messages {
+    sender: mpsc::Sender<Message>,
+}
+
+/// The driver has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended;
+
+impl Messages {
+    pub fn new(sender: mpsc::Sender<Message>) -> Self {
+        Self { sender }
+    }
+
+    pub async fn send(&self, message: Message) -> Result<(), Ended> {
+        self.sender.send(message).await.map_err(|_| Ended)
+    }
+
+    /// From outside the runtime, or where nothing may wait.
+    pub fn interrupt(&self) {
+        // Full means that the driver is busy; it must still hear of it.
+        if let Err(mpsc::error::TrySendError::Full(message)) =
+            self.sender.try_send(Message::Interrupt)
+        {
+            let sender = self.sender.clone();
+            std::thread::spawn(move || sender.blocking_send(message));
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Where answers to peers and news to watchers go.
+
+use super::{StreamId, TrainerOutbox, WatcherOutbox, WorkerOutbox};
+use sidereal_inference::ids::PeerId;
+use sidereal_inference::progress::Progress;
+use sidereal_proto::message::{ToTrainer, ToWorker};
+use std::collections::BTreeMap;
+use tonic::Status;
+
+/// Streams that are open. An outbox that is full belongs to somebody who does not read: it is closed.
+#[derive(Debug, Default)]
+pub struct Outboxes {
+    worker_by_peer: BTreeMap<PeerId, (StreamId, WorkerOutbox)>,
+    trainer_by_peer: BTreeMap<PeerId, (StreamId, TrainerOutbox)>,
+    watchers: Vec<WatcherOutbox>,
+}
+
+impl Outboxes {
+    /// Whether this stream is the peer's; the first one is.
+    pub fn attach_worker(
+        &mut self,
+        peer: PeerId,
+        stream: StreamId,
+        outbox: &WorkerOutbox,
+    ) -> bool {
+        self.worker_by_peer
+            .entry(peer)
+            .or_insert_with(|| (stream, outbox.clone()))
+            .0
+            == stream
+    }
+
+    pub fn attach_trainer(
+        &mut self,
+        peer: PeerId,
+        stream: StreamId,
+        outbox: &TrainerOutbox,
+    ) -> bool {
+        self.trainer_by_peer
+            .entry(peer)
+            .or_insert_with(|| (stream, outbox.clone()))
+            .0
+            == stream
+    }
+
+    /// Whether this stream is the peer's.
+    pub fn is_attached(&self, peer: PeerId, stream: StreamId) -> bool {
+        let worker = self.worker_by_peer.get(&peer).map(|(stream, _)| *stream);
+        let trainer = self.trainer_by_peer.get(&peer).map(|(stream, _)| *stream);
+        worker == Some(stream) || trainer == Some(stream)
+    }
+
+    pub fn worker(&self, peer: PeerId) -> Option<&WorkerOutbox> {
+        self.worker_by_peer.get(&peer).map(|(_, outbox)| outbox)
+    }
+
+    pub fn trainer(&self, peer: PeerId) -> Option<&TrainerOutbox> {
+        self.trainer_by_peer.get(&peer).map(|(_, outbox)| outbox)
+    }
+
+    pub fn remove(&mut self, peer: PeerId) {
+        self.worker_by_peer.remove(&peer);
+        self.trainer_by_peer.remove(&peer);
+    }
+
+    /// Closes a peer's stream with an error.
+    pub fn close(&mut self, peer: PeerId, status: &Status) {
+        // Who cannot take the status loses the stream all the same.
+        if let Some((_, outbox)) = self.worker_by_peer.remove(&peer) {
+            let _ = outbox.try_send(Err(status.clone()));
+        }
+        if let Some((_, outbox)) = self.trainer_by_peer.remove(&peer) {
+            let _ = outbox.try_send(Err(status.clone()));
+        }
+    }
+
+    /// A watcher gets what it has missed first.
+    pub fn watch(&mut self, outbox: WatcherOutbox, missed: Vec<Progress>) {
+        if missed
+            .into_iter()
+            .all(|progress| outbox.try_send(Ok(progress)).is_ok())
+        {
+            self.watchers.push(outbox);
+        }
+    }
+
+    pub fn announce(&mut self, progress: &Progress) {
+        self.watchers
+            .retain(|outbox| outbox.try_send(Ok(progress.clone())).is_ok());
+    }
+
+    /// Tells everybody that nothing more will come.
+    pub fn done(&mut self) {
+        for (_, outbox) in std::mem::take(&mut self.worker_by_peer).into_values() {
+            let _ = outbox.try_send(Ok(ToWorker::Done));
+        }
+        for (_, outbox) in std::mem::take(&mut self.trainer_by_peer).into_values() {
+            let _ = outbox.try_send(Ok(ToTrainer::Done));
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Writes the results: `posterior.parquet`, `summary.json` and the final model.
+
+use crate::campaign::event::Settings;
+use crate::campaign::state::{State, Stopped};
+use crate::rounds::{RoundRows, load_rows};
+use sidereal_inference::campaign::{Campaign, DeviceChoice};
+use sidereal_inference::files::{self, FileError, StoredFileError};
+use sidereal_inference::ids::FlowId;
+use sidereal_inference::posterior::Posterior;
+use sidereal_inference::stopping::StopReason;
+use sidereal_inference::summary::{
+    SUMMARY_FORMAT, SUMMARY_VERSION, Summary, Timing, WeightDiagnostics, parameter_summaries,
+};
+use sidereal_inference::table::TableError;
+use sidereal_inference::task::StoredFile;
+use sidereal_inference::trust::{missing_mass, trust};
+use sidereal_inference::weights::{CombinedWeights, WeightsError, combine};
+use std::path::Path;
+
+/// Results that could not be computed from what is stored, or not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum FinishError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Stored(#[from] StoredFileError),
+    #[error(transparent)]
+    Table(#[from] TableError),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error("summary cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("the campaign has not stopped")]
+    NotStopped,
+}
+
+/// Names of the result files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Results {
+    pub summary: StoredFile,
+    /// None without an observation.
+    pub posterior: Option<StoredFile>,
+}
+
+/// Directory of the final model, in the campaign directory: the same whichever attempt trained it.
+pub const MODEL_DIRECTORY: &str = "model";
+
+/// Writes the results of a stopped campaign; a pure function of state and stored files, but for
+/// `timing`.
+pub fn finish(directory: &Path, campaign: &Campaign, state: &State) -> Result<Results, FinishError> {
+    let (Some(stopped), Some(run)) = (&state.stopped, &state.run) else {
+        return Err(FinishError::NotStopped);
+    };
+    let mut summary = summary_without_results(campaign, &run.settings, state, stopped);
+    if let Some(flow) = summary.best_flow {
+        summary.model = copy_model(directory, state, flow)?;
+    }
+    let mut posterior_file = None;
+    if campaign.observation.is_some() {
+        let mut rounds = Vec::with_capacity(state.rounds.len());
+        for round in &state.rounds {
+            rounds.push(load_rows(directory, campaign, &round.files)?);
+        }
+        let (columns, thetas): (Vec<_>, Vec<_>) = rounds
+            .into_iter()
+            .map(|RoundRows { columns, theta, .. }| (columns, theta))
+            .unzip();
+        let combined = combine(&columns, campaign.rounds.combine)?;
+        let posterior = posterior(campaign, &columns, &thetas, &combined);
+        posterior_file =
+            Some(posterior.store(&campaign.space, directory, "posterior.parquet")?);
+        let diagnostics = combined.diagnostics();
+        if diagnostics.evidence.is_some() {
+            summary.parameters = parameter_summaries(&campaign.space, &posterior);
+        }
+        summary.missing_mass = Some(missing_mass(&columns, &combined, summary.best_flow));
+        if let Some(last) = state.final_round() {
+            let fresh: &WeightDiagnostics = &last.summary.all;
+            summary.warnings = trust(&diagnostics, fresh, &last.summary);
+            summary.fresh = Some(fresh.clone());
+        }
+        summary.combined = Some(diagnostics);
+    }
+    let mut text = serde_json::to_string_pretty(&summary)?;
+    text.push('\n');
+    Ok(Results {
+        summary: files::store(directory, "summary.json", text.as_bytes())?,
+        posterior: posterior_file,
+    })
+}
+
+/// Reads a summary that a record names.
+pub fn read_summary(directory: &Path, stored: &StoredFile) -> Result<Summary, FinishError> {
+    Ok(serde_json::from_slice(&files::read_stored(directory, stored)?)?)
+}
+
+fn summary_without_results(
+    campaign: &Campaign,
+    settings: &Settings,
+    state: &State,
+    stopped: &Stopped,
+) -> Summary {
+    Summary {
+        format: SUMMARY_FORMAT.to_owned(),
+        version: SUMMARY_VERSION,
+        campaign: campaign.name.clone(),
+        seed: campaign.seed,
+        simulations: state.n_simulations(),
+        rounds: state
+            .rounds
+            .iter()
+            .map(|round| round.summary.clone())
+            .collect(),
+        combined: None,
+        fresh: None,
+        parameters: Vec::new(),
+        best_flow: state.best_flow(),
+        model: None,
+        stop_reason: stopped.reason.clone(),
+        warnings: Vec::new(),
+        missing_mass: None,
+        training: state.training.clone(),
+        not_reproducible: not_reproducible(settings, &stopped.reason),
+        timing: Timing {
+            total_s: state.elapsed_s,
+            rounds: state
+                .rounds
+                .iter()
+                .map(|round| round.timing.clone())
+                .collect(),
+        },
+    }
+}
+
+fn not_reproducible(settings: &Settings, reason: &StopReason) -> Vec<String> {
+    let mut conditions = Vec::new();
+    match reason {
+        StopReason::WallTime { max_s } => conditions.push(format!(
+            "the campaign was stopped by the clock, after {max_s} s"
+        )),
+        StopReason::TargetEffectiveSampleSize { .. }
+        | StopReason::TargetEfficiency { .. }
+        | StopReason::EfficiencyDropped { .. }
+        | StopReason::Rounds { .. }
+        | StopReason::Simulations { .. }
+        | StopReason::Amortized => {}
+    }
+    match settings.device {
+        DeviceChoice::Wgpu => conditions.push("flows were trained on device wgpu".to_owned()),
+        DeviceChoice::Auto | DeviceChoice::Cpu => {}
+    }
+    conditions
+}
+
+/// All rows with a known likelihood, in the order of rounds and rows.
+fn posterior(
+    campaign: &Campaign,
+    columns: &[sidereal_inference::weights::RoundColumns],
+    thetas: &[Vec<f64>],
+    combined: &CombinedWeights,
+) -> Posterior {
+    let n_parameters = campaign.space.len();
+    let mut posterior = Posterior {
+        n_parameters,
+        theta: Vec::new(),
+        log_likelihood: Vec::new(),
+        log_prior: Vec::new(),
+        log_proposal: Vec::new(),
+        round: Vec::new(),
+        weight: Vec::new(),
+    };
+    for (index, (round, theta)) in columns.iter().zip(thetas).enumerate() {
+        for (row, theta) in theta.chunks_exact(n_parameters).enumerate() {
+            let Some(log_likelihood) = round.log_likelihood[row] else {
+                continue;
+            };
+            posterior.theta.extend_from_slice(theta);
+            posterior.log_likelihood.push(log_likelihood);
+            posterior.log_prior.push(round.log_prior[row]);
+            posterior
+                .log_proposal
+                .push(combined.log_denominator[index][row]);
+            posterior.round.push(round.round.0);
+            posterior.weight.push(combined.normalized[index][row]);
+        }
+    }
+    posterior
+}
+
+/// Copies the final flow's model to where users find it; its path in the campaign directory.
+fn copy_model(
+    directory: &Path,
+    state: &State,
+    flow: FlowId,
+) -> Result<Option<String>, FinishError> {
+    let Some(model) = state.models.iter().find(|model| model.flow == flow) else {
+        return Ok(None);
+    };
+    for (name, sha256) in [
+        ("weights.safetensors", &model.weights_sha256),
+        ("model.json", &model.model_json_sha256),
+    ] {
+        let path = directory.join(&model.path).join(name);
+        let bytes = files::read(&path)?;
+        let found = files::sha256_hex(&bytes);
+        if found != *sha256 {
+            return Err(FinishError::Stored(StoredFileError::Changed {
+                path,
+                what: "the SHA-256",
+                found,
+                expected: sha256.clone(),
+            }));
+        }
+        files::store(directory, &format!("{MODEL_DIRECTORY}/{name}"), &bytes)?;
+    }
+    Ok(Some(MODEL_DIRECTORY.to_owned()))
+}

@@ -1,0 +1,342 @@
+//! The journal: numbered, immutable records of what happened, each created if absent.
+//!
+//! A record is one line of JSON that ends with the SHA-256 of all bytes before that field:
+//! `{"format":"sidereal-journal","version":1,"run":"..","sequence":7,"events":[..],"sha256":".."}`.
+//! Of two coordinators that write the same number, exactly one succeeds; the other stops.
+
+use crate::campaign::event::Event;
+use serde::{Deserialize, Serialize};
+use sidereal_inference::files::{self, Created, FileError};
+use sidereal_inference::ids::RunId;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+const FORMAT: &str = "sidereal-journal";
+const VERSION: u32 = 1;
+const CHECKSUM_KEY: &str = ",\"sha256\":\"";
+/// `,"sha256":"<64 digits>"}` and a line feed.
+const CHECKSUM_BYTES: usize = CHECKSUM_KEY.len() + 64 + 3;
+
+/// A journal that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Not the last record, so a torn write does not explain it.
+    #[error("{}: journal record is damaged: {message}", path.display())]
+    Damaged { path: PathBuf, message: String },
+    #[error("{}: journal record is missing though later ones are there", path.display())]
+    Missing { path: PathBuf },
+    #[error("{}: journal record has version {found}, this program reads version {VERSION}", path.display())]
+    Version { path: PathBuf, found: u32 },
+    /// Somebody else goes on with the campaign; this run must not write any more.
+    #[error("{}: another coordinator (run {}) has taken over the campaign", path.display(), other.0)]
+    Superseded { path: PathBuf, other: RunId },
+    #[error("events cannot be written as JSON and read again: {message}")]
+    Unrecordable { message: String },
+}
+
+/// The journal of one campaign, open for one run.
+#[derive(Debug)]
+pub struct Journal {
+    directory: PathBuf,
+    run: RunId,
+    next_sequence: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Record {
+    format: String,
+    version: u32,
+    run: RunId,
+    sequence: u64,
+    events: Vec<Event>,
+}
+
+/// A journal as found.
+#[derive(Debug)]
+pub struct Opened {
+    pub journal: Journal,
+    /// All events so far, in order.
+    pub events: Vec<Event>,
+    /// The damaged last record, and where it was put aside.
+    pub put_aside: Option<PathBuf>,
+}
+
+impl Journal {
+    /// Reads all records; a damaged last one is put aside, any other damage is an error.
+    pub fn open(campaign_directory: &Path, run: RunId) -> Result<Opened, JournalError> {
+        let directory = campaign_directory.join("journal");
+        files::create_dir_all(&directory)?;
+        let sequences = list(&directory)?;
+        let mut events = Vec::new();
+        let mut put_aside = None;
+        let mut next_sequence = 0;
+        for (index, &sequence) in sequences.iter().enumerate() {
+            if sequence != next_sequence {
+                let path = record_path(&directory, next_sequence);
+                return Err(JournalError::Missing { path });
+            }
+            let path = record_path(&directory, sequence);
+            match parse(&path, sequence, &files::read(&path)?) {
+                Ok(record) => {
+                    events.extend(record.events);
+                    next_sequence = sequence + 1;
+                }
+                Err(JournalError::Damaged { .. }) if index + 1 == sequences.len() => {
+                    put_aside = Some(move_aside(&path)?);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let journal = Self {
+            directory,
+            run,
+            next_sequence,
+        };
+        Ok(Opened {
+            journal,
+            events,
+            put_aside,
+        })
+    }
+
+    pub fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// Records events, durably once it returns. After an error this run must not go on.
+    pub fn append(&mut self, events: &[Event]) -> Result<(), JournalError> {
+        let bytes = self.encode(events)?;
+        let path = record_path(&self.directory, self.next_sequence);
+        match files::create_if_absent(&path, &bytes)? {
+            Created::Created => {}
+            // The answer to our own write may have been lost.
+            Created::AlreadyExists => {
+                let found = files::read(&path)?;
+                if found != bytes {
+                    let other = match parse(&path, self.next_sequence, &found) {
+                        Ok(record) => record.run,
+                        Err(_) => RunId("unknown".to_owned()),
+                    };
+                    return Err(JournalError::Superseded { path, other });
+                }
+            }
+        }
+        self.next_sequence += 1;
+        Ok(())
+    }
+
+    fn encode(&self, events: &[Event]) -> Result<Vec<u8>, JournalError> {
+        let unrecordable = |error: serde_json::Error| JournalError::Unrecordable {
+            message: error.to_string(),
+        };
+        let record = Record {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            run: self.run.clone(),
+            sequence: self.next_sequence,
+            events: events.to_vec(),
+        };
+        let mut text = serde_json::to_string(&record).map_err(unrecordable)?;
+        // JSON has no infinity: what cannot be read again must not get into the journal.
+        let again: Record = serde_json::from_str(&text).map_err(unrecordable)?;
+        if again != record {
+            return Err(JournalError::Unrecordable {
+                message: "the events read again differ".to_owned(),
+            });
+        }
+        text.pop();
+        let checksum = files::sha256_hex(text.as_bytes());
+        text.push_str(CHECKSUM_KEY);
+        text.push_str(&checksum);
+        text.push_str("\"}\n");
+        Ok(text.into_bytes())
+    }
+}
+
+fn parse(path: &Path, sequence: u64, bytes: &[u8]) -> Result<Record, JournalError> {
+    let damaged = |message: String| JournalError::Damaged {
+        path: path.to_owned(),
+        message,
+    };
+    let n_body = bytes
+        .len()
+        .checked_sub(CHECKSUM_BYTES)
+        .ok_or_else(|| damaged(format!("{} bytes are too few", bytes.len())))?;
+    let (body, tail) = bytes.split_at(n_body);
+    let expected = format!("{CHECKSUM_KEY}{}\"}}\n", files::sha256_hex(body));
+    if tail != expected.as_bytes() {
+        return Err(damaged("its checksum does not fit".to_owned()));
+    }
+    let mut text = body.to_vec();
+    text.push(b'}');
+    let header: Header =
+        serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+    if header.format != FORMAT {
+        return Err(damaged(format!(
+            "format is {:?}, expected {FORMAT:?}",
+            header.format
+        )));
+    }
+    if header.version != VERSION {
+        return Err(JournalError::Version {
+            path: path.to_owned(),
+            found: header.version,
+        });
+    }
+    let record: Record =
+        serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+    if record.sequence != sequence {
+        return Err(damaged(format!(
+            "sequence is {}, expected {sequence}",
+            record.sequence
+        )));
+    }
+    Ok(record)
+}
+
+#[derive(Debug, Deserialize)]
+struct Header {
+    format: String,
+    version: u32,
+}
+
+/// Numbers of the records that are there, in order.
+fn list(directory: &Path) -> Result<Vec<u64>, JournalError> {
+    let failed = |source| FileError::new("list", directory, source);
+    let mut sequences = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        let sequence: Option<u64> = name
+            .to_str()
+            .and_then(|name| name.strip_suffix(".json"))
+            .filter(|digits| digits.len() >= 8 && digits.bytes().all(|b| b.is_ascii_digit()))
+            .and_then(|digits| digits.parse().ok());
+        sequences.extend(sequence);
+    }
+    sequences.sort_unstable();
+    Ok(sequences)
+}
+
+fn move_aside(path: &Path) -> Result<PathBuf, JournalError> {
+    for n in 0_u32.. {
+        let aside = path.with_extension(format!("damaged-{n}"));
+        if aside.exists() {
+            continue;
+        }
+        fs::rename(path, &aside).map_err(|source| FileError::new("rename", path, source))?;
+        files::sync_parent(path)?;
+        return Ok(aside);
+    }
+    Ok(path.to_owned())
+}
+
+fn record_path(directory: &Path, sequence: u64) -> PathBuf {
+    directory.join(format!("{sequence:08}.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::campaign::event::Fact;
+
+    fn events(elapsed_s: f64) -> Vec<Event> {
+        vec![Event {
+            elapsed_s,
+            fact: Fact::Reopened,
+        }]
+    }
+
+    fn open(directory: &Path, run: &str) -> Opened {
+        Journal::open(directory, RunId(run.to_owned())).expect("journal opens")
+    }
+
+    #[test]
+    fn a_half_written_last_record_is_cut_and_its_number_used_again() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let mut journal = open(directory.path(), "a").journal;
+        for second in 0..3 {
+            journal.append(&events(f64::from(second))).expect("append");
+        }
+        let last = directory.path().join("journal/00000002.json");
+        let whole = fs::read(&last).expect("read");
+        for length in [0, 1, whole.len() / 2, whole.len() - 1] {
+            fs::write(&last, &whole[..length]).expect("tear");
+            let opened = open(directory.path(), "b");
+            assert_eq!(opened.events, [events(0.0), events(1.0)].concat());
+            assert!(opened.put_aside.is_some());
+            let mut journal = opened.journal;
+            journal.append(&events(7.0)).expect("append");
+            let opened = open(directory.path(), "c");
+            assert_eq!(
+                opened.events,
+                [events(0.0), events(1.0), events(7.0)].concat()
+            );
+            assert_eq!(opened.put_aside, None);
+        }
+    }
+
+    #[test]
+    fn damage_before_the_last_record_names_the_file() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let mut journal = open(directory.path(), "a").journal;
+        for second in 0..3 {
+            journal.append(&events(f64::from(second))).expect("append");
+        }
+        let middle = directory.path().join("journal/00000001.json");
+        let mut bytes = fs::read(&middle).expect("read");
+        let digit = bytes.iter().position(|&b| b == b'.').expect("a number");
+        bytes[digit + 1] = b'9';
+        fs::write(&middle, &bytes).expect("damage");
+        let error = Journal::open(directory.path(), RunId("b".to_owned())).expect_err("damage");
+        assert!(
+            matches!(&error, JournalError::Damaged { path, .. } if *path == middle),
+            "{error}"
+        );
+        fs::remove_file(&middle).expect("remove");
+        let error = Journal::open(directory.path(), RunId("b".to_owned())).expect_err("gap");
+        assert!(
+            matches!(&error, JournalError::Missing { path } if *path == middle),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn of_two_runs_the_one_that_writes_second_stops() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let mut first = open(directory.path(), "first").journal;
+        first.append(&events(0.0)).expect("append");
+        let mut second = open(directory.path(), "second").journal;
+        second.append(&events(1.0)).expect("append");
+        let error = first.append(&events(1.0)).expect_err("superseded");
+        assert!(
+            matches!(&error, JournalError::Superseded { other, .. } if other.0 == "second"),
+            "{error}"
+        );
+        second.append(&events(2.0)).expect("append");
+    }
+
+    #[test]
+    fn a_record_of_our_own_that_is_already_there_is_success() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let mut journal = open(directory.path(), "a").journal;
+        journal.append(&events(0.0)).expect("append");
+        // As if the store had done the write and its answer had been lost.
+        journal.next_sequence = 0;
+        journal.append(&events(0.0)).expect("append again");
+        assert_eq!(journal.next_sequence, 1);
+    }
+
+    #[test]
+    fn what_json_cannot_hold_is_refused_before_it_is_written() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let mut journal = open(directory.path(), "a").journal;
+        let error = journal.append(&events(f64::INFINITY)).expect_err("no JSON");
+        assert!(
+            matches!(error, JournalError::Unrecordable { .. }),
+            "{error}"
+        );
+        assert!(open(directory.path(), "b").events.is_empty());
+    }
+}

@@ -1,0 +1,26 @@
+//! The coordinator: the campaign's state machine, its journal, and the service that leases its work.
+//!
+//! ```text
+//!  workers, trainers, watchers
+//!      | gRPC
+//!  service ---> driver (one task) ---> journal ---> files
+//!                 |  ^
+//!        decide,  |  | results of work off the loop:
+//!        apply    |  | checked shards, weighed rounds, written results
+//!                 v  |
+//!             campaign (pure)
+//! ```
+
+pub mod campaign;
+mod driver;
+mod finish;
+pub mod journal;
+mod rounds;
+mod service;
+mod start;
+mod verify;
+mod weigh;
+
+pub use driver::{CampaignFailure, Outcome};
+pub use finish::FinishError;
+pub use start::{CoordinatorConfig, Running, StartError, Stopper, start};

@@ -1,0 +1,236 @@
+//! The gRPC service: checks the token, turns wire into domain, and passes on to the driver.
+
+use crate::driver::{Message, Messages, StreamId};
+use sidereal_inference::ids::PeerId;
+use sidereal_inference::progress::Progress;
+use sidereal_proto::convert::{
+    WireError, progress_to_wire, registration_from_wire, trainer_message_from_wire,
+    worker_message_from_wire,
+};
+use sidereal_proto::message::{FromTrainer, FromWorker, ToTrainer, ToWorker};
+use sidereal_proto::v1::coordinator_server::{Coordinator, CoordinatorServer};
+use sidereal_proto::{MAX_MESSAGE_BYTES, auth, v1};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
+use tonic::{Request, Response, Status, Streaming};
+
+/// Messages that wait for a peer; above the leases that it can hold.
+const PEER_OUTBOX: usize = 256;
+/// Steps that wait for a watcher; above any campaign's history.
+const WATCHER_OUTBOX: usize = 8192;
+
+/// The service on top of a driver.
+#[derive(Debug)]
+pub struct Service {
+    token: Arc<str>,
+    messages: Messages,
+    n_streams: AtomicU64,
+}
+
+impl Service {
+    pub fn new(token: &str, messages: Messages) -> CoordinatorServer<Self> {
+        let service = Self {
+            token: token.into(),
+            messages,
+            n_streams: AtomicU64::new(0),
+        };
+        CoordinatorServer::new(service)
+            .max_decoding_message_size(MAX_MESSAGE_BYTES)
+            .max_encoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    fn next_stream(&self) -> StreamId {
+        StreamId(self.n_streams.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn check_token<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        if auth::carries_token(request.metadata(), &self.token) {
+            return Ok(());
+        }
+        Err(Status::unauthenticated(
+            "the call does not carry this coordinator's token",
+        ))
+    }
+}
+
+type BoxedStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+#[tonic::async_trait]
+impl Coordinator for Service {
+    type WorkStream = BoxedStream<v1::LeaseMessage>;
+    type TrainStream = BoxedStream<v1::TaskMessage>;
+    type WatchStream = BoxedStream<v1::ProgressMessage>;
+
+    async fn register(
+        &self,
+        request: Request<v1::RegisterRequest>,
+    ) -> Result<Response<v1::RegisterReply>, Status> {
+        self.check_token(&request)?;
+        let registration = registration_from_wire(request.into_inner()).map_err(bad_message)?;
+        let (reply, answer) = oneshot::channel();
+        self.messages
+            .send(Message::Register {
+                registration,
+                reply,
+            })
+            .await
+            .map_err(|_| ended())?;
+        let session = answer
+            .await
+            .map_err(|_| ended())?
+            .map_err(|refusal| Status::resource_exhausted(refusal.to_string()))?;
+        let reply = v1::RegisterReply::try_from(&session)
+            .map_err(|error| Status::internal(error.to_string()))?;
+        Ok(Response::new(reply))
+    }
+
+    async fn work(
+        &self,
+        request: Request<Streaming<v1::WorkerMessage>>,
+    ) -> Result<Response<Self::WorkStream>, Status> {
+        self.check_token(&request)?;
+        let stream = self.next_stream();
+        let (outbox, answers) = mpsc::channel::<Result<ToWorker, Status>>(PEER_OUTBOX);
+        let pass_on = {
+            let outbox = outbox.downgrade();
+            move |peer, message: FromWorker| {
+                Some(Message::Worker {
+                    peer,
+                    stream,
+                    message,
+                    outbox: outbox.upgrade()?,
+                })
+            }
+        };
+        tokio::spawn(listen(
+            request.into_inner(),
+            stream,
+            self.messages.clone(),
+            outbox,
+            worker_message_from_wire,
+            pass_on,
+        ));
+        let answers = ReceiverStream::new(answers).map(|answer| answer.map(Into::into));
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn train(
+        &self,
+        request: Request<Streaming<v1::TrainerMessage>>,
+    ) -> Result<Response<Self::TrainStream>, Status> {
+        self.check_token(&request)?;
+        let stream = self.next_stream();
+        let (outbox, answers) = mpsc::channel::<Result<ToTrainer, Status>>(PEER_OUTBOX);
+        let pass_on = {
+            let outbox = outbox.downgrade();
+            move |peer, message: FromTrainer| {
+                Some(Message::Trainer {
+                    peer,
+                    stream,
+                    message,
+                    outbox: outbox.upgrade()?,
+                })
+            }
+        };
+        tokio::spawn(listen(
+            request.into_inner(),
+            stream,
+            self.messages.clone(),
+            outbox,
+            trainer_message_from_wire,
+            pass_on,
+        ));
+        let answers = ReceiverStream::new(answers).map(|answer| answer.map(Into::into));
+        Ok(Response::new(Box::pin(answers)))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<v1::WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        self.check_token(&request)?;
+        let (outbox, progress) = mpsc::channel::<Result<Progress, Status>>(WATCHER_OUTBOX);
+        self.messages
+            .send(Message::Watch(outbox))
+            .await
+            .map_err(|_| ended())?;
+        let progress = ReceiverStream::new(progress).map(|progress| {
+            progress_to_wire(&progress?).map_err(|error| Status::internal(error.to_string()))
+        });
+        Ok(Response::new(Box::pin(progress)))
+    }
+}
+
+/// Passes a peer's messages on until its stream ends, the peer contradicts itself, or the driver has
+/// closed the other direction.
+async fn listen<W, M, O>(
+    mut incoming: Streaming<W>,
+    stream: StreamId,
+    messages: Messages,
+    outbox: mpsc::Sender<Result<O, Status>>,
+    from_wire: fn(W) -> Result<(PeerId, M), WireError>,
+    pass_on: impl Fn(PeerId, M) -> Option<Message>,
+) {
+    let mut known: Option<PeerId> = None;
+    // The driver holds the outbox of each peer that it knows; only until then it is kept here.
+    let mut outbox = Some(outbox);
+    let refusal = loop {
+        let wire = match incoming.next().await {
+            None => break None,
+            Some(Err(status)) => {
+                tracing::debug!(%status, "a peer's stream broke");
+                break None;
+            }
+            Some(Ok(wire)) => wire,
+        };
+        let (peer, message) = match from_wire(wire) {
+            Ok(message) => message,
+            Err(error) => break Some(bad_message(error)),
+        };
+        if *known.get_or_insert(peer) != peer {
+            let message = format!("a stream of {} carries a message of {peer}", known_name(known));
+            break Some(Status::invalid_argument(message));
+        }
+        let Some(message) = pass_on(peer, message) else {
+            // The driver has let go of this peer.
+            break None;
+        };
+        if messages.send(message).await.is_err() {
+            break None;
+        }
+        outbox = None;
+    };
+    if let (Some(outbox), Some(status)) = (outbox, &refusal) {
+        tracing::warn!(reason = status.message(), "stream refused");
+        // Who does not listen needs no reason.
+        let _ = outbox.send(Err(status.clone())).await;
+    }
+    if let Some(peer) = known {
+        let message = match refusal {
+            None => Message::Lost { peer, stream },
+            Some(status) => Message::Nonsense {
+                peer,
+                stream,
+                reason: status.message().to_owned(),
+            },
+        };
+        // A driver that has ended knows no peers.
+        let _ = messages.send(message).await;
+    }
+}
+
+fn known_name(peer: Option<PeerId>) -> String {
+    peer.map_or_else(|| "an unknown peer".to_owned(), |peer| peer.to_string())
+}
+
+fn bad_message(error: WireError) -> Status {
+    Status::invalid_argument(error.to_string())
+}
+
+fn ended() -> Status {
+    Status::unavailable("the coordinator has ended")
+}

@@ -1,0 +1,259 @@
+//! Checks what a trainer reports against what it was asked for, before anything is recorded.
+
+use crate::campaign::state::{Task, TaskResult, WeighedRound};
+use sidereal_inference::campaign::Campaign;
+use sidereal_inference::draws::Draws;
+use sidereal_inference::files::{self, FileError};
+use sidereal_inference::ids::{FlowId, RoundId};
+use sidereal_inference::proposal::Component;
+use sidereal_inference::scores::Scores;
+use sidereal_inference::table::TableError;
+use sidereal_inference::task::{DrawTask, ModelFiles, ScoresFile, TrainerReport};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Largest difference between a draw's log proposal density and that of its scores.
+const MAX_DIFFERENCE: f64 = 1e-6;
+
+/// A trainer's report that is not what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    #[error(transparent)]
+    Table(#[from] TableError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("{what} is {found}, expected {expected}")]
+    Mismatch {
+        what: String,
+        found: String,
+        expected: String,
+    },
+}
+
+/// What a report is checked against.
+#[derive(Debug)]
+pub struct Expectation {
+    pub task: Task,
+    /// The directory that the attempt writes under.
+    pub output: String,
+    /// All weighed rounds.
+    pub rounds: Vec<WeighedRound>,
+    /// Flows trained before.
+    pub flows: Vec<FlowId>,
+}
+
+/// Reads every file that the report names; what comes back is ready to be recorded.
+pub fn check_report(
+    directory: &Path,
+    campaign: &Campaign,
+    expected: &Expectation,
+    report: TrainerReport,
+) -> Result<TaskResult, ReportError> {
+    check_model(directory, expected, &report)?;
+    let mut flows = expected.flows.clone();
+    flows.extend(expected.task.train);
+    let mut files_by_round: BTreeMap<RoundId, Vec<&ScoresFile>> = BTreeMap::new();
+    for scores in &report.scores {
+        check_path(&scores.file.path, &expected.output)?;
+        files_by_round.entry(scores.round).or_default().push(scores);
+    }
+    if campaign.observation.is_some()
+        && let Some(flow) = expected.task.train
+    {
+        for round in &expected.rounds {
+            let files = files_by_round
+                .remove(&round.files.round)
+                .unwrap_or_default();
+            load_scores(directory, round.files.round, round.files.n_rows, &files, &[flow])?;
+        }
+    }
+    match (&expected.task.draw, &report.draws) {
+        (Some(draw), Some(stored)) => {
+            check_path(&stored.path, &expected.output)?;
+            let draws = Draws::load(directory, stored, &campaign.space, draw.round)?;
+            let files = files_by_round.remove(&draw.round).unwrap_or_default();
+            let scores = load_scores(directory, draw.round, draw.n_rows, &files, &flows)?;
+            check_draws(campaign, draw, &draws, &scores)?;
+        }
+        (None, None) => {}
+        (asked, found) => {
+            return Err(mismatch(
+                "draws",
+                if found.is_some() { "reported" } else { "missing" },
+                if asked.is_some() { "some" } else { "none" },
+            ));
+        }
+    }
+    if let Some(round) = files_by_round.keys().next() {
+        return Err(mismatch("scores", round, "none of that round"));
+    }
+    Ok(TaskResult {
+        model: report.model,
+        training: report.training,
+        draws: report.draws,
+        scores: report.scores,
+    })
+}
+
+fn check_model(
+    directory: &Path,
+    expected: &Expectation,
+    report: &TrainerReport,
+) -> Result<(), ReportError> {
+    match (expected.task.train, &report.model, &report.training) {
+        (None, None, None) => Ok(()),
+        (Some(flow), Some(model), Some(training)) => {
+            if model.flow != flow || training.flow != flow {
+                return Err(mismatch("trained flow", model.flow, flow));
+            }
+            if training.weights_sha256 != model.weights_sha256 {
+                return Err(mismatch(
+                    "SHA-256 of the weights in the training summary",
+                    &training.weights_sha256,
+                    &model.weights_sha256,
+                ));
+            }
+            check_model_files(directory, expected, model)
+        }
+        (asked, found, _) => Err(mismatch(
+            "model",
+            if found.is_some() { "reported" } else { "missing" },
+            if asked.is_some() { "one" } else { "none" },
+        )),
+    }
+}
+
+fn check_model_files(
+    directory: &Path,
+    expected: &Expectation,
+    model: &ModelFiles,
+) -> Result<(), ReportError> {
+    if model.path != expected.output {
+        check_path(&model.path, &expected.output)?;
+    }
+    for (name, sha256) in [
+        ("weights.safetensors", &model.weights_sha256),
+        ("model.json", &model.model_json_sha256),
+    ] {
+        let path = directory.join(&model.path).join(name);
+        let found = files::sha256_hex(&files::read(&path)?);
+        if found != *sha256 {
+            let what = format!("SHA-256 of {}", path.display());
+            return Err(mismatch(what, found, sha256));
+        }
+    }
+    Ok(())
+}
+
+fn check_path(path: &str, output: &str) -> Result<(), ReportError> {
+    let is_below = path
+        .strip_prefix(output)
+        .is_some_and(|rest| rest.starts_with('/'));
+    if is_below {
+        return Ok(());
+    }
+    Err(mismatch(
+        "path",
+        format!("{path:?}"),
+        format!("a file under {output:?}"),
+    ))
+}
+
+/// Scores of a round under exactly these flows.
+fn load_scores(
+    directory: &Path,
+    round: RoundId,
+    n_rows: u64,
+    stored: &[&ScoresFile],
+    flows: &[FlowId],
+) -> Result<BTreeMap<FlowId, Vec<f64>>, ReportError> {
+    let mut scores_by_flow = BTreeMap::new();
+    for file in stored {
+        let scores = Scores::load(directory, file, n_rows)?;
+        for (flow, log_density) in scores.flows.into_iter().zip(scores.log_density) {
+            if scores_by_flow.insert(flow, log_density).is_some() {
+                return Err(mismatch(format!("scores of {round}"), flow, "each flow once"));
+            }
+        }
+    }
+    let found: Vec<u32> = scores_by_flow.keys().map(|flow| flow.0).collect();
+    let mut expected: Vec<u32> = flows.iter().map(|flow| flow.0).collect();
+    expected.sort_unstable();
+    if found != expected {
+        return Err(mismatch(
+            format!("flows that {round} is scored under"),
+            format!("{found:?}"),
+            format!("{expected:?}"),
+        ));
+    }
+    Ok(scores_by_flow)
+}
+
+fn check_draws(
+    campaign: &Campaign,
+    task: &DrawTask,
+    draws: &Draws,
+    scores: &BTreeMap<FlowId, Vec<f64>>,
+) -> Result<(), ReportError> {
+    if draws.first_row != 0 || draws.n_rows() as u64 != task.n_rows {
+        return Err(mismatch(
+            format!("rows of the draws of {}", task.round),
+            format!("{} from {}", draws.n_rows(), draws.first_row),
+            format!("{} from 0", task.n_rows),
+        ));
+    }
+    if draws.n_parameters != campaign.space.len() {
+        return Err(mismatch(
+            "parameters of the draws",
+            draws.n_parameters,
+            campaign.space.len(),
+        ));
+    }
+    for row in 0..draws.n_rows() {
+        let what = |column: &str| format!("{column} of row {row} of {}", task.round);
+        let component = Component::from_code(draws.component[row])
+            .filter(|drawn| task.proposal.components.iter().any(|(c, _)| c == drawn));
+        if component.is_none() {
+            return Err(mismatch(
+                what("component"),
+                draws.component[row],
+                "one of the proposal",
+            ));
+        }
+        let is_finite = draws.log_prior[row].is_finite()
+            && draws.z_row(row).iter().all(|z| z.is_finite())
+            && draws.theta_row(row).iter().all(|theta| theta.is_finite());
+        if !is_finite {
+            return Err(mismatch(
+                what("z, parameters or log prior"),
+                "not finite",
+                "finite",
+            ));
+        }
+        let log_proposal = task.proposal.log_density(|component| match component {
+            Component::Prior => draws.log_prior[row],
+            Component::Flow(flow) => scores
+                .get(&flow)
+                .map_or(f64::NEG_INFINITY, |scores| scores[row]),
+        });
+        let found = draws.log_proposal[row];
+        let difference = (found - log_proposal).abs();
+        // Written so that NaN is refused.
+        if !(difference <= MAX_DIFFERENCE * (1.0 + log_proposal.abs())) {
+            return Err(mismatch(what("log_proposal"), found, log_proposal));
+        }
+    }
+    Ok(())
+}
+
+fn mismatch(
+    what: impl Into<String>,
+    found: impl ToString,
+    expected: impl ToString,
+) -> ReportError {
+    ReportError::Mismatch {
+        what: what.into(),
+        found: found.to_string(),
+        expected: expected.to_string(),
+    }
+}

@@ -1,0 +1,46 @@
+//! Weighs a complete round, by itself and together with all earlier ones.
+
+use crate::rounds::load_rows;
+use sidereal_inference::campaign::Campaign;
+use sidereal_inference::ids::RowId;
+use sidereal_inference::seeds::{Purpose, stream};
+use sidereal_inference::summary::{RoundKind, RoundSummary, WeightDiagnostics, summarize_round};
+use sidereal_inference::table::TableError;
+use sidereal_inference::task::FinalRound;
+use sidereal_inference::weights::{WeightsError, combine};
+use std::path::Path;
+
+/// A round whose stored columns cannot be turned into weights.
+#[derive(Debug, thiserror::Error)]
+pub enum WeighError {
+    #[error(transparent)]
+    Table(#[from] TableError),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+}
+
+/// Weighs the last of `rounds`; a pure function of the files that they name. The second part has all
+/// rounds together, None without an observation.
+pub fn weigh(
+    directory: &Path,
+    campaign: &Campaign,
+    rounds: &[FinalRound],
+    kind: RoundKind,
+) -> Result<Option<(RoundSummary, Option<WeightDiagnostics>)>, WeighError> {
+    let Some((last, earlier)) = rounds.split_last() else {
+        return Ok(None);
+    };
+    let rows = load_rows(directory, campaign, last)?;
+    let mut rng = stream(campaign.seed, last.round, RowId(0), Purpose::Bootstrap);
+    let summary = summarize_round(kind, &rows.columns, &rows.theta, &rows.is_failed, &mut rng)?;
+    if campaign.observation.is_none() {
+        return Ok(Some((summary, None)));
+    }
+    let mut columns = Vec::with_capacity(rounds.len());
+    for round in earlier {
+        columns.push(load_rows(directory, campaign, round)?.columns);
+    }
+    columns.push(rows.columns);
+    let combined = combine(&columns, campaign.rounds.combine)?.diagnostics();
+    Ok(Some((summary, Some(combined))))
+}

@@ -1,0 +1,440 @@
+//! A linear-Gaussian campaign, a worker that simulates it, and a trainer whose flows are fixed
+//! Gaussians: all that the real ones do, except learning.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::Rng;
+use sidereal_inference::campaign::{
+    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Likelihood, Rounds,
+    SimulatorSpec, Stop, StopRule, Training, Workers,
+};
+use sidereal_inference::draws::Draws;
+use sidereal_inference::files;
+use sidereal_inference::ids::{FlowId, RowId};
+use sidereal_inference::noise::{GaussianNoise, SigmaSource};
+use sidereal_inference::observation::Observation;
+use sidereal_inference::prior::Prior;
+use sidereal_inference::proposal::Component;
+use sidereal_inference::scores::Scores;
+use sidereal_inference::seeds::{Purpose, stream};
+use sidereal_inference::shard::{RowStatus, ShardRows, load_log_columns};
+use sidereal_inference::space::{Parameter, ParameterSpace};
+use sidereal_inference::summary::TrainingSummary;
+use sidereal_inference::task::{
+    BatchLease, BatchReport, FinalRound, ModelFiles, ScoresFile, TrainerReport, TrainerTask,
+};
+use sidereal_proto::client::{Client, ClientError};
+use sidereal_proto::message::{
+    FromTrainer, FromWorker, PeerKind, Registration, ToTrainer, ToWorker,
+};
+use std::net::SocketAddr;
+use std::path::Path;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
+
+pub const TOKEN: &str = "a token for tests";
+
+const DATA: [f64; 2] = [1.5, -1.0];
+const SIGMA: f64 = 0.5;
+
+pub fn campaign() -> Campaign {
+    let parameter = |name: &str| Parameter {
+        name: name.to_owned(),
+        prior: Prior::Normal { mean: 0.0, sd: 1.0 },
+    };
+    Campaign {
+        name: "linear".to_owned(),
+        seed: 7,
+        space: ParameterSpace {
+            parameters: vec![parameter("a"), parameter("b")],
+        },
+        simulator: SimulatorSpec {
+            model: BuiltinModel::LinearGaussian {
+                matrix: vec![vec![1.0, 0.0], vec![0.0, 1.0]],
+            },
+            grid: vec![0.0, 1.0],
+        },
+        observation: Some(Observation {
+            grid: vec![0.0, 1.0],
+            value: DATA.to_vec(),
+            sigma: vec![SIGMA; 2],
+        }),
+        noise: GaussianNoise {
+            sigma: SigmaSource::Observed,
+        },
+        likelihood: Likelihood::Gaussian,
+        featurizer: Featurizer::Mlp {
+            layers: 1,
+            hidden: 4,
+            features: 2,
+        },
+        flow: Flow::Maf {
+            blocks: 1,
+            hidden: 4,
+            layers: 1,
+            components: 1,
+            max_log_scale: 3.0,
+        },
+        training: Training {
+            device: DeviceChoice::Cpu,
+            batch_size: 32,
+            learning_rate: 1e-3,
+            max_epochs: 2,
+            patience: 1,
+            validation_fraction: 0.1,
+            clip_norm: 1.0,
+        },
+        rounds: Rounds {
+            max: 3,
+            simulations: 200,
+            defensive_share: 0.1,
+            combine: Combine::Mixture,
+            stop: Stop {
+                rule: StopRule::Bootstrap,
+                n_eff: Some(1e6),
+                efficiency: None,
+                simulations: None,
+                wall_time_s: None,
+                top_up: 100,
+            },
+        },
+        workers: Workers {
+            count: None,
+            batch_rows: None,
+        },
+    }
+}
+
+pub fn constant_noise() -> GaussianNoise {
+    GaussianNoise {
+        sigma: SigmaSource::Constant(SIGMA),
+    }
+}
+
+/// x ~ N(0, 1 + sigma²) for each datum.
+pub fn exact_log_evidence() -> f64 {
+    let variance = 1.0 + SIGMA * SIGMA;
+    DATA.iter()
+        .map(|x| -0.5 * (x * x / variance + (2.0 * std::f64::consts::PI * variance).ln()))
+        .sum()
+}
+
+pub fn exact_mean() -> [f64; 2] {
+    DATA.map(|x| x / (1.0 + SIGMA * SIGMA))
+}
+
+/// How a worker behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Habit {
+    Steady,
+    /// Leaves with a lease in hand after a few batches, and comes back.
+    Dying,
+    /// Reports a shard with other content than it says.
+    Lying,
+}
+
+/// Works until told that nothing more will come or the coordinator is gone; the code of a refusal.
+pub fn spawn_worker(address: &SocketAddr, habit: Habit) -> JoinHandle<Option<Code>> {
+    let address = format!("http://{address}");
+    tokio::spawn(async move {
+        loop {
+            match work(&address, habit).await {
+                Ok(End::Done) => return None,
+                Ok(End::Died) => {}
+                Err(ClientError::Refused(status)) if status.code() == Code::InvalidArgument => {
+                    return Some(status.code());
+                }
+                Err(_) => return None,
+            }
+        }
+    })
+}
+
+enum End {
+    Done,
+    Died,
+}
+
+async fn work(address: &str, habit: Habit) -> Result<End, ClientError> {
+    let mut client = Client::connect(address, TOKEN).await?;
+    let session = client
+        .register(&registration(PeerKind::Worker))
+        .await?;
+    let directory = std::path::PathBuf::from(&session.directory);
+    let (sender, messages) = mpsc::channel(64);
+    let mut leases = client
+        .work(session.peer, ReceiverStream::new(messages))
+        .await?;
+    let mut n_done = 0;
+    if sender.send(FromWorker::Credits(2)).await.is_err() {
+        return Ok(End::Done);
+    }
+    while let Some(message) = leases.next().await {
+        let lease = match message? {
+            ToWorker::Done => return Ok(End::Done),
+            ToWorker::Lease(lease) => lease,
+        };
+        if habit == Habit::Dying && n_done == 3 {
+            return Ok(End::Died);
+        }
+        let campaign = session.campaign.clone();
+        let directory = directory.clone();
+        let report =
+            tokio::task::spawn_blocking(move || simulate(&campaign, &directory, lease, habit))
+                .await
+                .expect("no panic");
+        n_done += 1;
+        // A closed stream shows at the next lease.
+        let _ = sender.send(FromWorker::Report(report.clone())).await;
+        if habit == Habit::Steady {
+            // Twice delivered.
+            let _ = sender.send(FromWorker::Report(report)).await;
+        }
+        let _ = sender.send(FromWorker::Credits(1)).await;
+    }
+    Ok(End::Done)
+}
+
+fn simulate(
+    campaign: &Campaign,
+    directory: &Path,
+    lease: BatchLease,
+    habit: Habit,
+) -> BatchReport {
+    let mut draws = lease.draws;
+    if habit == Habit::Lying {
+        draws.theta[0] += 1e-9;
+    }
+    let n_rows = draws.n_rows();
+    let log_likelihood = (0..n_rows)
+        .map(|row| {
+            let observation = campaign.observation.as_ref()?;
+            Some(campaign.noise.log_likelihood(observation, draws.theta_row(row)))
+        })
+        .collect();
+    let rows = ShardRows {
+        log_likelihood,
+        n_data: 2,
+        simulated: draws.theta.iter().map(|&x| x as f32).collect(),
+        status: vec![RowStatus::Ok; n_rows],
+        message: vec![None; n_rows],
+        draws,
+    };
+    let shard = rows
+        .store(directory, &lease.shard_path, &campaign.space)
+        .expect("shard is written");
+    BatchReport {
+        attempt: lease.attempt,
+        shard,
+        seconds: 0.001 * n_rows as f64,
+    }
+}
+
+/// Trains until told that nothing more will come or the coordinator is gone.
+pub fn spawn_trainer(address: &SocketAddr) -> JoinHandle<()> {
+    let address = format!("http://{address}");
+    tokio::spawn(async move {
+        // A coordinator that is stopped closes the stream, or refuses the connection.
+        let _ = train(&address).await;
+    })
+}
+
+async fn train(address: &str) -> Result<(), ClientError> {
+    let mut client = Client::connect(address, TOKEN).await?;
+    let session = client
+        .register(&registration(PeerKind::Trainer))
+        .await?;
+    let directory = std::path::PathBuf::from(&session.directory);
+    let (sender, messages) = mpsc::channel(64);
+    let mut tasks = client
+        .train(session.peer, ReceiverStream::new(messages))
+        .await?;
+    let _ = sender.send(FromTrainer::Ready).await;
+    while let Some(message) = tasks.next().await {
+        let task = match message? {
+            ToTrainer::Done => return Ok(()),
+            ToTrainer::Task(task) => *task,
+        };
+        if let Some(draw) = &task.draw {
+            let _ = sender
+                .send(FromTrainer::Drawing {
+                    round: draw.round,
+                    n_rows: draw.n_rows,
+                })
+                .await;
+        }
+        let campaign = session.campaign.clone();
+        let directory = directory.clone();
+        let report = tokio::task::spawn_blocking(move || run_task(&campaign, &directory, &task))
+            .await
+            .expect("no panic");
+        let _ = sender.send(FromTrainer::Report(Box::new(report))).await;
+        let _ = sender.send(FromTrainer::Ready).await;
+    }
+    Ok(())
+}
+
+fn registration(kind: PeerKind) -> Registration {
+    Registration {
+        kind,
+        name: "test".to_owned(),
+        n_threads: 1,
+    }
+}
+
+fn run_task(campaign: &Campaign, directory: &Path, task: &TrainerTask) -> TrainerReport {
+    let (mut model, mut training) = (None, None);
+    if let Some(flow) = task.train {
+        let store = |name: &str| {
+            let bytes = format!("{name} of {flow}");
+            let path = format!("{}/{name}", task.output);
+            let stored = files::store(directory, &path, bytes.as_bytes()).expect("written");
+            stored.sha256
+        };
+        let files = ModelFiles {
+            flow,
+            path: task.output.clone(),
+            weights_sha256: store("weights.safetensors"),
+            model_json_sha256: store("model.json"),
+        };
+        training = Some(TrainingSummary {
+            flow,
+            n_rows: task.rounds.iter().map(|round| round.n_rows).sum(),
+            n_epochs: 1,
+            best_epoch: 1,
+            best_validation_loss: 0.1,
+            training_loss: vec![0.1],
+            validation_loss: vec![0.1],
+            n_recoveries: 0,
+            weights_sha256: files.weights_sha256.clone(),
+        });
+        model = Some(files);
+    }
+    let flows: Vec<FlowId> = task.models.iter().map(|model| model.flow).chain(task.train).collect();
+    let mut scores = Vec::new();
+    if let (Some(flow), Some(_)) = (task.train, &task.draw) {
+        for round in &task.rounds {
+            let draws = draws_of(campaign, directory, round);
+            scores.push(store_scores(campaign, directory, task, &draws, &[flow]));
+        }
+    }
+    let mut stored_draws = None;
+    if task.draw.is_some() {
+        let draws = draw(campaign, task);
+        scores.push(store_scores(campaign, directory, task, &draws, &flows));
+        let path = format!("{}/draws.parquet", task.output);
+        let stored = draws.store(&campaign.space, directory, &path);
+        stored_draws = Some(stored.expect("written"));
+    }
+    TrainerReport {
+        attempt: task.attempt,
+        model,
+        training,
+        draws: stored_draws,
+        scores,
+        seconds: 0.01,
+    }
+}
+
+/// From the shards, as the trainer finds them.
+fn draws_of(campaign: &Campaign, directory: &Path, round: &FinalRound) -> Draws {
+    let draws = match &round.draws {
+        Some(stored) => {
+            Draws::load(directory, stored, &campaign.space, round.round).expect("draws")
+        }
+        None => Draws::from_prior(&campaign.space, campaign.seed, round.round, 0..round.n_rows),
+    };
+    let mut theta = Vec::new();
+    for shard in &round.shards {
+        theta.extend(load_log_columns(directory, shard, &campaign.space).expect("shard").theta);
+    }
+    assert_eq!(theta, draws.theta);
+    draws
+}
+
+fn draw(campaign: &Campaign, task: &TrainerTask) -> Draws {
+    let asked = task.draw.as_ref().expect("asked for");
+    let mut draws = Draws {
+        round: asked.round,
+        first_row: 0,
+        n_parameters: 2,
+        z: Vec::new(),
+        theta: Vec::new(),
+        log_prior: Vec::new(),
+        log_proposal: Vec::new(),
+        component: Vec::new(),
+    };
+    for row in 0..asked.n_rows {
+        let mut rng = stream(campaign.seed, asked.round, RowId(row), Purpose::Draw);
+        let component = asked.proposal.pick(uniform(&mut rng));
+        let mut z = [normal(&mut rng), normal(&mut rng)];
+        if let Component::Flow(flow) = component {
+            z = [0, 1].map(|i| mean(flow)[i] + sd(flow) * z[i]);
+        }
+        let mut theta = [0.0; 2];
+        campaign.space.constrain(&z, &mut theta);
+        let log_prior = campaign.space.log_prior(&theta);
+        draws.log_proposal.push(asked.proposal.log_density(|component| match component {
+            Component::Prior => log_prior,
+            Component::Flow(flow) => log_flow(campaign, flow, &z, &theta),
+        }));
+        draws.z.extend(z);
+        draws.theta.extend(theta);
+        draws.log_prior.push(log_prior);
+        draws.component.push(component.code());
+    }
+    draws
+}
+
+fn store_scores(
+    campaign: &Campaign,
+    directory: &Path,
+    task: &TrainerTask,
+    draws: &Draws,
+    flows: &[FlowId],
+) -> ScoresFile {
+    let score = |flow: &FlowId| {
+        (0..draws.n_rows())
+            .map(|row| log_flow(campaign, *flow, draws.z_row(row), draws.theta_row(row)))
+            .collect()
+    };
+    let scores = Scores {
+        round: draws.round,
+        flows: flows.to_vec(),
+        log_density: flows.iter().map(score).collect(),
+    };
+    let path = format!("{}/scores-round-{:03}.parquet", task.output, draws.round.0);
+    scores.store(directory, &path).expect("written")
+}
+
+/// Closer to the posterior with each flow.
+fn mean(flow: FlowId) -> [f64; 2] {
+    let far = 0.4 / f64::from(flow.0 + 1);
+    exact_mean().map(|mean| mean + far)
+}
+
+fn sd(flow: FlowId) -> f64 {
+    0.5 + 0.3 / f64::from(flow.0 + 1)
+}
+
+fn log_flow(campaign: &Campaign, flow: FlowId, z: &[f64], theta: &[f64]) -> f64 {
+    let log_density_z = z
+        .iter()
+        .zip(mean(flow))
+        .map(|(z, mean)| {
+            let distance = (z - mean) / sd(flow);
+            -0.5 * distance * distance - sd(flow).ln() - 0.5 * (2.0 * std::f64::consts::PI).ln()
+        })
+        .sum();
+    campaign.space.log_density(z, theta, log_density_z)
+}
+
+fn uniform(rng: &mut ChaCha8Rng) -> f64 {
+    (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+fn normal(rng: &mut ChaCha8Rng) -> f64 {
+    let radius = (-2.0 * (1.0 - uniform(rng)).ln()).sqrt();
+    radius * (2.0 * std::f64::consts::PI * uniform(rng)).cos()
+}

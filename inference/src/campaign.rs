@@ -1,0 +1,217 @@
+//! A campaign as validated: what every service works from. Built by `campaign_file` only.
+
+use crate::noise::GaussianNoise;
+use crate::observation::Observation;
+use crate::space::ParameterSpace;
+use serde::{Deserialize, Serialize};
+
+/// One inference or training effort.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Campaign {
+    pub name: String,
+    pub seed: u64,
+    pub space: ParameterSpace,
+    pub simulator: SimulatorSpec,
+    /// None for amortized campaigns.
+    pub observation: Option<Observation>,
+    pub noise: GaussianNoise,
+    pub likelihood: Likelihood,
+    pub featurizer: Featurizer,
+    pub flow: Flow,
+    pub training: Training,
+    pub rounds: Rounds,
+    pub workers: Workers,
+}
+
+/// The forward model without its noise: a built-in model on a grid of abscissae.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SimulatorSpec {
+    pub model: BuiltinModel,
+    /// Abscissae of the data (times, wavelengths); its length is the data's length.
+    pub grid: Vec<f64>,
+}
+
+/// The built-in forward models with their constants, and the names of their parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BuiltinModel {
+    /// phi0, A, omega
+    Sine,
+    /// t0, u0, log10tE, fs, m_base
+    Microlensing,
+    /// rp, aRs, b, t0, u1, u2; `period` in the grid's units
+    Transit { period: f64 },
+    /// c0, s, d, v, w, r
+    AbsorptionSpectrum {
+        pivot: f64,
+        half_range: f64,
+        lines: [f64; 2],
+    },
+    /// Any parameters: x = matrix · θ; one row of `matrix` per datum.
+    LinearGaussian { matrix: Vec<Vec<f64>> },
+}
+
+impl BuiltinModel {
+    /// As campaign files call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Sine => "sine",
+            Self::Microlensing => "microlensing",
+            Self::Transit { .. } => "transit",
+            Self::AbsorptionSpectrum { .. } => "absorption-spectrum",
+            Self::LinearGaussian { .. } => "linear-gaussian",
+        }
+    }
+
+    /// The parameters that it needs, which a campaign may list in any order; none where it takes any
+    /// parameters, in the campaign's order.
+    pub fn parameter_names(&self) -> &'static [&'static str] {
+        match self {
+            Self::Sine => &["phi0", "A", "omega"],
+            Self::Microlensing => &["t0", "u0", "log10tE", "fs", "m_base"],
+            Self::Transit { .. } => &["rp", "aRs", "b", "t0", "u1", "u2"],
+            Self::AbsorptionSpectrum { .. } => &["c0", "s", "d", "v", "w", "r"],
+            Self::LinearGaussian { .. } => &[],
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Likelihood {
+    /// The density of the Gaussian noise.
+    Gaussian,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Normalization {
+    Weight,
+    Batch,
+}
+
+/// Size of the featurizer; `features` is the length of the feature vector.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Featurizer {
+    /// Residual 1-D convolutions, halved in length after each stage, GRU over what is left, linear.
+    ResnetGru {
+        channels: usize,
+        stages: usize,
+        hidden: usize,
+        features: usize,
+        normalization: Normalization,
+    },
+    /// Residual 1-D convolutions, halved in length after each stage, flattened, linear.
+    Resnet {
+        channels: usize,
+        stages: usize,
+        features: usize,
+        normalization: Normalization,
+    },
+    /// A GRU over the data.
+    Gru { hidden: usize, features: usize },
+    /// Fully connected layers.
+    Mlp {
+        layers: usize,
+        hidden: usize,
+        features: usize,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Flow {
+    /// Masked autoregressive flow with a mixture-of-Gaussians base.
+    Maf {
+        /// Autoregressive blocks, parameters permuted between them.
+        blocks: usize,
+        /// Units of each hidden layer of a block.
+        hidden: usize,
+        /// Hidden layers of a block.
+        layers: usize,
+        /// Gaussians of the base density.
+        components: usize,
+        /// Bound on each block's |log scale|.
+        max_log_scale: f64,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceChoice {
+    /// wgpu where there is a real GPU, else cpu.
+    Auto,
+    Cpu,
+    Wgpu,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    pub device: DeviceChoice,
+    pub batch_size: usize,
+    /// Initial learning rate of the first round, cosine decay to a hundredth.
+    pub learning_rate: f64,
+    pub max_epochs: u32,
+    /// Epochs without a better validation loss after which training stops.
+    pub patience: u32,
+    /// Share of the rows held out for validation, in (0, 0.5].
+    pub validation_fraction: f64,
+    /// Largest norm of the gradient.
+    pub clip_norm: f64,
+    /// The newest rounds whose rows a flow is trained on, at least 1.
+    pub rounds: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rounds {
+    pub max: u32,
+    /// Simulations of each round.
+    pub simulations: u64,
+    /// Share of each later round's draws that comes from earlier, broader proposals, in [0, 0.5].
+    pub defensive_share: f64,
+    pub combine: Combine,
+    pub stop: Stop,
+}
+
+/// How the rounds' weights are combined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Combine {
+    /// All rounds as one deterministic mixture (balance heuristic).
+    Mixture,
+    /// The paper's: each round normalized, then in proportion to its n_eff.
+    PerRound,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stop {
+    pub rule: StopRule,
+    /// Target effective sample size of all rounds together.
+    pub n_eff: Option<f64>,
+    /// Target efficiency of a round's flow component, in (0, 1).
+    pub efficiency: Option<f64>,
+    /// Most simulations in total, top-up included.
+    pub simulations: Option<u64>,
+    /// Most seconds since the campaign's first start.
+    pub wall_time_s: Option<f64>,
+    /// Most simulations of the top-up round; 0: none.
+    pub top_up: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopRule {
+    /// Stop when efficiency drops beyond its bootstrap error; not judged while n_eff is below 100.
+    Bootstrap,
+    /// Algorithm 1 of Zhang et al. 2023 to the letter: stop as soon as efficiency drops.
+    Paper,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Workers {
+    /// Workers of `sidereal fit`; None: as many as there are cores.
+    pub count: Option<u32>,
+    /// Rows of a lease; None: by measured time.
+    pub batch_rows: Option<u64>,
+}

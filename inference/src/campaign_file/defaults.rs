@@ -1,0 +1,101 @@
+//! All defaults of a campaign file, from the data's length and the number of parameters.
+
+use crate::campaign::{DeviceChoice, Featurizer, Flow, Normalization, Training};
+
+/// Data up to this length are features as they are; longer ones are summarized by a `resnet-gru`.
+const LONGEST_MLP_DATA: usize = 16;
+/// Convolutions halve the data's length until about this many steps are left.
+const STEPS_AFTER_STAGES: usize = 8;
+const MOST_STAGES: usize = 6;
+
+/// Which featurizer a campaign gets that names none.
+pub(super) fn featurizer_kind(n_data: usize) -> &'static str {
+    if n_data <= LONGEST_MLP_DATA {
+        "mlp"
+    } else {
+        "resnet-gru"
+    }
+}
+
+/// Sizes of the featurizer `resnet-gru`.
+pub(super) fn resnet_gru(n_data: usize, n_parameters: usize) -> Featurizer {
+    Featurizer::ResnetGru {
+        channels: 16,
+        stages: stages(n_data),
+        hidden: 64,
+        features: features(n_parameters),
+        normalization: Normalization::Weight,
+    }
+}
+
+/// Sizes of the featurizer `resnet`.
+pub(super) fn resnet(n_data: usize, n_parameters: usize) -> Featurizer {
+    Featurizer::Resnet {
+        channels: 16,
+        stages: stages(n_data),
+        features: features(n_parameters),
+        normalization: Normalization::Weight,
+    }
+}
+
+/// Sizes of the featurizer `gru`.
+pub(super) fn gru(n_parameters: usize) -> Featurizer {
+    Featurizer::Gru {
+        hidden: 64,
+        features: features(n_parameters),
+    }
+}
+
+/// Sizes of the featurizer `mlp`.
+pub(super) fn mlp(n_parameters: usize) -> Featurizer {
+    Featurizer::Mlp {
+        layers: 2,
+        hidden: 64,
+        features: features(n_parameters),
+    }
+}
+
+/// Room for several summaries of each parameter.
+fn features(n_parameters: usize) -> usize {
+    (8 * n_parameters).clamp(32, 256)
+}
+
+fn stages(n_data: usize) -> usize {
+    let halvings = (n_data / STEPS_AFTER_STAGES).max(1).ilog2() as usize;
+    halvings.clamp(1, MOST_STAGES).min(most_stages(n_data))
+}
+
+/// After more stages nothing would be left of the data.
+pub(super) fn most_stages(n_data: usize) -> usize {
+    n_data.max(1).ilog2() as usize
+}
+
+pub(super) fn maf(n_parameters: usize) -> Flow {
+    Flow::Maf {
+        blocks: if n_parameters <= 5 { 6 } else { 8 },
+        hidden: (16 * n_parameters).clamp(64, 256),
+        layers: 2,
+        components: 8,
+        max_log_scale: 5.0,
+    }
+}
+
+pub(super) fn training() -> Training {
+    Training {
+        device: DeviceChoice::Auto,
+        batch_size: 128,
+        learning_rate: 2e-3,
+        max_epochs: 60,
+        patience: 20,
+        validation_fraction: 0.1,
+        clip_norm: 5.0,
+        rounds: 2,
+    }
+}
+
+/// Rounds of a campaign with an observation; one without has one.
+pub(super) const ROUNDS_MAX: u64 = 5;
+pub(super) const ROUND_SIMULATIONS: u64 = 2560;
+/// All simulations of an amortized campaign are in one round.
+pub(super) const AMORTIZED_SIMULATIONS: u64 = 12_800;
+pub(super) const DEFENSIVE_SHARE: f64 = 0.1;

@@ -1,0 +1,243 @@
+//! `[featurizer]`, `[flow]` and `[training]`: what is not given gets a default.
+
+use super::defaults;
+use super::document::Section;
+use crate::campaign::{DeviceChoice, Featurizer, Flow, Normalization, Training};
+
+/// Largest number of units, channels or features of a layer.
+const MOST_UNITS: u64 = 4096;
+
+pub(super) fn featurizer(
+    root: &Section<'_>,
+    n_data: Option<usize>,
+    n_parameters: Option<usize>,
+) -> Option<Featurizer> {
+    let known = [
+        "kind",
+        "channels",
+        "stages",
+        "hidden",
+        "layers",
+        "features",
+        "normalization",
+    ];
+    let section = root.section("featurizer", &known);
+    const KINDS: [&str; 4] = ["resnet-gru", "resnet", "gru", "mlp"];
+    let kind = match section.get("kind") {
+        Some(entry) => entry.choice(&KINDS.map(|kind| (kind, kind)))?,
+        None => defaults::featurizer_kind(n_data?),
+    };
+    let options: &[&str] = match kind {
+        "resnet-gru" => &["channels", "stages", "hidden", "features", "normalization"],
+        "resnet" => &["channels", "stages", "features", "normalization"],
+        "gru" => &["hidden", "features"],
+        _ => &["layers", "hidden", "features"],
+    };
+    for option in &known[1..] {
+        if let (Some(entry), false) = (section.get(option), options.contains(option)) {
+            entry.mistake(format!(
+                "{kind} has no such option, its options are {}",
+                options.join(", ")
+            ));
+        }
+    }
+    // Unknown lengths have their own mistake; sizes are looked at all the same.
+    let most_stages = n_data.map_or(usize::BITS as usize, defaults::most_stages);
+    let (data, parameters) = (n_data.unwrap_or(1), n_parameters.unwrap_or(1));
+    let size = |name: &str, default: usize| whole(&section, name, 1, MOST_UNITS, default);
+    let stages = |default: usize| whole(&section, "stages", 0, most_stages as u64, default);
+    let normalization = |default: Normalization| match section.get("normalization") {
+        Some(entry) => entry.choice(&[
+            ("weight", Normalization::Weight),
+            ("batch", Normalization::Batch),
+        ]),
+        None => Some(default),
+    };
+    let default = match kind {
+        "resnet-gru" => defaults::resnet_gru(data, parameters),
+        "resnet" => defaults::resnet(data, parameters),
+        "gru" => defaults::gru(parameters),
+        _ => defaults::mlp(parameters),
+    };
+    // Fields are read in turn before any `?`, so that all mistakes are found.
+    let featurizer = match default {
+        Featurizer::ResnetGru {
+            channels,
+            stages: n_stages,
+            hidden,
+            features,
+            normalization: kind,
+        } => {
+            let read = (
+                size("channels", channels),
+                stages(n_stages),
+                size("hidden", hidden),
+                size("features", features),
+                normalization(kind),
+            );
+            Featurizer::ResnetGru {
+                channels: read.0?,
+                stages: read.1?,
+                hidden: read.2?,
+                features: read.3?,
+                normalization: read.4?,
+            }
+        }
+        Featurizer::Resnet {
+            channels,
+            stages: n_stages,
+            features,
+            normalization: kind,
+        } => {
+            let read = (
+                size("channels", channels),
+                stages(n_stages),
+                size("features", features),
+                normalization(kind),
+            );
+            Featurizer::Resnet {
+                channels: read.0?,
+                stages: read.1?,
+                features: read.2?,
+                normalization: read.3?,
+            }
+        }
+        Featurizer::Gru { hidden, features } => {
+            let read = (size("hidden", hidden), size("features", features));
+            Featurizer::Gru {
+                hidden: read.0?,
+                features: read.1?,
+            }
+        }
+        Featurizer::Mlp {
+            layers,
+            hidden,
+            features,
+        } => {
+            let read = (
+                whole(&section, "layers", 1, 100, layers),
+                size("hidden", hidden),
+                size("features", features),
+            );
+            Featurizer::Mlp {
+                layers: read.0?,
+                hidden: read.1?,
+                features: read.2?,
+            }
+        }
+    };
+    n_data.and(n_parameters).map(|_| featurizer)
+}
+
+pub(super) fn flow(root: &Section<'_>, n_parameters: Option<usize>) -> Option<Flow> {
+    let section = root.section(
+        "flow",
+        &[
+            "kind",
+            "blocks",
+            "hidden",
+            "layers",
+            "components",
+            "max_log_scale",
+        ],
+    );
+    if let Some(kind) = section.get("kind") {
+        kind.choice(&[("maf", ())])?;
+    }
+    let Flow::Maf {
+        blocks,
+        hidden,
+        layers,
+        components,
+        max_log_scale,
+    } = defaults::maf(n_parameters.unwrap_or(1));
+    let blocks = whole(&section, "blocks", 1, 100, blocks);
+    let hidden = whole(&section, "hidden", 1, MOST_UNITS, hidden);
+    let layers = whole(&section, "layers", 1, 100, layers);
+    let components = whole(&section, "components", 1, 1000, components);
+    let max_log_scale = positive(&section, "max_log_scale", max_log_scale);
+    n_parameters?;
+    Some(Flow::Maf {
+        blocks: blocks?,
+        hidden: hidden?,
+        layers: layers?,
+        components: components?,
+        max_log_scale: max_log_scale?,
+    })
+}
+
+pub(super) fn training(root: &Section<'_>) -> Option<Training> {
+    let known = [
+        "device",
+        "batch_size",
+        "learning_rate",
+        "max_epochs",
+        "patience",
+        "validation_fraction",
+        "clip_norm",
+        "rounds",
+    ];
+    let section = root.section("training", &known);
+    let default = defaults::training();
+    let device = match section.get("device") {
+        Some(entry) => entry.choice(&[
+            ("auto", DeviceChoice::Auto),
+            ("cpu", DeviceChoice::Cpu),
+            ("wgpu", DeviceChoice::Wgpu),
+        ]),
+        None => Some(default.device),
+    };
+    let batch_size = whole(&section, "batch_size", 1, 1_000_000, default.batch_size);
+    let learning_rate = positive(&section, "learning_rate", default.learning_rate);
+    let max_epochs = whole(
+        &section,
+        "max_epochs",
+        1,
+        1_000_000,
+        default.max_epochs as usize,
+    );
+    let patience = whole(
+        &section,
+        "patience",
+        1,
+        1_000_000,
+        default.patience as usize,
+    );
+    let validation_fraction = match section.get("validation_fraction") {
+        Some(entry) => entry.number().and_then(|fraction| {
+            if !(fraction > 0.0 && fraction <= 0.5) {
+                entry.mistake(format!("validation fraction {fraction} is not in (0, 0.5]"));
+                return None;
+            }
+            Some(fraction)
+        }),
+        None => Some(default.validation_fraction),
+    };
+    let clip_norm = positive(&section, "clip_norm", default.clip_norm);
+    let rounds = whole(&section, "rounds", 1, 10_000, default.rounds as usize);
+    Some(Training {
+        device: device?,
+        batch_size: batch_size?,
+        learning_rate: learning_rate?,
+        max_epochs: u32::try_from(max_epochs?).ok()?,
+        patience: u32::try_from(patience?).ok()?,
+        validation_fraction: validation_fraction?,
+        clip_norm: clip_norm?,
+        rounds: u32::try_from(rounds?).ok()?,
+    })
+}
+
+fn whole(section: &Section<'_>, name: &str, min: u64, max: u64, default: usize) -> Option<usize> {
+    match section.get(name) {
+        Some(entry) => entry
+            .whole(min..=max)
+            .and_then(|number| usize::try_from(number).ok()),
+        None => Some(default),
+    }
+}
+
+fn positive(section: &Section<'_>, name: &str, default: f64) -> Option<f64> {
+    section
+        .get(name)
+        .map_or(Some(default), |entry| entry.positive())
+}

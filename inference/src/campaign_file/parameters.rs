@@ -1,0 +1,244 @@
+//! `[[parameters]]`: names and priors.
+
+use super::document::{Entry, Section, suggestion};
+use crate::campaign::BuiltinModel;
+use crate::prior::Prior;
+use crate::space::{Parameter, ParameterSpace};
+
+/// Columns of our Parquet files that a parameter must not be named like.
+const RESERVED_NAMES: [&str; 10] = [
+    "row_id",
+    "log_prior",
+    "log_proposal",
+    "log_likelihood",
+    "component",
+    "status",
+    "message",
+    "x",
+    "round",
+    "weight",
+];
+
+const PRIORS: [&str; 6] = [
+    "uniform",
+    "normal",
+    "truncated_normal",
+    "log_normal",
+    "log_uniform",
+    "beta",
+];
+const PRIOR_EXPECTED: &str = "a prior such as { uniform = { low = 0.0, high = 1.0 } }";
+
+/// A parameter whose name is known, with its place for later messages.
+pub(super) struct Named<'a> {
+    pub name: &'a str,
+    pub entry: Entry<'a>,
+}
+
+/// The names of all parameters, None where some are missing or unusable; and the space, None where
+/// anything about a parameter is.
+pub(super) fn parameters<'a>(
+    root: &Section<'a>,
+) -> (Option<Vec<Named<'a>>>, Option<ParameterSpace>) {
+    const EXPECTED: &str = "at least one [[parameters]] table";
+    let items = root.require("parameters", EXPECTED).and_then(|entry| {
+        let items = entry.items(EXPECTED)?;
+        if items.is_empty() {
+            entry.mistake(format!("found an empty list, expected {EXPECTED}"));
+            return None;
+        }
+        Some(items)
+    });
+    let Some(items) = items else {
+        return (None, None);
+    };
+    let mut names: Vec<Option<Named<'a>>> = Vec::new();
+    let mut parameters = Vec::new();
+    for item in items {
+        let Some(section) = item.section() else {
+            names.push(None);
+            parameters.push(None);
+            continue;
+        };
+        section.check_keys(&["name", "prior"]);
+        let named = section
+            .require("name", "the parameter's name")
+            .and_then(name);
+        if let Some(named) = &named
+            && names
+                .iter()
+                .flatten()
+                .any(|earlier| earlier.name == named.name)
+        {
+            named.entry.mistake(format!(
+                "a parameter named {:?} is there already",
+                named.name
+            ));
+        }
+        let prior = section
+            .require("prior", PRIOR_EXPECTED)
+            .and_then(|entry| prior(&entry));
+        parameters.push(named.as_ref().zip(prior).map(|(named, prior)| Parameter {
+            name: named.name.to_owned(),
+            prior,
+        }));
+        names.push(named);
+    }
+    let space = parameters.into_iter().collect::<Option<Vec<Parameter>>>();
+    (
+        names.into_iter().collect(),
+        space.map(|parameters| ParameterSpace { parameters }),
+    )
+}
+
+fn name(entry: Entry<'_>) -> Option<Named<'_>> {
+    let name = entry.text()?;
+    let starts_well = name
+        .chars()
+        .next()
+        .is_some_and(|first| first.is_alphabetic() || first == '_');
+    if !starts_well || !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
+        entry.mistake(format!(
+            "found {name:?}, expected letters, digits and _, a letter first"
+        ));
+        return None;
+    }
+    if RESERVED_NAMES.contains(&name) || name.starts_with("z_") {
+        entry.mistake(format!(
+            "{name:?} is a column of every result, expected a name other than {} and z_...",
+            RESERVED_NAMES.join(", ")
+        ));
+        return None;
+    }
+    Some(Named { name, entry })
+}
+
+fn prior(entry: &Entry<'_>) -> Option<Prior> {
+    let (kind, values) = entry.variant(&PRIORS, PRIOR_EXPECTED)?;
+    let known: &[&str] = match kind {
+        "uniform" | "log_uniform" => &["low", "high"],
+        "normal" | "log_normal" => &["mean", "sd"],
+        "truncated_normal" => &["mean", "sd", "low", "high"],
+        _ => &["alpha", "beta", "low", "high"],
+    };
+    let section = values.section()?;
+    section.check_keys(known);
+    let number = |name: &str| {
+        section
+            .require(name, "a number")
+            .and_then(|entry| entry.number())
+    };
+    let positive = |name: &str| {
+        section
+            .require(name, "a positive number")
+            .and_then(|entry| entry.positive())
+    };
+    // Each pair is read before `?`, so that both mistakes are found.
+    let prior = match kind {
+        "uniform" => {
+            let (low, high) = bounds(&section, number("low"), number("high"))?;
+            Prior::Uniform { low, high }
+        }
+        "log_uniform" => {
+            let (low, high) = bounds(&section, positive("low"), positive("high"))?;
+            Prior::LogUniform { low, high }
+        }
+        "normal" => {
+            let (mean, sd) = (number("mean"), positive("sd"));
+            Prior::Normal {
+                mean: mean?,
+                sd: sd?,
+            }
+        }
+        "log_normal" => {
+            let (mean, sd) = (number("mean"), positive("sd"));
+            Prior::LogNormal {
+                mean: mean?,
+                sd: sd?,
+            }
+        }
+        "truncated_normal" => {
+            let (mean, sd) = (number("mean"), positive("sd"));
+            let (low, high) = bounds(&section, number("low"), number("high"))?;
+            Prior::TruncatedNormal {
+                mean: mean?,
+                sd: sd?,
+                low,
+                high,
+            }
+        }
+        _ => {
+            let (alpha, beta) = (positive("alpha"), positive("beta"));
+            let or_default = |name: &str, default| {
+                section
+                    .get(name)
+                    .map_or(Some(default), |entry| entry.number())
+            };
+            let (low, high) = bounds(&section, or_default("low", 0.0), or_default("high", 1.0))?;
+            Prior::Beta {
+                alpha: alpha?,
+                beta: beta?,
+                low,
+                high,
+            }
+        }
+    };
+    if let Err(error) = prior.check() {
+        section.mistake(error);
+        return None;
+    }
+    Some(prior)
+}
+
+fn bounds(section: &Section<'_>, low: Option<f64>, high: Option<f64>) -> Option<(f64, f64)> {
+    let (low, high) = (low?, high?);
+    if low >= high {
+        section.mistake(format!("low {low} is not below high {high}"));
+        return None;
+    }
+    Some((low, high))
+}
+
+/// Refuses parameters that a built-in simulator does not have, and the want of those that it needs.
+pub(super) fn check_names(simulator: &Section<'_>, model: &BuiltinModel, parameters: &[Named<'_>]) {
+    let needed = model.parameter_names();
+    if needed.is_empty() {
+        return;
+    }
+    for parameter in parameters {
+        if !needed.contains(&parameter.name) {
+            let missing: Vec<&str> = needed
+                .iter()
+                .copied()
+                .filter(|needed| parameters.iter().all(|parameter| parameter.name != *needed))
+                .collect();
+            let hint = if missing.is_empty() {
+                format!(", expected only {}", needed.join(", "))
+            } else {
+                suggestion(parameter.name, &missing)
+            };
+            let message = format!(
+                "simulator {} has no parameter {:?}{hint}",
+                model.name(),
+                parameter.name
+            );
+            parameter.entry.mistake(message);
+        }
+    }
+    let missing: Vec<&str> = needed
+        .iter()
+        .copied()
+        .filter(|needed| parameters.iter().all(|parameter| parameter.name != *needed))
+        .collect();
+    if !missing.is_empty() {
+        simulator.mistake(format!(
+            "{} needs the parameters {}, and {} not under [[parameters]]",
+            model.name(),
+            needed.join(", "),
+            match missing[..] {
+                [one] => format!("{one} is"),
+                _ => format!("{} are", missing.join(", ")),
+            }
+        ));
+    }
+}

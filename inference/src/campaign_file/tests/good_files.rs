@@ -1,0 +1,475 @@
+//! What a good file becomes, the copy of it, and its identity.
+
+use super::{SINE, directory, parse_in};
+use crate::campaign::{
+    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Likelihood, Normalization,
+    Rounds, SimulatorSpec, Stop, StopRule, Training, Workers,
+};
+use crate::campaign_file::{changed_keys, identity, load, to_toml};
+use crate::noise::{GaussianNoise, SigmaSource};
+use crate::observation::Observation;
+use crate::prior::Prior;
+use crate::space::{Parameter, ParameterSpace};
+use std::path::Path;
+
+/// Every key at another value than its default.
+const FULL: &str = r#"
+name = "full \"quoted\""
+seed = 9223372036854775807
+parameters = [
+    { name = "d", prior = { truncated_normal = { mean = 1, sd = 0.5, low = 0.0, high = 2.0 } } },
+    { name = "s", prior = { beta = { alpha = 2.0, beta = 3.0, low = -1.0, high = 1e-3 } } },
+    { name = "c0", prior = { log_normal = { mean = 0.0, sd = 0.1 } } },
+    { name = "r", prior = { beta = { alpha = 2.0, beta = 3.0 } } },
+    { name = "w", prior = { log_uniform = { low = 0.01, high = 1.0 } } },
+    { name = "v", prior = { normal = { mean = 0.0, sd = 1e2 } } },
+]
+[simulator]
+builtin = "absorption-spectrum"
+lines = [0.25, 0.75]
+[observation]
+path = "varied.csv"
+[noise]
+gaussian = { sigma = { table = "sigmas.csv" } }
+[likelihood]
+kind = "gaussian"
+[featurizer]
+kind = "resnet"
+channels = 8
+stages = 1
+features = 5
+normalization = "batch"
+[flow]
+kind = "maf"
+blocks = 3
+hidden = 17
+layers = 1
+components = 2
+max_log_scale = 2.5
+[training]
+device = "cpu"
+batch_size = 50
+learning_rate = 5e-4
+max_epochs = 11
+patience = 3
+validation_fraction = 0.2
+clip_norm = 1
+rounds = 3
+[rounds]
+max = 7
+simulations = 1_000
+defensive_share = 0.25
+combine = "per-round"
+stop = { rule = "paper", n_eff = 500, efficiency = 0.5, simulations = 10_000, wall_time = "1h30m", top_up = 300 }
+[workers]
+count = 3
+batch_rows = 64
+"#;
+
+fn full_campaign() -> Campaign {
+    let parameter = |name: &str, prior| Parameter {
+        name: name.to_owned(),
+        prior,
+    };
+    Campaign {
+        name: "full \"quoted\"".to_owned(),
+        seed: i64::MAX as u64,
+        space: ParameterSpace {
+            parameters: vec![
+                parameter(
+                    "d",
+                    Prior::TruncatedNormal {
+                        mean: 1.0,
+                        sd: 0.5,
+                        low: 0.0,
+                        high: 2.0,
+                    },
+                ),
+                parameter(
+                    "s",
+                    Prior::Beta {
+                        alpha: 2.0,
+                        beta: 3.0,
+                        low: -1.0,
+                        high: 1e-3,
+                    },
+                ),
+                parameter("c0", Prior::LogNormal { mean: 0.0, sd: 0.1 }),
+                parameter(
+                    "r",
+                    Prior::Beta {
+                        alpha: 2.0,
+                        beta: 3.0,
+                        low: 0.0,
+                        high: 1.0,
+                    },
+                ),
+                parameter(
+                    "w",
+                    Prior::LogUniform {
+                        low: 0.01,
+                        high: 1.0,
+                    },
+                ),
+                parameter(
+                    "v",
+                    Prior::Normal {
+                        mean: 0.0,
+                        sd: 100.0,
+                    },
+                ),
+            ],
+        },
+        simulator: SimulatorSpec {
+            model: BuiltinModel::AbsorptionSpectrum {
+                pivot: 0.5,
+                half_range: 0.5,
+                lines: [0.25, 0.75],
+            },
+            grid: vec![0.0, 0.5, 1.0],
+        },
+        observation: Some(Observation {
+            grid: vec![0.0, 0.5, 1.0],
+            value: vec![1.0, 2.0, 3.0],
+            sigma: vec![0.1, 0.2, 0.1],
+        }),
+        noise: GaussianNoise {
+            sigma: SigmaSource::Table(vec![vec![0.1, 0.2, 0.3], vec![0.4, 0.5, 0.6]]),
+        },
+        likelihood: Likelihood::Gaussian,
+        featurizer: Featurizer::Resnet {
+            channels: 8,
+            stages: 1,
+            features: 5,
+            normalization: Normalization::Batch,
+        },
+        flow: Flow::Maf {
+            blocks: 3,
+            hidden: 17,
+            layers: 1,
+            components: 2,
+            max_log_scale: 2.5,
+        },
+        training: Training {
+            device: DeviceChoice::Cpu,
+            batch_size: 50,
+            learning_rate: 5e-4,
+            max_epochs: 11,
+            patience: 3,
+            validation_fraction: 0.2,
+            clip_norm: 1.0,
+            rounds: 3,
+        },
+        rounds: Rounds {
+            max: 7,
+            simulations: 1000,
+            defensive_share: 0.25,
+            combine: Combine::PerRound,
+            stop: Stop {
+                rule: StopRule::Paper,
+                n_eff: Some(500.0),
+                efficiency: Some(0.5),
+                simulations: Some(10_000),
+                wall_time_s: Some(5400.0),
+                top_up: 300,
+            },
+        },
+        workers: Workers {
+            count: Some(3),
+            batch_rows: Some(64),
+        },
+    }
+}
+
+#[test]
+fn every_key_is_read() {
+    assert_eq!(parse_in(directory().path(), FULL), Ok(full_campaign()));
+}
+
+#[test]
+fn a_short_file_is_completed_by_its_data() {
+    let campaign = parse_in(directory().path(), SINE).expect("campaign");
+    assert_eq!(campaign.seed, 0);
+    assert_eq!(
+        campaign.simulator,
+        SimulatorSpec {
+            model: BuiltinModel::Sine,
+            grid: vec![0.0, 0.5, 1.0]
+        }
+    );
+    assert_eq!(campaign.noise.sigma, SigmaSource::Observed);
+    assert!(
+        matches!(campaign.featurizer, Featurizer::Mlp { .. }),
+        "{:?}",
+        campaign.featurizer
+    );
+    assert_eq!(
+        (
+            campaign.rounds.max,
+            campaign.rounds.stop.n_eff,
+            campaign.rounds.stop.top_up
+        ),
+        (5, None, 0)
+    );
+    assert_eq!(
+        campaign.workers,
+        Workers {
+            count: None,
+            batch_rows: None
+        }
+    );
+}
+
+#[test]
+fn a_constant_sigma_stands_for_a_missing_column() {
+    let text =
+        SINE.replace("observation.csv", "bare.csv") + "[noise]\ngaussian = { sigma = 0.3 }\n";
+    let campaign = parse_in(directory().path(), &text).expect("campaign");
+    assert_eq!(campaign.observation.expect("observation").sigma, [0.3; 3]);
+    assert_eq!(campaign.noise.sigma, SigmaSource::Constant(0.3));
+}
+
+/// SINE without its observation.
+fn amortized(simulator: &str, rest: &str) -> String {
+    let head = SINE.split("[observation]").next().unwrap_or_default();
+    format!("{head}{simulator}\n{rest}")
+}
+
+#[test]
+fn amortized_campaigns_have_a_grid_of_their_own() {
+    let noise = "[noise]\ngaussian = { sigma = { log_uniform = { low = 0.1, high = 1 } } }";
+    let text = amortized("grid = { start = 0, stop = 1, count = 50 }", noise);
+    let campaign = parse_in(directory().path(), &text).expect("campaign");
+    assert_eq!(campaign.observation, None);
+    assert_eq!(
+        (campaign.rounds.max, campaign.rounds.simulations),
+        (1, 12_800)
+    );
+    assert_eq!(
+        campaign.noise.sigma,
+        SigmaSource::LogUniform {
+            low: 0.1,
+            high: 1.0
+        }
+    );
+    assert!(
+        matches!(campaign.featurizer, Featurizer::ResnetGru { .. }),
+        "{:?}",
+        campaign.featurizer
+    );
+    // numpy.linspace(0, 1, 50)
+    assert_eq!(campaign.simulator.grid.len(), 50);
+    assert_eq!(campaign.simulator.grid[3], 0.061224489795918366);
+    assert_eq!(campaign.simulator.grid[49], 1.0);
+
+    let text = amortized(
+        "grid = [3, 1.5]",
+        "[noise]\ngaussian = { sigma = { uniform = { low = 1, high = 2 } } }",
+    );
+    let campaign = parse_in(directory().path(), &text).expect("campaign");
+    assert_eq!(campaign.simulator.grid, [3.0, 1.5]);
+}
+
+#[test]
+fn a_linear_model_without_a_matrix_shows_its_parameters() {
+    let text = SINE
+        .replace("\"sine\"", "\"linear-gaussian\"")
+        .replace("omega", "anything");
+    let campaign = parse_in(directory().path(), &text).expect("campaign");
+    let matrix = vec![
+        vec![1.0, 0.0, 0.0],
+        vec![0.0, 1.0, 0.0],
+        vec![0.0, 0.0, 1.0],
+    ];
+    assert_eq!(
+        campaign.simulator.model,
+        BuiltinModel::LinearGaussian { matrix }
+    );
+}
+
+#[test]
+fn the_copy_of_a_campaign_stands_alone_and_is_the_same_campaign() {
+    let directory = directory();
+    let uniform = "[noise]\ngaussian = { sigma = { uniform = { low = 1, high = 2 } } }";
+    let texts = [
+        FULL.to_owned(),
+        SINE.to_owned(),
+        SINE.to_owned() + "[featurizer]\nkind = \"gru\"\n[rounds.stop]\nn_eff = 100\n",
+        SINE.to_owned() + "[featurizer]\nkind = \"resnet-gru\"\nstages = 0\n",
+        SINE.replace("observation.csv", "bare.csv") + "[noise]\ngaussian = { sigma = 0.3 }\n",
+        SINE.replace("\"sine\"", "\"linear-gaussian\""),
+        amortized("grid = { start = 0.1, stop = 0.7, count = 7 }", uniform),
+    ];
+    let elsewhere = tempfile::tempdir().expect("temporary directory");
+    for text in texts {
+        let campaign = parse_in(directory.path(), &text).expect("campaign");
+        let path = elsewhere.path().join("campaign.toml");
+        std::fs::write(&path, to_toml(&campaign)).expect("write");
+        let copy = load(&path).unwrap_or_else(|error| panic!("{error}\n{}", to_toml(&campaign)));
+        assert_eq!(copy, campaign);
+        assert_eq!(to_toml(&copy), to_toml(&campaign));
+        assert_eq!(changed_keys(&campaign, &copy), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn what_may_change_leaves_the_identity_and_what_may_not_is_named() {
+    let full = full_campaign();
+    let allowed: [fn(&mut Campaign); 9] = [
+        |campaign| campaign.rounds.max = 9,
+        |campaign| campaign.rounds.stop.n_eff = None,
+        |campaign| campaign.rounds.stop.rule = StopRule::Bootstrap,
+        |campaign| campaign.rounds.stop.simulations = Some(1),
+        |campaign| campaign.rounds.stop.wall_time_s = None,
+        |campaign| campaign.rounds.stop.top_up = 0,
+        |campaign| campaign.workers.count = None,
+        |campaign| campaign.workers.batch_rows = None,
+        |campaign| campaign.training.device = DeviceChoice::Auto,
+    ];
+    for change in allowed {
+        let mut changed = full.clone();
+        change(&mut changed);
+        assert_ne!(changed, full);
+        assert_eq!(changed_keys(&full, &changed), Vec::<String>::new());
+        assert_eq!(identity(&changed), identity(&full));
+    }
+
+    let refused: [(fn(&mut Campaign), &[&str]); 12] = [
+        (
+            |campaign| campaign.name = "other".to_owned(),
+            &["name: \"full \\\"quoted\\\"\" -> \"other\""],
+        ),
+        (
+            |campaign| campaign.seed = 1,
+            &["seed: 9223372036854775807 -> 1"],
+        ),
+        (
+            |campaign| campaign.rounds.simulations = 5120,
+            &["rounds.simulations: 1000 -> 5120"],
+        ),
+        (
+            |campaign| campaign.rounds.combine = Combine::Mixture,
+            &["rounds.combine: \"per-round\" -> \"mixture\""],
+        ),
+        (
+            |campaign| campaign.training.batch_size = 51,
+            &["training.batch_size: 50 -> 51"],
+        ),
+        (
+            |campaign| {
+                campaign.space.parameters[5].prior = Prior::Uniform {
+                    low: 0.0,
+                    high: 1.0,
+                }
+            },
+            &[
+                "parameters[5].prior.normal.mean: 0.0 -> nothing",
+                "parameters[5].prior.normal.sd: 100.0 -> nothing",
+                "parameters[5].prior.uniform.high: nothing -> 1.0",
+                "parameters[5].prior.uniform.low: nothing -> 0.0",
+            ],
+        ),
+        (
+            |campaign| {
+                if let Some(observation) = &mut campaign.observation {
+                    observation.value[1] = 2.5;
+                }
+            },
+            &["observation.value[1]: 2.0 -> 2.5"],
+        ),
+        (
+            |campaign| {
+                if let Some(observation) = &mut campaign.observation {
+                    observation.sigma = vec![1.0, 0.2];
+                }
+            },
+            &["observation.sigma: 3 values -> 2 values"],
+        ),
+        (
+            |campaign| campaign.noise.sigma = SigmaSource::Observed,
+            &[
+                "noise.gaussian.sigma: nothing -> \"observed\"",
+                "noise.gaussian.sigma.table: 2 values -> nothing",
+            ],
+        ),
+        (
+            |campaign| {
+                if let SigmaSource::Table(rows) = &mut campaign.noise.sigma {
+                    rows[1] = vec![0.4, 1.0, 2.0];
+                }
+            },
+            &["noise.gaussian.sigma.table[1][1]: 0.5 -> 1.0 (and 1 more)"],
+        ),
+        (
+            |campaign| {
+                campaign.featurizer = Featurizer::Gru {
+                    hidden: 4,
+                    features: 5,
+                }
+            },
+            &[
+                "featurizer.channels: 8 -> nothing",
+                "featurizer.hidden: nothing -> 4",
+                "featurizer.kind: \"resnet\" -> \"gru\"",
+                "featurizer.normalization: \"batch\" -> nothing",
+                "featurizer.stages: 1 -> nothing",
+            ],
+        ),
+        (
+            |campaign| {
+                campaign.flow = Flow::Maf {
+                    blocks: 3,
+                    hidden: 18,
+                    layers: 1,
+                    components: 2,
+                    max_log_scale: 2.5,
+                }
+            },
+            &["flow.hidden: 17 -> 18"],
+        ),
+    ];
+    for (change, expected) in refused {
+        let mut changed = full.clone();
+        change(&mut changed);
+        assert_eq!(changed_keys(&full, &changed), expected);
+        assert_ne!(identity(&changed), identity(&full));
+    }
+}
+
+#[test]
+fn the_identity_is_the_same_in_every_build() {
+    // Campaign directories hold it: a change here locks users out of theirs.
+    let expected = "3a8a2b7ce633839beff70345e84f87675ff6ee2bd370c9ee1a3c96614bbffead";
+    assert_eq!(identity(&full_campaign()).0, expected);
+}
+
+#[test]
+fn examples_are_good_campaigns() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let table = [
+        ("sine/campaign.toml", 50, 3, 5, 2560),
+        ("sine/amortized.toml", 50, 3, 1, 12_800),
+        ("microlensing/campaign.toml", 383, 5, 5, 5120),
+        ("transit/campaign.toml", 200, 6, 5, 5120),
+        ("absorption-spectrum/campaign.toml", 181, 6, 5, 5120),
+        ("linear-gaussian/campaign.toml", 9, 3, 3, 2560),
+    ];
+    for (name, n_data, n_parameters, max, simulations) in table {
+        let campaign = load(&examples.join(name)).unwrap_or_else(|error| panic!("{error}"));
+        let found = (
+            campaign.simulator.grid.len(),
+            campaign.space.parameters.len(),
+            campaign.rounds.max,
+            campaign.rounds.simulations,
+        );
+        assert_eq!(found, (n_data, n_parameters, max, simulations), "{name}");
+    }
+    let sine = load(&examples.join("sine/campaign.toml")).unwrap_or_else(|error| panic!("{error}"));
+    let amortized =
+        load(&examples.join("sine/amortized.toml")).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(
+        sine.simulator, amortized.simulator,
+        "the amortized model answers for the same times"
+    );
+    assert_eq!(sine.space, amortized.space);
+}

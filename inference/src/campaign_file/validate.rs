@@ -1,0 +1,293 @@
+//! From the document to a [`Campaign`]: every key is looked at, whatever is wrong with the others.
+
+use super::document::{Entry, Section};
+use super::{defaults, estimator, forward_model, parameters};
+use crate::campaign::{Campaign, Combine, Rounds, Stop, StopRule, Workers};
+use std::path::Path;
+
+/// Fewer simulations in a round than this teach a network nothing.
+const FEWEST_SIMULATIONS: u64 = 32;
+const MOST_SIMULATIONS: u64 = 1_000_000_000_000;
+
+const SECTIONS: [&str; 12] = [
+    "name",
+    "seed",
+    "parameters",
+    "simulator",
+    "observation",
+    "likelihood",
+    "noise",
+    "featurizer",
+    "flow",
+    "training",
+    "rounds",
+    "workers",
+];
+
+/// None where there is a mistake. Relative paths are relative to `directory`.
+pub(super) fn campaign(root: &Section<'_>, directory: &Path) -> Option<Campaign> {
+    root.check_keys(&SECTIONS);
+    let name = root
+        .require("name", "the campaign's name")
+        .and_then(|entry| campaign_name(&entry));
+    // TOML promises whole numbers up to here.
+    let seed = root
+        .get("seed")
+        .map_or(Some(0), |entry| entry.whole(0..=i64::MAX as u64));
+    let (names, space) = parameters::parameters(root);
+    let n_parameters = names.as_ref().map(Vec::len);
+    let forward = forward_model::forward_model(root, directory, names.as_deref());
+    let likelihood = forward_model::likelihood(root);
+    let featurizer = estimator::featurizer(root, forward.n_data, n_parameters);
+    let flow = estimator::flow(root, n_parameters);
+    let training = estimator::training(root);
+    let purpose = if root.get("observation").is_some() {
+        Purpose::Posterior
+    } else {
+        Purpose::Amortized
+    };
+    let rounds = rounds(root, purpose);
+    let workers = workers(root);
+    Some(Campaign {
+        name: name?,
+        seed: seed?,
+        space: space?,
+        simulator: forward.simulator?,
+        observation: forward.observation?,
+        noise: forward.noise?,
+        likelihood: likelihood?,
+        featurizer: featurizer?,
+        flow: flow?,
+        training: training?,
+        rounds: rounds?,
+        workers: workers?,
+    })
+}
+
+fn campaign_name(entry: &Entry<'_>) -> Option<String> {
+    let name = entry.text()?;
+    if name.is_empty()
+        || name.chars().count() > 100
+        || name
+            .chars()
+            .any(|c| c.is_control() || c == '/' || c == '\\')
+    {
+        entry.mistake(format!(
+            "found {name:?}, expected 1 to 100 characters, no slashes or control characters"
+        ));
+        return None;
+    }
+    Some(name.to_owned())
+}
+
+/// What a campaign is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// The posterior of its observation.
+    Posterior,
+    /// A model for any observation.
+    Amortized,
+}
+
+fn rounds(root: &Section<'_>, purpose: Purpose) -> Option<Rounds> {
+    let section = root.section(
+        "rounds",
+        &["max", "simulations", "defensive_share", "combine", "stop"],
+    );
+    let (default_max, default_simulations) = match purpose {
+        Purpose::Posterior => (defaults::ROUNDS_MAX, defaults::ROUND_SIMULATIONS),
+        Purpose::Amortized => (1, defaults::AMORTIZED_SIMULATIONS),
+    };
+    let max = section.get("max").map_or(Some(default_max), |entry| {
+        let max = entry.whole(1..=10_000)?;
+        if max > 1 && purpose == Purpose::Amortized {
+            entry.mistake(format!("{max} rounds need an [observation], expected 1"));
+            return None;
+        }
+        Some(max)
+    });
+    let simulations = section
+        .get("simulations")
+        .map_or(Some(default_simulations), |entry| {
+            entry.whole(FEWEST_SIMULATIONS..=MOST_SIMULATIONS)
+        });
+    let defensive_share =
+        section
+            .get("defensive_share")
+            .map_or(Some(defaults::DEFENSIVE_SHARE), |entry| {
+                let share = entry.number()?;
+                if !(0.0..=0.5).contains(&share) {
+                    entry.mistake(format!("defensive share {share} is not in [0, 0.5]"));
+                    return None;
+                }
+                Some(share)
+            });
+    let combine = section
+        .get("combine")
+        .map_or(Some(Combine::Mixture), |entry| {
+            entry.choice(&[
+                ("mixture", Combine::Mixture),
+                ("per-round", Combine::PerRound),
+            ])
+        });
+    let stop = stop(&section, purpose, simulations);
+    Some(Rounds {
+        max: u32::try_from(max?).ok()?,
+        simulations: simulations?,
+        defensive_share: defensive_share?,
+        combine: combine?,
+        stop: stop?,
+    })
+}
+
+fn stop(rounds: &Section<'_>, purpose: Purpose, round_simulations: Option<u64>) -> Option<Stop> {
+    let section = rounds.section(
+        "stop",
+        &[
+            "rule",
+            "n_eff",
+            "efficiency",
+            "simulations",
+            "wall_time",
+            "top_up",
+        ],
+    );
+    if purpose == Purpose::Amortized {
+        for name in ["rule", "n_eff", "efficiency", "top_up"] {
+            if let Some(entry) = section.get(name) {
+                entry.mistake("needs an [observation]: without one nothing is weighed");
+            }
+        }
+    }
+    let rule = section
+        .get("rule")
+        .map_or(Some(StopRule::Bootstrap), |entry| {
+            entry.choice(&[
+                ("bootstrap", StopRule::Bootstrap),
+                ("paper", StopRule::Paper),
+            ])
+        });
+    let n_eff = optional(section.get("n_eff"), |entry| entry.positive());
+    let efficiency = optional(section.get("efficiency"), |entry| {
+        let target = entry.number()?;
+        if !(target > 0.0 && target <= 1.0) {
+            entry.mistake(format!("efficiency target {target} is not in (0, 1]"));
+            return None;
+        }
+        Some(target)
+    });
+    let simulations = optional(section.get("simulations"), |entry| {
+        let simulations = entry.whole(1..=MOST_SIMULATIONS)?;
+        if let Some(round) = round_simulations
+            && simulations < round
+        {
+            entry.mistake(format!(
+                "{simulations} simulations in total are fewer than the {round} of one round"
+            ));
+            return None;
+        }
+        Some(simulations)
+    });
+    let wall_time_s = optional(section.get("wall_time"), wall_time);
+    // Where a number of effective draws is asked for, one more round may be spent on reaching it.
+    let default_top_up = match n_eff {
+        Some(Some(_)) => round_simulations,
+        Some(None) | None => Some(0),
+    };
+    let top_up = match section.get("top_up") {
+        Some(entry) => entry.whole(0..=MOST_SIMULATIONS),
+        None => default_top_up,
+    };
+    Some(Stop {
+        rule: rule?,
+        n_eff: n_eff?,
+        efficiency: efficiency?,
+        simulations: simulations?,
+        wall_time_s: wall_time_s?,
+        top_up: top_up?,
+    })
+}
+
+/// `Some(None)` where the key is missing, None where it is wrong.
+fn optional<T>(
+    entry: Option<Entry<'_>>,
+    read: impl FnOnce(&Entry<'_>) -> Option<T>,
+) -> Option<Option<T>> {
+    match entry {
+        Some(entry) => read(&entry).map(Some),
+        None => Some(None),
+    }
+}
+
+/// Seconds, or text like `2h` or `1h30m`.
+fn wall_time(entry: &Entry<'_>) -> Option<f64> {
+    if !entry.is_text() {
+        return entry.positive();
+    }
+    let text = entry.text()?;
+    let seconds = parse_duration(text).filter(|seconds| seconds.is_finite() && *seconds > 0.0);
+    if seconds.is_none() {
+        entry.mistake(format!("found {text:?}, expected seconds or a time such as \"90s\", \"45m\", \"2h\" or \"1d12h\""));
+    }
+    seconds
+}
+
+fn parse_duration(text: &str) -> Option<f64> {
+    let mut seconds = 0.0;
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..end].parse().ok()?;
+        let unit = rest[end..].chars().next()?;
+        seconds += number
+            * match unit {
+                's' => 1.0,
+                'm' => 60.0,
+                'h' => 3600.0,
+                'd' => 86_400.0,
+                _ => return None,
+            };
+        rest = rest[end + unit.len_utf8()..].trim_start();
+    }
+    Some(seconds)
+}
+
+fn workers(root: &Section<'_>) -> Option<Workers> {
+    let section = root.section("workers", &["count", "batch_rows"]);
+    let count = optional(section.get("count"), |entry| entry.whole(1..=10_000));
+    let batch_rows = optional(section.get("batch_rows"), |entry| {
+        entry.whole(1..=MOST_SIMULATIONS)
+    });
+    Some(Workers {
+        count: count?.and_then(|count| u32::try_from(count).ok()),
+        batch_rows: batch_rows?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_numbers_with_units() {
+        let table = [
+            ("90s", Some(90.0)),
+            ("1.5h", Some(5400.0)),
+            ("1d12h", Some(129_600.0)),
+            ("1h 30m", Some(5400.0)),
+            ("", None),
+            ("90", None),
+            ("h", None),
+            ("2 h", None),
+            ("2w", None),
+            ("1.2.3s", None),
+            ("2µ", None),
+        ];
+        for (text, seconds) in table {
+            assert_eq!(parse_duration(text), seconds, "{text:?}");
+        }
+    }
+}

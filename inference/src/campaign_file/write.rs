@@ -1,0 +1,332 @@
+//! A campaign as a file again: `campaign.toml` as validated and run, on its own.
+
+use crate::campaign::{
+    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Likelihood, Normalization,
+    StopRule,
+};
+use crate::noise::SigmaSource;
+use crate::prior::Prior;
+use toml::Value;
+
+/// One table of the file: its header as a key path, and its keys in order.
+pub(super) struct Part {
+    /// Empty for the keys above all tables; parameters are `parameters[0]` and so on.
+    pub key: String,
+    pub entries: Vec<(&'static str, Value)>,
+}
+
+/// The campaign as validated and run, on its own: observation and sigma table stand in it, and what was
+/// left to defaults is written out. [`load`](super::load) of this gives the same campaign.
+pub fn to_toml(campaign: &Campaign) -> String {
+    let mut text = String::from("# The campaign as validated and run; written by sidereal.\n");
+    for part in parts(campaign) {
+        if part.key.starts_with("parameters[") {
+            text.push_str("\n[[parameters]]\n");
+        } else if !part.key.is_empty() {
+            text.push_str(&format!("\n[{}]\n", part.key));
+        }
+        for (name, value) in part.entries {
+            text.push_str(&format!("{name} = {value}\n"));
+        }
+    }
+    text
+}
+
+/// Everything in a campaign, under the keys of the campaign file.
+pub(super) fn parts(campaign: &Campaign) -> Vec<Part> {
+    let part = |key: &str, entries| Part {
+        key: key.to_owned(),
+        entries,
+    };
+    let mut parts = vec![part(
+        "",
+        vec![
+            ("name", Value::from(campaign.name.as_str())),
+            ("seed", whole(campaign.seed)),
+        ],
+    )];
+    for (i, parameter) in campaign.space.parameters.iter().enumerate() {
+        let entries = vec![
+            ("name", Value::from(parameter.name.as_str())),
+            ("prior", prior(&parameter.prior)),
+        ];
+        parts.push(part(&format!("parameters[{i}]"), entries));
+    }
+    parts.push(part("simulator", simulator(campaign)));
+    if let Some(observation) = &campaign.observation {
+        let entries = vec![
+            ("grid", numbers(&observation.grid)),
+            ("value", numbers(&observation.value)),
+            ("sigma", numbers(&observation.sigma)),
+        ];
+        parts.push(part("observation", entries));
+    }
+    let sigma = table([("sigma", sigma(&campaign.noise.sigma))]);
+    parts.push(part("noise", vec![("gaussian", sigma)]));
+    let likelihood = match campaign.likelihood {
+        Likelihood::Gaussian => "gaussian",
+    };
+    parts.push(part("likelihood", vec![("kind", Value::from(likelihood))]));
+    parts.push(part("featurizer", featurizer(&campaign.featurizer)));
+    parts.push(part("flow", flow(&campaign.flow)));
+    parts.push(part("training", training(campaign)));
+    parts.push(part("rounds", rounds(campaign)));
+    parts.push(part("rounds.stop", stop(campaign)));
+    let mut workers = Vec::new();
+    if let Some(count) = campaign.workers.count {
+        workers.push(("count", whole(count.into())));
+    }
+    if let Some(batch_rows) = campaign.workers.batch_rows {
+        workers.push(("batch_rows", whole(batch_rows)));
+    }
+    parts.push(part("workers", workers));
+    parts
+}
+
+fn prior(prior: &Prior) -> Value {
+    let number = Value::Float;
+    match *prior {
+        Prior::Uniform { low, high } => table([(
+            "uniform",
+            table([("low", number(low)), ("high", number(high))]),
+        )]),
+        Prior::LogUniform { low, high } => table([(
+            "log_uniform",
+            table([("low", number(low)), ("high", number(high))]),
+        )]),
+        Prior::Normal { mean, sd } => table([(
+            "normal",
+            table([("mean", number(mean)), ("sd", number(sd))]),
+        )]),
+        Prior::LogNormal { mean, sd } => table([(
+            "log_normal",
+            table([("mean", number(mean)), ("sd", number(sd))]),
+        )]),
+        Prior::TruncatedNormal {
+            mean,
+            sd,
+            low,
+            high,
+        } => {
+            let values = [
+                ("mean", number(mean)),
+                ("sd", number(sd)),
+                ("low", number(low)),
+                ("high", number(high)),
+            ];
+            table([("truncated_normal", table(values))])
+        }
+        Prior::Beta {
+            alpha,
+            beta,
+            low,
+            high,
+        } => {
+            let values = [
+                ("alpha", number(alpha)),
+                ("beta", number(beta)),
+                ("low", number(low)),
+                ("high", number(high)),
+            ];
+            table([("beta", table(values))])
+        }
+    }
+}
+
+fn simulator(campaign: &Campaign) -> Vec<(&'static str, Value)> {
+    let model = &campaign.simulator.model;
+    let mut entries = vec![("builtin", Value::from(model.name()))];
+    match model {
+        BuiltinModel::Sine | BuiltinModel::Microlensing => {}
+        BuiltinModel::Transit { period } => entries.push(("period", Value::Float(*period))),
+        BuiltinModel::AbsorptionSpectrum {
+            pivot,
+            half_range,
+            lines,
+        } => {
+            entries.push(("pivot", Value::Float(*pivot)));
+            entries.push(("half_range", Value::Float(*half_range)));
+            entries.push(("lines", numbers(lines)));
+        }
+        BuiltinModel::LinearGaussian { matrix } => entries.push(("matrix", rows(matrix))),
+    }
+    // With an observation the grid is its first column.
+    if campaign.observation.is_none() {
+        entries.push(("grid", numbers(&campaign.simulator.grid)));
+    }
+    entries
+}
+
+fn sigma(source: &SigmaSource) -> Value {
+    match source {
+        SigmaSource::Observed => Value::from("observed"),
+        SigmaSource::Constant(sigma) => Value::Float(*sigma),
+        SigmaSource::Uniform { low, high } => table([(
+            "uniform",
+            table([("low", Value::Float(*low)), ("high", Value::Float(*high))]),
+        )]),
+        SigmaSource::LogUniform { low, high } => table([(
+            "log_uniform",
+            table([("low", Value::Float(*low)), ("high", Value::Float(*high))]),
+        )]),
+        SigmaSource::Table(sigmas) => table([("table", rows(sigmas))]),
+    }
+}
+
+fn featurizer(featurizer: &Featurizer) -> Vec<(&'static str, Value)> {
+    let normalization_name = |normalization| match normalization {
+        Normalization::Weight => Value::from("weight"),
+        Normalization::Batch => Value::from("batch"),
+    };
+    match *featurizer {
+        Featurizer::ResnetGru {
+            channels,
+            stages,
+            hidden,
+            features,
+            normalization,
+        } => vec![
+            ("kind", Value::from("resnet-gru")),
+            ("channels", size(channels)),
+            ("stages", size(stages)),
+            ("hidden", size(hidden)),
+            ("features", size(features)),
+            ("normalization", normalization_name(normalization)),
+        ],
+        Featurizer::Resnet {
+            channels,
+            stages,
+            features,
+            normalization,
+        } => vec![
+            ("kind", Value::from("resnet")),
+            ("channels", size(channels)),
+            ("stages", size(stages)),
+            ("features", size(features)),
+            ("normalization", normalization_name(normalization)),
+        ],
+        Featurizer::Gru { hidden, features } => {
+            vec![
+                ("kind", Value::from("gru")),
+                ("hidden", size(hidden)),
+                ("features", size(features)),
+            ]
+        }
+        Featurizer::Mlp {
+            layers,
+            hidden,
+            features,
+        } => vec![
+            ("kind", Value::from("mlp")),
+            ("layers", size(layers)),
+            ("hidden", size(hidden)),
+            ("features", size(features)),
+        ],
+    }
+}
+
+fn flow(flow: &Flow) -> Vec<(&'static str, Value)> {
+    let Flow::Maf {
+        blocks,
+        hidden,
+        layers,
+        components,
+        max_log_scale,
+    } = *flow;
+    vec![
+        ("kind", Value::from("maf")),
+        ("blocks", size(blocks)),
+        ("hidden", size(hidden)),
+        ("layers", size(layers)),
+        ("components", size(components)),
+        ("max_log_scale", Value::Float(max_log_scale)),
+    ]
+}
+
+fn training(campaign: &Campaign) -> Vec<(&'static str, Value)> {
+    let training = &campaign.training;
+    let device = match training.device {
+        DeviceChoice::Auto => "auto",
+        DeviceChoice::Cpu => "cpu",
+        DeviceChoice::Wgpu => "wgpu",
+    };
+    vec![
+        ("device", Value::from(device)),
+        ("batch_size", size(training.batch_size)),
+        ("learning_rate", Value::Float(training.learning_rate)),
+        ("max_epochs", whole(training.max_epochs.into())),
+        ("patience", whole(training.patience.into())),
+        (
+            "validation_fraction",
+            Value::Float(training.validation_fraction),
+        ),
+        ("clip_norm", Value::Float(training.clip_norm)),
+        ("rounds", whole(training.rounds.into())),
+    ]
+}
+
+fn rounds(campaign: &Campaign) -> Vec<(&'static str, Value)> {
+    let rounds = &campaign.rounds;
+    let combine = match rounds.combine {
+        Combine::Mixture => "mixture",
+        Combine::PerRound => "per-round",
+    };
+    vec![
+        ("max", whole(rounds.max.into())),
+        ("simulations", whole(rounds.simulations)),
+        ("defensive_share", Value::Float(rounds.defensive_share)),
+        ("combine", Value::from(combine)),
+    ]
+}
+
+fn stop(campaign: &Campaign) -> Vec<(&'static str, Value)> {
+    let stop = &campaign.rounds.stop;
+    let mut entries = Vec::new();
+    if campaign.observation.is_some() {
+        let rule = match stop.rule {
+            StopRule::Bootstrap => "bootstrap",
+            StopRule::Paper => "paper",
+        };
+        entries.push(("rule", Value::from(rule)));
+        entries.push(("top_up", whole(stop.top_up)));
+    }
+    if let Some(n_eff) = stop.n_eff {
+        entries.push(("n_eff", Value::Float(n_eff)));
+    }
+    if let Some(efficiency) = stop.efficiency {
+        entries.push(("efficiency", Value::Float(efficiency)));
+    }
+    if let Some(simulations) = stop.simulations {
+        entries.push(("simulations", whole(simulations)));
+    }
+    if let Some(wall_time_s) = stop.wall_time_s {
+        entries.push(("wall_time", Value::Float(wall_time_s)));
+    }
+    entries
+}
+
+fn table<const N: usize>(entries: [(&str, Value); N]) -> Value {
+    Value::Table(
+        entries
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+    )
+}
+
+fn numbers(values: &[f64]) -> Value {
+    Value::Array(values.iter().map(|&value| Value::Float(value)).collect())
+}
+
+fn rows(rows: &[Vec<f64>]) -> Value {
+    Value::Array(rows.iter().map(|row| numbers(row)).collect())
+}
+
+fn whole(number: u64) -> Value {
+    // Campaign files hold no larger numbers than TOML does.
+    Value::Integer(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn size(number: usize) -> Value {
+    whole(number as u64)
+}

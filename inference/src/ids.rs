@@ -1,0 +1,50 @@
+//! Identifiers: every id is its own type, so that a row is never taken for a batch.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $inner:ty, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($prefix, "{}"), self.0)
+            }
+        }
+    };
+}
+
+id!(
+    /// A round of a campaign; round 0 draws from the prior.
+    RoundId, u32, "round "
+);
+id!(
+    /// A row within its round, counted from 0.
+    RowId, u64, "row "
+);
+id!(
+    /// A flow, numbered by the round whose end it was trained at: flow 0 is trained on round 0.
+    FlowId, u32, "flow "
+);
+id!(
+    /// The n-th try at a batch or at a training task, counted from 0 over the whole campaign.
+    AttemptId, u64, "attempt "
+);
+id!(
+    /// A connected worker or trainer, numbered by the coordinator in order of registration.
+    PeerId, u64, "peer "
+);
+
+/// Hash of what must not change within a campaign, as 64 lower-case hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CampaignHash(pub String);
+
+/// A coordinator process: drawn anew at each start, so that two of them can tell each other apart.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RunId(pub String);

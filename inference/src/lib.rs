@@ -1,0 +1,29 @@
+//! Mathematics and data contract of sidereal: no tokio, no tonic, no burn.
+//!
+//! Everything here is a synchronous function on plain data; time and randomness are arguments.
+
+mod beta;
+pub mod campaign;
+pub mod campaign_file;
+pub mod draws;
+pub mod evidence;
+pub mod files;
+pub mod ids;
+pub mod noise;
+mod normal;
+pub mod observation;
+pub mod pareto;
+pub mod posterior;
+pub mod prior;
+pub mod progress;
+pub mod proposal;
+pub mod scores;
+pub mod seeds;
+pub mod shard;
+pub mod space;
+pub mod stopping;
+pub mod summary;
+pub mod table;
+pub mod task;
+pub mod trust;
+pub mod weights;

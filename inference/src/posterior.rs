@@ -1,0 +1,144 @@
+//! `posterior.parquet`: weighted draws of all rounds.
+
+use crate::draws::theta_of_table;
+use crate::files;
+use crate::space::ParameterSpace;
+use crate::table::{Column, Format, Read, TableError, decode, encode, matrix_column};
+use crate::task::StoredFile;
+use arrow::array::{Float64Array, UInt32Array};
+use std::path::Path;
+
+const FORMAT: Format = Format {
+    name: "sidereal-posterior",
+    version: "1",
+};
+
+/// All draws whose likelihood is known, in order of round and row; rows of weight zero included.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Posterior {
+    pub n_parameters: usize,
+    /// Row-major with `n_parameters` columns.
+    pub theta: Vec<f64>,
+    pub log_likelihood: Vec<f64>,
+    pub log_prior: Vec<f64>,
+    /// The denominator that the weight used.
+    pub log_proposal: Vec<f64>,
+    pub round: Vec<u32>,
+    /// Sums to 1.
+    pub weight: Vec<f64>,
+}
+
+impl Posterior {
+    pub fn n_rows(&self) -> usize {
+        self.weight.len()
+    }
+
+    pub fn theta_row(&self, i: usize) -> &[f64] {
+        &self.theta[i * self.n_parameters..(i + 1) * self.n_parameters]
+    }
+
+    pub fn store(
+        &self,
+        space: &ParameterSpace,
+        directory: &Path,
+        relative: &str,
+    ) -> Result<StoredFile, TableError> {
+        let path = directory.join(relative);
+        let doubles = |values: &[f64]| Float64Array::from(values.to_vec());
+        let mut columns = Vec::new();
+        for (j, name) in space.names().into_iter().enumerate() {
+            columns.push(Column::new(
+                name,
+                doubles(&matrix_column(&self.theta, self.n_parameters, j)),
+            ));
+        }
+        columns.push(Column::new("log_likelihood", doubles(&self.log_likelihood)));
+        columns.push(Column::new("log_prior", doubles(&self.log_prior)));
+        columns.push(Column::new("log_proposal", doubles(&self.log_proposal)));
+        columns.push(Column::new("round", UInt32Array::from(self.round.clone())));
+        columns.push(Column::new("weight", doubles(&self.weight)));
+        let bytes = encode(&path, FORMAT, &[], columns)?;
+        Ok(files::store(directory, relative, &bytes)?)
+    }
+
+    pub fn load(path: &Path, space: &ParameterSpace) -> Result<Self, TableError> {
+        let mut names: Vec<String> = space.names().into_iter().map(str::to_owned).collect();
+        names.extend(
+            [
+                "log_likelihood",
+                "log_prior",
+                "log_proposal",
+                "round",
+                "weight",
+            ]
+            .map(str::to_owned),
+        );
+        let table = decode(path, FORMAT, &names, Read::All, files::read(path)?)?;
+        let weight = table.finite_f64s("weight")?;
+        if let Some(i) = weight.iter().position(|&weight| weight < 0.0) {
+            return Err(table.content(format!("weight in line {i}"), weight[i], "at least 0"));
+        }
+        Ok(Self {
+            n_parameters: space.len(),
+            theta: theta_of_table(&table, space)?,
+            log_likelihood: table.log_f64s("log_likelihood")?,
+            log_prior: table.log_f64s("log_prior")?,
+            log_proposal: table.log_f64s("log_proposal")?,
+            round: table.u32s("round")?,
+            weight,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::prior::Prior;
+    use crate::space::Parameter;
+
+    #[test]
+    fn posterior_is_found_again_and_damage_is_an_error_not_a_panic() {
+        let prior = Prior::Uniform {
+            low: 0.0,
+            high: 1.0,
+        };
+        let space = ParameterSpace {
+            parameters: vec![Parameter {
+                name: "a".to_owned(),
+                prior,
+            }],
+        };
+        let posterior = Posterior {
+            n_parameters: 1,
+            theta: vec![0.25, 0.5, 0.75],
+            log_likelihood: vec![-1.0, f64::NEG_INFINITY, -2.0],
+            log_prior: vec![0.0; 3],
+            log_proposal: vec![0.5, 0.25, 0.125],
+            round: vec![0, 0, 1],
+            weight: vec![0.75, 0.0, 0.25],
+        };
+        let directory = tempfile::tempdir().expect("temporary directory");
+        posterior
+            .store(&space, directory.path(), "posterior.parquet")
+            .expect("store");
+        let path = directory.path().join("posterior.parquet");
+        assert_eq!(Posterior::load(&path, &space).expect("load"), posterior);
+
+        let good = std::fs::read(&path).expect("read");
+        for length in 0..good.len() {
+            std::fs::write(&path, &good[..length]).expect("cut");
+            assert!(
+                Posterior::load(&path, &space).is_err(),
+                "{length} of {} bytes",
+                good.len()
+            );
+        }
+        for place in 0..good.len() {
+            let mut bytes = good.clone();
+            bytes[place] ^= 0x55;
+            std::fs::write(&path, &bytes).expect("damage");
+            // Most changes are noticed; one in the bits of a number cannot be. None may panic.
+            let _ = Posterior::load(&path, &space);
+        }
+    }
+}

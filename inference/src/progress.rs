@@ -1,0 +1,50 @@
+//! What a watcher of a campaign is told, in the order in which it happens.
+
+use crate::ids::{FlowId, RoundId};
+use crate::stopping::StopReason;
+use crate::summary::{RoundKind, RoundSummary, TrainingSummary};
+use crate::task::TrainingProgress;
+use serde::{Deserialize, Serialize};
+
+/// One step of a campaign. A watcher that joins late first gets every `RoundWeighed` and
+/// `Trained` so far, then the current state.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum Progress {
+    RoundOpened {
+        round: RoundId,
+        kind: RoundKind,
+        n_rows: u64,
+    },
+    RowsCommitted {
+        round: RoundId,
+        n_committed: u64,
+        n_rows: u64,
+        n_failed: u64,
+    },
+    /// Boxed: far larger than the others.
+    RoundWeighed {
+        summary: Box<RoundSummary>,
+        seconds: f64,
+    },
+    Training(TrainingProgress),
+    /// Scoring and drawing after the training.
+    Drawing {
+        round: RoundId,
+        n_rows: u64,
+    },
+    Trained {
+        summary: Box<TrainingSummary>,
+        seconds: f64,
+    },
+    Stopped {
+        reason: StopReason,
+        best_flow: Option<FlowId>,
+    },
+    /// `posterior.parquet` and `summary.json` are written.
+    Finished,
+    /// The campaign cannot go on.
+    Failed {
+        message: String,
+    },
+}

@@ -1,0 +1,153 @@
+//! A round's proposal: a normalized mixture of fixed components with recorded shares.
+
+use crate::ids::FlowId;
+use serde::{Deserialize, Serialize};
+
+/// A density that rows are drawn from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Component {
+    Prior,
+    Flow(FlowId),
+}
+
+impl Component {
+    /// As stored in Parquet: -1 for the prior, else the flow's number.
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Prior => -1,
+            Self::Flow(id) => i32::try_from(id.0).unwrap_or(i32::MAX),
+        }
+    }
+
+    pub fn from_code(code: i32) -> Option<Self> {
+        match code {
+            -1 => Some(Self::Prior),
+            code => u32::try_from(code).ok().map(|id| Self::Flow(FlowId(id))),
+        }
+    }
+}
+
+/// Components with their shares; shares are positive and sum to 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Proposal {
+    pub components: Vec<(Component, f64)>,
+}
+
+impl Proposal {
+    /// The proposal of round 0.
+    pub fn prior() -> Self {
+        Self {
+            components: vec![(Component::Prior, 1.0)],
+        }
+    }
+
+    /// The flow trained last, or the prior where there is no flow.
+    pub fn newest(&self) -> Component {
+        self.components
+            .iter()
+            .map(|&(component, _)| component)
+            .max()
+            .unwrap_or(Component::Prior)
+    }
+
+    /// log q(θ) of the mixture, where `log_density` gives each component's log q(θ).
+    pub fn log_density(&self, log_density: impl Fn(Component) -> f64) -> f64 {
+        let terms = self
+            .components
+            .iter()
+            .map(|&(component, share)| share.ln() + log_density(component));
+        log_sum_exp(terms)
+    }
+
+    /// The component that a uniform number in [0, 1) picks.
+    pub fn pick(&self, uniform: f64) -> Component {
+        let mut left = uniform;
+        let mut last = Component::Prior;
+        for &(component, share) in &self.components {
+            last = component;
+            if left < share {
+                return component;
+            }
+            left -= share;
+        }
+        last
+    }
+}
+
+/// log Σ exp(term); -inf for no terms.
+pub fn log_sum_exp(terms: impl Iterator<Item = f64> + Clone) -> f64 {
+    let largest = terms.clone().fold(f64::NEG_INFINITY, f64::max);
+    if largest == f64::NEG_INFINITY {
+        return largest;
+    }
+    largest + terms.map(|term| (term - largest).exp()).sum::<f64>().ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proposal() -> Proposal {
+        let flow = |id| Component::Flow(FlowId(id));
+        Proposal {
+            components: vec![(flow(3), 0.75), (flow(1), 0.125), (Component::Prior, 0.125)],
+        }
+    }
+
+    #[test]
+    fn density_is_that_of_the_mixture() {
+        let found = proposal().log_density(|component| match component {
+            Component::Prior => 8f64.ln(),
+            Component::Flow(FlowId(1)) => f64::NEG_INFINITY,
+            Component::Flow(_) => 4f64.ln(),
+        });
+        assert!((found - 4f64.ln()).abs() < 1e-15);
+        assert_eq!(
+            proposal().log_density(|_| f64::NEG_INFINITY),
+            f64::NEG_INFINITY
+        );
+        // Shares of 1 leave a single component's density as it is, bit for bit.
+        assert_eq!(Proposal::prior().log_density(|_| -1234.567), -1234.567);
+    }
+
+    #[test]
+    fn picks_in_proportion_to_the_shares() {
+        let pick = |uniform: f64| proposal().pick(uniform).code();
+        assert_eq!(
+            [0.0, 0.7499, 0.75, 0.8749, 0.875, 1f64.next_down()].map(pick),
+            [3, 3, 1, 1, -1, -1]
+        );
+        // Shares whose sum rounds to below 1 pick the last one.
+        let thirds = Proposal {
+            components: vec![(Component::Flow(FlowId(0)), 0.3), (Component::Prior, 0.3)],
+        };
+        assert_eq!(thirds.pick(0.99), Component::Prior);
+    }
+
+    #[test]
+    fn newest_is_the_last_flow_trained() {
+        assert_eq!(proposal().newest(), Component::Flow(FlowId(3)));
+        assert_eq!(Proposal::prior().newest(), Component::Prior);
+    }
+
+    #[test]
+    fn codes_are_one_to_one() {
+        for component in [
+            Component::Prior,
+            Component::Flow(FlowId(0)),
+            Component::Flow(FlowId(17)),
+        ] {
+            assert_eq!(Component::from_code(component.code()), Some(component));
+        }
+        assert_eq!(Component::from_code(-2), None);
+    }
+
+    #[test]
+    fn sums_of_exponentials_neither_overflow_nor_underflow() {
+        assert!((log_sum_exp([1e4, 1e4].into_iter()) - (1e4 + 2f64.ln())).abs() < 1e-11);
+        assert!((log_sum_exp([-1e4, -1e4].into_iter()) - (-1e4 + 2f64.ln())).abs() < 1e-11);
+        assert_eq!(log_sum_exp([f64::NEG_INFINITY, -3.0].into_iter()), -3.0);
+        assert_eq!(log_sum_exp(std::iter::empty()), f64::NEG_INFINITY);
+    }
+}

@@ -1,0 +1,137 @@
+//! The parameter space: named parameters, their joint prior, and the map to unconstrained z.
+
+use crate::normal;
+use crate::prior::Prior;
+use serde::{Deserialize, Serialize};
+
+/// One named parameter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Parameter {
+    pub name: String,
+    pub prior: Prior,
+}
+
+/// All parameters of a campaign, in the order of the campaign file. Never empty.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ParameterSpace {
+    pub parameters: Vec<Parameter>,
+}
+
+impl ParameterSpace {
+    /// The number of parameters.
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a parameter space is never empty"
+    )]
+    pub fn len(&self) -> usize {
+        self.parameters.len()
+    }
+
+    pub fn names(&self) -> Vec<&str> {
+        self.parameters
+            .iter()
+            .map(|parameter| parameter.name.as_str())
+            .collect()
+    }
+
+    /// log p(θ) in the parameters' own units; -inf outside the prior. `theta` has `len()` elements.
+    pub fn log_prior(&self, theta: &[f64]) -> f64 {
+        assert_eq!(theta.len(), self.len(), "one value per parameter");
+        self.parameters
+            .iter()
+            .zip(theta)
+            .map(|(parameter, &x)| parameter.prior.log_density(x))
+            .sum()
+    }
+
+    /// Fills `theta` from the unconstrained `z`; always within the prior. Both have `len()` elements.
+    pub fn constrain(&self, z: &[f64], theta: &mut [f64]) {
+        assert_eq!(
+            (z.len(), theta.len()),
+            (self.len(), self.len()),
+            "one value per parameter"
+        );
+        for ((parameter, &z), x) in self.parameters.iter().zip(z).zip(theta) {
+            *x = parameter.prior.from_unconstrained(z);
+        }
+    }
+
+    /// Fills `z` from `theta`: the inverse of [`Self::constrain`] as far as θ's digits go. Near a bound
+    /// that is not zero θ is the coarser of the two, which is why draws store z.
+    pub fn unconstrain(&self, theta: &[f64], z: &mut [f64]) {
+        assert_eq!(
+            (theta.len(), z.len()),
+            (self.len(), self.len()),
+            "one value per parameter"
+        );
+        for ((parameter, &x), z) in self.parameters.iter().zip(theta).zip(z) {
+            *z = parameter.prior.to_unconstrained(x);
+        }
+    }
+
+    /// log q(θ) in the parameters' own units of a density that is `log_density_z` at z, where
+    /// θ = constrain(z): log q_z(z) - log N(z; 0, 1) + log p(θ).
+    pub fn log_density(&self, z: &[f64], theta: &[f64], log_density_z: f64) -> f64 {
+        log_density_z - standard_normal_log_density(z) + self.log_prior(theta)
+    }
+}
+
+/// log N(z; 0, 1) of all elements together.
+pub fn standard_normal_log_density(z: &[f64]) -> f64 {
+    z.iter().map(|&z| normal::log_density(z)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn density_of_a_pushed_forward_normal_is_exact() {
+        // θ = 10 + 2 z and q_z = N(1, 1): q(θ) = N(12, 2).
+        let parameter = |name: &str| Parameter {
+            name: name.to_owned(),
+            prior: Prior::Normal {
+                mean: 10.0,
+                sd: 2.0,
+            },
+        };
+        let space = ParameterSpace {
+            parameters: vec![parameter("a"), parameter("b")],
+        };
+        let z = [0.25, -1.5];
+        let mut theta = [0.0; 2];
+        space.constrain(&z, &mut theta);
+        assert_eq!(theta, [10.5, 7.0]);
+        let log_density_z = z.iter().map(|z| normal::log_density(z - 1.0)).sum();
+        let expected: f64 = theta
+            .iter()
+            .map(|x| normal::log_density((x - 12.0) / 2.0) - 2f64.ln())
+            .sum();
+        assert!((space.log_density(&z, &theta, log_density_z) - expected).abs() < 1e-14);
+        // The prior itself in z is the prior in θ.
+        assert_eq!(
+            space.log_density(&z, &theta, standard_normal_log_density(&z)),
+            space.log_prior(&theta)
+        );
+        let mut again = [0.0; 2];
+        space.unconstrain(&theta, &mut again);
+        assert_eq!(again, z);
+    }
+
+    #[test]
+    fn one_parameter_outside_makes_the_prior_zero() {
+        let parameter = |name: &str| Parameter {
+            name: name.to_owned(),
+            prior: Prior::Uniform {
+                low: 0.0,
+                high: 2.0,
+            },
+        };
+        let space = ParameterSpace {
+            parameters: vec![parameter("a"), parameter("b")],
+        };
+        assert_eq!(space.names(), ["a", "b"]);
+        assert_eq!(space.log_prior(&[1.0, 2.0]), -2.0 * 2f64.ln());
+        assert_eq!(space.log_prior(&[1.0, 2.1]), f64::NEG_INFINITY);
+    }
+}

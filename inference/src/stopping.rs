@@ -1,0 +1,230 @@
+//! When a campaign stops: typed reasons, judged only when every row of a round is final.
+
+use crate::campaign::{Rounds, Stop, StopRule};
+use crate::ids::{FlowId, RoundId};
+use crate::proposal::{Component, Proposal};
+use crate::summary::{RoundKind, RoundSummary, WeightDiagnostics};
+use serde::{Deserialize, Serialize};
+
+/// Below this n_eff an efficiency is not judged and a result is not trusted.
+pub const MIN_N_EFF: f64 = 100.0;
+
+/// Why a campaign stopped.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "reason")]
+pub enum StopReason {
+    /// All n_eff asked for.
+    TargetEffectiveSampleSize {
+        n_eff: f64,
+        target: f64,
+    },
+    TargetEfficiency {
+        efficiency: f64,
+        target: f64,
+    },
+    /// The newest flow is less efficient than the best one; the campaign went back to that.
+    EfficiencyDropped {
+        efficiency: f64,
+        best: f64,
+    },
+    Rounds {
+        max: u32,
+    },
+    /// Another round would take more simulations in total than asked for.
+    Simulations {
+        used: u64,
+        max: u64,
+    },
+    WallTime {
+        max_s: f64,
+    },
+    /// One round without an observation: an amortized model was trained.
+    Amortized,
+}
+
+/// What to do once every row of a round is final.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// Train on all rounds and open another one.
+    Continue,
+    Stop(StopReason),
+}
+
+/// Whether the campaign goes on after the last round of `history`.
+///
+/// `combined` are the weights of all rounds, `simulations` all of them so far, `elapsed_s` the seconds
+/// since the campaign's first start. Targets that were reached come first, budgets last.
+pub fn after_round(
+    rounds: &Rounds,
+    has_observation: bool,
+    history: &[RoundSummary],
+    combined: &WeightDiagnostics,
+    simulations: u64,
+    elapsed_s: f64,
+) -> Decision {
+    if !has_observation {
+        return Decision::Stop(StopReason::Amortized);
+    }
+    match target_reached(&rounds.stop, history, combined)
+        .or_else(|| efficiency_dropped(rounds.stop.rule, history))
+        .or_else(|| budget_spent(rounds, history, simulations, elapsed_s))
+    {
+        Some(reason) => Decision::Stop(reason),
+        None => Decision::Continue,
+    }
+}
+
+/// The training round whose newest component was the most efficient; of equals the later one. Round 0,
+/// the prior, only where there is no other.
+pub fn most_efficient(history: &[RoundSummary]) -> RoundId {
+    flow_rounds(history)
+        .max_by(|a, b| {
+            a.newest_component
+                .efficiency
+                .total_cmp(&b.newest_component.efficiency)
+        })
+        .map_or(RoundId(0), |summary| summary.round)
+}
+
+/// The proposal of a round after `newest` was trained: all but `defensive_share` on it, half of that
+/// share on the prior, the other half evenly on the earlier flows (on the prior where there are none).
+pub fn next_proposal(newest: FlowId, earlier: &[FlowId], defensive_share: f64) -> Proposal {
+    let mut components = vec![(Component::Flow(newest), 1.0 - defensive_share)];
+    if defensive_share > 0.0 {
+        let on_flows = if earlier.is_empty() {
+            0.0
+        } else {
+            0.5 * defensive_share
+        };
+        let each = on_flows / earlier.len().max(1) as f64;
+        components.extend(earlier.iter().map(|&flow| (Component::Flow(flow), each)));
+        components.push((Component::Prior, defensive_share - on_flows));
+    }
+    Proposal { components }
+}
+
+/// How many more simulations from the most efficient round's proposal reach the target n_eff, with a
+/// tenth to spare, within `stop.top_up` and `stop.simulations`; 0 where no target is missed.
+///
+/// Enough, too, for the fresh draws to be trusted by themselves (see [`crate::trust::trust`]).
+pub fn top_up_size(
+    stop: &Stop,
+    history: &[RoundSummary],
+    combined: &WeightDiagnostics,
+    simulations: u64,
+) -> u64 {
+    let Some(target) = stop.n_eff else {
+        return 0;
+    };
+    let missing = target - combined.n_eff;
+    if missing <= 0.0 {
+        return 0;
+    }
+    let best = most_efficient(history);
+    let efficiency = history
+        .iter()
+        .find(|summary| summary.round == best)
+        .map_or(0.0, |summary| summary.all.efficiency);
+    // A float beyond u64 (efficiency 0) saturates: all that the budgets allow.
+    let wanted = ((1.1 * missing).max(1.5 * MIN_N_EFF) / efficiency).ceil() as u64;
+    let left = stop
+        .simulations
+        .map_or(u64::MAX, |max| max.saturating_sub(simulations));
+    wanted.min(stop.top_up).min(left)
+}
+
+fn target_reached(
+    stop: &Stop,
+    history: &[RoundSummary],
+    combined: &WeightDiagnostics,
+) -> Option<StopReason> {
+    if let Some(target) = stop.n_eff.filter(|&target| combined.n_eff >= target) {
+        return Some(StopReason::TargetEffectiveSampleSize {
+            n_eff: combined.n_eff,
+            target,
+        });
+    }
+    let target = stop.efficiency?;
+    let efficiency = newest_flow_round(history)?.newest_component.efficiency;
+    (efficiency >= target).then_some(StopReason::TargetEfficiency { efficiency, target })
+}
+
+/// Algorithm 1: round 0 draws from the prior and is no flow's measure.
+fn efficiency_dropped(rule: StopRule, history: &[RoundSummary]) -> Option<StopReason> {
+    let newest = newest_flow_round(history)?;
+    let earlier = || flow_rounds(history).filter(|summary| summary.round < newest.round);
+    let efficiency = newest.newest_component.efficiency;
+    match rule {
+        StopRule::Paper => {
+            let previous = earlier().last()?.newest_component.efficiency;
+            (efficiency < previous).then_some(StopReason::EfficiencyDropped {
+                efficiency,
+                best: previous,
+            })
+        }
+        StopRule::Bootstrap => {
+            if newest.newest_component.n_eff < MIN_N_EFF {
+                return None;
+            }
+            let best = earlier().max_by(|a, b| {
+                a.newest_component
+                    .efficiency
+                    .total_cmp(&b.newest_component.efficiency)
+            })?;
+            let drop = best.newest_component.efficiency - efficiency;
+            (drop > best.efficiency_error.hypot(newest.efficiency_error)).then_some(
+                StopReason::EfficiencyDropped {
+                    efficiency,
+                    best: best.newest_component.efficiency,
+                },
+            )
+        }
+    }
+}
+
+fn budget_spent(
+    rounds: &Rounds,
+    history: &[RoundSummary],
+    simulations: u64,
+    elapsed_s: f64,
+) -> Option<StopReason> {
+    let n_rounds = history
+        .iter()
+        .filter(|summary| summary.kind == RoundKind::Training)
+        .count();
+    if n_rounds >= rounds.max as usize {
+        return Some(StopReason::Rounds { max: rounds.max });
+    }
+    if let Some(max) = rounds
+        .stop
+        .simulations
+        .filter(|&max| simulations.saturating_add(rounds.simulations) > max)
+    {
+        return Some(StopReason::Simulations {
+            used: simulations,
+            max,
+        });
+    }
+    let max_s = rounds
+        .stop
+        .wall_time_s
+        .filter(|&max_s| elapsed_s >= max_s)?;
+    Some(StopReason::WallTime { max_s })
+}
+
+fn newest_flow_round(history: &[RoundSummary]) -> Option<&RoundSummary> {
+    flow_rounds(history).last().filter(|summary| {
+        history
+            .last()
+            .is_some_and(|last| last.round == summary.round)
+    })
+}
+
+fn flow_rounds(history: &[RoundSummary]) -> impl DoubleEndedIterator<Item = &RoundSummary> {
+    history
+        .iter()
+        .filter(|summary| summary.kind == RoundKind::Training && summary.round.0 >= 1)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,485 @@
+//! Parquet tables of ours: named plain columns, a format name and a version, checked on opening.
+
+use crate::files::{FileError, StoredFileError};
+use arrow::array::{
+    Array, ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int32Array, RecordBatch,
+    StringArray, UInt32Array, UInt64Array,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::{ArrowWriter, ProjectionMask};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A table that could not be written or is not what it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Stored(#[from] StoredFileError),
+    #[error("cannot {operation} {} as Parquet: {message}", path.display())]
+    Parquet {
+        operation: &'static str,
+        path: PathBuf,
+        message: String,
+    },
+    /// Readable, but not with this content.
+    #[error("{}: {what} is {found}, expected {expected}", path.display())]
+    Content {
+        path: PathBuf,
+        what: String,
+        found: String,
+        expected: String,
+    },
+}
+
+impl TableError {
+    pub(crate) fn content(
+        path: &Path,
+        what: impl Display,
+        found: impl Display,
+        expected: impl Display,
+    ) -> Self {
+        Self::Content {
+            path: path.to_owned(),
+            what: what.to_string(),
+            found: found.to_string(),
+            expected: expected.to_string(),
+        }
+    }
+
+    fn parquet(operation: &'static str, path: &Path, source: impl Display) -> Self {
+        Self::Parquet {
+            operation,
+            path: path.to_owned(),
+            message: source.to_string(),
+        }
+    }
+}
+
+/// What a file of ours says that it is, in the Parquet key-value metadata.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Format {
+    /// `sidereal.format`
+    pub name: &'static str,
+    /// `sidereal.version`
+    pub version: &'static str,
+}
+
+/// One column: its name, its values, and whether they may be null.
+pub(crate) struct Column {
+    name: String,
+    values: ArrayRef,
+    nullable: bool,
+}
+
+impl Column {
+    pub fn new(name: impl Into<String>, values: impl Array + 'static) -> Self {
+        Self {
+            name: name.into(),
+            values: Arc::new(values),
+            nullable: false,
+        }
+    }
+
+    pub fn nullable(name: impl Into<String>, values: impl Array + 'static) -> Self {
+        Self {
+            name: name.into(),
+            values: Arc::new(values),
+            nullable: true,
+        }
+    }
+
+    /// `width` numbers a row.
+    pub fn lists(
+        name: impl Into<String>,
+        path: &Path,
+        width: usize,
+        values: &[f32],
+    ) -> Result<Self, TableError> {
+        let name = name.into();
+        let size = i32::try_from(width).map_err(|_| {
+            TableError::content(path, format!("width of column {name}"), width, i32::MAX)
+        })?;
+        let item = Arc::new(Field::new("item", DataType::Float32, false));
+        let values = Arc::new(Float32Array::from(values.to_vec()));
+        let lists = FixedSizeListArray::try_new(item, size, values, None)
+            .map_err(|source| TableError::parquet("write", path, source))?;
+        Ok(Self {
+            name,
+            values: Arc::new(lists),
+            nullable: false,
+        })
+    }
+}
+
+/// The Parquet file of `columns`; the same columns give the same bytes. `path` is for messages.
+pub(crate) fn encode(
+    path: &Path,
+    format: Format,
+    metadata: &[(&str, String)],
+    columns: Vec<Column>,
+) -> Result<Vec<u8>, TableError> {
+    let failed = |source: &dyn Display| TableError::parquet("write", path, source);
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|column| {
+            Field::new(
+                &column.name,
+                column.values.data_type().clone(),
+                column.nullable,
+            )
+        })
+        .collect();
+    let schema = Arc::new(Schema::new(fields));
+    let arrays = columns.into_iter().map(|column| column.values).collect();
+    let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(|source| failed(&source))?;
+
+    let mut key_values = vec![
+        KeyValue::new("sidereal.format".to_owned(), format.name.to_owned()),
+        KeyValue::new("sidereal.version".to_owned(), format.version.to_owned()),
+    ];
+    for (key, value) in metadata {
+        key_values.push(KeyValue::new(format!("sidereal.{key}"), value.clone()));
+    }
+    let level = ZstdLevel::try_new(1).map_err(|source| failed(&source))?;
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        // Columns of random numbers repeat nothing.
+        .set_dictionary_enabled(false)
+        .set_key_value_metadata(Some(key_values))
+        .build();
+    let mut bytes = Vec::new();
+    let mut writer = ArrowWriter::try_new(&mut bytes, schema, Some(properties))
+        .map_err(|source| failed(&source))?;
+    writer.write(&batch).map_err(|source| failed(&source))?;
+    writer.close().map_err(|source| failed(&source))?;
+    Ok(bytes)
+}
+
+/// Columns of a file of ours, read whole.
+pub(crate) struct Table {
+    path: PathBuf,
+    batches: Vec<RecordBatch>,
+    schema: SchemaRef,
+    metadata: Vec<KeyValue>,
+    n_rows: usize,
+}
+
+/// Which of a file's columns are read.
+pub(crate) enum Read<'a> {
+    All,
+    Without(&'a str),
+}
+
+/// Opens `bytes` as a file of `format` with exactly the columns `names`.
+pub(crate) fn decode(
+    path: &Path,
+    format: Format,
+    names: &[String],
+    read: Read<'_>,
+    bytes: Vec<u8>,
+) -> Result<Table, TableError> {
+    // The parquet crate means to return errors, but has panicked on damaged files before.
+    catch_unwind(AssertUnwindSafe(|| {
+        decode_or_panic(path, format, names, read, bytes)
+    }))
+    .unwrap_or_else(|_| Err(TableError::parquet("read", path, "the file is damaged")))
+}
+
+fn decode_or_panic(
+    path: &Path,
+    format: Format,
+    names: &[String],
+    read: Read<'_>,
+    bytes: Vec<u8>,
+) -> Result<Table, TableError> {
+    let failed = |source: &dyn Display| TableError::parquet("read", path, source);
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes))
+        .map_err(|source| failed(&source))?;
+    let metadata = builder
+        .metadata()
+        .file_metadata()
+        .key_value_metadata()
+        .cloned()
+        .unwrap_or_default();
+    for (key, expected) in [
+        ("sidereal.format", format.name),
+        ("sidereal.version", format.version),
+    ] {
+        let found = value_of(&metadata, key);
+        if found != Some(expected) {
+            return Err(TableError::content(
+                path,
+                key,
+                found.unwrap_or("missing"),
+                expected,
+            ));
+        }
+    }
+    let found: Vec<&str> = builder
+        .schema()
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
+    if found != names {
+        return Err(TableError::content(
+            path,
+            "the list of columns",
+            found.join(", "),
+            names.join(", "),
+        ));
+    }
+    let roots = (0..names.len()).filter(|&i| match read {
+        Read::All => true,
+        Read::Without(name) => names[i] != name,
+    });
+    let schema = builder.schema().clone();
+    let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+    let reader = builder
+        .with_projection(mask)
+        .build()
+        .map_err(|source| failed(&source))?;
+    let mut batches = Vec::new();
+    for batch in reader {
+        batches.push(batch.map_err(|source| failed(&source))?);
+    }
+    let n_rows = batches.iter().map(RecordBatch::num_rows).sum();
+    Ok(Table {
+        path: path.to_owned(),
+        batches,
+        schema,
+        metadata,
+        n_rows,
+    })
+}
+
+fn value_of<'a>(metadata: &'a [KeyValue], key: &str) -> Option<&'a str> {
+    metadata
+        .iter()
+        .find(|pair| pair.key == key)?
+        .value
+        .as_deref()
+}
+
+impl Table {
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// "`what` of this file is `found`, expected `expected`".
+    pub fn content(
+        &self,
+        what: impl Display,
+        found: impl Display,
+        expected: impl Display,
+    ) -> TableError {
+        TableError::content(&self.path, what, found, expected)
+    }
+
+    /// Refuses another value of `sidereal.<key>`.
+    pub fn check_metadata(&self, key: &str, expected: &str) -> Result<(), TableError> {
+        let key = format!("sidereal.{key}");
+        let found = value_of(&self.metadata, &key);
+        if found != Some(expected) {
+            return Err(self.content(key, found.unwrap_or("missing"), expected));
+        }
+        Ok(())
+    }
+
+    /// Refuses rows other than `first_row .. first_row + n_rows`, in order.
+    pub fn check_rows(&self, first_row: u64, n_rows: u64) -> Result<(), TableError> {
+        if self.n_rows as u64 != n_rows {
+            return Err(self.content("the number of rows", self.n_rows, n_rows));
+        }
+        for (i, found) in self.u64s("row_id")?.into_iter().enumerate() {
+            let expected = first_row.saturating_add(i as u64);
+            if found != expected {
+                return Err(self.content(format!("row_id in line {i}"), found, expected));
+            }
+        }
+        Ok(())
+    }
+
+    pub fn u64s(&self, name: &str) -> Result<Vec<u64>, TableError> {
+        let mut values = Vec::with_capacity(self.n_rows);
+        for array in self.required::<UInt64Array>(name, "u64")? {
+            values.extend_from_slice(array.values());
+        }
+        Ok(values)
+    }
+
+    pub fn u32s(&self, name: &str) -> Result<Vec<u32>, TableError> {
+        let mut values = Vec::with_capacity(self.n_rows);
+        for array in self.required::<UInt32Array>(name, "u32")? {
+            values.extend_from_slice(array.values());
+        }
+        Ok(values)
+    }
+
+    pub fn i32s(&self, name: &str) -> Result<Vec<i32>, TableError> {
+        let mut values = Vec::with_capacity(self.n_rows);
+        for array in self.required::<Int32Array>(name, "i32")? {
+            values.extend_from_slice(array.values());
+        }
+        Ok(values)
+    }
+
+    /// A column of finite numbers.
+    pub fn finite_f64s(&self, name: &str) -> Result<Vec<f64>, TableError> {
+        self.checked_f64s(name, f64::is_finite, "a finite number")
+    }
+
+    /// A column of log densities: finite or -inf.
+    pub fn log_f64s(&self, name: &str) -> Result<Vec<f64>, TableError> {
+        self.checked_f64s(name, is_log, "a finite number or -inf")
+    }
+
+    fn checked_f64s(
+        &self,
+        name: &str,
+        good: fn(f64) -> bool,
+        expected: &str,
+    ) -> Result<Vec<f64>, TableError> {
+        let mut values = Vec::with_capacity(self.n_rows);
+        for array in self.required::<Float64Array>(name, "f64")? {
+            values.extend_from_slice(array.values());
+        }
+        for (i, &value) in values.iter().enumerate() {
+            if !good(value) {
+                return Err(self.content(format!("{name} in line {i}"), value, expected));
+            }
+        }
+        Ok(values)
+    }
+
+    /// A column of log densities or nulls.
+    pub fn optional_log_f64s(&self, name: &str) -> Result<Vec<Option<f64>>, TableError> {
+        let mut values = Vec::with_capacity(self.n_rows);
+        for array in self.arrays::<Float64Array>(name, "f64")? {
+            values.extend(array.iter());
+        }
+        for (i, value) in values.iter().enumerate() {
+            if let Some(value) = value
+                && !is_log(*value)
+            {
+                return Err(self.content(
+                    format!("{name} in line {i}"),
+                    value,
+                    "null, a finite number or -inf",
+                ));
+            }
+        }
+        Ok(values)
+    }
+
+    pub fn strings(&self, name: &str) -> Result<Vec<String>, TableError> {
+        let mut values = Vec::with_capacity(self.n_rows);
+        for array in self.required::<StringArray>(name, "utf8")? {
+            values.extend(
+                array
+                    .iter()
+                    .map(|value| value.unwrap_or_default().to_owned()),
+            );
+        }
+        Ok(values)
+    }
+
+    pub fn optional_strings(&self, name: &str) -> Result<Vec<Option<String>>, TableError> {
+        let mut values = Vec::with_capacity(self.n_rows);
+        for array in self.arrays::<StringArray>(name, "utf8")? {
+            values.extend(array.iter().map(|value| value.map(str::to_owned)));
+        }
+        Ok(values)
+    }
+
+    /// A column of lists of one length: the length, and the numbers of all rows.
+    pub fn lists(&self, name: &str) -> Result<(usize, Vec<f32>), TableError> {
+        const KIND: &str = "a fixed-size list of f32";
+        let kind = self.schema.field_with_name(name).map(Field::data_type);
+        let Ok(DataType::FixedSizeList(_, width)) = kind else {
+            return Err(self.content(format!("type of column {name}"), format!("{kind:?}"), KIND));
+        };
+        let width = usize::try_from(*width).unwrap_or(0);
+        let mut numbers = Vec::new();
+        for array in self.required::<FixedSizeListArray>(name, KIND)? {
+            let Some(values) = array.values().as_any().downcast_ref::<Float32Array>() else {
+                return Err(self.content(
+                    format!("type of column {name}"),
+                    array.data_type(),
+                    KIND,
+                ));
+            };
+            if values.null_count() > 0 {
+                return Err(self.content(format!("column {name}"), "partly null", "without nulls"));
+            }
+            numbers.extend_from_slice(values.values());
+        }
+        let n_expected = width.saturating_mul(self.n_rows);
+        if numbers.len() != n_expected {
+            return Err(self.content(
+                format!("the number of values in column {name}"),
+                numbers.len(),
+                n_expected,
+            ));
+        }
+        Ok((width, numbers))
+    }
+
+    fn required<A: Array + 'static>(&self, name: &str, kind: &str) -> Result<Vec<&A>, TableError> {
+        let arrays = self.arrays::<A>(name, kind)?;
+        if arrays.iter().any(|array| array.null_count() > 0) {
+            return Err(self.content(format!("column {name}"), "partly null", "without nulls"));
+        }
+        Ok(arrays)
+    }
+
+    fn arrays<A: Array + 'static>(&self, name: &str, kind: &str) -> Result<Vec<&A>, TableError> {
+        let mut arrays = Vec::with_capacity(self.batches.len());
+        for batch in &self.batches {
+            let Some(array) = batch.column_by_name(name) else {
+                return Err(self.content(format!("column {name}"), "missing", kind));
+            };
+            let Some(array) = array.as_any().downcast_ref::<A>() else {
+                return Err(self.content(
+                    format!("type of column {name}"),
+                    array.data_type(),
+                    kind,
+                ));
+            };
+            arrays.push(array);
+        }
+        Ok(arrays)
+    }
+}
+
+fn is_log(value: f64) -> bool {
+    value.is_finite() || value == f64::NEG_INFINITY
+}
+
+/// Column `j` of a row-major matrix with `n_columns` columns.
+pub(crate) fn matrix_column(matrix: &[f64], n_columns: usize, j: usize) -> Vec<f64> {
+    matrix
+        .iter()
+        .skip(j)
+        .step_by(n_columns.max(1))
+        .copied()
+        .collect()
+}
+
+/// The row-major matrix of `columns`, all of one length.
+pub(crate) fn matrix_of_columns(columns: &[Vec<f64>]) -> Vec<f64> {
+    let n_rows = columns.first().map_or(0, Vec::len);
+    let mut matrix = Vec::with_capacity(n_rows * columns.len());
+    for i in 0..n_rows {
+        matrix.extend(columns.iter().map(|column| column[i]));
+    }
+    matrix
+}

@@ -1,0 +1,260 @@
+//! How far a finished campaign's result is to be trusted, in words with numbers.
+
+use crate::evidence::Evidence;
+use crate::ids::FlowId;
+use crate::proposal::Component;
+use crate::stopping::MIN_N_EFF;
+use crate::summary::{RoundSummary, WeightDiagnostics};
+use crate::weights::{CombinedWeights, RoundColumns};
+
+/// Above this Pareto k̂ importance sampling estimates are not reliable (Vehtari et al. 2024).
+const MAX_PARETO_K: f64 = 0.7;
+
+/// Largest share of failed rows in the final round.
+const MAX_FAILED: f64 = 0.01;
+
+/// Combined standard errors by which the two evidences may differ.
+const MAX_EVIDENCE_ERRORS: f64 = 3.0;
+
+/// Reasons not to trust the result; empty where there are none.
+///
+/// `combined` are the weights of all rounds, `fresh` those of the final round alone, whose draws no
+/// flow in its proposal was fitted to.
+pub fn trust(
+    combined: &WeightDiagnostics,
+    fresh: &WeightDiagnostics,
+    final_round: &RoundSummary,
+) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let Some(k) = combined.pareto_k.filter(|&k| k > MAX_PARETO_K) {
+        warnings.push(format!(
+            "pareto k of the combined weights is {k:.2}, above {MAX_PARETO_K}"
+        ));
+    }
+    for (which, diagnostics) in [
+        ("all rounds combined", combined),
+        ("the fresh draws of the final round", fresh),
+    ] {
+        if diagnostics.n_eff < MIN_N_EFF {
+            warnings.push(format!(
+                "n_eff of {which} is {:.1} from {} simulations, below {MIN_N_EFF}",
+                diagnostics.n_eff, diagnostics.n
+            ));
+        }
+    }
+    match (combined.evidence, fresh.evidence) {
+        (Some(all), Some(alone)) => warnings.extend(evidences_differ(all, alone)),
+        (Some(_), None) => {
+            warnings.push("no draw of the final round has a positive weight".to_owned())
+        }
+        (None, _) => warnings.push("no draw has a positive weight".to_owned()),
+    }
+    let n_failed = final_round.n_failed;
+    let n = final_round.all.n;
+    if n_failed as f64 > MAX_FAILED * n as f64 {
+        warnings.push(format!(
+            "{n_failed} of {n} simulations of the final round failed ({:.1} %, above {:.0} %): the evidence is a lower bound",
+            100.0 * n_failed as f64 / n as f64,
+            100.0 * MAX_FAILED
+        ));
+    }
+    warnings
+}
+
+/// What posterior mass the final proposal may be missing, and how that is known.
+///
+/// `combined` belongs to `rounds`. Two bounds: a region that no draw from the prior fell into has, with
+/// 95 % confidence, less than 3/n of the prior's volume; and the posterior mass of draws, from wherever,
+/// at which the final flow's density is under 1 % of the posterior's.
+pub fn missing_mass(
+    rounds: &[RoundColumns],
+    combined: &CombinedWeights,
+    final_flow: Option<FlowId>,
+) -> String {
+    let n_prior = rounds
+        .iter()
+        .flat_map(|round| round.component.iter().zip(&round.log_likelihood))
+        .filter(|(component, log_likelihood)| {
+            **component == Component::Prior.code() && log_likelihood.is_some()
+        })
+        .count();
+    let blind = if n_prior == 0 {
+        "no draw came from the prior: a mode that the flows lost would not be seen".to_owned()
+    } else {
+        let volume = (3.0 / n_prior as f64).min(1.0);
+        format!(
+            "{n_prior} draws came from the prior: a mode with more than {volume:.2e} of the prior's volume \
+             was hit by at least one of them with 95 % probability"
+        )
+    };
+    let Some((flow, mass)) =
+        final_flow.and_then(|flow| Some((flow, mass_not_covered(rounds, combined, flow)?)))
+    else {
+        return blind;
+    };
+    format!(
+        "{:.2} % of the posterior mass lies where the density of {flow} is under 1 % of the posterior's, \
+         by the weights of all rounds; {blind}",
+        100.0 * mass
+    )
+}
+
+fn evidences_differ(all: Evidence, alone: Evidence) -> Option<String> {
+    let difference = (all.log_evidence - alone.log_evidence).abs();
+    let error = all.error.hypot(alone.error);
+    (difference > MAX_EVIDENCE_ERRORS * error).then(|| {
+        format!(
+            "log evidence is {:.3} ± {:.3} from all rounds but {:.3} ± {:.3} from fresh draws alone: \
+             they differ by {:.1} combined standard errors, above {MAX_EVIDENCE_ERRORS}",
+            all.log_evidence,
+            all.error,
+            alone.log_evidence,
+            alone.error,
+            difference / error
+        )
+    })
+}
+
+/// Posterior mass where the flow's density is under 1 % of the estimated posterior density L p / Z;
+/// None where that is not known.
+fn mass_not_covered(
+    rounds: &[RoundColumns],
+    combined: &CombinedWeights,
+    flow: FlowId,
+) -> Option<f64> {
+    let log_evidence = combined.evidence?.log_evidence;
+    let mut mass = 0.0;
+    for (round, weights) in rounds.iter().zip(&combined.normalized) {
+        let log_flow = round.log_flow.get(&flow)?;
+        for (i, weight) in weights.iter().enumerate() {
+            let log_posterior =
+                round.log_likelihood[i].map(|log_l| log_l + round.log_prior[i] - log_evidence);
+            if log_posterior.is_some_and(|log_posterior| log_flow[i] < log_posterior + 0.01f64.ln())
+            {
+                mass += weight;
+            }
+        }
+    }
+    Some(mass)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::campaign::Combine;
+    use crate::ids::RoundId;
+    use crate::proposal::Proposal;
+    use crate::summary::RoundKind;
+    use crate::weights::combine;
+    use std::collections::BTreeMap;
+
+    fn diagnostics(n_eff: f64, pareto_k: f64, log_evidence: f64, error: f64) -> WeightDiagnostics {
+        WeightDiagnostics {
+            n: 1000,
+            n_eff,
+            efficiency: n_eff / 1000.0,
+            pareto_k: Some(pareto_k),
+            max_weight: 0.01,
+            evidence: Some(Evidence {
+                log_evidence,
+                error,
+            }),
+        }
+    }
+
+    fn final_round(all: &WeightDiagnostics, n_failed: u64) -> RoundSummary {
+        RoundSummary {
+            round: RoundId(3),
+            kind: RoundKind::TopUp,
+            proposal: Proposal::prior(),
+            n_failed,
+            failed_median: None,
+            all: all.clone(),
+            newest_component: all.clone(),
+            efficiency_error: 0.01,
+        }
+    }
+
+    #[test]
+    fn results_at_the_limits_are_trusted() {
+        let (combined, fresh) = (
+            diagnostics(100.0, 0.7, 10.0, 0.75),
+            diagnostics(100.0, 0.9, 13.75, 1.0),
+        );
+        assert_eq!(
+            trust(&combined, &fresh, &final_round(&fresh, 10)),
+            Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn every_reason_is_given_with_its_numbers() {
+        let (combined, fresh) = (
+            diagnostics(99.94, 0.71, 10.0, 0.03),
+            diagnostics(12.0, 0.2, 10.5, 0.04),
+        );
+        assert_eq!(
+            trust(&combined, &fresh, &final_round(&fresh, 11)),
+            [
+                "pareto k of the combined weights is 0.71, above 0.7",
+                "n_eff of all rounds combined is 99.9 from 1000 simulations, below 100",
+                "n_eff of the fresh draws of the final round is 12.0 from 1000 simulations, below 100",
+                "log evidence is 10.000 ± 0.030 from all rounds but 10.500 ± 0.040 from fresh draws alone: \
+                 they differ by 10.0 combined standard errors, above 3",
+                "11 of 1000 simulations of the final round failed (1.1 %, above 1 %): the evidence is a lower bound",
+            ]
+        );
+    }
+
+    #[test]
+    fn no_weight_at_all_is_said() {
+        let nothing = WeightDiagnostics {
+            evidence: None,
+            pareto_k: None,
+            ..diagnostics(0.0, 0.0, 0.0, 0.0)
+        };
+        let combined = diagnostics(500.0, 0.1, 0.0, 0.1);
+        let last = |fresh| trust(&combined, fresh, &final_round(fresh, 0)).pop();
+        assert_eq!(
+            last(&nothing).as_deref(),
+            Some("no draw of the final round has a positive weight")
+        );
+        let all = trust(&nothing, &nothing, &final_round(&nothing, 0)).pop();
+        assert_eq!(all.as_deref(), Some("no draw has a positive weight"));
+    }
+
+    #[test]
+    fn missing_mass_is_that_where_the_flow_is_far_too_low() {
+        let flow = FlowId(0);
+        // A flat posterior over a prior of density 1: Z = 1. The flow forgot the last of four rows.
+        let columns = RoundColumns {
+            round: RoundId(0),
+            proposal: Proposal::prior(),
+            log_likelihood: vec![Some(0.0), Some(0.0), Some(0.0), Some(0.0), None],
+            log_prior: vec![0.0; 5],
+            log_proposal: vec![0.8f64.ln(); 5],
+            component: vec![-1; 5],
+            log_flow: BTreeMap::from([(
+                flow,
+                vec![0.0, 1.0, 0.0101f64.ln(), 0.0099f64.ln(), -50.0],
+            )]),
+        };
+        let rounds = [columns];
+        let combined = combine(&rounds, Combine::Mixture).expect("complete columns");
+        let blind = "4 draws came from the prior: a mode with more than 7.50e-1 of the prior's volume was hit by \
+                     at least one of them with 95 % probability";
+        assert_eq!(
+            missing_mass(&rounds, &combined, Some(flow)),
+            format!(
+                "25.00 % of the posterior mass lies where the density of flow 0 is under 1 % of the posterior's, \
+                 by the weights of all rounds; {blind}"
+            )
+        );
+        assert_eq!(missing_mass(&rounds, &combined, None), blind);
+        assert_eq!(
+            missing_mass(&rounds, &combined, Some(FlowId(9))),
+            blind,
+            "not scored, so not known"
+        );
+    }
+}

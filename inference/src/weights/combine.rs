@@ -1,0 +1,321 @@
+//! Weights of all rounds together: one deterministic mixture, or the paper's round by round.
+
+use super::{diagnostics_with, effective_sample_size, log_weight, normalized};
+use crate::campaign::Combine;
+use crate::evidence::{self, Evidence};
+use crate::ids::{FlowId, RoundId, RowId};
+use crate::proposal::{Component, Proposal, log_sum_exp};
+use crate::summary::WeightDiagnostics;
+use std::collections::BTreeMap;
+
+/// The stored columns of one round that weights are made of; all of one length.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RoundColumns {
+    pub round: RoundId,
+    pub proposal: Proposal,
+    /// None: unknown, because the simulator failed. -inf: known to be zero.
+    pub log_likelihood: Vec<Option<f64>>,
+    pub log_prior: Vec<f64>,
+    /// log q of the whole proposal of this round.
+    pub log_proposal: Vec<f64>,
+    /// [`Component::code`] of the component that each row was drawn from.
+    pub component: Vec<i32>,
+    /// log q_flow(θ) of the flows that the proposals to be combined name.
+    pub log_flow: BTreeMap<FlowId, Vec<f64>>,
+}
+
+/// All rounds' weights together; one vector a round, one element a row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CombinedWeights {
+    /// Unnormalized: log L + log p - log denominator.
+    pub log_weights: Vec<Vec<f64>>,
+    /// What each row's weight was divided by: the mixture over all rounds' rows, or the row's own proposal.
+    pub log_denominator: Vec<Vec<f64>>,
+    /// Sum to 1 over all rounds; all zero where no weight is positive.
+    pub normalized: Vec<Vec<f64>>,
+    /// None where no weight is positive.
+    pub evidence: Option<Evidence>,
+}
+
+/// Columns that do not make weights.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum WeightsError {
+    #[error("{round} has no log densities under {flow}, which the mixture of all rounds needs")]
+    MissingScores { round: RoundId, flow: FlowId },
+    #[error("{round}: column `{column}` has {found} rows, expected {expected}")]
+    Length {
+        round: RoundId,
+        column: String,
+        found: usize,
+        expected: usize,
+    },
+    #[error("{round}, {row}: {column} is {value}, expected a finite number")]
+    NotFinite {
+        round: RoundId,
+        row: RowId,
+        column: &'static str,
+        value: f64,
+    },
+}
+
+impl CombinedWeights {
+    /// Diagnostics of the combined sample.
+    pub fn diagnostics(&self) -> WeightDiagnostics {
+        let log_weights: Vec<f64> = self
+            .normalized
+            .iter()
+            .flatten()
+            .map(|weight| weight.ln())
+            .collect();
+        diagnostics_with(&log_weights, self.evidence)
+    }
+}
+
+/// Log weights of a round alone, under its own proposal.
+pub fn round_log_weights(columns: &RoundColumns) -> Vec<f64> {
+    log_weights_under(columns, &columns.log_proposal)
+}
+
+/// Log weights of the rows that the proposal's newest component drew, under that component alone.
+pub fn newest_component_log_weights(columns: &RoundColumns) -> Result<Vec<f64>, WeightsError> {
+    let newest = columns.proposal.newest();
+    let log_density = component_column(columns, newest)?;
+    Ok((0..columns.component.len())
+        .filter(|&i| columns.component[i] == newest.code())
+        .map(|i| {
+            log_weight(
+                columns.log_likelihood[i],
+                columns.log_prior[i],
+                log_density[i],
+            )
+        })
+        .collect())
+}
+
+/// log Σ_s (n_s / n) q_s(θ) at every row of every round, failed rows counted in n.
+pub fn mixture_log_proposal(rounds: &[RoundColumns]) -> Result<Vec<Vec<f64>>, WeightsError> {
+    let n: usize = rounds.iter().map(|round| round.log_prior.len()).sum();
+    rounds
+        .iter()
+        .enumerate()
+        .map(|(own, columns)| {
+            let per_proposal: Vec<Vec<f64>> = rounds
+                .iter()
+                .enumerate()
+                .map(|(other, round)| {
+                    if own == other {
+                        Ok(columns.log_proposal.clone())
+                    } else {
+                        log_density_under(columns, &round.proposal)
+                    }
+                })
+                .collect::<Result<_, WeightsError>>()?;
+            let log_shares: Vec<f64> = rounds
+                .iter()
+                .map(|round| (round.log_prior.len() as f64 / n as f64).ln())
+                .collect();
+            Ok((0..columns.log_prior.len())
+                .map(|i| {
+                    log_sum_exp(
+                        per_proposal
+                            .iter()
+                            .zip(&log_shares)
+                            .map(|(q, share)| share + q[i]),
+                    )
+                })
+                .collect())
+        })
+        .collect()
+}
+
+/// Weights of all rounds together.
+///
+/// `Mixture`: w = L p / Σ_s (n_s / n) q_s, normalized over all rows; the evidence is that of a sample
+/// stratified by round. `PerRound`: each round's L p / q_r normalized, then in proportion to its n_eff;
+/// the evidence is the rounds' own evidences averaged in the same proportion.
+pub fn combine(rounds: &[RoundColumns], how: Combine) -> Result<CombinedWeights, WeightsError> {
+    for round in rounds {
+        check(round)?;
+    }
+    match how {
+        Combine::Mixture => combine_as_mixture(rounds),
+        Combine::PerRound => Ok(combine_per_round(rounds)),
+    }
+}
+
+fn combine_as_mixture(rounds: &[RoundColumns]) -> Result<CombinedWeights, WeightsError> {
+    let log_denominator = mixture_log_proposal(rounds)?;
+    let log_weights: Vec<Vec<f64>> = rounds
+        .iter()
+        .zip(&log_denominator)
+        .map(|(round, column)| log_weights_under(round, column))
+        .collect();
+    let mut all = normalized(&log_weights.concat()).into_iter();
+    let normalized = log_weights
+        .iter()
+        .map(|round| all.by_ref().take(round.len()).collect())
+        .collect();
+    let evidence = evidence::stratified(&log_weights);
+    Ok(CombinedWeights {
+        log_weights,
+        log_denominator,
+        normalized,
+        evidence,
+    })
+}
+
+fn combine_per_round(rounds: &[RoundColumns]) -> CombinedWeights {
+    let log_weights: Vec<Vec<f64>> = rounds.iter().map(round_log_weights).collect();
+    let evidences: Vec<Option<Evidence>> = log_weights
+        .iter()
+        .map(|round| evidence::stratified(&[round]))
+        .collect();
+    let mut shares: Vec<f64> = log_weights
+        .iter()
+        .map(|round| effective_sample_size(round))
+        .collect();
+    if shares.iter().sum::<f64>() == 0.0 {
+        // Rounds of at most one positive weight each: n_eff tells them apart no more.
+        shares = evidences
+            .iter()
+            .map(|evidence| if evidence.is_some() { 1.0 } else { 0.0 })
+            .collect();
+    }
+    let sum: f64 = shares.iter().sum();
+    if sum > 0.0 {
+        shares.iter_mut().for_each(|share| *share /= sum);
+    }
+    let estimates: Vec<(f64, Evidence)> = shares
+        .iter()
+        .zip(&evidences)
+        .filter_map(|(&share, &evidence)| Some((share, evidence?)))
+        .collect();
+    CombinedWeights {
+        normalized: log_weights
+            .iter()
+            .zip(&shares)
+            .map(|(round, share)| {
+                normalized(round)
+                    .into_iter()
+                    .map(|weight| share * weight)
+                    .collect()
+            })
+            .collect(),
+        log_weights,
+        log_denominator: rounds
+            .iter()
+            .map(|round| round.log_proposal.clone())
+            .collect(),
+        evidence: evidence::pooled(&estimates),
+    }
+}
+
+fn check(columns: &RoundColumns) -> Result<(), WeightsError> {
+    let (round, expected) = (columns.round, columns.log_prior.len());
+    let mut lengths = vec![
+        ("log_likelihood".to_owned(), columns.log_likelihood.len()),
+        ("log_proposal".to_owned(), columns.log_proposal.len()),
+        ("component".to_owned(), columns.component.len()),
+    ];
+    lengths.extend(
+        columns
+            .log_flow
+            .iter()
+            .map(|(flow, column)| (format!("log_flow_{}", flow.0), column.len())),
+    );
+    for (column, found) in lengths {
+        if found != expected {
+            return Err(WeightsError::Length {
+                round,
+                column,
+                found,
+                expected,
+            });
+        }
+    }
+    for i in 0..expected {
+        let row = RowId(i as u64);
+        for (column, value) in [
+            ("log_prior", columns.log_prior[i]),
+            ("log_proposal", columns.log_proposal[i]),
+        ] {
+            if !value.is_finite() {
+                return Err(WeightsError::NotFinite {
+                    round,
+                    row,
+                    column,
+                    value,
+                });
+            }
+        }
+        // A log-likelihood of -inf is an answer, a density under a foreign flow may underflow.
+        if let Some(value) =
+            columns.log_likelihood[i].filter(|value| value.is_nan() || *value == f64::INFINITY)
+        {
+            return Err(WeightsError::NotFinite {
+                round,
+                row,
+                column: "log_likelihood",
+                value,
+            });
+        }
+        for column in columns.log_flow.values() {
+            if column[i].is_nan() || column[i] == f64::INFINITY {
+                return Err(WeightsError::NotFinite {
+                    round,
+                    row,
+                    column: "log_flow",
+                    value: column[i],
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// log q(θ) of a proposal at the rows of a round.
+fn log_density_under(
+    columns: &RoundColumns,
+    proposal: &Proposal,
+) -> Result<Vec<f64>, WeightsError> {
+    let parts: Vec<(f64, &[f64])> = proposal
+        .components
+        .iter()
+        .map(|&(component, share)| Ok((share.ln(), component_column(columns, component)?)))
+        .collect::<Result<_, WeightsError>>()?;
+    Ok((0..columns.log_prior.len())
+        .map(|i| {
+            log_sum_exp(
+                parts
+                    .iter()
+                    .map(|(log_share, column)| log_share + column[i]),
+            )
+        })
+        .collect())
+}
+
+fn component_column(columns: &RoundColumns, component: Component) -> Result<&[f64], WeightsError> {
+    match component {
+        Component::Prior => Ok(&columns.log_prior),
+        Component::Flow(flow) => match columns.log_flow.get(&flow) {
+            Some(column) => Ok(column),
+            None => Err(WeightsError::MissingScores {
+                round: columns.round,
+                flow,
+            }),
+        },
+    }
+}
+
+fn log_weights_under(columns: &RoundColumns, log_denominator: &[f64]) -> Vec<f64> {
+    columns
+        .log_likelihood
+        .iter()
+        .zip(&columns.log_prior)
+        .zip(log_denominator)
+        .map(|((&log_likelihood, &log_prior), &log_q)| log_weight(log_likelihood, log_prior, log_q))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+//! Sessions, the messages of their streams, and progress between wire and domain.
+
+use super::{WireError, required};
+use crate::message::{
+    FromTrainer, FromWorker, PeerKind, Registration, Session, ToTrainer, ToWorker,
+};
+use crate::{PROTOCOL_VERSION, v1};
+use sidereal_inference::ids::{AttemptId, PeerId, RoundId, RunId};
+use sidereal_inference::progress::Progress;
+
+impl From<&Registration> for v1::RegisterRequest {
+    fn from(registration: &Registration) -> Self {
+        let kind = match registration.kind {
+            PeerKind::Worker => v1::PeerKind::Worker,
+            PeerKind::Trainer => v1::PeerKind::Trainer,
+        };
+        Self {
+            protocol_version: PROTOCOL_VERSION,
+            kind: kind.into(),
+            name: registration.name.clone(),
+            n_threads: registration.n_threads,
+        }
+    }
+}
+
+/// A peer that speaks another version of the protocol is refused here.
+pub fn registration_from_wire(wire: v1::RegisterRequest) -> Result<Registration, WireError> {
+    const MESSAGE: &str = "registration";
+    if wire.protocol_version != PROTOCOL_VERSION {
+        return Err(WireError::Value {
+            message: MESSAGE,
+            field: "protocol_version",
+            found: wire.protocol_version.to_string(),
+            expected: "1",
+        });
+    }
+    let kind = match v1::PeerKind::try_from(wire.kind) {
+        Ok(v1::PeerKind::Worker) => PeerKind::Worker,
+        Ok(v1::PeerKind::Trainer) => PeerKind::Trainer,
+        Ok(v1::PeerKind::Unspecified) | Err(_) => {
+            return Err(WireError::Value {
+                message: MESSAGE,
+                field: "kind",
+                found: wire.kind.to_string(),
+                expected: "1 (worker) or 2 (trainer)",
+            });
+        }
+    };
+    Ok(Registration {
+        kind,
+        name: wire.name,
+        n_threads: wire.n_threads,
+    })
+}
+
+impl TryFrom<&Session> for v1::RegisterReply {
+    type Error = WireError;
+
+    fn try_from(session: &Session) -> Result<Self, WireError> {
+        let campaign_json =
+            serde_json::to_vec(&session.campaign).map_err(|error| WireError::Value {
+                message: "session",
+                field: "campaign_json",
+                found: error.to_string(),
+                expected: "a campaign",
+            })?;
+        Ok(Self {
+            peer_id: session.peer.0,
+            run_id: session.run.0.clone(),
+            campaign_json,
+            directory: session.directory.clone(),
+        })
+    }
+}
+
+impl TryFrom<v1::RegisterReply> for Session {
+    type Error = WireError;
+
+    fn try_from(wire: v1::RegisterReply) -> Result<Self, WireError> {
+        let campaign =
+            serde_json::from_slice(&wire.campaign_json).map_err(|error| WireError::Value {
+                message: "session",
+                field: "campaign_json",
+                found: error.to_string(),
+                expected: "a campaign",
+            })?;
+        Ok(Self {
+            peer: PeerId(wire.peer_id),
+            run: RunId(wire.run_id),
+            campaign,
+            directory: wire.directory,
+        })
+    }
+}
+
+pub fn worker_message(peer: PeerId, message: FromWorker) -> v1::WorkerMessage {
+    use v1::worker_message::Message;
+    let message = match message {
+        FromWorker::Credits(credits) => Message::Credits(credits),
+        FromWorker::Report(report) => Message::Report((&report).into()),
+        FromWorker::Failure { attempt, message } => Message::Failure(v1::BatchFailure {
+            attempt: attempt.0,
+            message,
+        }),
+        FromWorker::Heartbeat => Message::Heartbeat(v1::Heartbeat {}),
+        FromWorker::Drain => Message::Drain(v1::Drain {}),
+    };
+    v1::WorkerMessage {
+        peer_id: peer.0,
+        message: Some(message),
+    }
+}
+
+pub fn worker_message_from_wire(
+    wire: v1::WorkerMessage,
+) -> Result<(PeerId, FromWorker), WireError> {
+    use v1::worker_message::Message;
+    let message = match required(wire.message, "worker message", "message")? {
+        Message::Credits(credits) => FromWorker::Credits(credits),
+        Message::Report(report) => FromWorker::Report(report.try_into()?),
+        Message::Failure(failure) => FromWorker::Failure {
+            attempt: AttemptId(failure.attempt),
+            message: failure.message,
+        },
+        Message::Heartbeat(v1::Heartbeat {}) => FromWorker::Heartbeat,
+        Message::Drain(v1::Drain {}) => FromWorker::Drain,
+    };
+    Ok((PeerId(wire.peer_id), message))
+}
+
+impl From<ToWorker> for v1::LeaseMessage {
+    fn from(message: ToWorker) -> Self {
+        use v1::lease_message::Message;
+        let message = match message {
+            ToWorker::Lease(lease) => Message::Lease((&lease).into()),
+            ToWorker::Done => Message::Done(v1::Done {}),
+        };
+        Self {
+            message: Some(message),
+        }
+    }
+}
+
+impl TryFrom<v1::LeaseMessage> for ToWorker {
+    type Error = WireError;
+
+    fn try_from(wire: v1::LeaseMessage) -> Result<Self, WireError> {
+        use v1::lease_message::Message;
+        match required(wire.message, "lease message", "message")? {
+            Message::Lease(lease) => Ok(Self::Lease(lease.try_into()?)),
+            Message::Done(v1::Done {}) => Ok(Self::Done),
+        }
+    }
+}
+
+pub fn trainer_message(peer: PeerId, message: FromTrainer) -> v1::TrainerMessage {
+    use v1::trainer_message::Message;
+    let message = match message {
+        FromTrainer::Ready => Message::Ready(v1::Ready {}),
+        FromTrainer::Report(report) => Message::Report((&*report).into()),
+        FromTrainer::Failure { attempt, message } => Message::Failure(v1::TaskFailure {
+            attempt: attempt.0,
+            message,
+        }),
+        FromTrainer::Training(progress) => Message::Progress((&progress).into()),
+        FromTrainer::Drawing { round, n_rows } => Message::Drawing(v1::DrawingProgress {
+            round: round.0,
+            n_rows,
+        }),
+        FromTrainer::Heartbeat => Message::Heartbeat(v1::Heartbeat {}),
+        FromTrainer::Drain => Message::Drain(v1::Drain {}),
+    };
+    v1::TrainerMessage {
+        peer_id: peer.0,
+        message: Some(message),
+    }
+}
+
+pub fn trainer_message_from_wire(
+    wire: v1::TrainerMessage,
+) -> Result<(PeerId, FromTrainer), WireError> {
+    use v1::trainer_message::Message;
+    let message = match required(wire.message, "trainer message", "message")? {
+        Message::Ready(v1::Ready {}) => FromTrainer::Ready,
+        Message::Report(report) => FromTrainer::Report(Box::new(report.try_into()?)),
+        Message::Failure(failure) => FromTrainer::Failure {
+            attempt: AttemptId(failure.attempt),
+            message: failure.message,
+        },
+        Message::Progress(progress) => FromTrainer::Training(progress.into()),
+        Message::Drawing(drawing) => FromTrainer::Drawing {
+            round: RoundId(drawing.round),
+            n_rows: drawing.n_rows,
+        },
+        Message::Heartbeat(v1::Heartbeat {}) => FromTrainer::Heartbeat,
+        Message::Drain(v1::Drain {}) => FromTrainer::Drain,
+    };
+    Ok((PeerId(wire.peer_id), message))
+}
+
+impl From<ToTrainer> for v1::TaskMessage {
+    fn from(message: ToTrainer) -> Self {
+        use v1::task_message::Message;
+        let message = match message {
+            ToTrainer::Task(task) => Message::Task((&*task).into()),
+            ToTrainer::Done => Message::Done(v1::Done {}),
+        };
+        Self {
+            message: Some(message),
+        }
+    }
+}
+
+impl TryFrom<v1::TaskMessage> for ToTrainer {
+    type Error = WireError;
+
+    fn try_from(wire: v1::TaskMessage) -> Result<Self, WireError> {
+        use v1::task_message::Message;
+        match required(wire.message, "task message", "message")? {
+            Message::Task(task) => Ok(Self::Task(Box::new(task.try_into()?))),
+            Message::Done(v1::Done {}) => Ok(Self::Done),
+        }
+    }
+}
+
+pub fn progress_to_wire(progress: &Progress) -> Result<v1::ProgressMessage, WireError> {
+    let progress_json = serde_json::to_string(progress).map_err(|error| WireError::Value {
+        message: "progress",
+        field: "progress_json",
+        found: error.to_string(),
+        expected: "a step of a campaign",
+    })?;
+    Ok(v1::ProgressMessage { progress_json })
+}
+
+pub fn progress_from_wire(wire: v1::ProgressMessage) -> Result<Progress, WireError> {
+    serde_json::from_str(&wire.progress_json).map_err(|error| WireError::Value {
+        message: "progress",
+        field: "progress_json",
+        found: error.to_string(),
+        expected: "a step of a campaign",
+    })
+}

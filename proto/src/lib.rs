@@ -1,0 +1,24 @@
+//! Wire format between coordinator, workers and trainers: generated types, and the one place where
+//! they become domain types.
+//!
+//! Architecture invariant: wire types ([`v1`]) end in [`convert`]; no service looks inside one.
+
+pub mod auth;
+pub mod client;
+pub mod convert;
+pub mod message;
+
+/// Generated from `proto/sidereal/v1/coordinator.proto`.
+#[expect(
+    clippy::allow_attributes,
+    reason = "the generated code allows lints of its own"
+)]
+pub mod v1 {
+    tonic::include_proto!("sidereal.v1");
+}
+
+/// Of the messages in [`v1`]; a peer that speaks another one is refused.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// Largest message that either side sends or accepts.
+pub const MAX_MESSAGE_BYTES: usize = 64 << 20;

@@ -1,0 +1,85 @@
+//! What coordinator, workers and trainers say to each other, in domain types.
+
+use sidereal_inference::campaign::Campaign;
+use sidereal_inference::ids::{AttemptId, PeerId, RoundId, RunId};
+use sidereal_inference::task::{
+    BatchLease, BatchReport, TrainerReport, TrainerTask, TrainingProgress,
+};
+
+/// What a peer does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PeerKind {
+    Worker,
+    Trainer,
+}
+
+/// A peer that wants to open a session.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Registration {
+    pub kind: PeerKind,
+    /// Host name and process id, for logs.
+    pub name: String,
+    pub n_threads: u32,
+}
+
+/// The coordinator's answer to a [`Registration`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Session {
+    pub peer: PeerId,
+    pub run: RunId,
+    pub campaign: Campaign,
+    /// The campaign directory as the coordinator names it.
+    pub directory: String,
+}
+
+/// From a worker to the coordinator.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FromWorker {
+    /// The worker can take this many more leases.
+    Credits(u32),
+    Report(BatchReport),
+    /// The batch could not be run for a reason that is not the parameters'.
+    Failure {
+        attempt: AttemptId,
+        message: String,
+    },
+    Heartbeat,
+    /// The worker leaves: its leases are offered to others.
+    Drain,
+}
+
+/// From the coordinator to a worker.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ToWorker {
+    Lease(BatchLease),
+    /// No more work will come.
+    Done,
+}
+
+/// From a trainer to the coordinator.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FromTrainer {
+    /// The trainer is free for a task.
+    Ready,
+    Report(Box<TrainerReport>),
+    Failure {
+        attempt: AttemptId,
+        message: String,
+    },
+    Training(TrainingProgress),
+    /// Scoring and drawing of a round's rows has begun.
+    Drawing {
+        round: RoundId,
+        n_rows: u64,
+    },
+    Heartbeat,
+    Drain,
+}
+
+/// From the coordinator to a trainer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ToTrainer {
+    Task(Box<TrainerTask>),
+    /// No more tasks will come.
+    Done,
+}

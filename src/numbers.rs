@@ -1,0 +1,123 @@
+//! Numbers as people read them: as many digits as their errors allow, seconds, rates, shares.
+
+use crate::plots::ticks::signed;
+
+/// A median with the distances to the 16 % and 84 % quantiles, as text of equal decimals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Estimate {
+    pub value: String,
+    pub above: String,
+    pub below: String,
+}
+
+/// Rounded to two digits of the smaller distance.
+pub fn estimate(median: f64, quantile_16: f64, quantile_84: f64) -> Estimate {
+    let (above, below) = (quantile_84 - median, median - quantile_16);
+    let smallest = [above, below].into_iter().filter(|distance| *distance > 0.0).fold(f64::INFINITY, f64::min);
+    let decimals = if smallest.is_finite() { (1 - smallest.log10().floor() as i32).clamp(0, 12) as usize } else { 4 };
+    let show = |number: f64| signed(&format!("{number:.decimals$}"));
+    Estimate { value: show(median), above: show(above), below: show(below) }
+}
+
+/// Rounded to as many decimals as `pattern` shows.
+pub fn like(number: f64, pattern: &str) -> String {
+    let decimals = pattern.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    signed(&format!("{number:.decimals$}"))
+}
+
+/// A share as per cent, as short as three decimals allow: `2.5 %`.
+pub fn short_percent(share: f64) -> String {
+    let text = format!("{:.3}", share * 100.0);
+    format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
+/// With three significant digits, at most, and none after the point from 100 on: `2177`, `31.4`, `0.0512`.
+pub fn short(number: f64) -> String {
+    if number == 0.0 || !number.is_finite() {
+        return number.to_string();
+    }
+    let exponent = number.abs().log10().floor() as i32;
+    if exponent < -4 {
+        return signed(&format!("{number:.2e}"));
+    }
+    let decimals = (2 - exponent).clamp(0, 6) as usize;
+    signed(&format!("{number:.decimals$}"))
+}
+
+/// As written by a person: six significant digits at most, no zeros at the end.
+pub fn plain(number: f64) -> String {
+    let decade = number.abs().log10().floor();
+    if number == 0.0 || !(-5.0..15.0).contains(&decade) {
+        return signed(&number.to_string());
+    }
+    let decimals = (5.0 - decade).max(0.0) as usize;
+    let text = format!("{number:.decimals$}");
+    let short = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    signed(short)
+}
+
+/// A share as per cent: `20.8 %`.
+pub fn percent(share: f64) -> String {
+    let number = share * 100.0;
+    if number == 0.0 {
+        "0 %".to_owned()
+    } else if number.abs() < 0.01 {
+        format!("{number:.1e} %")
+    } else {
+        let decimals = if number.abs() < 1.0 { 2 } else { 1 };
+        format!("{number:.decimals$} %")
+    }
+}
+
+/// Whole numbers in groups of three: `12,800`.
+pub fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// A span of time in its two largest units: `0.4 s`, `42 s`, `3 min 05 s`, `2 h 10 min`.
+pub fn seconds(seconds: f64) -> String {
+    if seconds < 9.95 {
+        return format!("{seconds:.1} s");
+    }
+    let whole = seconds.round() as u64;
+    match whole {
+        0..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn estimates_have_as_many_digits_as_their_errors_allow() {
+        let estimate = |median, low, high| {
+            let Estimate { value, above, below } = estimate(median, low, high);
+            format!("{value} +{above} -{below}")
+        };
+        assert_eq!(estimate(36.7945, 36.6112, 36.9778), "36.79 +0.18 -0.18");
+        assert_eq!(estimate(5379.5712, 5379.5701, 5379.5725), "5379.5712 +0.0013 -0.0011");
+        assert_eq!(estimate(-0.0001, -0.4, 0.4), "0.00 +0.40 -0.40");
+        assert_eq!(estimate(-123_456.0, -124_000.0, -122_000.0), "−123456 +1456 -544");
+        assert_eq!(estimate(1.5, 1.5, 1.5), "1.5000 +0.0000 -0.0000");
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        assert_eq!([2176.6, 31.42, 0.051_23, -1.0, 0.0, 3.2e-7].map(short), ["2177", "31.4", "0.0512", "−1.00", "0", "3.20e−7"]);
+        assert_eq!([std::f64::consts::TAU, -4.0, 0.0, 12_345_678.0, 100.0, 0.001].map(plain), ["6.28319", "−4", "0", "12345678", "100", "0.001"]);
+        assert_eq!([0.2081, 0.00512, 0.0, 1.0, 2e-6].map(percent), ["20.8 %", "0.51 %", "0 %", "100.0 %", "2.0e-4 %"]);
+        assert_eq!([0, 999, 1000, 12_800, 1_234_567].map(count), ["0", "999", "1,000", "12,800", "1,234,567"]);
+        assert_eq!([0.42, 9.96, 59.7, 185.0, 7800.0].map(seconds), ["0.4 s", "10 s", "1 min 00 s", "3 min 05 s", "2 h 10 min"]);
+    }
+}

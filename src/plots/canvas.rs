@@ -1,0 +1,320 @@
+//! A drawing surface in points, y downwards from the top, on top of tiny-skia; text in DejaVu Sans.
+
+use super::PlotError;
+use std::sync::OnceLock;
+use tiny_skia::{
+    FillRule, LineCap, LineJoin, Mask, Paint, Path, PathBuilder, Pixmap, PremultipliedColorU8, Stroke,
+    StrokeDash, Transform,
+};
+use ttf_parser::{Face, OutlineBuilder};
+
+/// Pixels of a point: pictures are sharp on screens and in print at about 15 cm of width.
+const PIXELS_PER_POINT: f64 = 2.0;
+
+/// An opaque colour, red, green and blue in 0 to 255.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Color(pub u8, pub u8, pub u8);
+
+impl Color {
+    pub const BLACK: Self = Self(0, 0, 0);
+    pub const WHITE: Self = Self(255, 255, 255);
+
+    /// `share` of `self` over white.
+    pub fn tint(self, share: f64) -> Self {
+        let mix = |channel: u8| {
+            let value = 255.0 - share.clamp(0.0, 1.0) * (255.0 - f64::from(channel));
+            value.round() as u8
+        };
+        Self(mix(self.0), mix(self.1), mix(self.2))
+    }
+}
+
+/// A rectangle in points.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Rectangle {
+    pub left: f64,
+    pub top: f64,
+    pub width: f64,
+    pub height: f64,
+}
+
+impl Rectangle {
+    pub fn right(self) -> f64 {
+        self.left + self.width
+    }
+
+    pub fn bottom(self) -> f64 {
+        self.top + self.height
+    }
+}
+
+/// How a line is drawn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Pen {
+    pub color: Color,
+    pub width: f64,
+    /// Lengths of dash and gap.
+    pub dash: Option<(f64, f64)>,
+}
+
+impl Pen {
+    pub fn solid(color: Color, width: f64) -> Self {
+        Self { color, width, dash: None }
+    }
+
+    pub fn dashed(color: Color, width: f64) -> Self {
+        Self { color, width, dash: Some((3.5, 2.5)) }
+    }
+}
+
+/// Which point of a text lies at the position given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anchor {
+    Start,
+    Middle,
+    End,
+}
+
+/// A piece of a line of text: size in points, raised by `rise` (superscripts).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Span {
+    pub text: String,
+    pub size: f64,
+    pub rise: f64,
+    /// The following span starts where this one started (a subscript under a superscript).
+    pub overlaid: bool,
+}
+
+impl Span {
+    pub fn plain(text: impl Into<String>, size: f64) -> Self {
+        Self { text: text.into(), size, rise: 0.0, overlaid: false }
+    }
+}
+
+/// The picture as drawn so far, white at first.
+pub struct Canvas {
+    pixmap: Pixmap,
+    mask: Option<Mask>,
+    face: &'static Face<'static>,
+}
+
+impl Canvas {
+    pub fn new(width: f64, height: f64) -> Result<Self, PlotError> {
+        let (width, height) =
+            ((width * PIXELS_PER_POINT).ceil() as u32, (height * PIXELS_PER_POINT).ceil() as u32);
+        let mut pixmap = Pixmap::new(width, height).ok_or(PlotError::Size { width, height })?;
+        pixmap.fill(tiny_skia::Color::WHITE);
+        Ok(Self { pixmap, mask: None, face: face()? })
+    }
+
+    /// Nothing is drawn outside `rectangle` until [`Canvas::unclip`].
+    pub fn clip(&mut self, rectangle: Rectangle) {
+        let Some(mut mask) = Mask::new(self.pixmap.width(), self.pixmap.height()) else { return };
+        let Some(path) = rectangle_path(rectangle) else { return };
+        mask.fill_path(&path, FillRule::Winding, true, transform());
+        self.mask = Some(mask);
+    }
+
+    pub fn unclip(&mut self) {
+        self.mask = None;
+    }
+
+    pub fn line(&mut self, points: &[(f64, f64)], pen: Pen) {
+        let Some(path) = polyline_path(points) else { return };
+        self.stroke(&path, pen);
+    }
+
+    /// Separate straight pieces in one go.
+    pub fn segments(&mut self, segments: &[[(f64, f64); 2]], pen: Pen) {
+        let mut builder = PathBuilder::new();
+        for [from, to] in segments {
+            builder.move_to(from.0 as f32, from.1 as f32);
+            builder.line_to(to.0 as f32, to.1 as f32);
+        }
+        let Some(path) = builder.finish() else { return };
+        self.stroke(&path, pen);
+    }
+
+    pub fn polygon(&mut self, points: &[(f64, f64)], color: Color) {
+        let Some(path) = polyline_path(points) else { return };
+        self.fill(&path, color);
+    }
+
+    pub fn frame(&mut self, rectangle: Rectangle, pen: Pen) {
+        let Some(path) = rectangle_path(rectangle) else { return };
+        self.stroke(&path, pen);
+    }
+
+    pub fn rectangle(&mut self, rectangle: Rectangle, color: Color) {
+        let Some(path) = rectangle_path(rectangle) else { return };
+        self.fill(&path, color);
+    }
+
+    pub fn dot(&mut self, x: f64, y: f64, radius: f64, color: Color) {
+        let Some(path) = PathBuilder::from_circle(x as f32, y as f32, radius as f32) else { return };
+        self.fill(&path, color);
+    }
+
+    /// Fills `rectangle` pixel by pixel; `color` is given the place within it, both in [0, 1], v downwards.
+    pub fn shade(&mut self, rectangle: Rectangle, color: impl Fn(f64, f64) -> Color) {
+        let to_pixels = |points: f64| (points * PIXELS_PER_POINT).round().max(0.0) as u32;
+        let (left, top) = (to_pixels(rectangle.left), to_pixels(rectangle.top));
+        let right = to_pixels(rectangle.right()).min(self.pixmap.width());
+        let bottom = to_pixels(rectangle.bottom()).min(self.pixmap.height());
+        let width = self.pixmap.width();
+        let pixels = self.pixmap.pixels_mut();
+        for row in top..bottom {
+            let v = (f64::from(row - top) + 0.5) / f64::from(bottom - top);
+            for column in left..right {
+                let u = (f64::from(column - left) + 0.5) / f64::from(right - left);
+                let Color(r, g, b) = color(u, v);
+                if let Some(opaque) = PremultipliedColorU8::from_rgba(r, g, b, 255) {
+                    pixels[(row * width + column) as usize] = opaque;
+                }
+            }
+        }
+    }
+
+    /// One line of text whose baseline goes through (x, y), turned anticlockwise by `degrees`.
+    pub fn text(&mut self, position: (f64, f64), degrees: f64, anchor: Anchor, spans: &[Span], color: Color) {
+        let start = match anchor {
+            Anchor::Start => 0.0,
+            Anchor::Middle => -self.text_width(spans) / 2.0,
+            Anchor::End => -self.text_width(spans),
+        };
+        let mut x = start;
+        let mut builder = PathBuilder::new();
+        for span in spans {
+            let scale = span.size / f64::from(self.face.units_per_em());
+            let span_start = x;
+            for character in span.text.chars() {
+                let glyph = self.face.glyph_index(character).unwrap_or(ttf_parser::GlyphId(0));
+                let mut outline = Outline { builder: &mut builder, x, y: -span.rise, scale };
+                self.face.outline_glyph(glyph, &mut outline);
+                x += f64::from(self.face.glyph_hor_advance(glyph).unwrap_or(0)) * scale;
+            }
+            if span.overlaid {
+                x = span_start;
+            }
+        }
+        let Some(path) = builder.finish() else { return };
+        let (x, y) = (position.0 as f32, position.1 as f32);
+        let turned = Transform::from_rotate(-degrees as f32).post_concat(Transform::from_translate(x, y));
+        let Some(path) = path.transform(turned) else { return };
+        self.fill(&path, color);
+    }
+
+    /// Width of a line of text in points.
+    pub fn text_width(&self, spans: &[Span]) -> f64 {
+        let (mut x, mut widest) = (0.0, 0.0_f64);
+        for span in spans {
+            let width = self.span_width(span);
+            widest = widest.max(x + width);
+            if !span.overlaid {
+                x += width;
+            }
+        }
+        widest
+    }
+
+    fn span_width(&self, span: &Span) -> f64 {
+        let scale = span.size / f64::from(self.face.units_per_em());
+        let advance = |character| {
+            let glyph = self.face.glyph_index(character).unwrap_or(ttf_parser::GlyphId(0));
+            f64::from(self.face.glyph_hor_advance(glyph).unwrap_or(0)) * scale
+        };
+        span.text.chars().map(advance).sum()
+    }
+
+    pub fn into_png(self) -> Result<Vec<u8>, PlotError> {
+        self.pixmap.encode_png().map_err(|error| PlotError::Encode(error.to_string()))
+    }
+
+    fn fill(&mut self, path: &Path, color: Color) {
+        let mask = self.mask.as_ref();
+        self.pixmap.fill_path(path, &paint(color), FillRule::Winding, transform(), mask);
+    }
+
+    fn stroke(&mut self, path: &Path, pen: Pen) {
+        let stroke = Stroke {
+            width: pen.width as f32,
+            line_cap: if pen.dash.is_some() { LineCap::Butt } else { LineCap::Round },
+            line_join: LineJoin::Round,
+            dash: pen.dash.and_then(|(dash, gap)| StrokeDash::new(vec![dash as f32, gap as f32], 0.0)),
+            ..Stroke::default()
+        };
+        let mask = self.mask.as_ref();
+        self.pixmap.stroke_path(path, &paint(pen.color), &stroke, transform(), mask);
+    }
+}
+
+fn face() -> Result<&'static Face<'static>, PlotError> {
+    static FACE: OnceLock<Option<Face<'static>>> = OnceLock::new();
+    FACE.get_or_init(|| Face::parse(dejavu::sans::regular(), 0).ok()).as_ref().ok_or(PlotError::Font)
+}
+
+fn transform() -> Transform {
+    Transform::from_scale(PIXELS_PER_POINT as f32, PIXELS_PER_POINT as f32)
+}
+
+fn paint(color: Color) -> Paint<'static> {
+    let mut paint = Paint { anti_alias: true, ..Paint::default() };
+    paint.set_color_rgba8(color.0, color.1, color.2, 255);
+    paint
+}
+
+fn polyline_path(points: &[(f64, f64)]) -> Option<Path> {
+    let (first, rest) = points.split_first()?;
+    let mut builder = PathBuilder::new();
+    builder.move_to(first.0 as f32, first.1 as f32);
+    for point in rest {
+        builder.line_to(point.0 as f32, point.1 as f32);
+    }
+    builder.finish()
+}
+
+fn rectangle_path(rectangle: Rectangle) -> Option<Path> {
+    let Rectangle { left, top, width, height } = rectangle;
+    let rect = tiny_skia::Rect::from_xywh(left as f32, top as f32, width as f32, height as f32)?;
+    Some(PathBuilder::from_rect(rect))
+}
+
+/// Puts a glyph's outline (y upwards, in font units) into a path (y downwards, in points).
+struct Outline<'a> {
+    builder: &'a mut PathBuilder,
+    x: f64,
+    y: f64,
+    scale: f64,
+}
+
+impl Outline<'_> {
+    fn place(&self, x: f32, y: f32) -> (f32, f32) {
+        ((self.x + f64::from(x) * self.scale) as f32, (self.y - f64::from(y) * self.scale) as f32)
+    }
+}
+
+impl OutlineBuilder for Outline<'_> {
+    fn move_to(&mut self, x: f32, y: f32) {
+        let (x, y) = self.place(x, y);
+        self.builder.move_to(x, y);
+    }
+
+    fn line_to(&mut self, x: f32, y: f32) {
+        let (x, y) = self.place(x, y);
+        self.builder.line_to(x, y);
+    }
+
+    fn quad_to(&mut self, x1: f32, y1: f32, x: f32, y: f32) {
+        let ((x1, y1), (x, y)) = (self.place(x1, y1), self.place(x, y));
+        self.builder.quad_to(x1, y1, x, y);
+    }
+
+    fn curve_to(&mut self, x1: f32, y1: f32, x2: f32, y2: f32, x: f32, y: f32) {
+        let ((x1, y1), (x2, y2), (x, y)) = (self.place(x1, y1), self.place(x2, y2), self.place(x, y));
+        self.builder.cubic_to(x1, y1, x2, y2, x, y);
+    }
+
+    fn close(&mut self) {
+        self.builder.close();
+    }
+}

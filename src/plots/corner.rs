@@ -1,0 +1,282 @@
+//! Corner plot: every parameter's weighted histogram and every pair's weighted density.
+
+use super::PlotError;
+use super::canvas::{Anchor, Canvas, Color, Pen, Rectangle, Span};
+use super::density::{self, Grid, Limits, Weights};
+use super::ticks::Axis;
+use crate::numbers::{self, Estimate};
+use sidereal_inference::posterior::Posterior;
+use sidereal_inference::summary::ParameterSummary;
+
+pub const MAX_PARAMETERS: usize = 30;
+
+const INK: Color = Color(24, 28, 36);
+const BLUE: Color = Color(18, 78, 138);
+const MEDIAN: Color = Color(176, 58, 46);
+/// Shares of the mass that the two contours enclose.
+const ENCLOSED: [f64; 2] = [0.68, 0.95];
+const GRID_CELLS: usize = 96;
+/// Limits leave out this share of the mass at each end (before some room is added).
+const TAIL: f64 = 5e-4;
+const GAP: f64 = 5.0;
+const TICK: f64 = 3.0;
+
+/// Sizes that depend on the number of parameters.
+struct Sizes {
+    panel: f64,
+    text: f64,
+    name: f64,
+    max_ticks: usize,
+}
+
+impl Sizes {
+    fn of(n_parameters: usize) -> Self {
+        match n_parameters {
+            0..=2 => Self { panel: 165.0, text: 8.5, name: 11.0, max_ticks: 5 },
+            3..=4 => Self { panel: 130.0, text: 8.5, name: 10.5, max_ticks: 4 },
+            5..=7 => Self { panel: 108.0, text: 8.0, name: 10.0, max_ticks: 4 },
+            8..=11 => Self { panel: 92.0, text: 7.5, name: 9.5, max_ticks: 3 },
+            _ => Self { panel: 80.0, text: 7.0, name: 9.0, max_ticks: 3 },
+        }
+    }
+}
+
+/// One parameter as drawn.
+struct Column<'a> {
+    summary: &'a ParameterSummary,
+    values: Vec<f64>,
+    axis: Axis,
+}
+
+/// The corner plot as PNG. `parameters` are the posterior's columns with their quantiles, `supports`
+/// the limits of their priors (infinite where there is none).
+pub fn draw(
+    posterior: &Posterior,
+    parameters: &[ParameterSummary],
+    supports: &[(f64, f64)],
+) -> Result<Vec<u8>, PlotError> {
+    let n_parameters = parameters.len();
+    if !(1..=MAX_PARAMETERS).contains(&n_parameters) {
+        return Err(PlotError::TooManyParameters { n_parameters, max: MAX_PARAMETERS });
+    }
+    let weights = Weights::new(&posterior.weight).ok_or(PlotError::NoWeight)?;
+    let sizes = Sizes::of(n_parameters);
+    let measure = Canvas::new(1.0, 1.0)?;
+    let columns: Vec<Column> = (0..n_parameters)
+        .map(|parameter| {
+            let values: Vec<f64> = (0..posterior.n_rows()).map(|row| posterior.theta_row(row)[parameter]).collect();
+            let limits = limits(&values, &posterior.weight, supports[parameter]);
+            let axis = fitting_axis(&measure, limits, &sizes);
+            Column { summary: &parameters[parameter], values, axis }
+        })
+        .collect();
+
+    let widest_label = columns.iter().skip(1).flat_map(|column| &column.axis.ticks);
+    let widest_label = widest_label
+        .map(|(_, label)| measure.text_width(&[Span::plain(label.clone(), sizes.text)]))
+        .fold(0.0, f64::max);
+    let left = if n_parameters == 1 { 14.0 } else { widest_label + sizes.name * 1.9 + 14.0 };
+    let titles = Titles::of(&measure, &columns, &sizes);
+    let top = match titles {
+        Titles::OneLine => sizes.name + 16.0,
+        Titles::TwoLines => sizes.name * 2.4 + 14.0,
+    };
+    let pitch = sizes.panel + GAP;
+    let side = pitch * n_parameters as f64 - GAP;
+    let bottom = sizes.text + sizes.name + 20.0;
+    let mut canvas = Canvas::new(left + side + 14.0, top + side + bottom)?;
+
+    let mut taken = f64::NEG_INFINITY;
+    for row in 0..n_parameters {
+        for column in 0..=row {
+            let panel = Rectangle {
+                left: left + pitch * column as f64,
+                top: top + pitch * row as f64,
+                width: sizes.panel,
+                height: sizes.panel,
+            };
+            if row == column {
+                draw_histogram(&mut canvas, panel, &columns[row], &weights);
+                draw_title(&mut canvas, panel, &columns[row], &sizes, titles);
+            } else {
+                draw_pair(&mut canvas, panel, &columns[column], &columns[row], &weights);
+            }
+            draw_frame(&mut canvas, panel, &columns[column], (row != column).then_some(&columns[row]));
+            if row + 1 == n_parameters {
+                draw_x_labels(&mut canvas, panel, &columns[column], &sizes, &mut taken);
+            }
+            if column == 0 && row > 0 {
+                draw_y_labels(&mut canvas, panel, &columns[row], &sizes, widest_label);
+            }
+        }
+    }
+    canvas.into_png()
+}
+
+/// Limits of one parameter's axis: nearly all of the mass with some room, within the prior's support.
+fn limits(values: &[f64], weight: &[f64], support: (f64, f64)) -> Limits {
+    let ends = density::quantiles(values, weight, &[TAIL, 1.0 - TAIL]);
+    let (from, to) = (ends[0], ends[1]);
+    let room = match (to - from) * 0.12 {
+        room if room > 0.0 => room,
+        _ => (from.abs() * 1e-6).max(1e-9),
+    };
+    let (low, high) = ((from - room).max(support.0), (to + room).min(support.1));
+    if low < high { Limits { low, high } } else { Limits { low: from - room, high: to + room } }
+}
+
+/// As many ticks as have room for their labels side by side.
+fn fitting_axis(measure: &Canvas, limits: Limits, sizes: &Sizes) -> Axis {
+    let mut axis = Axis::new(limits.low, limits.high, sizes.max_ticks);
+    for max_ticks in (1..=sizes.max_ticks).rev() {
+        axis = Axis::new(limits.low, limits.high, max_ticks);
+        let width = |label: &String| measure.text_width(&[Span::plain(label.clone(), sizes.text)]);
+        let fits = axis.ticks.windows(2).all(|pair| {
+            let apart = (axis.place(pair[1].0) - axis.place(pair[0].0)) * sizes.panel;
+            (width(&pair[0].1) + width(&pair[1].1)) / 2.0 + sizes.text * 0.6 <= apart
+        });
+        if fits {
+            break;
+        }
+    }
+    axis
+}
+
+fn draw_histogram(canvas: &mut Canvas, panel: Rectangle, column: &Column, weights: &Weights) {
+    let (low, high) = (column.axis.low, column.axis.high);
+    let n_bins = density::best_n_bins(&column.values, weights, low, high);
+    let bins = density::histogram(&column.values, weights.weight, low, high, n_bins);
+    let largest = bins.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+    let y = |mass: f64| panel.bottom() - mass / largest * panel.height * 0.92;
+    let mut steps = vec![(panel.left, panel.bottom())];
+    for (bin, &mass) in bins.iter().enumerate() {
+        let x = |bin: usize| panel.left + panel.width * bin as f64 / n_bins as f64;
+        steps.push((x(bin), y(mass)));
+        steps.push((x(bin + 1), y(mass)));
+    }
+    steps.push((panel.right(), panel.bottom()));
+    canvas.clip(panel);
+    canvas.polygon(&steps, BLUE.tint(0.18));
+    canvas.line(&steps, Pen::solid(BLUE, 1.1));
+    let ParameterSummary { median, quantile_16, quantile_84, .. } = *column.summary;
+    for (quantile, color) in [(quantile_16, INK), (median, MEDIAN), (quantile_84, INK)] {
+        let x = panel.left + column.axis.place(quantile) * panel.width;
+        canvas.line(&[(x, panel.top), (x, panel.bottom())], Pen::dashed(color, 0.9));
+    }
+    canvas.unclip();
+}
+
+fn draw_pair(canvas: &mut Canvas, panel: Rectangle, x: &Column, y: &Column, weights: &Weights) {
+    let limits = [x, y].map(|column| Limits { low: column.axis.low, high: column.axis.high });
+    let grid = Grid::smooth(&x.values, &y.values, weights, limits, GRID_CELLS);
+    let largest = grid.largest();
+    if largest <= 0.0 {
+        return;
+    }
+    // Light tones come early, so that faint mass is seen, the darkest only at the peak.
+    canvas.shade(panel, |u, v| BLUE.tint(0.85 * (grid.at(u, 1.0 - v) / largest).powf(0.7)));
+    canvas.clip(panel);
+    for (mass, width) in ENCLOSED.into_iter().zip([1.0, 0.8]) {
+        let place = |(u, v): (f64, f64)| (panel.left + u * panel.width, panel.bottom() - v * panel.height);
+        let pieces: Vec<_> = grid.contour(grid.level(mass)).into_iter().map(|piece| piece.map(place)).collect();
+        canvas.segments(&pieces, Pen::solid(INK, width));
+    }
+    canvas.unclip();
+}
+
+fn draw_frame(canvas: &mut Canvas, panel: Rectangle, x: &Column, y: Option<&Column>) {
+    let pen = Pen::solid(INK, 0.7);
+    let mut ticks: Vec<[(f64, f64); 2]> = Vec::new();
+    for (position, _) in &x.axis.ticks {
+        let x = panel.left + x.axis.place(*position) * panel.width;
+        ticks.push([(x, panel.bottom()), (x, panel.bottom() - TICK)]);
+    }
+    if let Some(y) = y {
+        for (position, _) in &y.axis.ticks {
+            let y = panel.bottom() - y.axis.place(*position) * panel.height;
+            ticks.push([(panel.left, y), (panel.left + TICK, y)]);
+        }
+    }
+    canvas.segments(&ticks, pen);
+    canvas.frame(panel, pen);
+}
+
+/// How the titles are set: alike for all parameters.
+#[derive(Clone, Copy)]
+enum Titles {
+    /// `name = median +above −below`
+    OneLine,
+    TwoLines,
+}
+
+impl Titles {
+    fn of(measure: &Canvas, columns: &[Column], sizes: &Sizes) -> Self {
+        let fits = |column: &Column| {
+            let spans = estimate_spans(column, &format!("{} = ", column.summary.name), sizes.name);
+            measure.text_width(&spans) <= sizes.panel + GAP
+        };
+        if columns.iter().all(fits) { Self::OneLine } else { Self::TwoLines }
+    }
+}
+
+fn estimate_spans(column: &Column, before: &str, size: f64) -> Vec<Span> {
+    let ParameterSummary { median, quantile_16, quantile_84, .. } = *column.summary;
+    let Estimate { value, above, below } = numbers::estimate(median, quantile_16, quantile_84);
+    let small = size * 0.72;
+    vec![
+        Span::plain(format!("{before}{value}"), size),
+        Span { text: format!(" +{above}"), size: small, rise: size * 0.42, overlaid: true },
+        Span { text: format!(" −{below}"), size: small, rise: -size * 0.2, overlaid: false },
+    ]
+}
+
+fn draw_title(canvas: &mut Canvas, panel: Rectangle, column: &Column, sizes: &Sizes, titles: Titles) {
+    let centre = panel.left + panel.width / 2.0;
+    let baseline = panel.top - 7.0;
+    let name = &column.summary.name;
+    let value = match titles {
+        Titles::OneLine => estimate_spans(column, &format!("{name} = "), sizes.name),
+        Titles::TwoLines => {
+            let size = fitting_size(canvas, name, sizes.name, panel.width + GAP);
+            let position = (centre, baseline - sizes.name * 1.35);
+            canvas.text(position, 0.0, Anchor::Middle, &[Span::plain(name.clone(), size)], INK);
+            let spans = estimate_spans(column, "", sizes.name);
+            let share = ((panel.width + GAP) / canvas.text_width(&spans)).min(1.0);
+            estimate_spans(column, "", sizes.name * share)
+        }
+    };
+    canvas.text((centre, baseline), 0.0, Anchor::Middle, &value, INK);
+}
+
+/// `taken` is where the labels of the panels to the left end.
+fn draw_x_labels(canvas: &mut Canvas, panel: Rectangle, column: &Column, sizes: &Sizes, taken: &mut f64) {
+    for (position, label) in &column.axis.ticks {
+        let x = panel.left + column.axis.place(*position) * panel.width;
+        let label = [Span::plain(label.clone(), sizes.text)];
+        let half = canvas.text_width(&label) / 2.0;
+        if x - half >= *taken + sizes.text * 0.4 {
+            canvas.text((x, panel.bottom() + sizes.text + 3.0), 0.0, Anchor::Middle, &label, INK);
+            *taken = x + half;
+        }
+    }
+    let label = column.axis.label(&column.summary.name);
+    let size = fitting_size(canvas, &label, sizes.name, panel.width + GAP);
+    let position = (panel.left + panel.width / 2.0, panel.bottom() + sizes.text + sizes.name + 11.0);
+    canvas.text(position, 0.0, Anchor::Middle, &[Span::plain(label, size)], INK);
+}
+
+fn draw_y_labels(canvas: &mut Canvas, panel: Rectangle, column: &Column, sizes: &Sizes, widest_label: f64) {
+    for (position, label) in &column.axis.ticks {
+        let y = panel.bottom() - column.axis.place(*position) * panel.height + sizes.text * 0.36;
+        canvas.text((panel.left - 4.0, y), 0.0, Anchor::End, &[Span::plain(label.clone(), sizes.text)], INK);
+    }
+    let label = column.axis.label(&column.summary.name);
+    let size = fitting_size(canvas, &label, sizes.name, panel.height + GAP);
+    let position = (panel.left - widest_label - 12.0, panel.top + panel.height / 2.0);
+    canvas.text(position, 90.0, Anchor::Middle, &[Span::plain(label, size)], INK);
+}
+
+/// `size`, or less where `text` would be wider than `room`.
+fn fitting_size(canvas: &Canvas, text: &str, size: f64, room: f64) -> f64 {
+    size * (room / canvas.text_width(&[Span::plain(text, size)])).min(1.0)
+}

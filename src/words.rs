@@ -1,0 +1,281 @@
+//! Our own types in words: for the terminal and the report alike.
+
+use crate::numbers;
+use sidereal_inference::campaign::{
+    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Normalization, Rounds, Stop, StopRule,
+};
+use sidereal_inference::evidence::Evidence;
+use sidereal_inference::noise::SigmaSource;
+use sidereal_inference::prior::Prior;
+use sidereal_inference::proposal::{Component, Proposal};
+use sidereal_inference::stopping::StopReason;
+use sidereal_inference::summary::{RoundKind, RoundSummary};
+
+/// One line that says what a campaign is.
+pub fn campaign_line(campaign: &Campaign) -> String {
+    let kind = match campaign.observation {
+        Some(_) => "one observation",
+        None => "amortized, no observation",
+    };
+    format!(
+        "{} with {} parameters and {} data, {kind}, {} and {}, seed {}",
+        model_name(&campaign.simulator.model),
+        campaign.space.len(),
+        campaign.simulator.grid.len(),
+        featurizer_name(&campaign.featurizer),
+        match campaign.flow {
+            Flow::Maf { .. } => "maf",
+        },
+        campaign.seed
+    )
+}
+
+/// The settings that matter, by name.
+pub fn settings(campaign: &Campaign) -> Vec<(&'static str, String)> {
+    let training = &campaign.training;
+    vec![
+        ("simulator", simulator(campaign)),
+        ("noise", sigma_source(&campaign.noise.sigma)),
+        ("featurizer", featurizer(&campaign.featurizer)),
+        ("flow", flow(&campaign.flow)),
+        (
+            "training",
+            format!(
+                "batches of {}, learning rate {}, at most {} epochs, patience {}, {} held out, device {}",
+                training.batch_size,
+                training.learning_rate,
+                training.max_epochs,
+                training.patience,
+                numbers::short_percent(training.validation_fraction),
+                device(training.device)
+            ),
+        ),
+        ("rounds", rounds(&campaign.rounds)),
+        ("stops", stops(&campaign.rounds.stop)),
+        ("seed", campaign.seed.to_string()),
+    ]
+}
+
+pub fn stop_reason(reason: &StopReason) -> String {
+    match reason {
+        StopReason::TargetEffectiveSampleSize { n_eff, target } => {
+            format!("n_eff {} reached the target {}", numbers::short(*n_eff), numbers::short(*target))
+        }
+        StopReason::TargetEfficiency { efficiency, target } => {
+            format!("efficiency {} reached the target {}", numbers::percent(*efficiency), numbers::percent(*target))
+        }
+        StopReason::EfficiencyDropped { efficiency, best } => format!(
+            "efficiency dropped to {} from {}, whose proposal was taken up again",
+            numbers::percent(*efficiency),
+            numbers::percent(*best)
+        ),
+        StopReason::Rounds { max } => format!("all {max} rounds are done"),
+        StopReason::Simulations { used, max } => {
+            format!("{} of at most {} simulations are used", numbers::count(*used), numbers::count(*max))
+        }
+        StopReason::WallTime { max_s } => format!("the time limit of {} is over", numbers::seconds(*max_s)),
+        StopReason::Amortized => "the amortized model is trained".to_owned(),
+    }
+}
+
+pub fn evidence(evidence: &Evidence) -> String {
+    let decimals = match evidence.error {
+        error if error > 0.0 && error.is_finite() => (1 - error.log10().floor() as i32).clamp(0, 6) as usize,
+        _ => 4,
+    };
+    let text = format!("{:.decimals$} ± {:.decimals$}", evidence.log_evidence, evidence.error);
+    text.replace('-', "−")
+}
+
+/// `–` where too few weights are positive to tell.
+pub fn pareto_k(k: Option<f64>) -> String {
+    k.map_or("–".to_owned(), |k| format!("{k:.2}").replace('-', "−"))
+}
+
+pub fn round_name(round: &RoundSummary) -> String {
+    match round.kind {
+        RoundKind::Training => round.round.0.to_string(),
+        RoundKind::TopUp => format!("{} (top-up)", round.round.0),
+    }
+}
+
+/// `flow 2 90 %, prior 10 %`
+pub fn proposal(proposal: &Proposal) -> String {
+    let name = |component: Component| match component {
+        Component::Prior => "prior".to_owned(),
+        Component::Flow(flow) => flow.to_string(),
+    };
+    match proposal.components.as_slice() {
+        [(only, _)] => name(*only),
+        several => {
+            let part = |&(component, share): &(Component, f64)| {
+                format!("{} {}", name(component), numbers::short_percent(share))
+            };
+            several.iter().map(part).collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+pub fn prior(prior: &Prior) -> String {
+    let n = |number: &f64| numbers::plain(*number);
+    match prior {
+        Prior::Uniform { low, high } => format!("uniform from {} to {}", n(low), n(high)),
+        Prior::Normal { mean, sd } => format!("normal, mean {}, sd {}", n(mean), n(sd)),
+        Prior::TruncatedNormal { mean, sd, low, high } => {
+            format!("normal, mean {}, sd {}, from {} to {}", n(mean), n(sd), n(low), n(high))
+        }
+        Prior::LogNormal { mean, sd } => format!("log-normal, ln has mean {}, sd {}", n(mean), n(sd)),
+        Prior::LogUniform { low, high } => format!("log-uniform from {} to {}", n(low), n(high)),
+        Prior::Beta { alpha, beta, low, high } => {
+            format!("beta({}, {}) from {} to {}", n(alpha), n(beta), n(low), n(high))
+        }
+    }
+}
+
+pub fn device(device: DeviceChoice) -> &'static str {
+    match device {
+        DeviceChoice::Auto => "auto",
+        DeviceChoice::Cpu => "cpu",
+        DeviceChoice::Wgpu => "wgpu",
+    }
+}
+
+fn model_name(model: &BuiltinModel) -> &'static str {
+    match model {
+        BuiltinModel::Sine => "sine",
+        BuiltinModel::Microlensing => "microlensing",
+        BuiltinModel::Transit { .. } => "transit",
+        BuiltinModel::AbsorptionSpectrum { .. } => "absorption-spectrum",
+        BuiltinModel::LinearGaussian { .. } => "linear-gaussian",
+    }
+}
+
+fn simulator(campaign: &Campaign) -> String {
+    let constants = match &campaign.simulator.model {
+        BuiltinModel::Sine | BuiltinModel::Microlensing => String::new(),
+        BuiltinModel::Transit { period } => format!(", period {period}"),
+        BuiltinModel::AbsorptionSpectrum { pivot, half_range, lines: [first, second] } => {
+            format!(", pivot {pivot}, half_range {half_range}, lines {first} and {second}")
+        }
+        BuiltinModel::LinearGaussian { matrix } => {
+            format!(", matrix of {} x {}", matrix.len(), campaign.space.len())
+        }
+    };
+    let grid = &campaign.simulator.grid;
+    let ends = match (grid.first(), grid.last()) {
+        (Some(first), Some(last)) => format!(" from {} to {}", numbers::plain(*first), numbers::plain(*last)),
+        (Some(_) | None, _) => String::new(),
+    };
+    format!("{} at {} points{ends}{constants}", model_name(&campaign.simulator.model), grid.len())
+}
+
+fn sigma_source(source: &SigmaSource) -> String {
+    match source {
+        SigmaSource::Observed => "gaussian, the observation's own errors".to_owned(),
+        SigmaSource::Constant(sigma) => format!("gaussian, sigma {sigma}"),
+        SigmaSource::Uniform { low, high } => format!("gaussian, sigma uniform from {low} to {high}"),
+        SigmaSource::LogUniform { low, high } => format!("gaussian, sigma log-uniform from {low} to {high}"),
+        SigmaSource::Table(rows) => format!("gaussian, sigma from a table of {} sets of errors", rows.len()),
+    }
+}
+
+fn featurizer_name(featurizer: &Featurizer) -> &'static str {
+    match featurizer {
+        Featurizer::ResnetGru { .. } => "resnet-gru",
+        Featurizer::Resnet { .. } => "resnet",
+        Featurizer::Gru { .. } => "gru",
+        Featurizer::Mlp { .. } => "mlp",
+    }
+}
+
+fn featurizer(featurizer: &Featurizer) -> String {
+    let normalized = |normalization: &Normalization| match normalization {
+        Normalization::Weight => "weight normalization",
+        Normalization::Batch => "batch normalization",
+    };
+    let name = featurizer_name(featurizer);
+    match featurizer {
+        Featurizer::ResnetGru { channels, stages, hidden, features, normalization } => format!(
+            "{name}: {stages} stages of {channels} channels, GRU of {hidden}, {features} features, {}",
+            normalized(normalization)
+        ),
+        Featurizer::Resnet { channels, stages, features, normalization } => format!(
+            "{name}: {stages} stages of {channels} channels, {features} features, {}",
+            normalized(normalization)
+        ),
+        Featurizer::Gru { hidden, features } => format!("{name} of {hidden}, {features} features"),
+        Featurizer::Mlp { layers, hidden, features } => {
+            format!("{name}: {layers} layers of {hidden}, {features} features")
+        }
+    }
+}
+
+fn flow(flow: &Flow) -> String {
+    match flow {
+        Flow::Maf { blocks, hidden, layers, components, max_log_scale } => format!(
+            "maf: {blocks} blocks of {layers} hidden layers of {hidden}, base of {components} gaussians, log-scales \
+             within ±{max_log_scale}"
+        ),
+    }
+}
+
+fn rounds(rounds: &Rounds) -> String {
+    let combined = match rounds.combine {
+        Combine::Mixture => "weighed together as one mixture",
+        Combine::PerRound => "weighed round by round",
+    };
+    format!(
+        "at most {} of {} simulations each, defensive share {}, {combined}",
+        rounds.max,
+        numbers::count(rounds.simulations),
+        numbers::short_percent(rounds.defensive_share)
+    )
+}
+
+fn stops(stop: &Stop) -> String {
+    let mut parts = vec![
+        match stop.rule {
+            StopRule::Bootstrap => "efficiency drops beyond its error",
+            StopRule::Paper => "efficiency drops",
+        }
+        .to_owned(),
+    ];
+    if let Some(n_eff) = stop.n_eff {
+        parts.push(format!("n_eff {}", numbers::short(n_eff)));
+    }
+    if let Some(efficiency) = stop.efficiency {
+        parts.push(format!("efficiency {}", numbers::percent(efficiency)));
+    }
+    if let Some(simulations) = stop.simulations {
+        parts.push(format!("{} simulations", numbers::count(simulations)));
+    }
+    if let Some(seconds) = stop.wall_time_s {
+        parts.push(format!("{} of time", numbers::seconds(seconds)));
+    }
+    if stop.top_up > 0 {
+        parts.push(format!("then a top-up of at most {} simulations", numbers::count(stop.top_up)));
+    }
+    parts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sidereal_inference::ids::FlowId;
+
+    #[test]
+    fn shares_are_as_short_as_they_can_be() {
+        let flow = |id| Component::Flow(FlowId(id));
+        let components = vec![(flow(2), 0.9), (Component::Prior, 0.05), (flow(0), 0.025), (flow(1), 0.025)];
+        assert_eq!(proposal(&Proposal { components }), "flow 2 90 %, prior 5 %, flow 0 2.5 %, flow 1 2.5 %");
+        assert_eq!(proposal(&Proposal::prior()), "prior");
+    }
+
+    #[test]
+    fn evidence_has_the_digits_of_its_error() {
+        let text = |log_evidence, error| evidence(&Evidence { log_evidence, error });
+        assert_eq!(text(28.487_123, 0.0312), "28.487 ± 0.031");
+        assert_eq!(text(-1319.8111, 0.5), "−1319.81 ± 0.50");
+        assert_eq!(text(1.0, 0.0), "1.0000 ± 0.0000");
+    }
+}

@@ -1,0 +1,106 @@
+//! Checkpoints: the state of a training after an epoch, from which it goes on bit for bit.
+
+use crate::model::{read_tensors, write_tensors};
+use crate::parameters::{NamedTensor, host};
+use crate::training::TrainingState;
+use burn::optim::{AdamState, AdaptiveMomentumState};
+use burn::tensor::{Device, Tensor, TensorData};
+use safetensors::tensor::SafeTensors;
+use serde::{Deserialize, Serialize};
+use sidereal_inference::files::{self, FileError};
+use std::collections::HashMap;
+use std::path::Path;
+
+pub const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
+const FORMAT: &str = "sidereal-checkpoint";
+const VERSION: u32 = 1;
+
+/// Everything of a [`TrainingState`] that is no tensor.
+#[derive(Serialize, Deserialize)]
+struct Scalars {
+    format: String,
+    version: u32,
+    /// What is trained on what: a checkpoint of another task is ignored.
+    task: String,
+    epoch: u32,
+    adam_time: Option<usize>,
+    best_epoch: u32,
+    best_validation_loss: f64,
+    training_loss: Vec<f64>,
+    validation_loss: Vec<f64>,
+    n_recoveries: u32,
+    n_network_tensors: usize,
+}
+
+/// Replaces the checkpoint in `directory`.
+pub fn store(directory: &Path, task: &str, state: &TrainingState) -> Result<(), FileError> {
+    let path = directory.join(CHECKPOINT_FILE);
+    let invalid = |error: String| FileError::new("encode", &path, std::io::Error::other(error));
+    let scalars = Scalars {
+        format: FORMAT.to_owned(),
+        version: VERSION,
+        task: task.to_owned(),
+        epoch: state.epoch,
+        adam_time: state.adam.as_ref().map(|adam| adam.momentum.time),
+        best_epoch: state.best_epoch,
+        best_validation_loss: state.best_validation_loss,
+        training_loss: state.training_loss.clone(),
+        validation_loss: state.validation_loss.clone(),
+        n_recoveries: state.n_recoveries,
+        n_network_tensors: state.current.len(),
+    };
+    let mut tensors = vec![vector("values", &state.values)];
+    if let Some(adam) = &state.adam {
+        tensors.push(vector("adam.moment_1", &adam.momentum.moment_1));
+        tensors.push(vector("adam.moment_2", &adam.momentum.moment_2));
+    }
+    tensors.extend(state.current.iter().cloned());
+    tensors.extend(state.best.iter().cloned());
+    let scalars = serde_json::to_string(&scalars).map_err(|error| invalid(error.to_string()))?;
+    let metadata = HashMap::from([("state".to_owned(), scalars)]);
+    files::write_atomically(&path, &write_tensors(&tensors, Some(metadata)).map_err(invalid)?)
+}
+
+/// The checkpoint in `directory`; None where there is none of this task that can be used.
+pub fn load(directory: &Path, task: &str, device: &Device) -> Option<TrainingState> {
+    let bytes = std::fs::read(directory.join(CHECKPOINT_FILE)).ok()?;
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
+    let scalars: Scalars = serde_json::from_str(metadata.metadata().as_ref()?.get("state")?).ok()?;
+    if scalars.format != FORMAT || scalars.version != VERSION || scalars.task != task {
+        return None;
+    }
+    let mut tensors = read_tensors(&bytes).ok()?.into_iter();
+    let mut next_vector = |name: &str| -> Option<Tensor<1>> {
+        let tensor = tensors.next().filter(|tensor| tensor.name == name)?;
+        let n = tensor.values.len();
+        Some(Tensor::from_data(TensorData::new(tensor.values, [n]), device))
+    };
+    let values = next_vector("values")?;
+    let adam = match scalars.adam_time {
+        Some(time) => {
+            let moment_1 = next_vector("adam.moment_1")?;
+            let moment_2 = next_vector("adam.moment_2")?;
+            Some(AdamState::new(AdaptiveMomentumState::new(time, moment_1, moment_2)))
+        }
+        None => None,
+    };
+    let rest: Vec<NamedTensor> = tensors.collect();
+    let (current, best) = rest.split_at_checked(scalars.n_network_tensors)?;
+    Some(TrainingState {
+        epoch: scalars.epoch,
+        values,
+        adam,
+        best: best.to_vec(),
+        current: current.to_vec(),
+        best_epoch: scalars.best_epoch,
+        best_validation_loss: scalars.best_validation_loss,
+        training_loss: scalars.training_loss,
+        validation_loss: scalars.validation_loss,
+        n_recoveries: scalars.n_recoveries,
+    })
+}
+
+fn vector(name: &str, values: &Tensor<1>) -> NamedTensor {
+    let values = host(values.clone());
+    NamedTensor { name: name.to_owned(), shape: vec![values.len()], values }
+}

@@ -1,0 +1,36 @@
+//! Where networks are trained: always named, never burn's default, which would take any GPU
+//! that is compiled in.
+
+use burn::tensor::{Device, DeviceKind, DeviceType};
+use sidereal_inference::campaign::DeviceChoice;
+
+/// The device asked for cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[error("training.device = \"wgpu\" finds no adapter on this machine; expected a GPU with a Vulkan, Metal or DirectX 12 driver (or use \"cpu\")")]
+pub struct NoAdapter;
+
+/// The device that `choice` means on this machine; `auto` takes a GPU only where there is a real one.
+pub fn choose(choice: DeviceChoice) -> Result<Device, NoAdapter> {
+    match choice {
+        DeviceChoice::Cpu => Ok(Device::flex()),
+        DeviceChoice::Auto => Ok(first_of(&REAL_GPUS).unwrap_or_else(Device::flex)),
+        DeviceChoice::Wgpu => first_of(&REAL_GPUS).or_else(|| first_of(&[DeviceKind::Cpu])).ok_or(NoAdapter),
+    }
+}
+
+/// Whether work goes to wgpu: a GPU, or a software renderer that stands in for one.
+pub fn is_wgpu(device: &Device) -> bool {
+    *device != Device::flex()
+}
+
+/// What kind of device this is, for people.
+pub fn name(device: &Device) -> &'static str {
+    if is_wgpu(device) { "wgpu" } else { "cpu" }
+}
+
+const REAL_GPUS: [DeviceKind; 3] = [DeviceKind::DiscreteGpu(0), DeviceKind::IntegratedGpu(0), DeviceKind::VirtualGpu(0)];
+
+fn first_of(kinds: &[DeviceKind]) -> Option<Device> {
+    let found = Device::enumerate(DeviceType::Wgpu).into_vec();
+    kinds.iter().map(|kind| Device::wgpu(kind.clone())).find(|device| found.contains(device))
+}

@@ -1,0 +1,180 @@
+//! Drawing from a proposal and scoring draws under flows.
+
+use crate::flow::BaseDraws;
+use crate::model::{ModelError, Scorer};
+use crate::parameters::host;
+use burn::tensor::{Tensor, TensorData};
+use rand::RngExt;
+use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
+use sidereal_inference::campaign::Campaign;
+use sidereal_inference::draws::Draws;
+use sidereal_inference::ids::{FlowId, RoundId, RowId};
+use sidereal_inference::proposal::{Component, Proposal};
+use sidereal_inference::scores::Scores;
+use sidereal_inference::seeds::{Purpose, stream};
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// Rows that go through a network together: fixed, so that results never depend on threads.
+const CHUNK_ROWS: usize = 1024;
+
+/// Which rows to draw, and from what streams.
+pub struct DrawPlan<'a> {
+    pub campaign: &'a Campaign,
+    /// Seed of the streams: the campaign's, or a prediction's own.
+    pub seed: u64,
+    pub purpose: Purpose,
+    pub round: RoundId,
+    pub rows: Range<u64>,
+    pub proposal: &'a Proposal,
+}
+
+/// Draws the rows of `plan` and scores them under every flow of `scorers`.
+///
+/// `log_proposal` is the density of the whole mixture at the stored z, from the same scores.
+pub fn draw(
+    plan: &DrawPlan,
+    scorers: &BTreeMap<FlowId, Scorer>,
+    pool: &rayon::ThreadPool,
+) -> Result<(Draws, Scores), ModelError> {
+    let d = plan.campaign.space.len();
+    let n = (plan.rows.end - plan.rows.start) as usize;
+    let mut draws = Draws {
+        round: plan.round,
+        first_row: plan.rows.start,
+        n_parameters: d,
+        z: vec![0.0; n * d],
+        theta: vec![0.0; n * d],
+        log_prior: vec![0.0; n],
+        log_proposal: vec![0.0; n],
+        component: vec![0; n],
+    };
+    let mut pending: BTreeMap<FlowId, Pending> = BTreeMap::new();
+    for index in 0..n {
+        let row = RowId(plan.rows.start + index as u64);
+        let mut rng = stream(plan.seed, plan.round, row, plan.purpose);
+        let component = plan.proposal.pick(rng.random());
+        draws.component[index] = component.code();
+        match component {
+            Component::Prior => {
+                for z in &mut draws.z[index * d..(index + 1) * d] {
+                    *z = StandardNormal.sample(&mut rng);
+                }
+            }
+            Component::Flow(flow) => {
+                let pending = pending.entry(flow).or_default();
+                pending.rows.push(index);
+                for _ in 0..d {
+                    pending.uniform.push(rng.random());
+                    pending.normal.push(StandardNormal.sample(&mut rng));
+                }
+            }
+        }
+    }
+    for (flow, pending) in pending {
+        let Some(scorer) = scorers.get(&flow) else {
+            return Err(missing(flow));
+        };
+        let z = draw_z(scorer, &pending, d, pool);
+        for (&index, z) in pending.rows.iter().zip(z.chunks_exact(d)) {
+            draws.z[index * d..(index + 1) * d].copy_from_slice(z);
+        }
+    }
+    if let Some(bad) = (0..n).find(|&index| !draws.z[index * d..(index + 1) * d].iter().all(|z| z.is_finite())) {
+        let flow = Component::from_code(draws.component[bad]);
+        let flow = match flow {
+            Some(Component::Flow(flow)) => flow,
+            Some(Component::Prior) | None => FlowId(0),
+        };
+        return Err(ModelError::NotFinite { flow });
+    }
+    for index in 0..n {
+        let row = index * d..(index + 1) * d;
+        plan.campaign.space.constrain(&draws.z[row.clone()], &mut draws.theta[row.clone()]);
+        draws.log_prior[index] = plan.campaign.space.log_prior(&draws.theta[row]);
+    }
+    let mut log_density = BTreeMap::new();
+    for (&flow, scorer) in scorers {
+        log_density.insert(flow, score(plan.campaign, scorer, &draws, pool)?);
+    }
+    for index in 0..n {
+        let of = |component| match component {
+            Component::Prior => draws.log_prior[index],
+            Component::Flow(flow) => log_density.get(&flow).map_or(f64::NEG_INFINITY, |scores| scores[index]),
+        };
+        draws.log_proposal[index] = plan.proposal.log_density(of);
+    }
+    let scores = Scores {
+        round: plan.round,
+        flows: log_density.keys().copied().collect(),
+        log_density: log_density.into_values().collect(),
+    };
+    Ok((draws, scores))
+}
+
+/// log q_flow(θ) of every draw, in the parameters' own units.
+pub fn score(
+    campaign: &Campaign,
+    scorer: &Scorer,
+    draws: &Draws,
+    pool: &rayon::ThreadPool,
+) -> Result<Vec<f64>, ModelError> {
+    let d = draws.n_parameters;
+    let standardization = scorer.standardization();
+    let log_determinant = standardization.log_determinant();
+    let of_chunk = |(chunk, z): (usize, &[f64])| -> Vec<f64> {
+        let n = z.len() / d;
+        let mut y = Vec::with_capacity(z.len());
+        for z in z.chunks_exact(d) {
+            standardization.append_y(z, &mut y);
+        }
+        let y = Tensor::<2>::from_data(TensorData::new(y, [n, d]), scorer.device());
+        let log_density = host(scorer.estimator().log_density_at(y, scorer.features.clone()));
+        let first = chunk * CHUNK_ROWS;
+        (0..n)
+            .map(|i| {
+                let theta = &draws.theta[(first + i) * d..(first + i + 1) * d];
+                let log_density_z = f64::from(log_density[i]) + log_determinant;
+                campaign.space.log_density(&z[i * d..(i + 1) * d], theta, log_density_z)
+            })
+            .collect()
+    };
+    let chunks: Vec<Vec<f64>> =
+        pool.install(|| draws.z.par_chunks(CHUNK_ROWS * d).enumerate().map(of_chunk).collect());
+    let scores = chunks.concat();
+    if scores.iter().any(|score| score.is_nan() || *score == f64::INFINITY) {
+        return Err(ModelError::NotFinite { flow: scorer.model.flow() });
+    }
+    Ok(scores)
+}
+
+/// Rows that wait to be drawn from one flow, with their randomness.
+#[derive(Default)]
+struct Pending {
+    rows: Vec<usize>,
+    uniform: Vec<f64>,
+    normal: Vec<f64>,
+}
+
+fn draw_z(scorer: &Scorer, pending: &Pending, d: usize, pool: &rayon::ThreadPool) -> Vec<f64> {
+    let of_chunk = |(uniform, normal): (&[f64], &[f64])| -> Vec<f64> {
+        let n = normal.len() / d;
+        let base = BaseDraws { uniform: uniform.to_vec(), normal: normal.to_vec() };
+        let y = host(scorer.estimator().draw_at(&base, n, scorer.features.clone()));
+        let mut z = vec![0.0; n * d];
+        for (y, z) in y.chunks_exact(d).zip(z.chunks_exact_mut(d)) {
+            scorer.standardization().z(y, z);
+        }
+        z
+    };
+    let size = CHUNK_ROWS * d;
+    let chunks: Vec<Vec<f64>> = pool.install(|| {
+        pending.uniform.par_chunks(size).zip(pending.normal.par_chunks(size)).map(of_chunk).collect()
+    });
+    chunks.concat()
+}
+
+fn missing(flow: FlowId) -> ModelError {
+    ModelError::Invalid { path: "proposal".into(), reason: format!("{flow} is drawn from but was not given") }
+}

@@ -1,0 +1,63 @@
+//! The neural density estimator: featurizer and flow as one network over standardized values.
+
+use crate::featurizer::Featurizer;
+use crate::flow::{BaseDraws, Flow};
+use crate::parameters::Initializer;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use sidereal_inference::campaign::{self, Campaign};
+use sidereal_inference::ids::{FlowId, RoundId, RowId};
+use sidereal_inference::seeds::{Purpose, stream};
+
+/// q(y | x) with y standardized unconstrained parameters and x channels of standardized data.
+#[derive(Module, Debug)]
+pub struct Estimator {
+    featurizer: Featurizer,
+    flow: Flow,
+}
+
+impl Estimator {
+    /// A network with initial weights of its own stream; `length` data in `channels` channels.
+    pub fn init(campaign: &Campaign, flow: FlowId, channels: usize, device: &Device) -> Self {
+        let rng = stream(campaign.seed, RoundId(flow.0), RowId(0), Purpose::Initialize);
+        let mut initializer = Initializer { rng, device };
+        let length = campaign.simulator.grid.len();
+        let features = n_features(&campaign.featurizer);
+        Self {
+            featurizer: Featurizer::init(&campaign.featurizer, length, channels, &mut initializer),
+            flow: Flow::init(&campaign.flow, campaign.space.len(), features, &mut initializer),
+        }
+    }
+
+    /// log q(y | x): `[n, parameters]` and `[n, length, channels]` -> `[n]`
+    pub fn log_density(&self, y: Tensor<2>, x: Tensor<3>) -> Tensor<1> {
+        self.flow.log_density(y, self.featurizer.forward(x))
+    }
+
+    /// The feature vector of each datum: `[n, length, channels]` -> `[n, features]`
+    pub fn features(&self, x: Tensor<3>) -> Tensor<2> {
+        self.featurizer.forward(x)
+    }
+
+    /// log q(y | features) where all rows share one feature vector `[1, features]`.
+    pub fn log_density_at(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
+        let n = y.dims()[0];
+        let width = features.dims()[1];
+        self.flow.log_density(y, features.expand([n, width]))
+    }
+
+    /// Draws of y where all rows share one feature vector `[1, features]`: `[n, parameters]`
+    pub fn draw_at(&self, base: &BaseDraws, n: usize, features: Tensor<2>) -> Tensor<2> {
+        let width = features.dims()[1];
+        self.flow.draw(base, features.expand([n, width]))
+    }
+}
+
+fn n_features(featurizer: &campaign::Featurizer) -> usize {
+    match featurizer {
+        campaign::Featurizer::ResnetGru { features, .. }
+        | campaign::Featurizer::Resnet { features, .. }
+        | campaign::Featurizer::Gru { features, .. }
+        | campaign::Featurizer::Mlp { features, .. } => *features,
+    }
+}

@@ -1,0 +1,64 @@
+//! Featurizers: networks that turn simulated data `[batch, length, channels]` into feature vectors.
+
+mod conv;
+mod gru;
+mod mlp;
+mod resnet;
+
+use crate::parameters::Initializer;
+use burn::module::Module;
+use burn::tensor::Tensor;
+use sidereal_inference::campaign;
+
+/// Any of the featurizers of the campaign file.
+#[derive(Module, Debug)]
+pub enum Featurizer {
+    ResnetGru(resnet::ResnetGru),
+    Resnet(resnet::Resnet),
+    Gru(gru::GruFeaturizer),
+    Mlp(mlp::Mlp),
+}
+
+impl Featurizer {
+    /// `length` data in `channels` channels.
+    pub fn init(config: &campaign::Featurizer, length: usize, channels: usize, initializer: &mut Initializer) -> Self {
+        match config {
+            campaign::Featurizer::ResnetGru { channels: width, stages, hidden, features, normalization } => {
+                let tower = resnet::TowerConfig {
+                    length,
+                    channels_in: channels,
+                    width: *width,
+                    stages: *stages,
+                    normalization: *normalization,
+                };
+                Self::ResnetGru(resnet::ResnetGru::init(&tower, *hidden, *features, initializer))
+            }
+            campaign::Featurizer::Resnet { channels: width, stages, features, normalization } => {
+                let tower = resnet::TowerConfig {
+                    length,
+                    channels_in: channels,
+                    width: *width,
+                    stages: *stages,
+                    normalization: *normalization,
+                };
+                Self::Resnet(resnet::Resnet::init(&tower, *features, initializer))
+            }
+            campaign::Featurizer::Gru { hidden, features } => {
+                Self::Gru(gru::GruFeaturizer::init(channels, *hidden, *features, initializer))
+            }
+            campaign::Featurizer::Mlp { layers, hidden, features } => {
+                Self::Mlp(mlp::Mlp::init(length * channels, *layers, *hidden, *features, initializer))
+            }
+        }
+    }
+
+    /// `[batch, length, channels]` -> `[batch, features]`
+    pub fn forward(&self, input: Tensor<3>) -> Tensor<2> {
+        match self {
+            Self::ResnetGru(network) => network.forward(input),
+            Self::Resnet(network) => network.forward(input),
+            Self::Gru(network) => network.forward(input),
+            Self::Mlp(network) => network.forward(input),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Masked autoencoder for distribution estimation (Germain et al. 2015), conditioned on features:
+//! the outputs of dimension d depend on the dimensions before d in a given order, and on all features.
+
+use crate::dense::Dense;
+use crate::parameters::Initializer;
+use burn::module::Module;
+use burn::tensor::activation::relu;
+use burn::tensor::{Tensor, TensorData};
+
+/// Size and order of a [`Made`].
+pub struct MadeConfig<'a> {
+    /// `order[i]` is the dimension that comes i-th.
+    pub order: &'a [usize],
+    pub n_features: usize,
+    pub hidden: usize,
+    pub layers: usize,
+    /// Outputs of each dimension.
+    pub n_outputs: usize,
+}
+
+/// `[n, d]` and `[n, features]` -> `[n, n_outputs · d]`, outputs of a kind side by side.
+#[derive(Module, Debug)]
+pub struct Made {
+    input: Dense,
+    context: Dense,
+    hidden: Vec<Dense>,
+    output: Dense,
+    input_mask: Tensor<2>,
+    hidden_mask: Tensor<2>,
+    output_mask: Tensor<2>,
+}
+
+impl MadeConfig<'_> {
+    /// The output layer starts near zero, so that the bijection starts near the identity.
+    pub fn init(&self, initializer: &mut Initializer) -> Made {
+        let d = self.order.len();
+        let mut rank = vec![0; d];
+        for (position, &dimension) in self.order.iter().enumerate() {
+            rank[dimension] = position;
+        }
+        // A hidden unit of degree m sees the first m dimensions; degree 0 sees features alone, so
+        // that the first dimension has a non-linear conditioner too.
+        let degree: Vec<usize> = (0..self.hidden).map(|unit| unit % d).collect();
+        let mask = |rows: usize, columns: usize, open: &dyn Fn(usize, usize) -> bool| {
+            let values: Vec<f32> = (0..rows * columns)
+                .map(|i| if open(i / columns, i % columns) { 1.0 } else { 0.0 })
+                .collect();
+            Tensor::<2>::from_data(TensorData::new(values, [rows, columns]), initializer.device)
+        };
+        let input_mask = mask(d, self.hidden, &|i, unit| rank[i] < degree[unit]);
+        let hidden_mask = mask(self.hidden, self.hidden, &|from, to| degree[from] <= degree[to]);
+        let output_mask = mask(self.hidden, self.n_outputs * d, &|unit, out| degree[unit] <= rank[out % d]);
+        Made {
+            input: Dense::init(d, self.hidden, 1.0, initializer),
+            context: Dense::init(self.n_features, self.hidden, 1.0, initializer),
+            hidden: (1..self.layers).map(|_| Dense::init(self.hidden, self.hidden, 0.8, initializer)).collect(),
+            output: Dense::init(self.hidden, self.n_outputs * d, 0.05, initializer),
+            input_mask,
+            hidden_mask,
+            output_mask,
+        }
+    }
+}
+
+impl Made {
+    /// What the features contribute: the same for every pass of a draw.
+    pub fn context(&self, features: Tensor<2>) -> Tensor<2> {
+        self.context.forward(features)
+    }
+
+    pub fn forward(&self, y: Tensor<2>, context: Tensor<2>) -> Tensor<2> {
+        let first = masked(&self.input, &self.input_mask, y) + context;
+        let mut state = relu(first);
+        for layer in &self.hidden {
+            state = state.clone() + relu(masked(layer, &self.hidden_mask, state));
+        }
+        masked(&self.output, &self.output_mask, state)
+    }
+
+    /// Adds `bias` to the output layer's initial bias.
+    pub fn with_output_bias(mut self, bias: Vec<f32>, initializer: &mut Initializer) -> Self {
+        self.output.bias = initializer.vector(bias);
+        self
+    }
+}
+
+fn masked(layer: &Dense, mask: &Tensor<2>, input: Tensor<2>) -> Tensor<2> {
+    input.matmul(layer.weight.val() * mask.clone()) + layer.bias.val().unsqueeze()
+}

@@ -1,0 +1,113 @@
+//! Base density of the flow: each dimension a mixture of Gaussians, autoregressive and conditioned on
+//! the features (MADE MoG of Papamakarios et al. 2017; Zhang et al. 2021), which separates modes.
+
+use super::affine::bounded;
+use super::made::{Made, MadeConfig};
+use crate::parameters::{Initializer, host};
+use burn::module::Module;
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Tensor, TensorData};
+
+const LOG_SQRT_2PI: f64 = 0.918_938_533_204_672_8;
+
+/// p(u) = Π_d Σ_c weight_c N(u_d; mean_c, scale_c)
+#[derive(Module, Debug)]
+pub struct Mixture {
+    made: Made,
+    order: Vec<usize>,
+    components: usize,
+    max_log_scale: f64,
+}
+
+/// Log weights, means and log scales, each `[n, components, d]`.
+struct Terms {
+    log_weight: Tensor<3>,
+    mean: Tensor<3>,
+    log_scale: Tensor<3>,
+}
+
+impl Mixture {
+    /// `config.n_outputs` is set here: three for each component.
+    pub fn init(config: MadeConfig, components: usize, max_log_scale: f64, initializer: &mut Initializer) -> Self {
+        let d = config.order.len();
+        let order = config.order.to_vec();
+        // Means start spread over the standardized draws, so that components differ from the start.
+        let spread = |component: usize| {
+            if components == 1 {
+                return 0.0;
+            }
+            2.0 * component as f32 / (components - 1) as f32 - 1.0
+        };
+        let bias = (0..3 * components * d)
+            .map(|i| match i / (components * d) {
+                1 => spread((i / d) % components),
+                _ => 0.0,
+            })
+            .collect();
+        let made = MadeConfig { n_outputs: 3 * components, ..config }.init(initializer).with_output_bias(bias, initializer);
+        Self { made, order, components, max_log_scale }
+    }
+
+    /// `[n, d]` -> log p(u) `[n]`
+    pub fn log_density(&self, u: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
+        let context = self.made.context(features);
+        let terms = self.terms(u.clone(), context);
+        let deviation = (u.unsqueeze_dim::<3>(1) - terms.mean) * terms.log_scale.clone().neg().exp();
+        let log_term = terms.log_weight - terms.log_scale - deviation.powi_scalar(2) * 0.5 - LOG_SQRT_2PI;
+        log_sum_exp(log_term).sum_dim(1).squeeze_dim(1)
+    }
+
+    /// Draws of u from uniform numbers (which component) and standard normal ones, each `[n, d]` row-major.
+    pub fn draw(&self, uniform: &[f64], normal: &[f64], features: Tensor<2>) -> Tensor<2> {
+        let d = self.order.len();
+        let n = normal.len() / d;
+        let device = features.device();
+        let context = self.made.context(features);
+        let mut u = vec![0f32; n * d];
+        for &dimension in &self.order {
+            let so_far = Tensor::<2>::from_data(TensorData::new(u.clone(), [n, d]), &device);
+            let terms = self.terms(so_far, context.clone());
+            let log_weight = host(terms.log_weight.narrow(2, dimension, 1));
+            let mean = host(terms.mean.narrow(2, dimension, 1));
+            let log_scale = host(terms.log_scale.narrow(2, dimension, 1));
+            for row in 0..n {
+                let own = row * self.components..(row + 1) * self.components;
+                let picked = own.start + pick(&log_weight[own.clone()], uniform[row * d + dimension]);
+                let value = f64::from(mean[picked]) + f64::from(log_scale[picked]).exp() * normal[row * d + dimension];
+                u[row * d + dimension] = value as f32;
+            }
+        }
+        Tensor::from_data(TensorData::new(u, [n, d]), &device)
+    }
+
+    fn terms(&self, u: Tensor<2>, context: Tensor<2>) -> Terms {
+        let [n, d] = u.dims();
+        let c = self.components;
+        let output = self.made.forward(u, context);
+        let part = |index: usize| output.clone().narrow(1, index * c * d, c * d).reshape([n, c, d]);
+        Terms {
+            log_weight: log_softmax(part(0), 1),
+            mean: part(1),
+            log_scale: bounded(part(2), self.max_log_scale),
+        }
+    }
+}
+
+/// The component in which the cumulative weight passes `uniform`; the last one against rounding.
+fn pick(log_weight: &[f32], uniform: f64) -> usize {
+    let mut left = uniform;
+    for (index, &log_weight) in log_weight.iter().enumerate() {
+        left -= f64::from(log_weight).exp();
+        if left < 0.0 {
+            return index;
+        }
+    }
+    log_weight.len() - 1
+}
+
+/// `[n, components, d]` -> `[n, d]`
+fn log_sum_exp(terms: Tensor<3>) -> Tensor<2> {
+    let largest = terms.clone().detach().max_dim(1);
+    let sum = (terms - largest.clone()).exp().sum_dim(1).log() + largest;
+    sum.squeeze_dim(1)
+}

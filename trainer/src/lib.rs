@@ -1,0 +1,20 @@
+//! Featurizers, flows, training and drawing; Burn appears nowhere else.
+
+pub mod checkpoint;
+mod dense;
+pub mod device;
+pub mod draw;
+pub mod estimator;
+pub mod featurizer;
+pub mod flow;
+pub mod model;
+pub mod parameters;
+mod rows;
+mod service;
+pub mod standardization;
+pub mod task;
+pub mod training;
+pub mod training_set;
+
+pub use model::Model;
+pub use service::{TrainerConfig, TrainerError, run};

@@ -1,0 +1,225 @@
+//! Trained models and their files: `weights.safetensors` beside `model.json`.
+
+use crate::estimator::Estimator;
+use crate::parameters::{self, NamedTensor, ParameterError};
+use crate::standardization::Standardization;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use sidereal_inference::campaign::Campaign;
+use sidereal_inference::files::{self, FileError};
+use sidereal_inference::ids::FlowId;
+use sidereal_inference::observation::Observation;
+use sidereal_inference::summary::TrainingSummary;
+use sidereal_inference::task::ModelFiles;
+use std::path::{Path, PathBuf};
+
+pub const WEIGHTS_FILE: &str = "weights.safetensors";
+pub const MODEL_FILE: &str = "model.json";
+const FORMAT: &str = "sidereal-model";
+const VERSION: u32 = 1;
+
+/// A model directory that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("{}: {reason}", path.display())]
+    Invalid { path: PathBuf, reason: String },
+    #[error("{}: {source}", path.display())]
+    Parameters {
+        path: PathBuf,
+        #[source]
+        source: ParameterError,
+    },
+    #[error("the observation has {found} data, the model was trained on {expected}")]
+    Length { found: usize, expected: usize },
+    #[error("{flow} gives densities that are not finite")]
+    NotFinite { flow: FlowId },
+}
+
+/// A trained estimator with all that is needed to use it.
+#[derive(Debug)]
+pub struct Model {
+    flow: FlowId,
+    campaign: Campaign,
+    standardization: Standardization,
+    training: TrainingSummary,
+    estimator: Estimator,
+    device: Device,
+}
+
+/// A model looking at one observation: its density of the parameters, ready to be scored and drawn from.
+pub struct Scorer<'a> {
+    pub(crate) model: &'a Model,
+    /// `[1, features]`
+    pub(crate) features: Tensor<2>,
+}
+
+/// `model.json`
+#[derive(Serialize, Deserialize)]
+struct ModelDocument {
+    format: String,
+    version: u32,
+    flow: FlowId,
+    weights_sha256: String,
+    standardization: Standardization,
+    training: TrainingSummary,
+    campaign: Campaign,
+}
+
+impl Model {
+    pub fn new(
+        campaign: Campaign,
+        standardization: Standardization,
+        training: TrainingSummary,
+        estimator: Estimator,
+        device: Device,
+    ) -> Self {
+        Self { flow: training.flow, campaign, standardization, training, estimator, device }
+    }
+
+    /// Reads a model directory; every file is checked before it is used.
+    pub fn load(directory: &Path, device: &Device) -> Result<Self, ModelError> {
+        let path = directory.join(MODEL_FILE);
+        let invalid = |reason: String| ModelError::Invalid { path: path.clone(), reason };
+        let document: ModelDocument = serde_json::from_slice(&files::read(&path)?)
+            .map_err(|error| invalid(format!("not a model description: {error}")))?;
+        if document.format != FORMAT || document.version != VERSION {
+            return Err(invalid(format!(
+                "format `{}` version {}, expected `{FORMAT}` version {VERSION}",
+                document.format, document.version
+            )));
+        }
+        let weights_path = directory.join(WEIGHTS_FILE);
+        let bytes = files::read(&weights_path)?;
+        let found = files::sha256_hex(&bytes);
+        if found != document.weights_sha256 {
+            return Err(ModelError::Invalid {
+                path: weights_path,
+                reason: format!("sha256 {found}, expected {}", document.weights_sha256),
+            });
+        }
+        let tensors = read_tensors(&bytes)
+            .map_err(|reason| ModelError::Invalid { path: weights_path.clone(), reason })?;
+        let n_channels = document.standardization.n_channels();
+        let empty = Estimator::init(&document.campaign, document.flow, n_channels, device);
+        let estimator = parameters::with_named_tensors(empty, &tensors)
+            .map_err(|source| ModelError::Parameters { path: weights_path, source })?;
+        Ok(Self {
+            flow: document.flow,
+            campaign: document.campaign,
+            standardization: document.standardization,
+            training: document.training,
+            estimator: estimator.valid(),
+            device: device.clone(),
+        })
+    }
+
+    /// Writes the model to `directory` within `root`.
+    pub fn store(&self, root: &Path, directory: &str) -> Result<ModelFiles, ModelError> {
+        let weights_path = format!("{directory}/{WEIGHTS_FILE}");
+        let bytes = write_tensors(&parameters::named_tensors(&self.estimator), None)
+            .map_err(|reason| ModelError::Invalid { path: root.join(&weights_path), reason })?;
+        let weights = files::store(root, &weights_path, &bytes)?;
+        let document = ModelDocument {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            flow: self.flow,
+            weights_sha256: weights.sha256.clone(),
+            standardization: self.standardization.clone(),
+            training: TrainingSummary { weights_sha256: weights.sha256.clone(), ..self.training.clone() },
+            campaign: self.campaign.clone(),
+        };
+        let model_path = format!("{directory}/{MODEL_FILE}");
+        let json = serde_json::to_vec_pretty(&document)
+            .map_err(|error| ModelError::Invalid { path: root.join(&model_path), reason: error.to_string() })?;
+        let model = files::store(root, &model_path, &json)?;
+        Ok(ModelFiles {
+            flow: self.flow,
+            path: directory.to_owned(),
+            weights_sha256: weights.sha256,
+            model_json_sha256: model.sha256,
+        })
+    }
+
+    pub fn flow(&self) -> FlowId {
+        self.flow
+    }
+
+    pub fn campaign(&self) -> &Campaign {
+        &self.campaign
+    }
+
+    pub fn training(&self) -> &TrainingSummary {
+        &self.training
+    }
+
+    /// Shows the model an observation with its own errors.
+    pub fn scorer(&self, observation: &Observation) -> Result<Scorer<'_>, ModelError> {
+        let expected = self.campaign.simulator.grid.len();
+        if observation.value.len() != expected {
+            return Err(ModelError::Length { found: observation.value.len(), expected });
+        }
+        let mut channels = Vec::new();
+        self.standardization.append_channels(&observation.value, &observation.sigma, &mut channels);
+        let shape = [1, expected, self.standardization.n_channels()];
+        let x = Tensor::<3>::from_data(TensorData::new(channels, shape), &self.device);
+        Ok(Scorer { model: self, features: self.estimator.features(x) })
+    }
+}
+
+impl<'a> Scorer<'a> {
+    pub(crate) fn standardization(&self) -> &'a Standardization {
+        &self.model.standardization
+    }
+
+    pub(crate) fn estimator(&self) -> &'a Estimator {
+        &self.model.estimator
+    }
+
+    pub(crate) fn device(&self) -> &'a Device {
+        &self.model.device
+    }
+}
+
+/// All tensors of a safetensors file, in the order of the file's names, which must be f32.
+pub(crate) fn read_tensors(bytes: &[u8]) -> Result<Vec<NamedTensor>, String> {
+    let file = SafeTensors::deserialize(bytes).map_err(|error| format!("not a safetensors file: {error}"))?;
+    let mut tensors = Vec::with_capacity(file.len());
+    for (name, view) in file.tensors() {
+        if view.dtype() != Dtype::F32 {
+            return Err(format!("tensor `{name}` is of type {:?}, expected F32", view.dtype()));
+        }
+        let values = view
+            .data()
+            .chunks_exact(4)
+            .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+            .collect();
+        tensors.push((name, NamedTensor { name: String::new(), shape: view.shape().to_vec(), values }));
+    }
+    // Written with their position in front, because the format sorts by name.
+    tensors.sort_by(|(left, _), (right, _)| left.cmp(right));
+    tensors
+        .into_iter()
+        .map(|(name, tensor)| match name.split_once(':') {
+            Some((_, own)) => Ok(NamedTensor { name: own.to_owned(), ..tensor }),
+            None => Err(format!("tensor `{name}` has no position in front of its name")),
+        })
+        .collect()
+}
+
+pub(crate) fn write_tensors(
+    tensors: &[NamedTensor],
+    metadata: Option<std::collections::HashMap<String, String>>,
+) -> Result<Vec<u8>, String> {
+    let bytes: Vec<Vec<u8>> =
+        tensors.iter().map(|tensor| tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
+    let mut views = Vec::with_capacity(tensors.len());
+    for (index, (tensor, bytes)) in tensors.iter().zip(&bytes).enumerate() {
+        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes).map_err(|error| error.to_string())?;
+        views.push((format!("{index:05}:{}", tensor.name), view));
+    }
+    safetensors::serialize(views, metadata).map_err(|error| error.to_string())
+}

@@ -1,0 +1,206 @@
+//! Network parameters as one flat vector in a fixed order: initialization from a host stream,
+//! gathering of gradients, and the files' view by name.
+//!
+//! Burn's own initializers and parameter ids use global randomness; here neither has any say in
+//! the result, so that the same seed gives the same network.
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+/// Draws initial weights from a stream of its own, in the order of construction.
+pub struct Initializer<'a> {
+    pub rng: ChaCha8Rng,
+    pub device: &'a Device,
+}
+
+impl Initializer<'_> {
+    /// A `[n_in, n_out]` matrix, uniform within ±`gain` · sqrt(3 / n_in).
+    pub fn matrix(&mut self, n_in: usize, n_out: usize, gain: f64) -> Param<Tensor<2>> {
+        let bound = gain * (3.0 / n_in.max(1) as f64).sqrt();
+        let values: Vec<f32> =
+            (0..n_in * n_out).map(|_| ((self.rng.random::<f64>() * 2.0 - 1.0) * bound) as f32).collect();
+        parameter(Tensor::from_data(TensorData::new(values, [n_in, n_out]), self.device))
+    }
+
+    pub fn vector(&mut self, values: Vec<f32>) -> Param<Tensor<1>> {
+        let n = values.len();
+        parameter(Tensor::from_data(TensorData::new(values, [n]), self.device))
+    }
+
+    pub fn zeros(&mut self, n: usize) -> Param<Tensor<1>> {
+        self.vector(vec![0.0; n])
+    }
+}
+
+fn parameter<const D: usize>(value: Tensor<D>) -> Param<Tensor<D>> {
+    Param::from_tensor(value)
+}
+
+/// One named tensor of a network, for its files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NamedTensor {
+    pub name: String,
+    pub shape: Vec<usize>,
+    pub values: Vec<f32>,
+}
+
+/// All tensors of a network by name, in visiting order, running statistics included.
+pub fn named_tensors<M: Module>(module: &M) -> Vec<NamedTensor> {
+    #[derive(Default)]
+    struct Reader {
+        path: Vec<String>,
+        tensors: Vec<NamedTensor>,
+    }
+    impl ModuleVisitor for Reader {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let value = param.val();
+            self.tensors.push(NamedTensor {
+                name: self.path.join("."),
+                shape: value.dims().to_vec(),
+                values: host(value),
+            });
+        }
+    }
+    let mut reader = Reader::default();
+    module.visit(&mut reader);
+    reader.tensors
+}
+
+/// A stored network that does not fit the one that it is read into.
+#[derive(Debug, thiserror::Error)]
+pub enum ParameterError {
+    #[error("tensor `{found}` of shape {found_shape:?} stands where `{expected}` of shape {expected_shape:?} is expected")]
+    Mismatch { found: String, found_shape: Vec<usize>, expected: String, expected_shape: Vec<usize> },
+    #[error("{found} tensors, expected {expected}")]
+    Count { found: usize, expected: usize },
+    #[error("tensor `{0}` holds a value that is not finite")]
+    NotFinite(String),
+}
+
+/// The network with the values of `tensors`, which must be exactly its own by name and shape.
+pub fn with_named_tensors<M: Module>(module: M, tensors: &[NamedTensor]) -> Result<M, ParameterError> {
+    let own = named_tensors(&module);
+    if own.len() != tensors.len() {
+        return Err(ParameterError::Count { found: tensors.len(), expected: own.len() });
+    }
+    for (expected, found) in own.iter().zip(tensors) {
+        if expected.name != found.name || expected.shape != found.shape {
+            return Err(ParameterError::Mismatch {
+                found: found.name.clone(),
+                found_shape: found.shape.clone(),
+                expected: expected.name.clone(),
+                expected_shape: expected.shape.clone(),
+            });
+        }
+        if !found.values.iter().all(|value| value.is_finite()) {
+            return Err(ParameterError::NotFinite(found.name.clone()));
+        }
+    }
+    struct Writer<'a> {
+        tensors: std::slice::Iter<'a, NamedTensor>,
+    }
+    impl ModuleMapper for Writer<'_> {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            match self.tensors.next() {
+                Some(tensor) => replace(param, |old| {
+                    let data = TensorData::new(tensor.values.clone(), old.dims());
+                    Tensor::from_data(data, &old.device())
+                }),
+                None => param,
+            }
+        }
+    }
+    Ok(module.map(&mut Writer { tensors: tensors.iter() }))
+}
+
+/// All trainable parameters, end to end: `[n]`, outside the autodiff graph.
+pub fn flat<M: Module>(module: &M) -> Tensor<1> {
+    struct Gather {
+        parts: Vec<Tensor<1>>,
+    }
+    impl ModuleVisitor for Gather {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if is_trainable(param) {
+                let value = param.val().inner();
+                let n = value.dims().iter().product::<usize>();
+                self.parts.push(value.reshape([n]));
+            }
+        }
+    }
+    let mut gather = Gather { parts: Vec::new() };
+    module.visit(&mut gather);
+    Tensor::cat(gather.parts, 0)
+}
+
+/// The gradients of all trainable parameters in the order of [`flat`]; zero where none flowed.
+pub fn flat_gradients<M: Module>(module: &M, gradients: &mut Gradients) -> Tensor<1> {
+    struct Gather<'a> {
+        gradients: &'a mut Gradients,
+        parts: Vec<Tensor<1>>,
+    }
+    impl ModuleVisitor for Gather<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if is_trainable(param) {
+                let value = param.val();
+                let n = value.dims().iter().product::<usize>();
+                let gradient = match value.grad_remove(self.gradients) {
+                    Some(gradient) => gradient.reshape([n]),
+                    None => Tensor::zeros([n], &value.device().inner()),
+                };
+                self.parts.push(gradient);
+            }
+        }
+    }
+    let mut gather = Gather { gradients, parts: Vec::new() };
+    module.visit(&mut gather);
+    Tensor::cat(gather.parts, 0)
+}
+
+/// The network with `values` (as [`flat`] orders them) as its trainable parameters.
+pub fn with_flat<M: Module>(module: M, values: &Tensor<1>) -> M {
+    struct Scatter<'a> {
+        values: &'a Tensor<1>,
+        offset: usize,
+    }
+    impl ModuleMapper for Scatter<'_> {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            if !is_trainable(&param) {
+                return param;
+            }
+            replace(param, |old| {
+                let shape = old.dims();
+                let n = shape.iter().product::<usize>();
+                let part = self.values.clone().narrow(0, self.offset, n).reshape(shape);
+                self.offset += n;
+                if old.is_autodiff() { Tensor::from_inner(part) } else { part }
+            })
+        }
+    }
+    module.map(&mut Scatter { values, offset: 0 })
+}
+
+/// The tensor's values on the host, row-major.
+pub fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_to_vec().unwrap_or_default()
+}
+
+/// Running statistics take no gradients; weights on an autodiff device do.
+fn is_trainable<const D: usize>(param: &Param<Tensor<D>>) -> bool {
+    param.val().is_require_grad()
+}
+
+fn replace<const D: usize>(param: Param<Tensor<D>>, value: impl FnOnce(&Tensor<D>) -> Tensor<D>) -> Param<Tensor<D>> {
+    let trainable = is_trainable(&param);
+    param.map(|old| {
+        let new = value(&old);
+        if old.is_autodiff() && trainable { new.require_grad() } else { new }
+    })
+}

@@ -1,0 +1,262 @@
+//! One unit of the trainer's work: train, check the stored scores, score, draw, write.
+//!
+//! Files are written under the task's own directory; nothing counts until the coordinator records it.
+
+use crate::checkpoint;
+use crate::draw::{self, DrawPlan};
+use crate::estimator::Estimator;
+use crate::model::{Model, ModelError, Scorer};
+use crate::rows::{self, RowsError};
+use crate::standardization::Standardization;
+use crate::training::{self, Observer, TrainingError, TrainingState};
+use crate::training_set::TrainingSet;
+use burn::tensor::Device;
+use sidereal_inference::campaign::Campaign;
+use sidereal_inference::files::{self, FileError};
+use sidereal_inference::ids::FlowId;
+use sidereal_inference::scores::Scores;
+use sidereal_inference::seeds::Purpose;
+use sidereal_inference::summary::TrainingSummary;
+use sidereal_inference::table::TableError;
+use sidereal_inference::task::{FinalRound, ModelFiles, ScoresFile, TrainerReport, TrainerTask, TrainingProgress};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// Largest difference between a stored log density and the same one computed again.
+const SCORE_TOLERANCE: f64 = 1e-3;
+/// Stored draws that are scored again before a trainer draws.
+const N_CHECKED: u64 = 256;
+/// Time between checkpoints: what a crash may cost.
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Why a task could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum TaskError {
+    #[error(transparent)]
+    Training(#[from] TrainingError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error(transparent)]
+    Rows(#[from] RowsError),
+    #[error(transparent)]
+    Table(#[from] TableError),
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("{flow} scores row {row} as {found}, but {stored} was recorded; this machine or binary computes differently from the one that trained it")]
+    ScoresDiffer { flow: FlowId, row: u64, found: f64, stored: f64 },
+    #[error("the task names {flow} but the campaign has no observation to score it at")]
+    NoObservation { flow: FlowId },
+}
+
+/// What a task runs with.
+pub struct TaskContext<'a> {
+    pub campaign: &'a Campaign,
+    /// The campaign directory on this machine.
+    pub directory: &'a Path,
+    /// Without autodiff.
+    pub device: &'a Device,
+    pub pool: &'a rayon::ThreadPool,
+    /// Set to end the task after the current epoch.
+    pub interrupted: &'a AtomicBool,
+    /// Called as the task goes on.
+    pub on_progress: &'a mut dyn FnMut(TaskProgress),
+}
+
+/// How far a task has come.
+#[derive(Debug, Clone)]
+pub enum TaskProgress {
+    Training(TrainingProgress),
+    Drawing { round: sidereal_inference::ids::RoundId, n_rows: u64 },
+}
+
+/// Runs a task. The report depends on the campaign and the recorded rows alone (and on the device).
+pub fn run(task: &TrainerTask, context: &mut TaskContext) -> Result<TrainerReport, TaskError> {
+    let started = Instant::now();
+    files::create_dir_all(&context.directory.join(&task.output))?;
+    let mut models = Vec::with_capacity(task.models.len() + 1);
+    for stored in &task.models {
+        models.push(Model::load(&context.directory.join(&stored.path), context.device)?);
+    }
+    let trained = match task.train {
+        Some(flow) => Some(train(flow, task, context)?),
+        None => None,
+    };
+    let (model_files, summary) = match trained {
+        Some((model, files, summary)) => {
+            models.push(model);
+            (Some(files), Some(summary))
+        }
+        None => (None, None),
+    };
+    let (draws, scores) = match &task.draw {
+        Some(_) => {
+            let (draws, scores) = score_and_draw(task, &models, context)?;
+            (Some(draws), scores)
+        }
+        None => (None, Vec::new()),
+    };
+    Ok(TrainerReport {
+        attempt: task.attempt,
+        model: model_files,
+        training: summary,
+        draws,
+        scores,
+        seconds: started.elapsed().as_secs_f64(),
+    })
+}
+
+fn train(
+    flow: FlowId,
+    task: &TrainerTask,
+    context: &mut TaskContext,
+) -> Result<(Model, ModelFiles, TrainingSummary), TaskError> {
+    let mut set = TrainingSet::new(context.campaign, flow);
+    rows::load_training_rows(&mut set, &task.rounds, context.directory)?;
+    let standardization = Standardization::new(&set);
+    let device = context.device.clone().autodiff();
+    let estimator = Estimator::init(context.campaign, flow, standardization.n_channels(), &device);
+    let name = task_name(context.campaign, flow, &task.rounds);
+    let output = context.directory.join(&task.output);
+    let resumed = latest_checkpoint(task, &name, context);
+    if let Some(state) = &resumed {
+        tracing::info!(flow = flow.0, epoch = state.epoch, "training goes on from a checkpoint");
+    }
+    let mut observer = TaskObserver {
+        flow,
+        max_epochs: context.campaign.training.max_epochs,
+        output,
+        name,
+        last_checkpoint: Instant::now(),
+        interrupted: context.interrupted,
+        on_progress: context.on_progress,
+    };
+    let fitted = training::fit(&set, &standardization, estimator, resumed, context.pool, &mut observer)?;
+    let model =
+        Model::new(context.campaign.clone(), standardization, fitted.summary, fitted.estimator, context.device.clone());
+    let files = model.store(context.directory, &task.output)?;
+    let summary = TrainingSummary { weights_sha256: files.weights_sha256.clone(), ..model.training().clone() };
+    Ok((model, files, summary))
+}
+
+/// What is trained on what: a checkpoint is only good for exactly this.
+fn task_name(campaign: &Campaign, flow: FlowId, rounds: &[FinalRound]) -> String {
+    let mut text = format!("{} {flow}", sidereal_inference::campaign_file::identity(campaign).0);
+    for round in rounds {
+        // Rows are the same however they are split into shards, so the shards' own hashes are no part of it.
+        text.push_str(&format!(" {} {}", round.round, round.n_rows));
+    }
+    files::sha256_hex(text.as_bytes())
+}
+
+fn latest_checkpoint(task: &TrainerTask, name: &str, context: &TaskContext) -> Option<TrainingState> {
+    task.earlier_attempts
+        .iter()
+        .chain([&task.output])
+        .filter_map(|attempt| checkpoint::load(&context.directory.join(attempt), name, context.device))
+        .max_by_key(|state| state.epoch)
+}
+
+struct TaskObserver<'a> {
+    flow: FlowId,
+    max_epochs: u32,
+    output: PathBuf,
+    name: String,
+    last_checkpoint: Instant,
+    interrupted: &'a AtomicBool,
+    on_progress: &'a mut dyn FnMut(TaskProgress),
+}
+
+impl Observer for TaskObserver<'_> {
+    fn on_epoch(&mut self, state: &TrainingState, seconds: f64) -> Result<(), TrainingError> {
+        (self.on_progress)(TaskProgress::Training(TrainingProgress {
+            flow: self.flow,
+            epoch: state.epoch,
+            max_epochs: self.max_epochs,
+            training_loss: state.training_loss.last().copied().unwrap_or(f64::NAN),
+            validation_loss: state.validation_loss.last().copied().unwrap_or(f64::NAN),
+            best_validation_loss: state.best_validation_loss,
+            epoch_s: seconds,
+        }));
+        let interrupted = self.interrupted.load(Ordering::Relaxed);
+        if interrupted || self.last_checkpoint.elapsed() > CHECKPOINT_INTERVAL {
+            if let Err(error) = checkpoint::store(&self.output, &self.name, state) {
+                tracing::warn!(%error, "cannot write a checkpoint; the training goes on without");
+            }
+            self.last_checkpoint = Instant::now();
+        }
+        if interrupted { Err(TrainingError::Interrupted) } else { Ok(()) }
+    }
+}
+
+/// Scores earlier rounds under the new flow, draws the next round, and scores it under every flow.
+fn score_and_draw(
+    task: &TrainerTask,
+    models: &[Model],
+    context: &mut TaskContext,
+) -> Result<(sidereal_inference::task::StoredFile, Vec<ScoresFile>), TaskError> {
+    let Some(draw_task) = &task.draw else {
+        return Err(TaskError::NoObservation { flow: FlowId(0) });
+    };
+    let Some(observation) = &context.campaign.observation else {
+        return Err(TaskError::NoObservation { flow: models.last().map_or(FlowId(0), Model::flow) });
+    };
+    (context.on_progress)(TaskProgress::Drawing { round: draw_task.round, n_rows: draw_task.n_rows });
+    let mut scorers = BTreeMap::new();
+    for model in models {
+        scorers.insert(model.flow(), model.scorer(observation)?);
+    }
+    check_stored_scores(task, &scorers, context)?;
+    let mut stored = Vec::new();
+    if let Some((flow, scorer)) = task.train.and_then(|flow| Some((flow, scorers.get(&flow)?))) {
+        for round in &task.rounds {
+            let draws = rows::load_draws(context.campaign, round, context.directory)?;
+            let log_density = draw::score(context.campaign, scorer, &draws, context.pool)?;
+            let scores = Scores { round: round.round, flows: vec![flow], log_density: vec![log_density] };
+            let name = format!("{}/scores-round-{:03}.parquet", task.output, round.round.0);
+            stored.push(scores.store(context.directory, &name)?);
+        }
+    }
+    let plan = DrawPlan {
+        campaign: context.campaign,
+        seed: context.campaign.seed,
+        purpose: Purpose::Draw,
+        round: draw_task.round,
+        rows: 0..draw_task.n_rows,
+        proposal: &draw_task.proposal,
+    };
+    let (draws, scores) = draw::draw(&plan, &scorers, context.pool)?;
+    let draws = draws.store(&context.campaign.space, context.directory, &format!("{}/draws.parquet", task.output))?;
+    stored.push(scores.store(context.directory, &format!("{}/scores-round-{:03}.parquet", task.output, draw_task.round.0))?);
+    Ok((draws, stored))
+}
+
+/// Scores some stored draws again: a trainer that computes differently must not draw.
+fn check_stored_scores(
+    task: &TrainerTask,
+    scorers: &BTreeMap<FlowId, Scorer>,
+    context: &TaskContext,
+) -> Result<(), TaskError> {
+    let Some(round) = task.rounds.last().filter(|round| !round.scores.is_empty()) else {
+        return Ok(());
+    };
+    let draws = rows::load_draws(context.campaign, round, context.directory)?;
+    let checked = draws.slice(0..round.n_rows.min(N_CHECKED));
+    for file in &round.scores {
+        let stored = Scores::load(context.directory, file, round.n_rows)?;
+        for (flow, stored) in stored.flows.iter().zip(&stored.log_density) {
+            let Some(scorer) = scorers.get(flow) else {
+                continue;
+            };
+            let found = draw::score(context.campaign, scorer, &checked, context.pool)?;
+            for (row, (&found, &stored)) in found.iter().zip(stored).enumerate() {
+                let both_zero = found == f64::NEG_INFINITY && stored == f64::NEG_INFINITY;
+                if !both_zero && (found - stored).abs() > SCORE_TOLERANCE * (1.0 + stored.abs()) {
+                    return Err(TaskError::ScoresDiffer { flow: *flow, row: row as u64, found, stored });
+                }
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,338 @@
+//! Fits an estimator to training rows: fresh noise each epoch, Adam, cosine decay, gradient clipping,
+//! early stopping with return to the best epoch, and recovery from a loss that is not finite.
+
+use crate::estimator::Estimator;
+use crate::parameters::{self, NamedTensor};
+use crate::standardization::Standardization;
+use crate::training_set::{Minibatch, TrainingSet};
+use burn::module::Module;
+use burn::optim::{Adam, AdamConfig, AdamState, Optimizer};
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::seq::SliceRandom;
+use rayon::prelude::*;
+use sidereal_inference::campaign::{Featurizer, Normalization};
+use sidereal_inference::ids::{FlowId, RoundId, RowId};
+use sidereal_inference::seeds::{Purpose, stream};
+use sidereal_inference::summary::TrainingSummary;
+
+/// Rows of a minibatch that one thread works on: fixed, so that threads never change the sums.
+const SLICE_ROWS: usize = 32;
+/// The learning rate ends at this share of its start.
+const FINAL_RATE: f64 = 0.01;
+/// The learning rate after each recovery, relative to before.
+const RECOVERY_RATE: f64 = 0.3;
+const MAX_RECOVERIES: u32 = 5;
+
+/// Why a training ended without a model.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainingError {
+    #[error("{found} usable rows are too few to train on; at least {expected} are needed")]
+    TooFewRows { found: usize, expected: usize },
+    #[error("the loss of {flow} was not finite {n} times, at ever lower learning rates; the simulated data may hold values far beyond their usual range")]
+    NotFinite { flow: FlowId, n: u32 },
+    #[error("the training was interrupted")]
+    Interrupted,
+}
+
+/// Everything that the next epoch depends on: what a checkpoint holds.
+#[derive(Clone)]
+pub struct TrainingState {
+    pub epoch: u32,
+    pub values: Tensor<1>,
+    pub adam: Option<AdamState<1>>,
+    /// All tensors of the network by name at the best epoch, running statistics included.
+    pub best: Vec<NamedTensor>,
+    /// Running statistics are not in `values`; here are all tensors at the end of the last epoch.
+    pub current: Vec<NamedTensor>,
+    pub best_epoch: u32,
+    pub best_validation_loss: f64,
+    pub training_loss: Vec<f64>,
+    pub validation_loss: Vec<f64>,
+    pub n_recoveries: u32,
+}
+
+/// A fitted estimator with how it came about.
+pub struct Fitted {
+    pub estimator: Estimator,
+    pub summary: TrainingSummary,
+}
+
+/// What the shell around a training does after each epoch.
+pub trait Observer {
+    /// Called after each epoch with its state; an error ends the training.
+    fn on_epoch(&mut self, state: &TrainingState, seconds: f64) -> Result<(), TrainingError>;
+}
+
+/// Trains `estimator` (on an autodiff device) on `set`, from `resumed` where there is a checkpoint.
+///
+/// The result depends on campaign, rows and initial weights alone, not on threads or interruptions.
+pub fn fit(
+    set: &TrainingSet,
+    standardization: &Standardization,
+    estimator: Estimator,
+    resumed: Option<TrainingState>,
+    pool: &rayon::ThreadPool,
+    observer: &mut dyn Observer,
+) -> Result<Fitted, TrainingError> {
+    let config = &set.campaign().training;
+    let split = Split::new(set, config.validation_fraction)?;
+    let adam = AdamConfig::new().with_epsilon(1e-8).build();
+    let mut estimator = estimator;
+    let mut state = match resumed {
+        Some(state) => {
+            estimator = restore(estimator, &state.current);
+            state
+        }
+        None => TrainingState::new(&estimator),
+    };
+    let slicing = Slicing::of(set);
+    let validation = validation_batches(set, &split.validation, standardization, pool);
+    while state.epoch < config.max_epochs && state.epoch.saturating_sub(state.best_epoch) <= config.patience {
+        let started = std::time::Instant::now();
+        let before = state.clone();
+        let epoch = Epoch { set, standardization, adam: &adam, pool, slicing };
+        let (trained, training_loss) = epoch.run(estimator, &split.training, &mut state);
+        estimator = trained;
+        let validation_loss = mean_loss(&estimator, &validation, pool);
+        if !(training_loss.is_finite() && validation_loss.is_finite()) {
+            if before.n_recoveries >= MAX_RECOVERIES {
+                return Err(TrainingError::NotFinite { flow: set.flow(), n: MAX_RECOVERIES + 1 });
+            }
+            tracing::warn!(flow = set.flow().0, epoch = state.epoch, "loss is not finite: back to the last good epoch at a lower rate");
+            estimator = restore(estimator, &before.current);
+            state = TrainingState { n_recoveries: before.n_recoveries + 1, adam: None, ..before };
+            continue;
+        }
+        state.current = parameters::named_tensors(&estimator);
+        state.training_loss.push(training_loss);
+        state.validation_loss.push(validation_loss);
+        state.epoch += 1;
+        if validation_loss < state.best_validation_loss {
+            state.best_validation_loss = validation_loss;
+            state.best_epoch = state.epoch;
+            state.best = state.current.clone();
+        }
+        observer.on_epoch(&state, started.elapsed().as_secs_f64())?;
+    }
+    let estimator = restore(estimator, &state.best);
+    let summary = TrainingSummary {
+        flow: set.flow(),
+        n_rows: set.n_rows() as u64,
+        n_epochs: state.epoch,
+        best_epoch: state.best_epoch,
+        best_validation_loss: state.best_validation_loss,
+        training_loss: state.training_loss,
+        validation_loss: state.validation_loss,
+        n_recoveries: state.n_recoveries,
+        weights_sha256: String::new(),
+    };
+    Ok(Fitted { estimator: estimator.valid(), summary })
+}
+
+impl TrainingState {
+    fn new(estimator: &Estimator) -> Self {
+        let current = parameters::named_tensors(estimator);
+        Self {
+            epoch: 0,
+            values: parameters::flat(estimator),
+            adam: None,
+            best: current.clone(),
+            current,
+            best_epoch: 0,
+            best_validation_loss: f64::INFINITY,
+            training_loss: Vec::new(),
+            validation_loss: Vec::new(),
+            n_recoveries: 0,
+        }
+    }
+}
+
+/// Rows held out for validation and rows trained on, both in ascending order.
+struct Split {
+    training: Vec<usize>,
+    validation: Vec<usize>,
+}
+
+impl Split {
+    fn new(set: &TrainingSet, fraction: f64) -> Result<Self, TrainingError> {
+        const FEWEST: usize = 20;
+        let n = set.n_rows();
+        if n < FEWEST {
+            return Err(TrainingError::TooFewRows { found: n, expected: FEWEST });
+        }
+        let mut rows: Vec<usize> = (0..n).collect();
+        rows.shuffle(&mut stream(set.campaign().seed, RoundId(set.flow().0), RowId(0), Purpose::Split));
+        let n_validation = ((n as f64 * fraction).round() as usize).clamp(1, n / 2);
+        let mut validation = rows.split_off(n - n_validation);
+        rows.sort_unstable();
+        validation.sort_unstable();
+        Ok(Self { training: rows, validation })
+    }
+}
+
+/// How a minibatch is shared among threads.
+#[derive(Debug, Clone, Copy)]
+enum Slicing {
+    /// Slices of a fixed number of rows, gradients summed in their order.
+    Rows(usize),
+    /// Batch normalization needs the statistics of the whole minibatch; a GPU wants it whole.
+    Whole,
+}
+
+impl Slicing {
+    fn of(set: &TrainingSet) -> Self {
+        match &set.campaign().featurizer {
+            Featurizer::ResnetGru { normalization: Normalization::Batch, .. }
+            | Featurizer::Resnet { normalization: Normalization::Batch, .. } => Self::Whole,
+            Featurizer::ResnetGru { normalization: Normalization::Weight, .. }
+            | Featurizer::Resnet { normalization: Normalization::Weight, .. }
+            | Featurizer::Gru { .. }
+            | Featurizer::Mlp { .. } => Self::Rows(SLICE_ROWS),
+        }
+    }
+
+    fn rows(self, batch: &[usize]) -> Vec<&[usize]> {
+        match self {
+            Self::Rows(n) => batch.chunks(n).collect(),
+            Self::Whole => vec![batch],
+        }
+    }
+}
+
+struct Epoch<'a> {
+    set: &'a TrainingSet<'a>,
+    standardization: &'a Standardization,
+    adam: &'a Adam,
+    pool: &'a rayon::ThreadPool,
+    slicing: Slicing,
+}
+
+impl Epoch<'_> {
+    /// One pass over the training rows; the mean loss.
+    fn run(&self, mut estimator: Estimator, rows: &[usize], state: &mut TrainingState) -> (Estimator, f64) {
+        let config = &self.set.campaign().training;
+        let seed = self.set.campaign().seed;
+        let epoch = state.epoch;
+        let mut rows = rows.to_vec();
+        rows.shuffle(&mut stream(seed, RoundId(self.set.flow().0), RowId(0), Purpose::Shuffle { epoch }));
+        let slicing = if on_wgpu(&estimator) { Slicing::Whole } else { self.slicing };
+        let batches: Vec<&[usize]> =
+            rows.chunks(config.batch_size).filter(|batch| batch.len() == config.batch_size.min(rows.len())).collect();
+        let n_batches = batches.len();
+        let mut losses = Vec::with_capacity(n_batches);
+        for (step, batch) in batches.into_iter().enumerate() {
+            let done = (f64::from(epoch) + step as f64 / n_batches as f64) / f64::from(config.max_epochs);
+            let rate = learning_rate(config.learning_rate, done, state.n_recoveries);
+            let (loss, gradient) = self.gradient(&estimator, &state.values, batch, epoch, slicing);
+            let norm = gradient.clone().powi_scalar(2).sum().sqrt();
+            let factor = (norm + 1e-12).recip().mul_scalar(config.clip_norm).clamp_max(1.0);
+            let (values, adam) = self.adam.step(rate, state.values.clone(), gradient * factor, state.adam.take());
+            estimator = parameters::with_flat(estimator, &values);
+            state.values = values;
+            state.adam = adam;
+            losses.push(loss);
+        }
+        let losses = parameters::host(Tensor::cat(losses, 0));
+        let mean = losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / losses.len().max(1) as f64;
+        (estimator, mean)
+    }
+
+    /// Mean weighted loss `[1]` of a minibatch and its gradient `[n]`.
+    fn gradient(
+        &self,
+        estimator: &Estimator,
+        values: &Tensor<1>,
+        batch: &[usize],
+        epoch: u32,
+        slicing: Slicing,
+    ) -> (Tensor<1>, Tensor<1>) {
+        let device = estimator.devices()[0].clone();
+        let slices = slicing.rows(batch);
+        let of_slice = |rows: &&[usize]| {
+            // Each slice has leaves of its own: threads that share leaves share burn's autodiff graph,
+            // whose locks are then taken in two orders (a deadlock in burn-autodiff 0.22.1).
+            let own = match slicing {
+                Slicing::Rows(_) => parameters::with_flat(estimator.clone(), values),
+                Slicing::Whole => estimator.clone(),
+            };
+            let minibatch = self.set.minibatch(rows, Purpose::TrainingNoise { epoch }, self.standardization);
+            let loss = summed_loss(&own, &minibatch, &device) / batch.len() as f64;
+            let mut gradients = loss.backward();
+            (loss.inner(), parameters::flat_gradients(&own, &mut gradients))
+        };
+        let parts: Vec<(Tensor<1>, Tensor<1>)> = self.pool.install(|| slices.par_iter().map(of_slice).collect());
+        let mut parts = parts.into_iter();
+        let Some(first) = parts.next() else {
+            let n = parameters::flat(estimator).dims()[0];
+            return (Tensor::zeros([1], &device.clone().inner()), Tensor::zeros([n], &device.inner()));
+        };
+        parts.fold(first, |(loss, gradient), (next_loss, next_gradient)| (loss + next_loss, gradient + next_gradient))
+    }
+}
+
+/// Cosine decay over `done` in [0, 1], lowered by each recovery.
+fn learning_rate(start: f64, done: f64, n_recoveries: u32) -> f64 {
+    let cosine = 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos());
+    start * (FINAL_RATE + (1.0 - FINAL_RATE) * cosine) * RECOVERY_RATE.powi(n_recoveries.cast_signed())
+}
+
+/// - Σ weight · log q(y | x): `[1]`
+fn summed_loss(estimator: &Estimator, batch: &Minibatch, device: &Device) -> Tensor<1> {
+    let (x, y) = tensors(batch, device);
+    let weight = Tensor::<1>::from_data(TensorData::new(batch.weight.clone(), [batch.n]), device);
+    (estimator.log_density(y, x) * weight).sum().neg()
+}
+
+fn tensors(batch: &Minibatch, device: &Device) -> (Tensor<3>, Tensor<2>) {
+    let n = batch.n.max(1);
+    let d = batch.y.len() / n;
+    let (length, channels) = batch_shape(batch);
+    (
+        Tensor::from_data(TensorData::new(batch.x.clone(), [batch.n, length, channels]), device),
+        Tensor::from_data(TensorData::new(batch.y.clone(), [batch.n, d]), device),
+    )
+}
+
+fn batch_shape(batch: &Minibatch) -> (usize, usize) {
+    (batch.length, batch.x.len() / (batch.n.max(1) * batch.length.max(1)))
+}
+
+fn validation_batches(
+    set: &TrainingSet,
+    rows: &[usize],
+    standardization: &Standardization,
+    pool: &rayon::ThreadPool,
+) -> Vec<Minibatch> {
+    const ROWS: usize = 256;
+    let of_rows = |rows: &[usize]| set.minibatch(rows, Purpose::ValidationNoise, standardization);
+    pool.install(|| rows.par_chunks(ROWS).map(of_rows).collect())
+}
+
+/// Mean weighted loss over `batches`, without gradients.
+fn mean_loss(estimator: &Estimator, batches: &[Minibatch], pool: &rayon::ThreadPool) -> f64 {
+    let estimator = estimator.valid();
+    let device = estimator.devices()[0].clone();
+    let sums = |batch: &Minibatch| -> (f64, f64) {
+        let loss = parameters::host(summed_loss(&estimator, batch, &device));
+        let weight = batch.weight.iter().map(|&weight| f64::from(weight)).sum::<f64>();
+        (loss.iter().map(|&loss| f64::from(loss)).sum(), weight)
+    };
+    let parts: Vec<(f64, f64)> = pool.install(|| batches.par_iter().map(sums).collect());
+    let (loss, weight) = parts.into_iter().fold((0.0, 0.0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
+    loss / weight.max(f64::MIN_POSITIVE)
+}
+
+fn restore(estimator: Estimator, tensors: &[NamedTensor]) -> Estimator {
+    // The tensors come from this very network, so they fit; a mismatch would leave it unchanged.
+    match parameters::with_named_tensors(estimator.clone(), tensors) {
+        Ok(restored) => restored,
+        Err(error) => {
+            tracing::error!(%error, "cannot restore the network");
+            estimator
+        }
+    }
+}
+
+fn on_wgpu(estimator: &Estimator) -> bool {
+    estimator.devices().iter().any(crate::device::is_wgpu)
+}

@@ -1,0 +1,143 @@
+//! Training rows in memory, in row order, with noise added anew whenever they are shown.
+
+use crate::standardization::Standardization;
+use rand_distr::{Distribution, StandardNormal};
+use sidereal_inference::campaign::Campaign;
+use sidereal_inference::ids::{FlowId, RoundId, RowId};
+use sidereal_inference::seeds::{Purpose, stream};
+
+/// Rows that a flow is trained on: z, simulated data without noise, and a weight of each.
+#[derive(Debug, Clone)]
+pub struct TrainingSet<'a> {
+    campaign: &'a Campaign,
+    flow: FlowId,
+    z: Vec<f64>,
+    simulated: Vec<f32>,
+    weight: Vec<f32>,
+}
+
+/// Sigma as the standardization needs it.
+pub struct TypicalSigma {
+    pub sigma: Vec<f64>,
+    pub log_sigma: Option<(f64, f64)>,
+}
+
+/// Rows made ready for the network.
+#[derive(Debug, Default)]
+pub struct Minibatch {
+    pub n: usize,
+    pub length: usize,
+    /// `[n, length, channels]`
+    pub x: Vec<f32>,
+    /// `[n, parameters]`
+    pub y: Vec<f32>,
+    /// `[n]`, mean 1 over the set
+    pub weight: Vec<f32>,
+}
+
+impl<'a> TrainingSet<'a> {
+    /// For training `flow`.
+    pub fn new(campaign: &'a Campaign, flow: FlowId) -> Self {
+        Self { campaign, flow, z: Vec::new(), simulated: Vec::new(), weight: Vec::new() }
+    }
+
+    pub fn push(&mut self, z: &[f64], simulated: &[f32], weight: f64) {
+        self.z.extend_from_slice(z);
+        self.simulated.extend_from_slice(simulated);
+        self.weight.push(weight as f32);
+    }
+
+    /// Scales the weights to a mean of one.
+    pub fn normalize_weights(&mut self) {
+        let mean = self.weight.iter().map(|&weight| f64::from(weight)).sum::<f64>() / self.weight.len().max(1) as f64;
+        if mean > 0.0 {
+            self.weight.iter_mut().for_each(|weight| *weight = (f64::from(*weight) / mean) as f32);
+        }
+    }
+
+    pub fn n_rows(&self) -> usize {
+        self.weight.len()
+    }
+
+    pub fn n_parameters(&self) -> usize {
+        self.campaign.space.len()
+    }
+
+    pub fn n_data(&self) -> usize {
+        self.campaign.simulator.grid.len()
+    }
+
+    pub fn campaign(&self) -> &'a Campaign {
+        self.campaign
+    }
+
+    pub fn flow(&self) -> FlowId {
+        self.flow
+    }
+
+    pub fn z(&self) -> &[f64] {
+        &self.z
+    }
+
+    pub fn simulated(&self) -> &[f32] {
+        &self.simulated
+    }
+
+    pub fn observed(&self) -> Option<&'a [f64]> {
+        self.campaign.observation.as_ref().map(|observation| observation.value.as_slice())
+    }
+
+    /// Root mean square of each datum's sigma over up to 1,000 rows, as validation draws it.
+    pub fn typical_sigma(&self) -> TypicalSigma {
+        let n = self.n_rows().clamp(1, 1000);
+        let mut square = vec![0.0; self.n_data()];
+        let (mut sum, mut sum_of_squares) = (0.0, 0.0);
+        let mut sigma = vec![0.0; self.n_data()];
+        for row in 0..n {
+            self.draw_sigma(row, Purpose::ValidationNoise, &mut sigma);
+            for (square, sigma) in square.iter_mut().zip(&sigma) {
+                *square += sigma * sigma;
+                sum += sigma.ln();
+                sum_of_squares += sigma.ln() * sigma.ln();
+            }
+        }
+        let n_values = (n * self.n_data()) as f64;
+        let mean = sum / n_values;
+        let sd = (sum_of_squares / n_values - mean * mean).max(1e-12).sqrt();
+        TypicalSigma {
+            sigma: square.iter().map(|square| (square / n as f64).sqrt()).collect(),
+            log_sigma: self.campaign.noise.sigma_varies().then_some((mean, sd)),
+        }
+    }
+
+    /// The given rows with noise of `purpose`, made ready for the network.
+    pub fn minibatch(&self, rows: &[usize], purpose: Purpose, standardization: &Standardization) -> Minibatch {
+        let (d, length) = (self.n_parameters(), self.n_data());
+        let mut batch = Minibatch {
+            n: rows.len(),
+            length,
+            x: Vec::with_capacity(rows.len() * length * standardization.n_channels()),
+            y: Vec::with_capacity(rows.len() * d),
+            weight: Vec::with_capacity(rows.len()),
+        };
+        let mut sigma = vec![0.0; length];
+        let mut x = vec![0.0; length];
+        for &row in rows {
+            let mut rng = self.draw_sigma(row, purpose, &mut sigma);
+            for ((x, &simulated), &sigma) in x.iter_mut().zip(&self.simulated[row * length..]).zip(&sigma) {
+                let normal: f64 = StandardNormal.sample(&mut rng);
+                *x = f64::from(simulated) + sigma * normal;
+            }
+            standardization.append_channels(&x, &sigma, &mut batch.x);
+            standardization.append_y(&self.z[row * d..(row + 1) * d], &mut batch.y);
+            batch.weight.push(self.weight[row]);
+        }
+        batch
+    }
+
+    fn draw_sigma(&self, row: usize, purpose: Purpose, sigma: &mut [f64]) -> rand_chacha::ChaCha8Rng {
+        let mut rng = stream(self.campaign.seed, RoundId(self.flow.0), RowId(row as u64), purpose);
+        self.campaign.noise.draw_sigma(self.campaign.observation.as_ref(), &mut rng, sigma);
+        rng
+    }
+}

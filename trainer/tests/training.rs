@@ -1,0 +1,98 @@
+//! Training: the same bytes whatever the threads and interruptions, and what happens to bad losses.
+
+mod setup;
+
+use setup::{AfterEpoch, campaign, fit};
+use sidereal_trainer::parameters::named_tensors;
+use sidereal_trainer::training::{TrainingError, TrainingState};
+
+const SMALL: &str = r#"
+[featurizer]
+kind = "resnet-gru"
+channels = 4
+stages = 1
+hidden = 8
+features = 8
+[flow]
+kind = "maf"
+blocks = 2
+hidden = 8
+components = 2
+[training]
+max_epochs = 6
+batch_size = 100
+"#;
+
+#[test]
+fn threads_do_not_change_a_bit() {
+    let campaign = campaign(SMALL);
+    let mut ignore = AfterEpoch(|_: &TrainingState| Ok(()));
+    let one = fit(&campaign, 1, None, &mut ignore).expect("one thread");
+    let three = fit(&campaign, 3, None, &mut ignore).expect("three threads");
+    assert_eq!(named_tensors(&one.estimator), named_tensors(&three.estimator));
+    assert_eq!(one.summary, three.summary);
+}
+
+#[test]
+fn interrupted_training_resumes_bit_for_bit() {
+    let campaign = campaign(SMALL);
+    let mut ignore = AfterEpoch(|_: &TrainingState| Ok(()));
+    let whole = fit(&campaign, 1, None, &mut ignore).expect("whole training");
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let mut interrupt = AfterEpoch(|state: &TrainingState| {
+        if state.epoch < 3 {
+            return Ok(());
+        }
+        sidereal_trainer::checkpoint::store(directory.path(), "task", state).expect("checkpoint is written");
+        Err(TrainingError::Interrupted)
+    });
+    assert!(matches!(fit(&campaign, 1, None, &mut interrupt), Err(TrainingError::Interrupted)));
+    let device = burn::tensor::Device::flex();
+    assert!(sidereal_trainer::checkpoint::load(directory.path(), "another task", &device).is_none());
+    let state = sidereal_trainer::checkpoint::load(directory.path(), "task", &device).expect("checkpoint");
+    assert_eq!(state.epoch, 3);
+    let resumed = fit(&campaign, 1, Some(state), &mut ignore).expect("resumed training");
+    assert_eq!(named_tensors(&whole.estimator), named_tensors(&resumed.estimator));
+    assert_eq!(whole.summary, resumed.summary);
+}
+
+#[test]
+fn damaged_checkpoint_is_ignored() {
+    let campaign = campaign(SMALL);
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let mut once = AfterEpoch(|state: &TrainingState| {
+        sidereal_trainer::checkpoint::store(directory.path(), "task", state).expect("checkpoint is written");
+        Err(TrainingError::Interrupted)
+    });
+    assert!(fit(&campaign, 1, None, &mut once).is_err());
+    let path = directory.path().join("checkpoint.safetensors");
+    let bytes = std::fs::read(&path).expect("checkpoint");
+    let device = burn::tensor::Device::flex();
+    for n in [0, 7, 100, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(&path, &bytes[..n]).expect("truncate");
+        assert!(sidereal_trainer::checkpoint::load(directory.path(), "task", &device).is_none(), "{n} bytes");
+    }
+}
+
+#[test]
+fn loss_falls_and_the_best_epoch_is_kept() {
+    let campaign = campaign(&SMALL.replace("batch_size = 100", "batch_size = 60\nlearning_rate = 1e-2"));
+    let mut ignore = AfterEpoch(|_: &TrainingState| Ok(()));
+    let fitted = fit(&campaign, 2, None, &mut ignore).expect("training");
+    let losses = &fitted.summary.validation_loss;
+    let best = losses.iter().copied().fold(f64::INFINITY, f64::min);
+    assert_eq!(best, fitted.summary.best_validation_loss);
+    assert_eq!(losses[fitted.summary.best_epoch as usize - 1], best);
+    assert!(best < losses[0] - 0.2, "{losses:?}");
+}
+
+#[test]
+fn infinite_loss_goes_back_and_gives_up_in_the_end() {
+    let campaign = campaign(&SMALL.replace("batch_size = 100", "batch_size = 100\nlearning_rate = 1e30\nclip_norm = 1e30"));
+    let mut ignore = AfterEpoch(|_: &TrainingState| Ok(()));
+    match fit(&campaign, 1, None, &mut ignore) {
+        Err(TrainingError::NotFinite { n, .. }) => assert_eq!(n, 6),
+        Err(error) => panic!("{error}"),
+        Ok(fitted) => panic!("trained to {}", fitted.summary.best_validation_loss),
+    }
+}

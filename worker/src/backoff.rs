@@ -1,0 +1,58 @@
+//! Waits between attempts to reach a coordinator: growing, and jittered so that workers do not come back all at once.
+
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::Rng;
+use std::time::Duration;
+
+const SHORTEST: Duration = Duration::from_millis(200);
+const LONGEST: Duration = Duration::from_secs(10);
+
+pub(crate) struct Backoff {
+    next: Duration,
+    rng: ChaCha8Rng,
+}
+
+impl Backoff {
+    pub(crate) fn new(rng: ChaCha8Rng) -> Self {
+        Self {
+            next: SHORTEST,
+            rng,
+        }
+    }
+
+    /// The next wait: twice the last one up to the longest, times a factor in [0.5, 1.5).
+    pub(crate) fn next_wait(&mut self) -> Duration {
+        let factor = 0.5 + f64::from(self.rng.next_u32()) / 2_f64.powi(32);
+        let wait = self.next.mul_f64(factor);
+        self.next = (self.next * 2).min(LONGEST);
+        wait
+    }
+
+    /// After the coordinator was heard from.
+    pub(crate) fn reset(&mut self) {
+        self.next = SHORTEST;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::rand_core::SeedableRng;
+
+    #[test]
+    fn waits_double_within_their_jitter_up_to_the_longest() {
+        let mut backoff = Backoff::new(ChaCha8Rng::seed_from_u64(1));
+        let mut nominal = SHORTEST;
+        for _ in 0..9 {
+            let wait = backoff.next_wait();
+            assert!(
+                wait >= nominal / 2 && wait < nominal * 3 / 2,
+                "{wait:?} around {nominal:?}"
+            );
+            nominal = (nominal * 2).min(LONGEST);
+        }
+        assert_eq!(nominal, LONGEST);
+        backoff.reset();
+        assert!(backoff.next_wait() < SHORTEST * 3 / 2);
+    }
+}

@@ -1,0 +1,200 @@
+//! One batch: draws in, shard rows out, as a pure function.
+
+use crate::simulators::{SimulationError, Simulator, check_finite};
+use rayon::prelude::*;
+use sidereal_inference::campaign::Campaign;
+use sidereal_inference::draws::Draws;
+use sidereal_inference::ids::RowId;
+use sidereal_inference::seeds::{Purpose, stream};
+use sidereal_inference::shard::{RowStatus, ShardRows};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Times that a row is tried whose simulator says that a retry can help.
+const TRIES: usize = 3;
+
+/// A batch that was not run, for a reason that is not its parameters'.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    #[error("draws have {found} values of {column}, expected {expected}")]
+    Draws {
+        column: &'static str,
+        found: usize,
+        expected: usize,
+    },
+    #[error("the simulator gives {simulated} values, the observation has {observed}")]
+    DataLength { simulated: usize, observed: usize },
+    #[error("the batch was abandoned")]
+    Abandoned,
+}
+
+/// Runs the forward model on every draw, on the current rayon pool.
+///
+/// Row i is a function of campaign, simulator and draw i alone: neither the rest of the batch nor the number of
+/// threads changes a bit of it. A row whose simulator fails, panics or answers what has no likelihood
+/// stays in the batch as a failed row with its message.
+pub fn run_batch(
+    campaign: &Campaign,
+    simulator: &dyn Simulator,
+    draws: Draws,
+) -> Result<ShardRows, BatchError> {
+    run_batch_unless(campaign, simulator, draws, &AtomicBool::new(false))
+}
+
+/// [`run_batch`], given up at the next row once `abandoned` is set.
+pub(crate) fn run_batch_unless(
+    campaign: &Campaign,
+    simulator: &dyn Simulator,
+    draws: Draws,
+    abandoned: &AtomicBool,
+) -> Result<ShardRows, BatchError> {
+    let n_rows = draws.component.len();
+    check_draws(campaign, &draws)?;
+    let n_data = simulator.n_data();
+    if let Some(observation) = &campaign.observation
+        && observation.value.len() != n_data
+    {
+        return Err(BatchError::DataLength {
+            simulated: n_data,
+            observed: observation.value.len(),
+        });
+    }
+    let mut simulated = vec![f32::NAN; n_rows * n_data];
+    let outcomes: Vec<Result<Option<f64>, String>> = simulated
+        // A chunk of 0 would panic; without data there is nothing to iterate over either.
+        .par_chunks_mut(n_data.max(1))
+        .zip(draws.theta.par_chunks(draws.n_parameters))
+        .enumerate()
+        .map_init(
+            || vec![0.0; n_data],
+            |values, (index, (row, theta))| {
+                if abandoned.load(Ordering::Relaxed) {
+                    return Err(String::new());
+                }
+                let row_id = RowId(draws.first_row + index as u64);
+                run_row(campaign, simulator, &draws, row_id, theta, values, row)
+            },
+        )
+        .collect();
+    if abandoned.load(Ordering::Relaxed) {
+        return Err(BatchError::Abandoned);
+    }
+    if outcomes.len() != n_rows {
+        return Err(BatchError::Draws {
+            column: "simulated data",
+            found: outcomes.len(),
+            expected: n_rows,
+        });
+    }
+    let mut rows = ShardRows {
+        draws,
+        log_likelihood: Vec::with_capacity(n_rows),
+        n_data,
+        simulated,
+        status: Vec::with_capacity(n_rows),
+        message: Vec::with_capacity(n_rows),
+    };
+    for outcome in outcomes {
+        let (log_likelihood, status, message) = match outcome {
+            Ok(log_likelihood) => (log_likelihood, RowStatus::Ok, None),
+            Err(message) => (None, RowStatus::Failed, Some(message)),
+        };
+        rows.log_likelihood.push(log_likelihood);
+        rows.status.push(status);
+        rows.message.push(message);
+    }
+    Ok(rows)
+}
+
+fn check_draws(campaign: &Campaign, draws: &Draws) -> Result<(), BatchError> {
+    let n_rows = draws.component.len();
+    let n_parameters = campaign.space.parameters.len();
+    let n_values = n_rows.saturating_mul(n_parameters);
+    for (column, found, expected) in [
+        ("each row's parameters", draws.n_parameters, n_parameters),
+        ("theta", draws.theta.len(), n_values),
+        ("z", draws.z.len(), n_values),
+        ("log_prior", draws.log_prior.len(), n_rows),
+        ("log_proposal", draws.log_proposal.len(), n_rows),
+    ] {
+        if found != expected {
+            return Err(BatchError::Draws {
+                column,
+                found,
+                expected,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Fills `row` with the simulated data in single precision and gives the log-likelihood where there is an
+/// observation; an error leaves `row` as it was.
+fn run_row(
+    campaign: &Campaign,
+    simulator: &dyn Simulator,
+    draws: &Draws,
+    row_id: RowId,
+    theta: &[f64],
+    values: &mut [f64],
+    row: &mut [f32],
+) -> Result<Option<f64>, String> {
+    let mut tried = 0;
+    loop {
+        let mut rng = stream(campaign.seed, draws.round, row_id, Purpose::Simulate);
+        // What an earlier row left here must not look like an answer.
+        values.fill(f64::NAN);
+        let answer = catch_unwind(AssertUnwindSafe(|| {
+            simulator.simulate(theta, &mut rng, values)
+        }));
+        tried += 1;
+        match answer {
+            Ok(Ok(())) => break,
+            Ok(Err(SimulationError::Impossible(message))) => return Err(message),
+            Ok(Err(SimulationError::Transient(_))) if tried < TRIES => {}
+            Ok(Err(SimulationError::Transient(message))) => {
+                return Err(format!("{message} (tried {tried} times)"));
+            }
+            Err(panic) => {
+                return Err(format!(
+                    "the simulator panicked: {}",
+                    panic_message(&*panic)
+                ));
+            }
+        }
+    }
+    check_finite(values).map_err(|error| error.to_string())?;
+    if let Some((datum, value)) = values
+        .iter()
+        .enumerate()
+        .find(|(_, value)| !(**value as f32).is_finite())
+    {
+        return Err(format!("datum {datum} is {value}, beyond single precision"));
+    }
+    let log_likelihood = campaign
+        .observation
+        .as_ref()
+        .map(|observed| campaign.noise.log_likelihood(observed, values));
+    if let Some(log_likelihood) = log_likelihood
+        && (log_likelihood.is_nan() || log_likelihood == f64::INFINITY)
+    {
+        return Err(format!(
+            "log-likelihood is {log_likelihood}, expected a number below infinity"
+        ));
+    }
+    for (single, value) in row.iter_mut().zip(values) {
+        *single = *value as f32;
+    }
+    Ok(log_likelihood)
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    if let Some(message) = panic.downcast_ref::<&str>() {
+        return message;
+    }
+    match panic.downcast_ref::<String>() {
+        Some(message) => message,
+        None => "no message",
+    }
+}

@@ -1,0 +1,52 @@
+//! Why a worker stopped without being told to.
+
+use crate::simulators::BuildError;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a worker could not do. None of these is mended by starting the same worker again at once,
+/// except [`WorkerError::GaveUp`].
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// The address or the token cannot be used as they stand.
+    #[error("cannot use the coordinator's address or token: {0}")]
+    Address(String),
+    #[error("cannot start {operation}: {source}")]
+    Start {
+        operation: &'static str,
+        #[source]
+        source: std::io::Error,
+    },
+    /// Waiting longer may help.
+    #[error(
+        "gave up on the coordinator at {address} after {:.0} s without an answer: {last}",
+        waited.as_secs_f64()
+    )]
+    GaveUp {
+        address: String,
+        waited: Duration,
+        last: String,
+    },
+    /// The coordinator answered, and does not want this worker: wrong token or protocol version.
+    #[error("the coordinator refused to {operation}: {message}")]
+    Refused {
+        operation: &'static str,
+        message: String,
+    },
+    /// Coordinator and worker speak the same protocol version and yet do not understand each other.
+    #[error("cannot understand the coordinator's answer to {operation}: {message}")]
+    Answer {
+        operation: &'static str,
+        message: String,
+    },
+    #[error("cannot build the campaign's simulator: {0}")]
+    Simulator(#[from] BuildError),
+    #[error(
+        "the campaign directory {} is not a directory on this machine; \
+         the worker needs access to it to store its shards",
+        path.display()
+    )]
+    Directory { path: PathBuf },
+    #[error("the simulation thread ended unexpectedly")]
+    SimulationThread,
+}

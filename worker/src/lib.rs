@@ -1,0 +1,17 @@
+//! Runs the forward model on leased batches and writes shards.
+//!
+//! A Rust user brings a forward model of their own by implementing [`Simulator`] and calling
+//! [`run_with_simulator`]; [`run`] uses the built-in one that the campaign names.
+
+mod backoff;
+mod batch;
+mod error;
+mod session;
+mod simulation;
+pub mod simulators;
+
+pub use batch::{BatchError, run_batch};
+pub use error::WorkerError;
+pub use rand_chacha::ChaCha8Rng;
+pub use session::{WorkerConfig, run, run_with_simulator};
+pub use simulators::{BuildError, SimulationError, Simulator};
