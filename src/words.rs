@@ -41,7 +41,11 @@ pub fn settings(campaign: &Campaign) -> Vec<(&'static str, String)> {
         (
             "training",
             format!(
-                "batches of {}, learning rate {}, at most {} epochs, patience {}, {} held out, device {}",
+                "on the newest {}, batches of {}, learning rate {}, at most {} epochs, patience {}, {} held out, device {}",
+                match training.rounds {
+                    1 => "round".to_owned(),
+                    n => format!("{n} rounds"),
+                },
                 training.batch_size,
                 training.learning_rate,
                 training.max_epochs,

@@ -1,8 +1,9 @@
 //! The single task that owns the campaign: takes inputs one by one, records, applies, carries out.
 
+mod inputs;
+mod jobs;
 mod messages;
 mod outbox;
-mod work;
 
 pub use messages::{Message, Messages, StreamId, TrainerOutbox, WatcherOutbox, WorkerOutbox};
 
@@ -11,7 +12,7 @@ use crate::campaign::decide::{Decision, Input, decide};
 use crate::campaign::effects::Effect;
 use crate::campaign::event::Opened;
 use crate::campaign::leases::{LeaseRules, Leases};
-use crate::campaign::state::{Phase, State};
+use crate::campaign::state::{Phase, State, rows_of};
 use crate::finish::{FinishError, MODEL_DIRECTORY};
 use crate::journal::{Journal, JournalError};
 use crate::rounds::RoundDraws;
@@ -184,10 +185,12 @@ impl Driver {
             }
         }
         if self.n_ignored > 0 {
-            tracing::info!(n_ignored = self.n_ignored, "reports came too late and were ignored");
+            tracing::info!(
+                n_ignored = self.n_ignored,
+                "reports came too late and were ignored"
+            );
         }
-        self.ended
-            .unwrap_or(Err(CampaignFailure::Interrupted))
+        self.ended.unwrap_or(Err(CampaignFailure::Interrupted))
     }
 
     fn now_s(&self) -> f64 {
@@ -244,10 +247,7 @@ impl Driver {
     async fn flush(&mut self) -> Result<(), CampaignFailure> {
         self.flush_at = None;
         let shards = std::mem::take(&mut self.checked);
-        let ranges: Vec<_> = shards
-            .iter()
-            .map(crate::campaign::state::rows_of)
-            .collect();
+        let ranges: Vec<_> = shards.iter().map(rows_of).collect();
         let round = shards.first().map(|shard| shard.round);
         let wanted_before: Vec<bool> = match &self.state.phase {
             Phase::Simulating(open) if Some(open.plan.round) == round => {
@@ -320,9 +320,7 @@ impl Driver {
     fn announce_rows(&mut self) {
         let (plan, n_committed, n_failed) = match &self.state.phase {
             Phase::Simulating(open) => (&open.plan, open.n_committed, open.n_failed),
-            Phase::Weighing(complete) => {
-                (&complete.plan, complete.plan.n_rows, complete.n_failed)
-            }
+            Phase::Weighing(complete) => (&complete.plan, complete.plan.n_rows, complete.n_failed),
             Phase::New
             | Phase::Deciding
             | Phase::Training(_)

@@ -47,7 +47,11 @@ pub const MODEL_DIRECTORY: &str = "model";
 
 /// Writes the results of a stopped campaign; a pure function of state and stored files, but for
 /// `timing`.
-pub fn finish(directory: &Path, campaign: &Campaign, state: &State) -> Result<Results, FinishError> {
+pub fn finish(
+    directory: &Path,
+    campaign: &Campaign,
+    state: &State,
+) -> Result<Results, FinishError> {
     let (Some(stopped), Some(run)) = (&state.stopped, &state.run) else {
         return Err(FinishError::NotStopped);
     };
@@ -67,8 +71,7 @@ pub fn finish(directory: &Path, campaign: &Campaign, state: &State) -> Result<Re
             .unzip();
         let combined = combine(&columns, campaign.rounds.combine)?;
         let posterior = posterior(campaign, &columns, &thetas, &combined);
-        posterior_file =
-            Some(posterior.store(&campaign.space, directory, "posterior.parquet")?);
+        posterior_file = Some(posterior.store(&campaign.space, directory, "posterior.parquet")?);
         let diagnostics = combined.diagnostics();
         if diagnostics.evidence.is_some() {
             summary.parameters = parameter_summaries(&campaign.space, &posterior);
@@ -91,7 +94,9 @@ pub fn finish(directory: &Path, campaign: &Campaign, state: &State) -> Result<Re
 
 /// Reads a summary that a record names.
 pub fn read_summary(directory: &Path, stored: &StoredFile) -> Result<Summary, FinishError> {
-    Ok(serde_json::from_slice(&files::read_stored(directory, stored)?)?)
+    Ok(serde_json::from_slice(&files::read_stored(
+        directory, stored,
+    )?)?)
 }
 
 fn summary_without_results(

@@ -23,7 +23,11 @@ pub enum RoundDraws {
 }
 
 impl RoundDraws {
-    pub fn load(directory: &Path, campaign: &Campaign, plan: &RoundPlan) -> Result<Self, TableError> {
+    pub fn load(
+        directory: &Path,
+        campaign: &Campaign,
+        plan: &RoundPlan,
+    ) -> Result<Self, TableError> {
         match &plan.draws {
             None => Ok(Self::Prior(plan.round)),
             Some(stored) => {

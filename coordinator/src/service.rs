@@ -192,7 +192,10 @@ async fn listen<W, M, O>(
             Err(error) => break Some(bad_message(error)),
         };
         if *known.get_or_insert(peer) != peer {
-            let message = format!("a stream of {} carries a message of {peer}", known_name(known));
+            let message = format!(
+                "a stream of {} carries a message of {peer}",
+                known_name(known)
+            );
             break Some(Status::invalid_argument(message));
         }
         let Some(message) = pass_on(peer, message) else {

@@ -174,12 +174,10 @@ pub async fn start(config: CoordinatorConfig) -> Result<Running, StartError> {
             address: config.listen,
             source,
         })?;
-    let address = listener
-        .local_addr()
-        .map_err(|source| StartError::Listen {
-            address: config.listen,
-            source,
-        })?;
+    let address = listener.local_addr().map_err(|source| StartError::Listen {
+        address: config.listen,
+        source,
+    })?;
     let campaign = Arc::new(config.campaign);
     let Found { journal, state } = {
         let (directory, campaign) = (config.directory.clone(), Arc::clone(&campaign));

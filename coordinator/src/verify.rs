@@ -64,7 +64,13 @@ pub fn check_report(
             let files = files_by_round
                 .remove(&round.files.round)
                 .unwrap_or_default();
-            load_scores(directory, round.files.round, round.files.n_rows, &files, &[flow])?;
+            load_scores(
+                directory,
+                round.files.round,
+                round.files.n_rows,
+                &files,
+                &[flow],
+            )?;
         }
     }
     match (&expected.task.draw, &report.draws) {
@@ -79,7 +85,11 @@ pub fn check_report(
         (asked, found) => {
             return Err(mismatch(
                 "draws",
-                if found.is_some() { "reported" } else { "missing" },
+                if found.is_some() {
+                    "reported"
+                } else {
+                    "missing"
+                },
                 if asked.is_some() { "some" } else { "none" },
             ));
         }
@@ -117,7 +127,11 @@ fn check_model(
         }
         (asked, found, _) => Err(mismatch(
             "model",
-            if found.is_some() { "reported" } else { "missing" },
+            if found.is_some() {
+                "reported"
+            } else {
+                "missing"
+            },
             if asked.is_some() { "one" } else { "none" },
         )),
     }
@@ -172,7 +186,11 @@ fn load_scores(
         let scores = Scores::load(directory, file, n_rows)?;
         for (flow, log_density) in scores.flows.into_iter().zip(scores.log_density) {
             if scores_by_flow.insert(flow, log_density).is_some() {
-                return Err(mismatch(format!("scores of {round}"), flow, "each flow once"));
+                return Err(mismatch(
+                    format!("scores of {round}"),
+                    flow,
+                    "each flow once",
+                ));
             }
         }
     }
@@ -237,20 +255,16 @@ fn check_draws(
                 .map_or(f64::NEG_INFINITY, |scores| scores[row]),
         });
         let found = draws.log_proposal[row];
-        let difference = (found - log_proposal).abs();
-        // Written so that NaN is refused.
-        if !(difference <= MAX_DIFFERENCE * (1.0 + log_proposal.abs())) {
+        let difference = (found - log_proposal).abs() / (1.0 + log_proposal.abs());
+        // Two infinities have no difference that is a number.
+        if difference.is_nan() || difference > MAX_DIFFERENCE {
             return Err(mismatch(what("log_proposal"), found, log_proposal));
         }
     }
     Ok(())
 }
 
-fn mismatch(
-    what: impl Into<String>,
-    found: impl ToString,
-    expected: impl ToString,
-) -> ReportError {
+fn mismatch(what: impl Into<String>, found: impl ToString, expected: impl ToString) -> ReportError {
     ReportError::Mismatch {
         what: what.into(),
         found: found.to_string(),

@@ -7,6 +7,7 @@ mod defaults;
 mod document;
 mod estimator;
 mod forward_model;
+mod noise;
 mod parameters;
 mod validate;
 mod write;

@@ -156,7 +156,7 @@ fn efficiency_dropped(rule: StopRule, history: &[RoundSummary]) -> Option<StopRe
     let efficiency = newest.newest_component.efficiency;
     match rule {
         StopRule::Paper => {
-            let previous = earlier().last()?.newest_component.efficiency;
+            let previous = earlier().next_back()?.newest_component.efficiency;
             (efficiency < previous).then_some(StopReason::EfficiencyDropped {
                 efficiency,
                 best: previous,
@@ -213,7 +213,7 @@ fn budget_spent(
 }
 
 fn newest_flow_round(history: &[RoundSummary]) -> Option<&RoundSummary> {
-    flow_rounds(history).last().filter(|summary| {
+    flow_rounds(history).next_back().filter(|summary| {
         history
             .last()
             .is_some_and(|last| last.round == summary.round)

@@ -61,6 +61,33 @@ pub fn trust(
     warnings
 }
 
+/// As [`trust`], for one observation weighed with the draws of one flow.
+pub fn trust_prediction(weights: &WeightDiagnostics, n_failed: u64) -> Vec<String> {
+    let mut warnings = Vec::new();
+    match weights.pareto_k {
+        Some(k) if k > MAX_PARETO_K => {
+            warnings.push(format!("pareto k is {k:.2}, above {MAX_PARETO_K}"))
+        }
+        Some(_) => {}
+        None => warnings.push("too few weights are positive for a pareto k".to_owned()),
+    }
+    if weights.n_eff < MIN_N_EFF {
+        warnings.push(format!(
+            "n_eff is {:.1} from {} simulations, below {MIN_N_EFF}",
+            weights.n_eff, weights.n
+        ));
+    }
+    if n_failed as f64 > MAX_FAILED * weights.n as f64 {
+        warnings.push(format!(
+            "{n_failed} of {} simulations failed ({:.1} %, above {:.0} %): the evidence is a lower bound",
+            weights.n,
+            100.0 * n_failed as f64 / weights.n as f64,
+            100.0 * MAX_FAILED
+        ));
+    }
+    warnings
+}
+
 /// What posterior mass the final proposal may be missing, and how that is known.
 ///
 /// `combined` belongs to `rounds`. Two bounds: a region that no draw from the prior fell into has, with
@@ -204,6 +231,21 @@ mod tests {
                 "11 of 1000 simulations of the final round failed (1.1 %, above 1 %): the evidence is a lower bound",
             ]
         );
+    }
+
+    #[test]
+    fn predictions_are_held_to_the_same_limits() {
+        assert_eq!(trust_prediction(&diagnostics(100.0, 0.7, 0.0, 0.1), 10), Vec::<String>::new());
+        let nothing = WeightDiagnostics { pareto_k: None, ..diagnostics(61.44, 0.0, 0.0, 0.1) };
+        assert_eq!(
+            trust_prediction(&nothing, 11),
+            [
+                "too few weights are positive for a pareto k",
+                "n_eff is 61.4 from 1000 simulations, below 100",
+                "11 of 1000 simulations failed (1.1 %, above 1 %): the evidence is a lower bound",
+            ]
+        );
+        assert_eq!(trust_prediction(&diagnostics(500.0, 0.91, 0.0, 0.1), 0), ["pareto k is 0.91, above 0.7"]);
     }
 
     #[test]

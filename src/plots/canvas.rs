@@ -16,7 +16,6 @@ const PIXELS_PER_POINT: f64 = 2.0;
 pub struct Color(pub u8, pub u8, pub u8);
 
 impl Color {
-    pub const BLACK: Self = Self(0, 0, 0);
     pub const WHITE: Self = Self(255, 255, 255);
 
     /// `share` of `self` over white.

@@ -6,7 +6,7 @@ use super::density::{self, Grid, Limits, Weights};
 use super::ticks::Axis;
 use crate::numbers::{self, Estimate};
 use sidereal_inference::posterior::Posterior;
-use sidereal_inference::summary::ParameterSummary;
+use sidereal_inference::summary::{ParameterSummary, weighted_quantiles};
 
 pub const MAX_PARAMETERS: usize = 30;
 
@@ -115,7 +115,7 @@ pub fn draw(
 
 /// Limits of one parameter's axis: nearly all of the mass with some room, within the prior's support.
 fn limits(values: &[f64], weight: &[f64], support: (f64, f64)) -> Limits {
-    let ends = density::quantiles(values, weight, &[TAIL, 1.0 - TAIL]);
+    let ends = weighted_quantiles(values, weight, &[TAIL, 1.0 - TAIL]);
     let (from, to) = (ends[0], ends[1]);
     let room = match (to - from) * 0.12 {
         room if room > 0.0 => room,

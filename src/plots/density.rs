@@ -15,25 +15,6 @@ impl<'a> Weights<'a> {
     }
 }
 
-/// Values at which the weighted distribution function of `values` reaches the `probabilities`, which rise.
-pub fn quantiles(values: &[f64], weight: &[f64], probabilities: &[f64]) -> Vec<f64> {
-    let mut order: Vec<usize> = (0..values.len()).filter(|&i| weight[i] > 0.0).collect();
-    order.sort_by(|&a, &b| values[a].total_cmp(&values[b]));
-    let sum: f64 = order.iter().map(|&i| weight[i]).sum();
-    let mut reached = 0.0;
-    let mut rows = order.iter();
-    let mut last = f64::NAN;
-    let mut quantile = |probability: f64| {
-        while reached < probability * sum || last.is_nan() {
-            let Some(&row) = rows.next() else { break };
-            reached += weight[row];
-            last = values[row];
-        }
-        last
-    };
-    probabilities.iter().map(|&probability| quantile(probability)).collect()
-}
-
 /// Weighted histogram of `values` over [low, high] in `n_bins` bins; what lies outside is left out.
 pub fn histogram(values: &[f64], weight: &[f64], low: f64, high: f64, n_bins: usize) -> Vec<f64> {
     let mut bins = vec![0.0; n_bins];
@@ -216,13 +197,6 @@ fn spread(line: &[f64], kernel: &[f64], mut set: impl FnMut(usize, f64)) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantiles_follow_the_weights() {
-        let values = [3.0, 1.0, 2.0, 9.0];
-        let weight = [0.5, 0.25, 0.25, 0.0];
-        assert_eq!(quantiles(&values, &weight, &[0.0, 0.25, 0.26, 0.5, 0.75, 1.0]), [1.0, 1.0, 2.0, 2.0, 3.0, 3.0]);
-    }
 
     #[test]
     fn histogram_keeps_both_ends() {

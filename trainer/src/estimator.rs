@@ -1,5 +1,6 @@
 //! The neural density estimator: featurizer and flow as one network over standardized values.
 
+use crate::dense::Dense;
 use crate::featurizer::Featurizer;
 use crate::flow::{BaseDraws, Flow};
 use crate::parameters::Initializer;
@@ -13,6 +14,9 @@ use sidereal_inference::seeds::{Purpose, stream};
 #[derive(Module, Debug)]
 pub struct Estimator {
     featurizer: Featurizer,
+    /// Straight from data to features: near the observation the best summaries are linear in the data,
+    /// which deep layers are slow to find to the precision of a late round.
+    bypass: Dense,
     flow: Flow,
 }
 
@@ -25,18 +29,20 @@ impl Estimator {
         let features = n_features(&campaign.featurizer);
         Self {
             featurizer: Featurizer::init(&campaign.featurizer, length, channels, &mut initializer),
+            bypass: Dense::init(length * channels, features, 0.3, &mut initializer),
             flow: Flow::init(&campaign.flow, campaign.space.len(), features, &mut initializer),
         }
     }
 
     /// log q(y | x): `[n, parameters]` and `[n, length, channels]` -> `[n]`
     pub fn log_density(&self, y: Tensor<2>, x: Tensor<3>) -> Tensor<1> {
-        self.flow.log_density(y, self.featurizer.forward(x))
+        self.flow.log_density(y, self.features(x))
     }
 
     /// The feature vector of each datum: `[n, length, channels]` -> `[n, features]`
     pub fn features(&self, x: Tensor<3>) -> Tensor<2> {
-        self.featurizer.forward(x)
+        let [n, length, channels] = x.dims();
+        self.bypass.forward(x.clone().reshape([n, length * channels])) + self.featurizer.forward(x)
     }
 
     /// log q(y | features) where all rows share one feature vector `[1, features]`.

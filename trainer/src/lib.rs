@@ -9,6 +9,7 @@ pub mod featurizer;
 pub mod flow;
 pub mod model;
 pub mod parameters;
+mod predict;
 mod rows;
 mod service;
 pub mod standardization;

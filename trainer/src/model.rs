@@ -35,6 +35,11 @@ pub enum ModelError {
     },
     #[error("the observation has {found} data, the model was trained on {expected}")]
     Length { found: usize, expected: usize },
+    #[error("cannot start threads: {source}")]
+    Threads {
+        #[source]
+        source: rayon::ThreadPoolBuildError,
+    },
     #[error("{flow} gives densities that are not finite")]
     NotFinite { flow: FlowId },
 }

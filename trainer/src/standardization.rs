@@ -41,11 +41,12 @@ impl Standardization {
     /// Channels of one datum after the other, `[length, channels]` row-major, appended to `out`.
     ///
     /// The first channel is standardized by the training data; the second measures the distance to
-    /// the reference in noise standard deviations, compressed by asinh: linear where the noise
-    /// matters, logarithmic far away, so that late rounds resolve what the first cannot.
+    /// the reference in noise standard deviations. Both are compressed by asinh, linear nearby and
+    /// logarithmic far away, so that outliers do not throw the network off and late rounds resolve
+    /// what the first cannot.
     pub fn append_channels(&self, x: &[f64], sigma: &[f64], out: &mut Vec<f32>) {
         for (i, (&x, &sigma)) in x.iter().zip(sigma).enumerate() {
-            out.push(((x - self.x_mean[i]) / self.x_sd[i]) as f32);
+            out.push((((x - self.x_mean[i]) / self.x_sd[i]).asinh()) as f32);
             out.push((((x - self.reference[i]) / sigma).asinh()) as f32);
             if let Some((mean, sd)) = self.log_sigma {
                 out.push(((sigma.ln() - mean) / sd) as f32);

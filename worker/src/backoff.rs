@@ -1,4 +1,5 @@
-//! Waits between attempts to reach a coordinator: growing, and jittered so that workers do not come back all at once.
+//! Waits between attempts to reach a coordinator: growing, and jittered so that workers do not come
+//! back all at once.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;

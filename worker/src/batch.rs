@@ -11,12 +11,17 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+#[cfg(test)]
+mod tests;
+
 /// Times that a row is tried whose simulator says that a retry can help.
 const TRIES: usize = 3;
 
 /// A batch that was not run, for a reason that is not its parameters'.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
+    #[error("draws have {found} parameters a row, expected {expected}")]
+    Width { found: usize, expected: usize },
     #[error("draws have {found} values of {column}, expected {expected}")]
     Draws {
         column: &'static str,
@@ -25,15 +30,19 @@ pub enum BatchError {
     },
     #[error("the simulator gives {simulated} values, the observation has {observed}")]
     DataLength { simulated: usize, observed: usize },
+    #[error("the simulator gives no values")]
+    NoData,
+    #[error("row {first_row} and the {n_rows} after it are more than a round can have")]
+    TooManyRows { first_row: u64, n_rows: usize },
     #[error("the batch was abandoned")]
     Abandoned,
 }
 
 /// Runs the forward model on every draw, on the current rayon pool.
 ///
-/// Row i is a function of campaign, simulator and draw i alone: neither the rest of the batch nor the number of
-/// threads changes a bit of it. A row whose simulator fails, panics or answers what has no likelihood
-/// stays in the batch as a failed row with its message.
+/// Row i is a function of campaign, simulator and draw i alone: neither the rest of the batch nor
+/// the number of threads changes a bit of it. A row whose simulator fails, panics or answers what
+/// has no likelihood stays in the batch as a failed row with its message.
 pub fn run_batch(
     campaign: &Campaign,
     simulator: &dyn Simulator,
@@ -52,6 +61,9 @@ pub(crate) fn run_batch_unless(
     let n_rows = draws.component.len();
     check_draws(campaign, &draws)?;
     let n_data = simulator.n_data();
+    if n_data == 0 {
+        return Err(BatchError::NoData);
+    }
     if let Some(observation) = &campaign.observation
         && observation.value.len() != n_data
     {
@@ -62,8 +74,7 @@ pub(crate) fn run_batch_unless(
     }
     let mut simulated = vec![f32::NAN; n_rows * n_data];
     let outcomes: Vec<Result<Option<f64>, String>> = simulated
-        // A chunk of 0 would panic; without data there is nothing to iterate over either.
-        .par_chunks_mut(n_data.max(1))
+        .par_chunks_mut(n_data)
         .zip(draws.theta.par_chunks(draws.n_parameters))
         .enumerate()
         .map_init(
@@ -79,13 +90,6 @@ pub(crate) fn run_batch_unless(
         .collect();
     if abandoned.load(Ordering::Relaxed) {
         return Err(BatchError::Abandoned);
-    }
-    if outcomes.len() != n_rows {
-        return Err(BatchError::Draws {
-            column: "simulated data",
-            found: outcomes.len(),
-            expected: n_rows,
-        });
     }
     let mut rows = ShardRows {
         draws,
@@ -110,9 +114,20 @@ pub(crate) fn run_batch_unless(
 fn check_draws(campaign: &Campaign, draws: &Draws) -> Result<(), BatchError> {
     let n_rows = draws.component.len();
     let n_parameters = campaign.space.parameters.len();
+    if draws.n_parameters != n_parameters {
+        return Err(BatchError::Width {
+            found: draws.n_parameters,
+            expected: n_parameters,
+        });
+    }
+    if draws.first_row.checked_add(n_rows as u64).is_none() {
+        return Err(BatchError::TooManyRows {
+            first_row: draws.first_row,
+            n_rows,
+        });
+    }
     let n_values = n_rows.saturating_mul(n_parameters);
     for (column, found, expected) in [
-        ("each row's parameters", draws.n_parameters, n_parameters),
         ("theta", draws.theta.len(), n_values),
         ("z", draws.z.len(), n_values),
         ("log_prior", draws.log_prior.len(), n_rows),
@@ -129,8 +144,8 @@ fn check_draws(campaign: &Campaign, draws: &Draws) -> Result<(), BatchError> {
     Ok(())
 }
 
-/// Fills `row` with the simulated data in single precision and gives the log-likelihood where there is an
-/// observation; an error leaves `row` as it was.
+/// Fills `row` with the simulated data in single precision and gives the log-likelihood where there
+/// is an observation; an error leaves `row` as it was.
 fn run_row(
     campaign: &Campaign,
     simulator: &dyn Simulator,

@@ -1,4 +1,5 @@
-//! The work loop: register, pull leases, have them simulated, report; again after the coordinator comes back.
+//! The work loop: register, pull leases, have them simulated, report; again after the coordinator
+//! comes back.
 //!
 //! ```text
 //!            ┌─────────── lost: wait, jittered ◄──────────┐
@@ -10,7 +11,8 @@
 //!          error           └──────► end ◄───────┘       error
 //! ```
 //!
-//! Leases end with their session: what was simulated for a lost one is dropped, and the coordinator offers it again.
+//! Leases end with their session: what was simulated for a lost one is dropped, and the coordinator
+//! offers it again.
 
 use crate::backoff::Backoff;
 use crate::error::WorkerError;
@@ -66,14 +68,16 @@ impl WorkerConfig {
     pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(300);
 }
 
-/// Works until the coordinator has no more work or `shutdown` turns true, with the simulator that the campaign names.
+/// Works until the coordinator has no more work or `shutdown` turns true, with the simulator that
+/// the campaign names.
 ///
 /// On shutdown the batch that runs is finished and reported first.
 pub async fn run(config: WorkerConfig, shutdown: watch::Receiver<bool>) -> Result<(), WorkerError> {
     work_until_done(config, ModelSource::Campaign, shutdown).await
 }
 
-/// [`run`] with a simulator of the user's own; it gives as many values as the campaign's grid has points.
+/// [`run`] with a simulator of the user's own; it gives as many values as the campaign's grid has
+/// points.
 pub async fn run_with_simulator(
     config: WorkerConfig,
     simulator: Arc<dyn Simulator>,

@@ -7,6 +7,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::ids::AttemptId;
 use sidereal_inference::task::{BatchLease, ShardFile};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -76,8 +77,12 @@ impl SimulationThread {
                 let _sign_off = sign_off;
                 for job in incoming {
                     let attempt = job.lease.attempt;
-                    let outcome = run_job(&job.workplace, job.lease, &pool);
-                    // Nobody listens where the session has ended meanwhile: its leases ended with it.
+                    let run = || run_job(&job.workplace, job.lease, &pool);
+                    let outcome = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
+                        let message = "running or storing the batch panicked".to_owned();
+                        Outcome::Failed { message }
+                    });
+                    // Nobody listens where the session has ended: its leases ended with it.
                     let _ = job.finished.send(Finished { attempt, outcome });
                 }
             })
@@ -105,7 +110,8 @@ impl SimulationThread {
             .map_err(|_| WorkerError::SimulationThread)
     }
 
-    /// Waits for the thread to end, for at most `patience`: a simulator that takes longer over a row is left behind.
+    /// Waits for the thread to end, for at most `patience`: a simulator that takes longer over a
+    /// row is left behind.
     pub(crate) async fn end(self, patience: Duration) {
         drop(self.jobs);
         let _ = tokio::time::timeout(patience, self.ended).await;
@@ -128,7 +134,13 @@ fn run_job(workplace: &Workplace, lease: BatchLease, pool: &ThreadPool) -> Outco
     {
         Ok(rows) => rows,
         Err(BatchError::Abandoned) => return Outcome::Skipped,
-        Err(error @ (BatchError::Draws { .. } | BatchError::DataLength { .. })) => {
+        Err(
+            error @ (BatchError::Width { .. }
+            | BatchError::Draws { .. }
+            | BatchError::DataLength { .. }
+            | BatchError::NoData
+            | BatchError::TooManyRows { .. }),
+        ) => {
             return Outcome::Failed {
                 message: error.to_string(),
             };

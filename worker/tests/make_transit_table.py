@@ -1,7 +1,7 @@
 """Makes transit_table.csv, the values that the built-in `transit` model is held against.
 
     python -m venv /tmp/batman && /tmp/batman/bin/pip install batman-package==2.5.3 scipy==1.17.1
-    /tmp/batman/bin/python worker/tests/make_transit_table.py > worker/tests/transit_table.csv
+    /tmp/batman/bin/python worker/tests/make_transit_table.py
 
 Column `batman` is batman's flux (Kreidberg 2015, quadratic limb darkening, circular orbit). Column `integral` is the
 same flux integrated over the star by adaptive quadrature. batman's formulas have a few points at which they are wrong
@@ -12,6 +12,7 @@ the `batman` column is left empty, and the script says so on standard error.
 import math
 import random
 import sys
+from pathlib import Path
 
 import batman
 import numpy
@@ -99,7 +100,7 @@ def cases():
 
 
 def main():
-    print("rp,aRs,b,t0,u1,u2,period,t,batman,integral")
+    rows = ["rp,aRs,b,t0,u1,u2,period,t,batman,integral"]
     for case in cases():
         rp, a_rs, b, t0, u1, u2, period, time = case
         integral = integral_flux(separation(a_rs, b, t0, period, time), rp, u1, u2)
@@ -107,7 +108,9 @@ def main():
         agrees = abs(peer - integral) < 1e-6
         if not agrees:
             print(f"batman gives {peer}, the integral {integral} at {case}", file=sys.stderr)
-        print(",".join([*map(repr, map(float, case)), repr(peer) if agrees else "", repr(integral)]))
+        rows.append(",".join([*map(repr, map(float, case)), repr(peer) if agrees else "", repr(integral)]))
+    # Not standard output: batman prints its own complaints there.
+    Path(__file__).with_name("transit_table.csv").write_text("\n".join(rows) + "\n")
 
 
 main()

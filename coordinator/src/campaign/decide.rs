@@ -237,8 +237,7 @@ impl Draft<'_> {
             StopDecision::Stop(reason) => {
                 let best_round = most_efficient(history);
                 self.stop(reason, best_round, history);
-                let n_rows =
-                    top_up_size(&settings.rounds.stop, history, &combined, n_simulations);
+                let n_rows = top_up_size(&settings.rounds.stop, history, &combined, n_simulations);
                 if n_rows == 0 {
                     self.then(Effect::WriteResults);
                 } else {
@@ -269,11 +268,7 @@ impl Draft<'_> {
             draw: Some(DrawTask {
                 round: RoundId(round.0.saturating_add(1)),
                 n_rows: settings.rounds.simulations.min(left).max(1),
-                proposal: next_proposal(
-                    flow,
-                    &self.state.flows(),
-                    settings.rounds.defensive_share,
-                ),
+                proposal: next_proposal(flow, &self.state.flows(), settings.rounds.defensive_share),
             }),
         });
     }

@@ -15,10 +15,7 @@ use sidereal_inference::task::DrawTask;
 
 fn proposal_of_flow_0() -> Proposal {
     Proposal {
-        components: vec![
-            (Component::Flow(FlowId(0)), 0.9),
-            (Component::Prior, 0.1),
-        ],
+        components: vec![(Component::Flow(FlowId(0)), 0.9), (Component::Prior, 0.1)],
     }
 }
 
@@ -26,7 +23,10 @@ fn weighed(round: u32, kind: RoundKind, n: u64, proposal: Proposal, efficiency: 
     let n_eff = efficiency * n as f64 * f64::from(round + 1);
     Input::RoundWeighed {
         summary: Box::new(summary(round, kind, n, proposal, efficiency)),
-        combined: Some(diagnostics(n * u64::from(round + 1), n_eff / (n as f64 * f64::from(round + 1)))),
+        combined: Some(diagnostics(
+            n * u64::from(round + 1),
+            n_eff / (n as f64 * f64::from(round + 1)),
+        )),
     }
 }
 
@@ -117,7 +117,7 @@ fn of_shards_for_the_same_rows_the_first_is_recorded() {
     let Phase::Simulating(open) = &played.state.phase else {
         panic!("phase {}", played.state.phase.name());
     };
-    assert_eq!(open.missing(), [40..60]);
+    assert_eq!(open.missing(), std::slice::from_ref(&(40..60)));
     let decision = played.step(Input::ShardsChecked(vec![shard(0, 40..60)]), 2.0);
     assert_eq!(decision.effects, [Effect::Weigh(RoundId(0))]);
     assert_eq!(played.state.phase.name(), "weighing");
@@ -166,7 +166,10 @@ fn a_weighed_round_leads_to_training_and_then_to_the_next_round() {
         Some(&Effect::OfferRows(RoundId(1)))
     );
     // The earlier round has got its scores under the new flow.
-    assert_eq!(played.state.rounds[0].files.scores, [result.scores[0].clone()]);
+    assert_eq!(
+        played.state.rounds[0].files.scores,
+        [result.scores[0].clone()]
+    );
     assert_eq!(played.state.rounds[0].timing.simulating_s, 10.0);
     assert_eq!(played.state.rounds[0].timing.training_s, 9.0);
     // Another attempt's report of the same task comes second.
@@ -218,7 +221,10 @@ fn a_missed_target_leads_to_a_top_up_round_without_training() {
     };
     assert_eq!(task.train, None);
     let draw = task.draw.clone().expect("draws are asked for");
-    assert_eq!((draw.round, &draw.proposal), (RoundId(2), &proposal_of_flow_0()));
+    assert_eq!(
+        (draw.round, &draw.proposal),
+        (RoundId(2), &proposal_of_flow_0())
+    );
     assert!(draw.n_rows > 0 && draw.n_rows <= 1000, "{}", draw.n_rows);
     assert_eq!(decision.effects.last(), Some(&Effect::OfferTask));
 
@@ -228,10 +234,7 @@ fn a_missed_target_leads_to_a_top_up_round_without_training() {
         panic!("phase {}", played.state.phase.name());
     };
     assert_eq!(open.plan.kind, RoundKind::TopUp);
-    played.step(
-        Input::ShardsChecked(vec![shard(2, 0..draw.n_rows)]),
-        60.0,
-    );
+    played.step(Input::ShardsChecked(vec![shard(2, 0..draw.n_rows)]), 60.0);
     let decision = played.step(
         weighed(2, RoundKind::TopUp, draw.n_rows, proposal_of_flow_0(), 0.1),
         61.0,
@@ -382,6 +385,8 @@ fn a_late_watcher_hears_of_every_round_and_training() {
         .collect();
     assert_eq!(
         told,
-        ["opened", "weighed", "trained", "opened", "weighed", "stopped"]
+        [
+            "opened", "weighed", "trained", "opened", "weighed", "stopped"
+        ]
     );
 }

@@ -137,7 +137,10 @@ impl World {
             name: "peer".to_owned(),
             n_threads: 1,
         };
-        let peer = self.leases.on_registered(&registration).expect("registered");
+        let peer = self
+            .leases
+            .on_registered(&registration)
+            .expect("registered");
         match kind {
             PeerKind::Worker => {
                 self.workers.push(peer);
@@ -328,7 +331,10 @@ impl World {
         for round in &self.played.state.rounds {
             let mut next = 0;
             for shard in &round.files.shards {
-                assert_eq!(shard.first_row, next, "rows in order, without gaps or overlap");
+                assert_eq!(
+                    shard.first_row, next,
+                    "rows in order, without gaps or overlap"
+                );
                 next += shard.n_rows;
             }
             assert_eq!(next, round.files.n_rows);
@@ -380,7 +386,11 @@ fn whatever_happens_every_row_is_final_once_and_the_story_is_the_same() {
             world.throw();
             world.check();
         }
-        assert!(world.ended, "seed {seed} ends in phase {}", world.played.state.phase.name());
+        assert!(
+            world.ended,
+            "seed {seed} ends in phase {}",
+            world.played.state.phase.name()
+        );
         n_restarts += world.n_restarts;
         let kinds: Vec<RoundKind> = world
             .played

@@ -237,7 +237,9 @@ impl Leases {
 
     /// Whether the peer holds the open task.
     pub fn holds_task(&self, peer: PeerId) -> bool {
-        self.tasks.as_ref().is_some_and(|tasks| tasks.is_held_by(peer))
+        self.tasks
+            .as_ref()
+            .is_some_and(|tasks| tasks.is_held_by(peer))
     }
 
     /// As many leases as there is work and somebody to take it.
@@ -257,9 +259,7 @@ impl Leases {
             return None;
         }
         let peer = self.peers.next_worker()?;
-        let n_rows = self
-            .peers
-            .batch_rows(peer, batches.n_wanted(), &self.rules);
+        let n_rows = self.peers.batch_rows(peer, batches.n_wanted(), &self.rules);
         let attempt = AttemptId(self.next_attempt);
         let rows = batches.lease(attempt, peer, n_rows, expires_s)?;
         self.next_attempt += 1;

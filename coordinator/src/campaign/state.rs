@@ -175,7 +175,9 @@ impl State {
 
     /// The round with that number, once weighed.
     pub fn weighed(&self, round: RoundId) -> Option<&WeighedRound> {
-        self.rounds.iter().find(|weighed| weighed.files.round == round)
+        self.rounds
+            .iter()
+            .find(|weighed| weighed.files.round == round)
     }
 
     /// The number that the next round gets.

@@ -12,7 +12,9 @@ use sidereal_inference::progress::Progress;
 use sidereal_inference::summary::{RoundSummary, Summary, WeightDiagnostics};
 use sidereal_inference::table::TableError;
 use sidereal_inference::task::ShardFile;
-use sidereal_proto::message::{FromTrainer, FromWorker, Registration, Session, ToTrainer, ToWorker};
+use sidereal_proto::message::{
+    FromTrainer, FromWorker, Registration, Session, ToTrainer, ToWorker,
+};
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
@@ -111,7 +113,10 @@ impl Messages {
             self.sender.try_send(Message::Interrupt)
         {
             let sender = self.sender.clone();
-            std::thread::spawn(move || sender.blocking_send(message));
+            std::thread::spawn(move || {
+                // A driver that has ended is interrupted enough.
+                let _ = sender.blocking_send(message);
+            });
         }
     }
 }

@@ -17,12 +17,7 @@ pub struct Outboxes {
 
 impl Outboxes {
     /// Whether this stream is the peer's; the first one is.
-    pub fn attach_worker(
-        &mut self,
-        peer: PeerId,
-        stream: StreamId,
-        outbox: &WorkerOutbox,
-    ) -> bool {
+    pub fn attach_worker(&mut self, peer: PeerId, stream: StreamId, outbox: &WorkerOutbox) -> bool {
         self.worker_by_peer
             .entry(peer)
             .or_insert_with(|| (stream, outbox.clone()))

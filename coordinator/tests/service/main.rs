@@ -25,7 +25,12 @@ async fn workers_batches_and_restarts_do_not_change_a_byte() {
     let kinds: Vec<RoundKind> = outcome.summary.rounds.iter().map(|r| r.kind).collect();
     assert_eq!(
         kinds,
-        [RoundKind::Training, RoundKind::Training, RoundKind::Training, RoundKind::TopUp]
+        [
+            RoundKind::Training,
+            RoundKind::Training,
+            RoundKind::Training,
+            RoundKind::TopUp
+        ]
     );
     assert_eq!(outcome.summary.best_flow.map(|flow| flow.0 < 2), Some(true));
     assert_eq!(outcome.summary.model.as_deref(), Some("model"));
@@ -42,21 +47,30 @@ async fn workers_batches_and_restarts_do_not_change_a_byte() {
         "{evidence:?}, exact {exact}"
     );
     for (parameter, exact) in outcome.summary.parameters.iter().zip(peers::exact_mean()) {
-        assert!((parameter.mean - exact).abs() < 0.15, "{parameter:?}, exact {exact}");
+        assert!(
+            (parameter.mean - exact).abs() < 0.15,
+            "{parameter:?}, exact {exact}"
+        );
     }
 
     let wild = tempfile::tempdir().expect("temporary directory");
     let mut rough = campaign();
     rough.workers.batch_rows = Some(7);
     let moments: [fn(&Progress) -> bool; 6] = [
-        |progress| matches!(progress, Progress::RowsCommitted { n_committed: 1.., .. }),
+        |progress| {
+            matches!(
+                progress,
+                Progress::RowsCommitted {
+                    n_committed: 1..,
+                    ..
+                }
+            )
+        },
         |progress| matches!(progress, Progress::RoundWeighed { .. }),
         |progress| matches!(progress, Progress::Drawing { .. }),
         |progress| matches!(progress, Progress::RoundOpened { round, .. } if round.0 == 2),
         |progress| matches!(progress, Progress::Stopped { .. }),
-        |progress| {
-            matches!(progress, Progress::RowsCommitted { round, n_committed: 1.., .. } if round.0 == 3)
-        },
+        |progress| matches!(progress, Progress::RowsCommitted { round, n_committed: 1.., .. } if round.0 == 3),
     ];
     for moment in moments {
         run_until(wild.path(), rough.clone(), moment).await;
@@ -75,7 +89,9 @@ async fn a_finished_campaign_gives_its_summary_again_and_goes_on_with_a_raised_t
     let first = finish(directory.path(), short.clone(), &[Habit::Steady]).await;
     assert_eq!(first.summary.rounds.len(), 2);
 
-    let running = start(config(directory.path(), short.clone())).await.expect("starts");
+    let running = start(config(directory.path(), short.clone()))
+        .await
+        .expect("starts");
     assert!(running.was_finished);
     let again = running.wait().await.expect("finished");
     assert_eq!(again, first);
@@ -105,13 +121,20 @@ async fn without_an_observation_a_model_is_the_result() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_campaigns_and_changed_keys_are_refused() {
     let directory = tempfile::tempdir().expect("temporary directory");
-    let running = start(config(directory.path(), campaign())).await.expect("starts");
+    let running = start(config(directory.path(), campaign()))
+        .await
+        .expect("starts");
     running.stop();
-    assert!(matches!(running.wait().await, Err(CampaignFailure::Interrupted)));
+    assert!(matches!(
+        running.wait().await,
+        Err(CampaignFailure::Interrupted)
+    ));
 
     let mut changed = campaign();
     changed.rounds.simulations = 300;
-    let error = start(config(directory.path(), changed)).await.expect_err("refused");
+    let error = start(config(directory.path(), changed))
+        .await
+        .expect_err("refused");
     assert!(error.is_unusable_input());
     let StartError::ChangedKeys { keys, .. } = &error else {
         panic!("{error}");
@@ -121,13 +144,17 @@ async fn other_campaigns_and_changed_keys_are_refused() {
 
     let mut other = campaign();
     other.name = "other".to_owned();
-    let error = start(config(directory.path(), other)).await.expect_err("refused");
+    let error = start(config(directory.path(), other))
+        .await
+        .expect_err("refused");
     assert!(matches!(error, StartError::OtherCampaign { .. }), "{error}");
 
     // A stop may change.
     let mut raised = campaign();
     raised.rounds.max = 9;
-    let running = start(config(directory.path(), raised)).await.expect("starts");
+    let running = start(config(directory.path(), raised))
+        .await
+        .expect("starts");
     running.stop();
     assert!(running.wait().await.is_err());
 }
@@ -135,12 +162,19 @@ async fn other_campaigns_and_changed_keys_are_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_coordinators_the_second_goes_on() {
     let directory = tempfile::tempdir().expect("temporary directory");
-    let first = start(config(directory.path(), campaign())).await.expect("starts");
-    let second = start(config(directory.path(), campaign())).await.expect("starts");
+    let first = start(config(directory.path(), campaign()))
+        .await
+        .expect("starts");
+    let second = start(config(directory.path(), campaign()))
+        .await
+        .expect("starts");
     let worker = spawn_worker(&first.address, Habit::Steady);
     let failure = first.wait().await.expect_err("superseded");
     assert!(
-        matches!(&failure, CampaignFailure::Journal(JournalError::Superseded { .. })),
+        matches!(
+            &failure,
+            CampaignFailure::Journal(JournalError::Superseded { .. })
+        ),
         "{failure}"
     );
     worker.abort();
@@ -155,7 +189,9 @@ async fn of_two_coordinators_the_second_goes_on() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nonsense_ends_in_an_error_for_its_peer_alone() {
     let directory = tempfile::tempdir().expect("temporary directory");
-    let running = start(config(directory.path(), campaign())).await.expect("starts");
+    let running = start(config(directory.path(), campaign()))
+        .await
+        .expect("starts");
     let address = format!("http://{}", running.address);
 
     let mut stranger = Client::connect(&address, "wrong").await.expect("connects");
@@ -171,7 +207,11 @@ async fn nonsense_ends_in_an_error_for_its_peer_alone() {
     let unknown = PeerId(4242);
     let heartbeats = || tokio_stream::iter([FromWorker::Heartbeat]).chain(tokio_stream::pending());
     let mut leases = client.work(unknown, heartbeats()).await.expect("opens");
-    let error = leases.next().await.expect("an answer").expect_err("refused");
+    let error = leases
+        .next()
+        .await
+        .expect("an answer")
+        .expect_err("refused");
     assert_eq!(code(&error), Some(Code::NotFound));
 
     // A worker is no trainer.

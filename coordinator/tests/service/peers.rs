@@ -84,6 +84,7 @@ pub fn campaign() -> Campaign {
             patience: 1,
             validation_fraction: 0.1,
             clip_norm: 1.0,
+            rounds: 5,
         },
         rounds: Rounds {
             max: 3,
@@ -158,9 +159,7 @@ enum End {
 
 async fn work(address: &str, habit: Habit) -> Result<End, ClientError> {
     let mut client = Client::connect(address, TOKEN).await?;
-    let session = client
-        .register(&registration(PeerKind::Worker))
-        .await?;
+    let session = client.register(&registration(PeerKind::Worker)).await?;
     let directory = std::path::PathBuf::from(&session.directory);
     let (sender, messages) = mpsc::channel(64);
     let mut leases = client
@@ -196,12 +195,7 @@ async fn work(address: &str, habit: Habit) -> Result<End, ClientError> {
     Ok(End::Done)
 }
 
-fn simulate(
-    campaign: &Campaign,
-    directory: &Path,
-    lease: BatchLease,
-    habit: Habit,
-) -> BatchReport {
+fn simulate(campaign: &Campaign, directory: &Path, lease: BatchLease, habit: Habit) -> BatchReport {
     let mut draws = lease.draws;
     if habit == Habit::Lying {
         draws.theta[0] += 1e-9;
@@ -210,7 +204,11 @@ fn simulate(
     let log_likelihood = (0..n_rows)
         .map(|row| {
             let observation = campaign.observation.as_ref()?;
-            Some(campaign.noise.log_likelihood(observation, draws.theta_row(row)))
+            Some(
+                campaign
+                    .noise
+                    .log_likelihood(observation, draws.theta_row(row)),
+            )
         })
         .collect();
     let rows = ShardRows {
@@ -242,9 +240,7 @@ pub fn spawn_trainer(address: &SocketAddr) -> JoinHandle<()> {
 
 async fn train(address: &str) -> Result<(), ClientError> {
     let mut client = Client::connect(address, TOKEN).await?;
-    let session = client
-        .register(&registration(PeerKind::Trainer))
-        .await?;
+    let session = client.register(&registration(PeerKind::Trainer)).await?;
     let directory = std::path::PathBuf::from(&session.directory);
     let (sender, messages) = mpsc::channel(64);
     let mut tasks = client
@@ -311,7 +307,12 @@ fn run_task(campaign: &Campaign, directory: &Path, task: &TrainerTask) -> Traine
         });
         model = Some(files);
     }
-    let flows: Vec<FlowId> = task.models.iter().map(|model| model.flow).chain(task.train).collect();
+    let flows: Vec<FlowId> = task
+        .models
+        .iter()
+        .map(|model| model.flow)
+        .chain(task.train)
+        .collect();
     let mut scores = Vec::new();
     if let (Some(flow), Some(_)) = (task.train, &task.draw) {
         for round in &task.rounds {
@@ -347,7 +348,11 @@ fn draws_of(campaign: &Campaign, directory: &Path, round: &FinalRound) -> Draws 
     };
     let mut theta = Vec::new();
     for shard in &round.shards {
-        theta.extend(load_log_columns(directory, shard, &campaign.space).expect("shard").theta);
+        theta.extend(
+            load_log_columns(directory, shard, &campaign.space)
+                .expect("shard")
+                .theta,
+        );
     }
     assert_eq!(theta, draws.theta);
     draws
@@ -375,10 +380,12 @@ fn draw(campaign: &Campaign, task: &TrainerTask) -> Draws {
         let mut theta = [0.0; 2];
         campaign.space.constrain(&z, &mut theta);
         let log_prior = campaign.space.log_prior(&theta);
-        draws.log_proposal.push(asked.proposal.log_density(|component| match component {
-            Component::Prior => log_prior,
-            Component::Flow(flow) => log_flow(campaign, flow, &z, &theta),
-        }));
+        draws
+            .log_proposal
+            .push(asked.proposal.log_density(|component| match component {
+                Component::Prior => log_prior,
+                Component::Flow(flow) => log_flow(campaign, flow, &z, &theta),
+            }));
         draws.z.extend(z);
         draws.theta.extend(theta);
         draws.log_prior.push(log_prior);

@@ -1,5 +1,6 @@
 //! Campaign files, good and bad.
 
+mod bad_cases;
 mod bad_files;
 mod good_files;
 

@@ -27,7 +27,7 @@ fn beta(alpha: f64, beta: f64, low: f64, high: f64) -> Prior {
 fn examples() -> Vec<Prior> {
     vec![
         Prior::Uniform {
-            low: 6.283,
+            low: 6.3,
             high: 37.699,
         },
         Prior::Uniform {

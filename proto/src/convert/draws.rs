@@ -35,7 +35,7 @@ impl TryFrom<v1::Draws> for Draws {
                 field: "n_parameters",
             });
         }
-        let n_values = n_rows.checked_mul(n_parameters).unwrap_or(usize::MAX);
+        let n_values = n_rows.saturating_mul(n_parameters);
         for (field, found, expected) in [
             ("z", wire.z.len(), n_values),
             ("theta", wire.theta.len(), n_values),
@@ -317,8 +317,20 @@ mod tests {
 
     #[test]
     fn paths_out_of_the_directory_are_refused() {
-        for path in ["", "/etc/passwd", "../x", "a/../b", "a//b", "a/./b", "C:x", "a\\b"] {
-            assert!(path_inside(path.to_owned(), "file", "path").is_err(), "{path}");
+        for path in [
+            "",
+            "/etc/passwd",
+            "../x",
+            "a/../b",
+            "a//b",
+            "a/./b",
+            "C:x",
+            "a\\b",
+        ] {
+            assert!(
+                path_inside(path.to_owned(), "file", "path").is_err(),
+                "{path}"
+            );
         }
         assert!(path_inside("rounds/000/shards/a.parquet".to_owned(), "file", "path").is_ok());
     }
@@ -339,10 +351,22 @@ mod tests {
         let wire = v1::ShardFile::from(&shard);
         assert_eq!(ShardFile::try_from(wire.clone()), Ok(shard));
         for torn in [
-            v1::ShardFile { n_rows: 0, ..wire.clone() },
-            v1::ShardFile { first_row: u64::MAX, ..wire.clone() },
-            v1::ShardFile { n_failed: 4, ..wire.clone() },
-            v1::ShardFile { file: None, ..wire.clone() },
+            v1::ShardFile {
+                n_rows: 0,
+                ..wire.clone()
+            },
+            v1::ShardFile {
+                first_row: u64::MAX,
+                ..wire.clone()
+            },
+            v1::ShardFile {
+                n_failed: 4,
+                ..wire.clone()
+            },
+            v1::ShardFile {
+                file: None,
+                ..wire.clone()
+            },
         ] {
             assert!(ShardFile::try_from(torn.clone()).is_err(), "{torn:?}");
         }

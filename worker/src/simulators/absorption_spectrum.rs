@@ -1,14 +1,15 @@
-//! `absorption-spectrum`: a sloped continuum with a Gaussian absorption doublet at one radial velocity.
+//! `absorption-spectrum`: a sloped continuum with a Gaussian absorption doublet at one radial
+//! velocity.
 //!
-//! F = c0 (1 + s (λ - pivot)/half_range) exp(-τ), τ = d [G((λ - lines[0] k)/w) + r G((λ - lines[1] k)/w)],
-//! G(z) = exp(-z²/2), k = 1 + v/c: optical depths of thermally broadened lines (Draine 2011, Physics of the
-//! Interstellar and Intergalactic Medium, section 6.4) with the non-relativistic Doppler shift.
+//! F = c0 (1 + s (λ - pivot)/half_range) exp(-τ), τ = d [G((λ - lines[0] k)/w) + r G((λ - lines[1]
+//! k)/w)], G(z) = exp(-z²/2), k = 1 + v/c: optical depths of thermally broadened lines (Draine
+//! 2011, Physics of the Interstellar and Intergalactic Medium, section 6.4) with the
+//! non-relativistic Doppler shift.
 
-use super::{BuildError, SimulationError, Simulator, check_finite, ordered, positions};
+use super::{SimulationError, Simulator, check_finite, ordered, positions};
 use rand_chacha::ChaCha8Rng;
 use sidereal_inference::space::ParameterSpace;
 
-pub(super) const NAME: &str = "absorption-spectrum";
 const PARAMETERS: [&str; 6] = ["c0", "s", "d", "v", "w", "r"];
 
 /// Speed of light in km/s, the unit of `v`.
@@ -30,27 +31,21 @@ impl AbsorptionSpectrum {
         lines: [f64; 2],
         wavelengths: Vec<f64>,
         space: &ParameterSpace,
-    ) -> Result<Self, BuildError> {
-        let refuse = |message| {
-            Err(BuildError::Option {
-                model: NAME,
-                message,
-            })
-        };
+    ) -> Result<Self, String> {
         if !pivot.is_finite() {
-            return refuse(format!("pivot is {pivot}, expected a finite number"));
+            return Err(format!("pivot is {pivot}, expected a finite number"));
         }
         if !(half_range.is_finite() && half_range > 0.0) {
-            return refuse(format!(
+            return Err(format!(
                 "half_range is {half_range}, expected a positive number"
             ));
         }
         if !lines.iter().all(|line| line.is_finite() && *line > 0.0) {
-            return refuse(format!(
+            return Err(format!(
                 "lines are {lines:?}, expected two positive numbers"
             ));
         }
-        let positions = positions(NAME, PARAMETERS, space)?;
+        let positions = positions(PARAMETERS, space)?;
         Ok(Self {
             wavelengths,
             pivot,

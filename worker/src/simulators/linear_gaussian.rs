@@ -1,11 +1,10 @@
-//! `linear-gaussian`: x = matrix · θ, whose posterior under Gaussian priors and noise is Gaussian, with its evidence in
-//! closed form (Bishop 2006, Pattern Recognition and Machine Learning, section 2.3.3).
+//! `linear-gaussian`: x = matrix · θ, whose posterior under Gaussian priors and noise is Gaussian,
+//! with its evidence in closed form (Bishop 2006, Pattern Recognition and Machine Learning, section
+//! 2.3.3).
 
-use super::{BuildError, SimulationError, Simulator, check_finite};
+use super::{SimulationError, Simulator, check_finite};
 use rand_chacha::ChaCha8Rng;
 use sidereal_inference::space::ParameterSpace;
-
-pub(super) const NAME: &str = "linear-gaussian";
 
 /// Parameters come in the campaign's order, one column of the matrix each.
 #[derive(Debug)]
@@ -19,20 +18,14 @@ impl LinearGaussian {
         matrix: &[Vec<f64>],
         grid: &[f64],
         space: &ParameterSpace,
-    ) -> Result<Self, BuildError> {
-        let refuse = |message| {
-            Err(BuildError::Option {
-                model: NAME,
-                message,
-            })
-        };
+    ) -> Result<Self, String> {
         let names: Vec<String> = space
             .parameters
             .iter()
             .map(|parameter| parameter.name.clone())
             .collect();
         if matrix.len() != grid.len() {
-            return refuse(format!(
+            return Err(format!(
                 "matrix has {} rows, expected one per datum, {}",
                 matrix.len(),
                 grid.len()
@@ -41,13 +34,13 @@ impl LinearGaussian {
         for (index, row) in matrix.iter().enumerate() {
             if row.len() != names.len() {
                 let n_columns = row.len();
-                return refuse(format!(
+                return Err(format!(
                     "row {index} of matrix has {n_columns} columns, expected one per parameter, {}",
                     names.len()
                 ));
             }
             if let Some(entry) = row.iter().find(|entry| !entry.is_finite()) {
-                return refuse(format!(
+                return Err(format!(
                     "row {index} of matrix has {entry}, expected finite numbers"
                 ));
             }
@@ -72,7 +65,7 @@ impl Simulator for LinearGaussian {
     ) -> Result<(), SimulationError> {
         if parameters.len() != self.names.len() {
             let message = format!(
-                "{} parameters, expected {}",
+                "found {} parameters, expected {}",
                 parameters.len(),
                 self.names.len()
             );

@@ -1,13 +1,13 @@
-//! `microlensing`: magnitudes of a point source behind a point lens, with blending (Paczynski 1986, ApJ 304, 1).
+//! `microlensing`: magnitudes of a point source behind a point lens, with blending (Paczynski 1986,
+//! ApJ 304, 1).
 //!
 //! u² = u0² + ((t - t0)/tE)², magnification A = (u² + 2)/(u sqrt(u² + 4)),
 //! m = m_base - 2.5 log10(max(fs A + 1 - fs, 1e-12)).
 
-use super::{BuildError, SimulationError, Simulator, check_finite, ordered, positions};
+use super::{SimulationError, Simulator, check_finite, ordered, positions};
 use rand_chacha::ChaCha8Rng;
 use sidereal_inference::space::ParameterSpace;
 
-pub(super) const NAME: &str = "microlensing";
 const PARAMETERS: [&str; 5] = ["t0", "u0", "log10tE", "fs", "m_base"];
 
 /// Relative fluxes below this (negative blending) count as this.
@@ -20,10 +20,10 @@ pub(super) struct Microlensing {
 }
 
 impl Microlensing {
-    pub(super) fn build(times: Vec<f64>, space: &ParameterSpace) -> Result<Self, BuildError> {
+    pub(super) fn build(times: Vec<f64>, space: &ParameterSpace) -> Result<Self, String> {
         Ok(Self {
             times,
-            positions: positions(NAME, PARAMETERS, space)?,
+            positions: positions(PARAMETERS, space)?,
         })
     }
 }

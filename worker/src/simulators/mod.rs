@@ -12,6 +12,15 @@ mod occultation;
 mod sine;
 mod transit;
 
+#[cfg(test)]
+mod tests;
+
+use absorption_spectrum::AbsorptionSpectrum;
+use linear_gaussian::LinearGaussian;
+use microlensing::Microlensing;
+use sine::Sine;
+use transit::Transit;
+
 /// The expensive, noise-free part of a forward model, run once per draw.
 ///
 /// Promise of an implementation:
@@ -19,8 +28,8 @@ mod transit;
 ///   at least 1 and never changes.
 /// - It is a function of `parameters` (in the order of the campaign file) and `rng` alone: not of earlier
 ///   calls, of the thread, or of what `out` held. The same arguments give the same bits.
-/// - `Ok(())` means that every value is finite; a θ that has no answer is a [`SimulationError`]. What `out` holds after an
-///   error is ignored.
+/// - `Ok(())` means that every value is finite; a θ that has no answer is a [`SimulationError`]. What
+///   `out` holds after an error is ignored.
 /// - It does not panic; where it does all the same, the worker records a failed row.
 pub trait Simulator: Send + Sync {
     fn n_data(&self) -> usize;
@@ -57,103 +66,72 @@ impl SimulationError {
 /// A campaign whose simulator cannot be built.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
-    #[error(
-        "simulator `{model}` takes the parameters {}, found {}",
-        list(expected),
-        list(found)
-    )]
-    Parameters {
-        model: &'static str,
-        expected: Vec<String>,
-        found: Vec<String>,
-    },
+    /// Parameters, options or grid are not what the built-in model needs.
     #[error("simulator `{model}`: {message}")]
-    Option {
+    Model {
         model: &'static str,
         message: String,
     },
     #[error(
-        "the simulator gives {found} values, the campaign's grid has {expected} points, at least 1 of each"
+        "the simulator gives {found} values, expected one for each of the grid's {expected} points"
     )]
     Length { found: usize, expected: usize },
 }
 
-fn list(names: &[String]) -> String {
-    names.join(", ")
-}
-
-/// The built-in simulator of a campaign; its parameters may stand in any order in `space`.
+/// The built-in simulator of a campaign; its parameters may stand in any order in `space`, but
+/// `linear-gaussian` takes them in that order.
 pub fn build(
     spec: &SimulatorSpec,
     space: &ParameterSpace,
 ) -> Result<Arc<dyn Simulator>, BuildError> {
-    if spec.grid.is_empty() {
-        let message = "the grid is empty, expected at least one abscissa".to_owned();
-        return Err(BuildError::Option {
-            model: name_of(&spec.model),
-            message,
-        });
-    }
-    if let Some(index) = spec.grid.iter().position(|abscissa| !abscissa.is_finite()) {
-        let message = format!(
-            "grid value {index} is {}, expected a finite number",
-            spec.grid[index]
-        );
-        return Err(BuildError::Option {
-            model: name_of(&spec.model),
-            message,
-        });
-    }
+    build_model(spec, space).map_err(|message| BuildError::Model {
+        model: spec.model.name(),
+        message,
+    })
+}
+
+fn build_model(spec: &SimulatorSpec, space: &ParameterSpace) -> Result<Arc<dyn Simulator>, String> {
     let grid = spec.grid.clone();
+    if grid.is_empty() {
+        return Err("the grid is empty, expected at least one point".to_owned());
+    }
+    if let Some(index) = grid.iter().position(|point| !point.is_finite()) {
+        let point = grid[index];
+        return Err(format!(
+            "point {index} of the grid is {point}, expected a finite number"
+        ));
+    }
     Ok(match &spec.model {
-        BuiltinModel::Sine => Arc::new(sine::Sine::build(grid, space)?),
-        BuiltinModel::Microlensing => Arc::new(microlensing::Microlensing::build(grid, space)?),
-        BuiltinModel::Transit { period } => {
-            Arc::new(transit::Transit::build(*period, grid, space)?)
-        }
+        BuiltinModel::Sine => Arc::new(Sine::build(grid, space)?),
+        BuiltinModel::Microlensing => Arc::new(Microlensing::build(grid, space)?),
+        BuiltinModel::Transit { period } => Arc::new(Transit::build(*period, grid, space)?),
         BuiltinModel::AbsorptionSpectrum {
             pivot,
             half_range,
             lines,
-        } => Arc::new(absorption_spectrum::AbsorptionSpectrum::build(
+        } => Arc::new(AbsorptionSpectrum::build(
             *pivot,
             *half_range,
             *lines,
             grid,
             space,
         )?),
-        BuiltinModel::LinearGaussian { matrix } => Arc::new(
-            linear_gaussian::LinearGaussian::build(matrix, &grid, space)?,
-        ),
+        BuiltinModel::LinearGaussian { matrix } => {
+            Arc::new(LinearGaussian::build(matrix, &grid, space)?)
+        }
     })
-}
-
-/// Name of a model in the campaign file.
-fn name_of(model: &BuiltinModel) -> &'static str {
-    match model {
-        BuiltinModel::Sine => sine::NAME,
-        BuiltinModel::Microlensing => microlensing::NAME,
-        BuiltinModel::Transit { .. } => transit::NAME,
-        BuiltinModel::AbsorptionSpectrum { .. } => absorption_spectrum::NAME,
-        BuiltinModel::LinearGaussian { .. } => linear_gaussian::NAME,
-    }
 }
 
 /// Where each of a model's parameters stands in the campaign's order.
 fn positions<const N: usize>(
-    model: &'static str,
     names: [&str; N],
     space: &ParameterSpace,
-) -> Result<[usize; N], BuildError> {
-    let found: Vec<String> = space
-        .parameters
-        .iter()
-        .map(|parameter| parameter.name.clone())
-        .collect();
+) -> Result<[usize; N], String> {
+    let found = space.names();
     let mut positions = [0; N];
     let mut all_found = found.len() == N;
     for (position, name) in positions.iter_mut().zip(names) {
-        match found.iter().position(|candidate| candidate == name) {
+        match found.iter().position(|candidate| *candidate == name) {
             Some(index) => *position = index,
             None => all_found = false,
         }
@@ -161,32 +139,28 @@ fn positions<const N: usize>(
     if all_found {
         return Ok(positions);
     }
-    let expected = names.map(str::to_owned).to_vec();
-    Err(BuildError::Parameters {
-        model,
-        expected,
-        found,
-    })
+    let (found, expected) = (found.join(", "), names.join(", "));
+    Err(format!("found the parameters {found}, expected {expected}"))
 }
 
-/// A model's parameters in its own order, all finite.
+/// A model's parameters in its own order, all finite. `positions` are those of a space of N names.
 fn ordered<const N: usize>(
     names: [&str; N],
     positions: [usize; N],
     parameters: &[f64],
 ) -> Result<[f64; N], SimulationError> {
-    let mut ordered = [0.0; N];
-    for ((value, position), name) in ordered.iter_mut().zip(positions).zip(names) {
-        let Some(&parameter) = parameters.get(position) else {
-            let message = format!("{} parameters, expected {N}", parameters.len());
-            return Err(SimulationError::Impossible(message));
-        };
-        if !parameter.is_finite() {
-            return Err(SimulationError::Impossible(format!(
-                "{name} is {parameter}, expected a finite number"
-            )));
-        }
-        *value = parameter;
+    if parameters.len() != N {
+        let message = format!("found {} parameters, expected {N}", parameters.len());
+        return Err(SimulationError::Impossible(message));
+    }
+    let ordered = positions.map(|position| parameters[position]);
+    if let Some((name, value)) = names
+        .iter()
+        .zip(ordered)
+        .find(|(_, value)| !value.is_finite())
+    {
+        let message = format!("{name} is {value}, expected a finite number");
+        return Err(SimulationError::Impossible(message));
     }
     Ok(ordered)
 }

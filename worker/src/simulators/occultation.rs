@@ -1,15 +1,21 @@
-//! Flux of a quadratically limb-darkened star behind an opaque disc (Mandel & Agol 2002, ApJ 580, L171), in the
-//! well-conditioned form of Agol, Luger & Foreman-Mackey 2020 (AJ 159, 123; equation numbers below are theirs).
+//! Flux of a quadratically limb-darkened star behind an opaque disc (Mandel & Agol 2002, ApJ 580,
+//! L171), in the well-conditioned form of Agol, Luger & Foreman-Mackey 2020 (AJ 159, 123; equation
+//! numbers below are theirs).
 
 use std::f64::consts::{FRAC_PI_2, PI, TAU};
 
 /// Discs smaller than this hide less than rounding.
 const SMALLEST_RADIUS: f64 = 1e-10;
 
+/// Stars whose mean intensity is below this fraction of that at their centre have lost it in
+/// rounding.
+const SMALLEST_MEAN_INTENSITY: f64 = 1e-9;
+
 /// Intensity 1 - u1 (1 - μ) - u2 (1 - μ)² over the star's disc, normalized to a total flux of 1.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct QuadraticLimbDarkening {
-    /// Coefficients of 1, μ and 4μ² - 2, whose integrals over the visible disc [`visible_integrals`] gives.
+    /// Coefficients of 1, μ and 4μ² - 2, whose integrals over the visible disc
+    /// [`visible_integrals`] gives.
     coefficients: [f64; 3],
     total: f64,
 }
@@ -18,15 +24,15 @@ impl QuadraticLimbDarkening {
     /// None where the star has no positive flux.
     pub(super) fn new(u1: f64, u2: f64) -> Option<Self> {
         let coefficients = [1.0 - u1 - 1.5 * u2, u1 + 2.0 * u2, -0.25 * u2];
-        let total = PI * (1.0 - u1 / 3.0 - u2 / 6.0);
-        (total > 0.0).then_some(Self {
+        let mean = 1.0 - u1 / 3.0 - u2 / 6.0;
+        (mean > SMALLEST_MEAN_INTENSITY).then_some(Self {
             coefficients,
-            total,
+            total: PI * mean,
         })
     }
 
-    /// Flux that a disc of `radius` leaves, its centre `separation` from the star's; both at least 0, in stellar
-    /// radii.
+    /// Flux that a disc of `radius` leaves, its centre `separation` from the star's; both at least
+    /// 0, in stellar radii.
     pub(super) fn flux(&self, separation: f64, radius: f64) -> f64 {
         if separation >= 1.0 + radius || radius < SMALLEST_RADIUS {
             return 1.0;
@@ -45,8 +51,8 @@ impl QuadraticLimbDarkening {
     }
 }
 
-/// Integrals of 1, μ and 4μ² - 2 over the visible part of the star (s0, s1 and s2, eq. 13 to 35), for a disc that hides
-/// some of the star and not all of it.
+/// Integrals of 1, μ and 4μ² - 2 over the visible part of the star (s0, s1 and s2, eq. 13 to 35),
+/// for a disc that hides some of the star and not all of it.
 fn visible_integrals(separation: f64, radius: f64) -> [f64; 3] {
     let (z, r) = (separation, radius);
     let (z2, r2) = (z * z, r * r);
@@ -74,8 +80,8 @@ fn four_times_triangle(x: f64, y: f64, z: f64) -> f64 {
         .sqrt()
 }
 
-/// Integral of μ over the visible part of the star (eq. 34 and 35; Λ here is -2π times that of Mandel & Agol's table 1, up to the
-/// step at z = r).
+/// Integral of μ over the visible part of the star (eq. 34 and 35; Λ here is -2π times that of
+/// Mandel & Agol's table 1, up to the step at z = r).
 fn visible_linear(z: f64, r: f64) -> f64 {
     let (z2, r2) = (z * z, r * r);
     // Grouped so that the first factors are exact where they vanish.
@@ -135,11 +141,12 @@ fn mixed_kind(kc: f64) -> f64 {
     complete_elliptic(kc, 1.0, 1.0, 0.0)
 }
 
-/// Bulirsch's general complete elliptic integral (1969, Numerische Mathematik 13, 305),
-/// ∫ (a cos²φ + b sin²φ) / ((cos²φ + p sin²φ) sqrt(cos²φ + kc² sin²φ)) dφ over [0, π/2], for kc and p above 0.
+/// Bulirsch's general complete elliptic integral (1969, Numerische Mathematik 13, 305), ∫ (a cos²φ
+/// + b sin²φ) / ((cos²φ + p sin²φ) sqrt(cos²φ + kc² sin²φ)) dφ over [0, π/2], for kc and p above 0.
 fn complete_elliptic(kc: f64, p: f64, a: f64, b: f64) -> f64 {
     const TOLERANCE: f64 = 1e-8;
-    // It converges quadratically: a dozen turns for the smallest kc there is. The bound only keeps a kc of 0 from looping.
+    // It converges quadratically: a dozen turns for the smallest kc there is. The bound only keeps
+    // a kc of 0 from looping.
     const MAX_TURNS: usize = 64;
     let (mut kc, mut p, mut a, mut b) = (kc, p.sqrt(), a, b);
     let mut e = kc;
@@ -216,7 +223,7 @@ mod tests {
     #[test]
     fn flux_is_continuous_where_formulas_meet() {
         let star = QuadraticLimbDarkening::new(0.5, 0.3).expect("a star");
-        for r in [1e-3, 0.1, 0.499_999, 0.5, 0.500_001, 0.9, 1.0, 1.2] {
+        for r in [1e-3_f64, 0.1, 0.499_999, 0.5, 0.500_001, 0.9, 1.0, 1.2] {
             for seam in [0.0, r, (1.0 - r).abs(), 1.0 + r] {
                 let at = star.flux(seam, r);
                 for step in [1e-15, 1e-13, 1e-11] {

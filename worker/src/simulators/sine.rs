@@ -1,10 +1,10 @@
-//! `sine`: A sin(ω t + φ0), the demonstration of nbi 0.4.1 (Zhang et al. 2023, <https://github.com/kmzzhang/nbi>).
+//! `sine`: A sin(ω t + φ0), the demonstration of nbi 0.4.1 (Zhang et al. 2023,
+//! <https://github.com/kmzzhang/nbi>).
 
-use super::{BuildError, SimulationError, Simulator, check_finite, ordered, positions};
+use super::{SimulationError, Simulator, check_finite, ordered, positions};
 use rand_chacha::ChaCha8Rng;
 use sidereal_inference::space::ParameterSpace;
 
-pub(super) const NAME: &str = "sine";
 const PARAMETERS: [&str; 3] = ["phi0", "A", "omega"];
 
 #[derive(Debug)]
@@ -14,10 +14,10 @@ pub(super) struct Sine {
 }
 
 impl Sine {
-    pub(super) fn build(times: Vec<f64>, space: &ParameterSpace) -> Result<Self, BuildError> {
+    pub(super) fn build(times: Vec<f64>, space: &ParameterSpace) -> Result<Self, String> {
         Ok(Self {
             times,
-            positions: positions(NAME, PARAMETERS, space)?,
+            positions: positions(PARAMETERS, space)?,
         })
     }
 }

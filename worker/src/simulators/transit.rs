@@ -1,16 +1,17 @@
-//! `transit`: relative flux of a star with a planet in front (Mandel & Agol 2002, ApJ 580, L171), quadratic limb darkening.
+//! `transit`: relative flux of a star with a planet in front (Mandel & Agol 2002, ApJ 580, L171),
+//! quadratic limb darkening.
 //!
-//! Circular orbit with inclination acos(b/aRs). At the angle φ = 2π (t - t0)/P the centres are
-//! z = aRs sqrt(sin²φ + (b/aRs)² cos²φ) stellar radii apart on the sky, and the planet is in front where cos φ > 0.
-//! Held against the `batman` package (Kreidberg 2015, PASP 127, 1161) in `tests/transit_table.rs`.
+//! Circular orbit with inclination acos(b/aRs). At the angle φ = 2π (t - t0)/P the centres are z =
+//! aRs sqrt(sin²φ + (b/aRs)² cos²φ) stellar radii apart on the sky, and the planet is in front
+//! where cos φ > 0. Held against the `batman` package (Kreidberg 2015, PASP 127, 1161) in
+//! `tests/transit_table.rs`.
 
 use super::occultation::QuadraticLimbDarkening;
-use super::{BuildError, SimulationError, Simulator, check_finite, ordered, positions};
+use super::{SimulationError, Simulator, check_finite, ordered, positions};
 use rand_chacha::ChaCha8Rng;
 use sidereal_inference::space::ParameterSpace;
 use std::f64::consts::TAU;
 
-pub(super) const NAME: &str = "transit";
 const PARAMETERS: [&str; 6] = ["rp", "aRs", "b", "t0", "u1", "u2"];
 
 #[derive(Debug)]
@@ -25,18 +26,15 @@ impl Transit {
         period: f64,
         times: Vec<f64>,
         space: &ParameterSpace,
-    ) -> Result<Self, BuildError> {
+    ) -> Result<Self, String> {
         if !(period.is_finite() && period > 0.0) {
             let message = format!("period is {period}, expected a positive number");
-            return Err(BuildError::Option {
-                model: NAME,
-                message,
-            });
+            return Err(message);
         }
         Ok(Self {
             period,
             times,
-            positions: positions(NAME, PARAMETERS, space)?,
+            positions: positions(PARAMETERS, space)?,
         })
     }
 }
@@ -73,10 +71,10 @@ impl Simulator for Transit {
             let phase = (time - t0) / self.period;
             let angle = TAU * (phase - phase.round());
             let (sin, cos) = (libm::sin(angle), libm::cos(angle));
-            *value = if cos > 0.0 {
-                star.flux(a_rs * libm::hypot(sin, cos_inclination * cos), rp)
-            } else {
+            *value = if cos <= 0.0 {
                 1.0
+            } else {
+                star.flux(a_rs * libm::hypot(sin, cos_inclination * cos), rp)
             };
         }
         check_finite(out)

@@ -333,7 +333,9 @@ impl Batches {
         for (&start, &end) in &self.wanted {
             for row in start..end {
                 if !covered.iter().any(|rows| rows.contains(&row)) {
-                    return Err(format!("row {row} is wanted but neither offered nor leased"));
+                    return Err(format!(
+                        "row {row} is wanted but neither offered nor leased"
+                    ));
                 }
             }
         }

@@ -147,10 +147,13 @@ impl Peers {
     }
 
     pub fn take_ready_trainer(&mut self) -> Option<PeerId> {
-        let (id, peer) = self.peer_by_id.iter_mut().find(|(_, peer)| match peer.kind {
-            PeerKind::Trainer => peer.is_ready,
-            PeerKind::Worker => false,
-        })?;
+        let (id, peer) = self
+            .peer_by_id
+            .iter_mut()
+            .find(|(_, peer)| match peer.kind {
+                PeerKind::Trainer => peer.is_ready,
+                PeerKind::Worker => false,
+            })?;
         peer.is_ready = false;
         Some(*id)
     }

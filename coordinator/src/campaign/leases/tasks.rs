@@ -13,9 +13,13 @@ const MAX_REPEATS: u32 = 3;
 pub enum TaskVerdict {
     /// The reported files are to be checked.
     Check,
-    OfferedAgain { n_failures: u32 },
+    OfferedAgain {
+        n_failures: u32,
+    },
     /// It failed each time.
-    Fails { n_failures: u32 },
+    Fails {
+        n_failures: u32,
+    },
     TooLate,
 }
 

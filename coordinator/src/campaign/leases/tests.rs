@@ -1,5 +1,10 @@
 //! Leases, call by call: who gets which rows, and what becomes of them.
 
+#![expect(
+    clippy::single_range_in_vec_init,
+    reason = "rows that are missing come as ranges, here as one"
+)]
+
 use super::*;
 use crate::campaign::test_inputs::shard;
 
@@ -86,7 +91,12 @@ fn a_few_rows_are_shared_among_the_workers() {
     }
     assert_eq!(
         batches(leases.grant(0.0)),
-        [(0, 100, 0..2), (1, 101, 2..4), (2, 102, 4..6), (3, 103, 6..8)]
+        [
+            (0, 100, 0..2),
+            (1, 101, 2..4),
+            (2, 102, 4..6),
+            (3, 103, 6..8)
+        ]
     );
 }
 
@@ -131,6 +141,26 @@ fn an_expired_batch_is_offered_again_and_the_first_report_wins() {
     let verdict = leases.on_report(PeerId(1), &report(101, 0..32, 1.0));
     assert_eq!(verdict, Ok(ReportVerdict::TooLate));
     assert_eq!(leases.check(), Ok(()));
+}
+
+#[test]
+fn rows_that_become_final_while_offered_again_are_offered_no_more() {
+    let mut leases = with_workers(rules(), 2);
+    leases.open_round(RoundId(0), vec![0..64]);
+    leases.on_credits(PeerId(0), 1);
+    assert_eq!(batches(leases.grant(0.0)), [(0, 100, 0..32)]);
+    assert_eq!(leases.expire(100.0).len(), 1);
+    let verdict = leases.on_report(PeerId(0), &report(100, 0..32, 1.0));
+    assert_eq!(verdict, Ok(ReportVerdict::Check));
+    leases.on_committed(&(0..32));
+    assert_eq!(leases.check(), Ok(()));
+    leases.on_credits(PeerId(1), 5);
+    let granted = batches(leases.grant(101.0));
+    assert!(
+        granted.iter().all(|(_, _, rows)| rows.start >= 32),
+        "{granted:?}"
+    );
+    assert!(!granted.is_empty());
 }
 
 #[test]

@@ -1,0 +1,257 @@
+//! Work that the driver sends off its loop: all that reads or writes files, or takes long.
+
+use super::{CampaignFailure, Driver, Message};
+use crate::campaign::apply::final_round;
+use crate::campaign::leases::shard_path;
+use crate::campaign::state::{OpenTask, Phase, rows_of};
+use crate::finish::{finish, read_summary};
+use crate::rounds::RoundDraws;
+use crate::verify::{Expectation, check_report};
+use crate::weigh::weigh;
+use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
+use sidereal_inference::shard;
+use sidereal_inference::task::{BatchLease, BatchReport, TrainerReport, TrainerTask};
+use sidereal_proto::message::{ToTrainer, ToWorker};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+impl Driver {
+    pub(super) fn send_batch(
+        &mut self,
+        peer: PeerId,
+        attempt: AttemptId,
+        round: RoundId,
+        rows: Range<u64>,
+    ) {
+        let (Some(draws), Some(outbox)) = (self.draws.clone(), self.outboxes.worker(peer)) else {
+            return;
+        };
+        let outbox = outbox.clone();
+        let campaign = Arc::clone(&self.campaign);
+        let lease_s = self.leases.lease_s();
+        // Making draws takes time that the loop does not have.
+        self.spawn(move || {
+            let lease = BatchLease {
+                attempt,
+                shard_path: shard_path(round, &rows, attempt),
+                draws: draws.rows(&campaign, rows),
+                lease_s,
+            };
+            // A worker that is gone is noticed by its stream.
+            let _ = outbox.blocking_send(Ok(ToWorker::Lease(lease)));
+            None
+        });
+    }
+
+    pub(super) fn send_task(&mut self, peer: PeerId, attempt: AttemptId) {
+        let (Phase::Training(open), Some(outbox)) =
+            (&self.state.phase, self.outboxes.trainer(peer))
+        else {
+            return;
+        };
+        let outbox = outbox.clone();
+        let parent = task_directory(open);
+        let output = format!("{parent}/attempt-{}", attempt.0);
+        let mut task = TrainerTask {
+            attempt,
+            train: open.task.train,
+            draw: open.task.draw.clone(),
+            rounds: self
+                .state
+                .rounds
+                .iter()
+                .map(|round| round.files.clone())
+                .collect(),
+            models: self.state.models.clone(),
+            output,
+            earlier_attempts: Vec::new(),
+            lease_s: self.leases.lease_s(),
+        };
+        let directory = self.directory().to_owned();
+        self.spawn(move || {
+            task.earlier_attempts = attempts_in(&directory, &parent, attempt);
+            // A trainer that is gone is noticed by its stream.
+            let _ = outbox.blocking_send(Ok(ToTrainer::Task(Box::new(task))));
+            None
+        });
+    }
+
+    pub(super) fn load_draws(&mut self, round: RoundId) {
+        let Phase::Simulating(open) = &self.state.phase else {
+            return;
+        };
+        let plan = open.plan.clone();
+        let directory = self.directory().to_owned();
+        let campaign = Arc::clone(&self.campaign);
+        self.spawn(move || {
+            let result = RoundDraws::load(&directory, &campaign, &plan).map(Arc::new);
+            Some(Message::DrawsLoaded { round, result })
+        });
+    }
+
+    pub(super) fn on_draws_loaded(&mut self, round: RoundId, draws: Arc<RoundDraws>) {
+        let Phase::Simulating(open) = &self.state.phase else {
+            return;
+        };
+        if open.plan.round != round {
+            return;
+        }
+        let missing = open.missing();
+        self.draws = Some(draws);
+        self.leases.open_round(round, missing);
+        self.grant();
+    }
+
+    pub(super) fn check_shard(&mut self, peer: PeerId, report: BatchReport) {
+        let Some(draws) = self.draws.clone() else {
+            return;
+        };
+        let campaign = Arc::clone(&self.campaign);
+        let directory = self.directory().to_owned();
+        let permits = Arc::clone(&self.checks);
+        let messages = self.messages.clone();
+        tokio::spawn(async move {
+            // Never closed.
+            let _permit = permits.acquire_owned().await;
+            let BatchReport { attempt, shard, .. } = report;
+            let checking = tokio::task::spawn_blocking(move || {
+                let rows = rows_of(&shard);
+                let result = shard::check(
+                    &directory,
+                    &shard,
+                    &campaign.space,
+                    campaign.simulator.grid.len(),
+                    match campaign.observation {
+                        Some(_) => shard::Weighed::ByObservation,
+                        None => shard::Weighed::Never,
+                    },
+                    &draws.rows(&campaign, rows),
+                );
+                (shard, result)
+            });
+            let message = match checking.await {
+                Ok((shard, result)) => Message::ShardChecked {
+                    peer,
+                    attempt,
+                    shard,
+                    result,
+                },
+                Err(error) => Message::Failed(CampaignFailure::Panicked {
+                    message: error.to_string(),
+                }),
+            };
+            // A driver that has ended needs no answer.
+            let _ = messages.send(message).await;
+        });
+    }
+
+    pub(super) fn check_task(&mut self, peer: PeerId, report: TrainerReport) {
+        let Phase::Training(open) = &self.state.phase else {
+            return;
+        };
+        let attempt = report.attempt;
+        let expectation = Expectation {
+            task: open.task.clone(),
+            output: format!("{}/attempt-{}", task_directory(open), attempt.0),
+            rounds: self.state.rounds.clone(),
+            flows: self.state.flows(),
+        };
+        let campaign = Arc::clone(&self.campaign);
+        let directory = self.directory().to_owned();
+        self.spawn(move || {
+            let result = check_report(&directory, &campaign, &expectation, report).map(Box::new);
+            Some(Message::TaskChecked {
+                peer,
+                attempt,
+                result,
+            })
+        });
+    }
+
+    pub(super) fn weigh(&mut self, round: RoundId) {
+        let Phase::Weighing(complete) = &self.state.phase else {
+            return;
+        };
+        let kind = complete.plan.kind;
+        let mut rounds: Vec<_> = self
+            .state
+            .rounds
+            .iter()
+            .map(|round| round.files.clone())
+            .collect();
+        rounds.push(final_round(complete));
+        let campaign = Arc::clone(&self.campaign);
+        let directory = self.directory().to_owned();
+        self.spawn(move || {
+            let result = weigh(&directory, &campaign, &rounds, kind);
+            Some(Message::RoundWeighed { round, result })
+        });
+    }
+
+    pub(super) fn write_results(&mut self) {
+        let campaign = Arc::clone(&self.campaign);
+        let directory = self.directory().to_owned();
+        let state = self.state.clone();
+        self.spawn(move || {
+            Some(Message::ResultsWritten(finish(
+                &directory, &campaign, &state,
+            )))
+        });
+    }
+
+    pub(super) fn read_outcome(&mut self) {
+        let Phase::Finished(finished) = &self.state.phase else {
+            return;
+        };
+        let stored = finished.summary.clone();
+        let directory = self.directory().to_owned();
+        self.spawn(move || {
+            let result = read_summary(&directory, &stored).map(Box::new);
+            Some(Message::OutcomeRead(result))
+        });
+    }
+
+    /// Runs work that reads or writes files; what it returns comes back as a message.
+    fn spawn(&self, work: impl FnOnce() -> Option<Message> + Send + 'static) {
+        let messages = self.messages.clone();
+        tokio::spawn(async move {
+            let message = match tokio::task::spawn_blocking(work).await {
+                Ok(Some(message)) => message,
+                Ok(None) => return,
+                Err(error) => Message::Failed(CampaignFailure::Panicked {
+                    message: error.to_string(),
+                }),
+            };
+            // A driver that has ended needs no answer.
+            let _ = messages.send(message).await;
+        });
+    }
+}
+
+/// Where the attempts at a task have their directories.
+fn task_directory(open: &OpenTask) -> String {
+    match (open.task.train, &open.task.draw) {
+        (Some(flow), _) => format!("rounds/{:03}/model", flow.0),
+        (None, Some(draw)) => format!("rounds/{:03}/draw", draw.round.0),
+        (None, None) => "rounds/none".to_owned(),
+    }
+}
+
+/// Directories of other attempts, of this and of earlier runs, oldest first.
+fn attempts_in(directory: &Path, parent: &str, own: AttemptId) -> Vec<String> {
+    let Ok(entries) = std::fs::read_dir(directory.join(parent)) else {
+        // The first attempt makes it.
+        return Vec::new();
+    };
+    let mut attempts: Vec<u64> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter_map(|name| name.strip_prefix("attempt-")?.parse().ok())
+        .filter(|&attempt| attempt != own.0)
+        .collect();
+    attempts.sort_unstable();
+    attempts
+        .into_iter()
+        .map(|attempt| format!("{parent}/attempt-{attempt}"))
+        .collect()
+}

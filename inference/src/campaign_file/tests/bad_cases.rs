@@ -1,0 +1,523 @@
+//! Mistakes in campaign files and the messages that they get.
+
+/// A change to [`SINE`](super::SINE) (text that is replaced, and its replacement; text that is added where there is
+/// nothing to replace) and all messages that follow from it.
+pub(super) type Case = (&'static str, &'static str, &'static [&'static str]);
+
+pub(super) const TOP_LEVEL: &[Case] = &[
+    (
+        "name = \"test\"",
+        "",
+        &["c.toml: name: missing, expected the campaign's name"],
+    ),
+    (
+        "name = \"test\"",
+        "name = 3",
+        &["c.toml:1: name: found 3, expected text in quotes"],
+    ),
+    (
+        "name = \"test\"",
+        "name = \"a/b\"",
+        &[
+            "c.toml:1: name: found \"a/b\", expected 1 to 100 characters, no slashes or control characters",
+        ],
+    ),
+    (
+        "name = \"test\"",
+        "name = \"test\"\nseed = -1",
+        &["c.toml:2: seed: found -1, expected a whole number from 0 to 9223372036854775807"],
+    ),
+    (
+        "name = \"test\"",
+        "name = \"test\"\nseeed = 1",
+        &["c.toml:2: seeed: unknown key, did you mean seed?"],
+    ),
+    (
+        "",
+        "[round]\nmax = 2",
+        &["c.toml:15: round: unknown key, did you mean rounds?"],
+    ),
+    (
+        "",
+        "[zzz]",
+        &[
+            "c.toml:15: zzz: unknown key, expected one of name, seed, parameters, simulator, observation, likelihood, \
+        noise, featurizer, flow, training, rounds, workers",
+        ],
+    ),
+    (
+        "",
+        "workers = 3",
+        &["c.toml:15: observation.workers: unknown key, expected one of path, grid, value, sigma"],
+    ),
+    ("", "[noise", &["c.toml:15: unclosed table, expected `]`"]),
+    (
+        "name = \"test\"",
+        "name = \"test\"\nname = \"again\"",
+        &["c.toml:2: duplicate key"],
+    ),
+];
+
+pub(super) const PARAMETERS: &[Case] = &[
+    (
+        "low = 0.0, high = 6.25",
+        "low = 7.0, high = 6.25",
+        &["c.toml:4: parameters[0].prior.uniform: low 7 is not below high 6.25"],
+    ),
+    (
+        "low = 0.0, high = 6.25",
+        "low = 6.25, high = 6.25",
+        &["c.toml:4: parameters[0].prior.uniform: low 6.25 is not below high 6.25"],
+    ),
+    (
+        "low = 0.0, high = 6.25",
+        "low = nan, high = \"6\"",
+        &[
+            "c.toml:4: parameters[0].prior.uniform.low: found nan, expected a finite number",
+            "c.toml:4: parameters[0].prior.uniform.high: found \"6\", expected a number",
+        ],
+    ),
+    (
+        "low = 0.0, high = 6.25",
+        "low = 0.0, hihg = 6.25",
+        &[
+            "c.toml:4: parameters[0].prior.uniform.hihg: unknown key, did you mean high?",
+            "c.toml:4: parameters[0].prior.uniform.high: missing, expected a number",
+        ],
+    ),
+    (
+        "sd = 2",
+        "sd = 0",
+        &["c.toml:7: parameters[1].prior.normal.sd: found 0, expected a positive number"],
+    ),
+    (
+        "sd = 2",
+        "sd = 1e999",
+        &["c.toml:7: parameters[1].prior.normal.sd: found 1e999, expected a finite number"],
+    ),
+    (
+        "log_uniform = { low = 6.0",
+        "log_uniform = { low = -6.0",
+        &["c.toml:10: parameters[2].prior.log_uniform.low: found -6.0, expected a positive number"],
+    ),
+    (
+        "normal = { mean = 0.0, sd = 2 }",
+        "beta = { alpha = 0.0, beta = -1, low = 3 }",
+        &[
+            "c.toml:7: parameters[1].prior.beta.alpha: found 0.0, expected a positive number",
+            "c.toml:7: parameters[1].prior.beta.beta: found -1, expected a positive number",
+            "c.toml:7: parameters[1].prior.beta: low 3 is not below high 1",
+        ],
+    ),
+    (
+        "normal = { mean = 0.0, sd = 2 }",
+        "beta = { alpha = 1.0, beta = 1, low = 3 }",
+        &["c.toml:7: parameters[1].prior.beta: low 3 is not below high 1"],
+    ),
+    (
+        "normal = { mean",
+        "norml = { mean",
+        &["c.toml:7: parameters[1].prior.norml: unknown key, did you mean normal?"],
+    ),
+    (
+        "prior = { normal = { mean = 0.0, sd = 2 } }",
+        "prior = {}",
+        &[
+            "c.toml:7: parameters[1].prior: found an empty table, expected a prior such as \
+        { uniform = { low = 0.0, high = 1.0 } }",
+        ],
+    ),
+    (
+        "prior = { normal = { mean = 0.0, sd = 2 } }",
+        "prior = \"normal\"",
+        &[
+            "c.toml:7: parameters[1].prior: found \"normal\", expected a prior such as \
+        { uniform = { low = 0.0, high = 1.0 } }",
+        ],
+    ),
+    (
+        "sd = 2 }",
+        "sd = 2 }, uniform = { low = 0, high = 1 }",
+        &["c.toml:7: parameters[1].prior: found uniform and normal, expected one of them"],
+    ),
+    (
+        "prior = { normal = { mean = 0.0, sd = 2 } }",
+        "",
+        &[
+            "c.toml:5: parameters[1].prior: missing, expected a prior such as { uniform = { low = 0.0, high = 1.0 } }",
+        ],
+    ),
+    (
+        "name = \"omega\"",
+        "name = \"A\"",
+        &[
+            "c.toml:9: parameters[2].name: a parameter named \"A\" is there already",
+            "c.toml:11: simulator: sine needs the parameters phi0, A, omega, and omega is not under [[parameters]]",
+        ],
+    ),
+    (
+        "name = \"omega\"",
+        "name = \"Omga\"",
+        &[
+            "c.toml:9: parameters[2].name: simulator sine has no parameter \"Omga\", did you mean omega?",
+            "c.toml:11: simulator: sine needs the parameters phi0, A, omega, and omega is not under [[parameters]]",
+        ],
+    ),
+    (
+        "[simulator]",
+        "[[parameters]]\nname = \"b\"\nprior = { uniform = { low = 0, high = 1 } }\n[simulator]",
+        &[
+            "c.toml:12: parameters[3].name: simulator sine has no parameter \"b\", expected only phi0, A, omega",
+        ],
+    ),
+    (
+        "name = \"omega\"",
+        "name = \"log_prior\"",
+        &[
+            "c.toml:9: parameters[2].name: \"log_prior\" is a column of every result, expected a name other than row_id, \
+        log_prior, log_proposal, log_likelihood, component, status, message, x, round, weight and z_...",
+        ],
+    ),
+    (
+        "name = \"omega\"",
+        "name = \"z_a\"",
+        &[
+            "c.toml:9: parameters[2].name: \"z_a\" is a column of every result, expected a name other than row_id, \
+        log_prior, log_proposal, log_likelihood, component, status, message, x, round, weight and z_...",
+        ],
+    ),
+    (
+        "name = \"omega\"",
+        "name = \"2 pi\"",
+        &[
+            "c.toml:9: parameters[2].name: found \"2 pi\", expected letters, digits and _, a letter first",
+        ],
+    ),
+];
+
+pub(super) const FORWARD_MODEL: &[Case] = &[
+    (
+        "\"sine\"",
+        "\"sin\"",
+        &["c.toml:12: simulator.builtin: found \"sin\", did you mean sine?"],
+    ),
+    (
+        "\"sine\"",
+        "\"quasar\"",
+        &[
+            "c.toml:12: simulator.builtin: found \"quasar\", expected one of sine, microlensing, transit, \
+        absorption-spectrum, linear-gaussian",
+        ],
+    ),
+    (
+        "builtin = \"sine\"",
+        "python = \"model.py:simulate\"",
+        &[
+            "c.toml:12: simulator.python: external simulators are not in this version, expected builtin = one of sine, \
+        microlensing, transit, absorption-spectrum, linear-gaussian",
+        ],
+    ),
+    (
+        "builtin = \"sine\"",
+        "command = [\"./model\"]",
+        &[
+            "c.toml:12: simulator.command: external simulators are not in this version, expected builtin = one of sine, \
+        microlensing, transit, absorption-spectrum, linear-gaussian",
+        ],
+    ),
+    (
+        "[simulator]\nbuiltin = \"sine\"\n",
+        "",
+        &["c.toml: simulator: missing, expected [simulator] with builtin = \"...\""],
+    ),
+    (
+        "\"sine\"",
+        "\"sine\"\nperiod = 3",
+        &["c.toml:13: simulator.period: sine has no options but grid"],
+    ),
+    (
+        "\"sine\"",
+        "\"sine\"\ngrid = [0, 1]",
+        &[
+            "c.toml:13: simulator.grid: not the first column of the observation, which is the grid, expected none here",
+        ],
+    ),
+    (
+        "\"sine\"",
+        "\"linear-gaussian\"\nmatrix = [[1, 2, 3], [1, 2]]",
+        &[
+            "c.toml:13: simulator.matrix[1]: found 2 numbers, expected 3, one a parameter",
+            "c.toml:13: simulator.matrix: found 2 rows, expected 3, one a datum",
+        ],
+    ),
+    (
+        "\"sine\"",
+        "\"absorption-spectrum\"\nlines = [0, 1, 2]\nhalf_range = 0",
+        &[
+            "c.toml:13: simulator.lines[0]: found 0, expected a positive number (of single precision)",
+            "c.toml:14: simulator.half_range: found 0, expected a positive number",
+        ],
+    ),
+    (
+        "\"sine\"",
+        "\"transit\"",
+        &["c.toml:11: simulator.period: missing, expected the orbital period in the grid's units"],
+    ),
+    (
+        "[observation]\npath = \"observation.csv\"\n",
+        "",
+        &[
+            "c.toml:11: simulator.grid: missing, expected a list of numbers or { start, stop, count }, as there is no \
+        [observation] to take it from",
+            "c.toml: noise: missing, expected [noise] with gaussian = { sigma = ... }",
+        ],
+    ),
+    (
+        "[observation]\npath = \"observation.csv\"\n",
+        "grid = { start = 1, stop = 0, count = 1 }\n[noise]\ngaussian = { sigma = \"observed\" }",
+        &[
+            "c.toml:13: simulator.grid.count: found 1, expected a whole number from 2 to 10000000",
+            "c.toml:15: noise.gaussian.sigma: \"observed\" needs an [observation], expected \"observed\", a positive \
+        number, or { uniform = { low, high } }, { log_uniform = { low, high } } or { table = \"sigmas.csv\" }",
+        ],
+    ),
+    (
+        "[observation]\npath = \"observation.csv\"\n",
+        "grid = []\n[noise]\ngaussian = { sigma = 1 }\n[rounds]\nmax = 2",
+        &[
+            "c.toml:13: simulator.grid: found an empty list, expected at least one number",
+            "c.toml:17: rounds.max: 2 rounds need an [observation], expected 1",
+        ],
+    ),
+    (
+        "observation.csv",
+        "nothing.csv",
+        &[
+            "c.toml:14: observation.path: cannot read nothing.csv: No such file or directory (os error 2)",
+        ],
+    ),
+    (
+        "observation.csv",
+        "empty.csv",
+        &["empty.csv: empty, expected a header line with the grid's name, value and sigma"],
+    ),
+    (
+        "observation.csv",
+        "zero.csv",
+        &[
+            "zero.csv:3: value: found NaN, expected a finite number (of single precision)",
+            "zero.csv:3: sigma: found 0, expected a positive number (of single precision)",
+        ],
+    ),
+    (
+        "observation.csv",
+        "bare.csv",
+        &[
+            "bare.csv:1: missing column sigma, and noise.gaussian.sigma is not a number that could stand for it; \
+        found the columns time, value",
+        ],
+    ),
+    (
+        "path = \"observation.csv\"",
+        "",
+        &[
+            "c.toml:13: observation: expected path = \"observation.csv\", or the lists grid, value and sigma",
+        ],
+    ),
+    (
+        "path = \"observation.csv\"",
+        "grid = [0, 1]\nvalue = [1, nan]\nsigma = [0.1, -0.1]",
+        &[
+            "c.toml:15: observation.value[1]: found nan, expected a finite number",
+            "c.toml:16: observation.sigma[1]: found -0.1, expected a positive number (of single precision)",
+        ],
+    ),
+    (
+        "path = \"observation.csv\"",
+        "grid = [0, 1]\nvalue = [1]\nsigma = [0.1]",
+        &[
+            "c.toml:13: observation: found 2 numbers in grid, 1 in value and 1 in sigma, expected as many in each, at \
+        least one",
+        ],
+    ),
+    (
+        "",
+        "value = [1.0]",
+        &["c.toml:15: observation.value: expected either path or the numbers themselves, not both"],
+    ),
+    (
+        "",
+        "[noise]\ngaussian = { sigma = 0.2 }",
+        &[
+            "c.toml:16: noise.gaussian.sigma: 0.2 is not the observation's own sigma, 0.1 in row 0, expected \"observed\"",
+        ],
+    ),
+    (
+        "",
+        "[noise]\ngaussian = { sigma = -0.2 }",
+        &["c.toml:16: noise.gaussian.sigma: found -0.2, expected a positive number"],
+    ),
+    (
+        "",
+        "[noise]\ngaussian = { sgma = 0.1 }",
+        &[
+            "c.toml:16: noise.gaussian.sgma: unknown key, did you mean sigma?",
+            "c.toml:16: noise.gaussian.sigma: missing, expected \"observed\", a positive number, or \
+        { uniform = { low, high } }, { log_uniform = { low, high } } or { table = \"sigmas.csv\" }",
+        ],
+    ),
+    (
+        "",
+        "[noise]\ngausian = { sigma = 0.1 }",
+        &[
+            "c.toml:15: noise.gaussian: missing, expected a table { sigma = ... }",
+            "c.toml:16: noise.gausian: unknown key, did you mean gaussian?",
+        ],
+    ),
+    (
+        "",
+        "[noise]\ngaussian = { sigma = { uniform = { low = 0, high = 1 } } }",
+        &["c.toml:16: noise.gaussian.sigma.uniform.low: found 0, expected a positive number"],
+    ),
+    (
+        "",
+        "[noise]\ngaussian = { sigma = { log_uniform = { low = 2, high = 1 } } }",
+        &["c.toml:16: noise.gaussian.sigma.log_uniform: low 2 is not below high 1"],
+    ),
+    (
+        "",
+        "[noise]\ngaussian = { sigma = { table = \"sigmas-bad.csv\" } }",
+        &[
+            "sigmas-bad.csv:2: found 2 sigmas, expected 3, the data's length",
+            "sigmas-bad.csv:3: column 2: found -1, expected a positive number (of single precision)",
+        ],
+    ),
+    (
+        "",
+        "[noise]\ngaussian = { sigma = { table = [[1, 2]] } }",
+        &[
+            "c.toml:16: noise.gaussian.sigma.table[0]: found 2 sigmas, expected 3, the data's length",
+        ],
+    ),
+    (
+        "",
+        "[noise]\ngaussian = { sigma = { table = \"empty.csv\" } }",
+        &[
+            "c.toml:16: noise.gaussian.sigma.table: found no rows, expected at least one row of sigmas",
+        ],
+    ),
+    (
+        "",
+        "[likelihood]\nkind = \"poisson\"",
+        &["c.toml:16: likelihood.kind: found \"poisson\", expected one of gaussian"],
+    ),
+];
+
+pub(super) const ESTIMATOR: &[Case] = &[
+    (
+        "",
+        "[featurizer]\nkind = \"resnet_gru\"",
+        &["c.toml:16: featurizer.kind: found \"resnet_gru\", did you mean resnet-gru?"],
+    ),
+    (
+        "",
+        "[featurizer]\nkind = \"gru\"\nchannels = 3\nhidden = 0",
+        &[
+            "c.toml:17: featurizer.channels: gru has no such option, its options are hidden, features",
+            "c.toml:18: featurizer.hidden: found 0, expected a whole number from 1 to 4096",
+        ],
+    ),
+    (
+        "",
+        "[featurizer]\nkind = \"resnet\"\nstages = 2\nnormalization = \"layer\"",
+        &[
+            "c.toml:17: featurizer.stages: found 2, expected a whole number from 0 to 1",
+            "c.toml:18: featurizer.normalization: found \"layer\", expected one of weight, batch",
+        ],
+    ),
+    (
+        "",
+        "[flow]\nkind = \"nsf\"",
+        &["c.toml:16: flow.kind: found \"nsf\", expected one of maf"],
+    ),
+    (
+        "",
+        "[flow]\nblocks = 2.5\nmax_log_scale = 0",
+        &[
+            "c.toml:16: flow.blocks: found 2.5, expected a whole number from 1 to 100",
+            "c.toml:17: flow.max_log_scale: found 0, expected a positive number",
+        ],
+    ),
+    (
+        "",
+        "[training]\nbatch_size = 0\ndevice = \"cuda\"\nvalidation_fraction = 0.6",
+        &[
+            "c.toml:16: training.batch_size: found 0, expected a whole number from 1 to 1000000",
+            "c.toml:17: training.device: found \"cuda\", expected one of auto, cpu, wgpu",
+            "c.toml:18: training.validation_fraction: validation fraction 0.6 is not in (0, 0.5]",
+        ],
+    ),
+    (
+        "",
+        "[training]\nlearning_rate = -1e-3\npatience = true",
+        &[
+            "c.toml:16: training.learning_rate: found -1e-3, expected a positive number",
+            "c.toml:17: training.patience: found true, expected a whole number from 1 to 1000000",
+        ],
+    ),
+];
+
+pub(super) const ROUNDS: &[Case] = &[
+    (
+        "",
+        "[rounds]\nmax = 0\nsimulations = 10\ndefensive_share = 0.7\ncombine = \"mix\"",
+        &[
+            "c.toml:16: rounds.max: found 0, expected a whole number from 1 to 10000",
+            "c.toml:17: rounds.simulations: found 10, expected a whole number from 32 to 1000000000000",
+            "c.toml:18: rounds.defensive_share: defensive share 0.7 is not in [0, 0.5]",
+            "c.toml:19: rounds.combine: found \"mix\", expected one of mixture, per-round",
+        ],
+    ),
+    (
+        "",
+        "[rounds]\nstop = { efficiency = 1.4, n_eff = 0 }",
+        &[
+            "c.toml:16: rounds.stop.n_eff: found 0, expected a positive number",
+            "c.toml:16: rounds.stop.efficiency: efficiency target 1.4 is not in (0, 1]",
+        ],
+    ),
+    (
+        "",
+        "[rounds.stop]\nsimulations = 100\nwall_time = \"2 weeks\"\nrul = \"paper\"",
+        &[
+            "c.toml:16: rounds.stop.simulations: 100 simulations in total are fewer than the 2560 of one round",
+            "c.toml:17: rounds.stop.wall_time: found \"2 weeks\", expected seconds or a time such as \"90s\", \"45m\", \
+        \"2h\" or \"1d12h\"",
+            "c.toml:18: rounds.stop.rul: unknown key, did you mean rule?",
+        ],
+    ),
+    (
+        "",
+        "[rounds.stop]\nwall_time = 0\nrule = \"papers\"",
+        &[
+            "c.toml:16: rounds.stop.wall_time: found 0, expected a positive number",
+            "c.toml:17: rounds.stop.rule: found \"papers\", did you mean paper?",
+        ],
+    ),
+    (
+        "[observation]\npath = \"observation.csv\"\n",
+        "grid = [0, 1]\n[noise]\ngaussian = { sigma = 1 }\n[rounds.stop]\nn_eff = 100\ntop_up = 5",
+        &[
+            "c.toml:17: rounds.stop.n_eff: needs an [observation]: without one nothing is weighed",
+            "c.toml:18: rounds.stop.top_up: needs an [observation]: without one nothing is weighed",
+        ],
+    ),
+    (
+        "",
+        "[workers]\ncount = 0\nbatch_rows = -3",
+        &[
+            "c.toml:16: workers.count: found 0, expected a whole number from 1 to 10000",
+            "c.toml:17: workers.batch_rows: found -3, expected a whole number from 1 to 1000000000000",
+        ],
+    ),
+];

@@ -1,0 +1,285 @@
+//! Shards that are found again, and every kind that is refused.
+
+use super::*;
+use crate::ids::RoundId;
+use crate::prior::Prior;
+use crate::space::Parameter;
+use tempfile::TempDir;
+
+fn space() -> ParameterSpace {
+    let prior = Prior::Uniform {
+        low: 0.0,
+        high: 1.0,
+    };
+    let parameter = |name: &str| Parameter {
+        name: name.to_owned(),
+        prior: prior.clone(),
+    };
+    ParameterSpace {
+        parameters: vec![parameter("a"), parameter("b")],
+    }
+}
+
+/// Rows 10, 11 and 12 of round 1 with three data each; row 11 failed.
+fn rows() -> ShardRows {
+    let draws = Draws {
+        round: RoundId(1),
+        first_row: 10,
+        n_parameters: 2,
+        z: vec![0.5, -0.5, 1.5, -1.5, 2.5, -2.5],
+        theta: vec![0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
+        log_prior: vec![0.0, 0.0, 0.0],
+        log_proposal: vec![1.25, 2.25, 3.25],
+        component: vec![0, -1, 0],
+    };
+    ShardRows {
+        draws,
+        log_likelihood: vec![Some(-1.0), None, Some(f64::NEG_INFINITY)],
+        n_data: 3,
+        simulated: vec![1.0, 2.0, 3.0, f32::NAN, f32::NAN, f32::NAN, 7.0, 8.0, 9.0],
+        status: vec![RowStatus::Ok, RowStatus::Failed, RowStatus::Ok],
+        message: vec![None, Some("no orbit".to_owned()), None],
+    }
+}
+
+fn store(rows: &ShardRows) -> (TempDir, ShardFile) {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let shard = rows
+        .store(directory.path(), "shard.parquet", &space())
+        .expect("store");
+    (directory, shard)
+}
+
+#[test]
+fn shards_are_found_again_and_pass_their_check() {
+    let rows = rows();
+    let (directory, shard) = store(&rows);
+    let numbers = (shard.round, shard.first_row, shard.n_rows, shard.n_failed);
+    assert_eq!(numbers, (RoundId(1), 10, 3, 1));
+    assert_eq!(store(&rows).1, shard, "the same rows give the same bytes");
+
+    let loaded = ShardRows::load(directory.path(), &shard, &space()).expect("load");
+    assert!(loaded.simulated[3..6].iter().all(|value| value.is_nan()));
+    let without_nan = |rows: &ShardRows| {
+        let simulated = rows
+            .simulated
+            .iter()
+            .map(|&x| if x.is_nan() { -1.0 } else { x })
+            .collect();
+        ShardRows {
+            simulated,
+            ..rows.clone()
+        }
+    };
+    assert_eq!(without_nan(&loaded), without_nan(&rows));
+
+    let log_columns = load_log_columns(directory.path(), &shard, &space()).expect("log columns");
+    let expected = LogColumns {
+        first_row: 10,
+        n_parameters: 2,
+        theta: rows.draws.theta.clone(),
+        log_likelihood: rows.log_likelihood.clone(),
+        log_prior: rows.draws.log_prior.clone(),
+        log_proposal: rows.draws.log_proposal.clone(),
+        component: rows.draws.component.clone(),
+        status: rows.status.clone(),
+    };
+    assert_eq!(log_columns, expected);
+    check(
+        directory.path(),
+        &shard,
+        &space(),
+        3,
+        Weighed::ByObservation,
+        &rows.draws,
+    )
+    .expect("check");
+}
+
+#[test]
+fn an_empty_batch_keeps_its_width() {
+    let rows = ShardRows {
+        draws: rows().draws.slice(10..10),
+        log_likelihood: vec![],
+        n_data: 3,
+        simulated: vec![],
+        status: vec![],
+        message: vec![],
+    };
+    let (directory, shard) = store(&rows);
+    assert_eq!(
+        ShardRows::load(directory.path(), &shard, &space()).expect("load"),
+        rows
+    );
+}
+
+#[test]
+fn every_kind_of_wrong_shard_is_refused_with_its_place() {
+    fn change(change: impl FnOnce(&mut ShardRows)) -> ShardRows {
+        let mut rows = rows();
+        change(&mut rows);
+        rows
+    }
+    let table = [
+        (
+            change(|rows| rows.draws.theta[3] = 0.41),
+            "b in line 1 is 0.41, expected 0.4",
+        ),
+        (
+            change(|rows| rows.draws.z[4] = 0.0),
+            "z_a in line 2 is 0, expected 2.5",
+        ),
+        (
+            change(|rows| rows.draws.log_prior[1] = -0.0),
+            "log_prior in line 1 is -0, expected 0",
+        ),
+        (
+            change(|rows| rows.draws.log_proposal[2] = 3.5),
+            "log_proposal in line 2 is 3.5, expected 3.25",
+        ),
+        (
+            change(|rows| rows.draws.component[1] = 1),
+            "component in line 1 is 1, expected -1",
+        ),
+        (
+            change(|rows| rows.draws.first_row = 11),
+            "the batch is round 1 row 11 and 3 rows from it, expected round 1 row 10 and 3 rows from it",
+        ),
+        (
+            change(|rows| rows.draws.round = RoundId(2)),
+            "the batch is round 2 row 10 and 3 rows from it, expected round 1 row 10 and 3 rows from it",
+        ),
+        (
+            change(|rows| rows.log_likelihood[0] = Some(f64::NAN)),
+            "log_likelihood in line 0 is NaN, expected null, a finite number or -inf",
+        ),
+        (
+            change(|rows| rows.log_likelihood[0] = None),
+            "log_likelihood in line 0 (status ok) is null, expected a number",
+        ),
+        (
+            change(|rows| rows.log_likelihood[1] = Some(0.5)),
+            "log_likelihood in line 1 (status failed) is 0.5, expected null",
+        ),
+        (
+            change(|rows| rows.simulated[7] = f32::INFINITY),
+            "x[1] in line 2 (status ok) is inf, expected a finite number",
+        ),
+        (
+            change(|rows| {
+                rows.n_data = 1;
+                rows.simulated = vec![1.0; 3];
+            }),
+            "the width of column x is 1, expected 3",
+        ),
+    ];
+    for (rows, expected) in table {
+        let (directory, shard) = store(&rows);
+        let error = check(
+            directory.path(),
+            &shard,
+            &space(),
+            3,
+            Weighed::ByObservation,
+            &super::tests::rows().draws,
+        )
+        .expect_err(expected);
+        let path = directory.path().join("shard.parquet");
+        assert_eq!(error.to_string(), format!("{}: {expected}", path.display()));
+    }
+}
+
+#[test]
+fn reports_that_do_not_fit_their_shard_are_refused() {
+    let rows = rows();
+    let (directory, shard) = store(&rows);
+    let refused = |shard: ShardFile| {
+        let error = ShardRows::load(directory.path(), &shard, &space())
+            .expect_err("refused")
+            .to_string();
+        error.rsplit(": ").next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(
+        refused(ShardFile {
+            n_failed: 0,
+            ..shard.clone()
+        }),
+        "the number of failed rows is 1, expected 0"
+    );
+    assert_eq!(
+        refused(ShardFile {
+            n_rows: 4,
+            ..shard.clone()
+        }),
+        "the number of rows is 3, expected 4"
+    );
+    assert_eq!(
+        refused(ShardFile {
+            first_row: 9,
+            ..shard.clone()
+        }),
+        "row_id in line 0 is 10, expected 9"
+    );
+    assert_eq!(
+        refused(ShardFile {
+            round: RoundId(0),
+            ..shard.clone()
+        }),
+        "sidereal.round is 1, expected 0"
+    );
+
+    let never = check(
+        directory.path(),
+        &shard,
+        &space(),
+        3,
+        Weighed::Never,
+        &rows.draws,
+    )
+    .expect_err("weighed");
+    assert!(
+        never
+            .to_string()
+            .ends_with("log_likelihood in line 0 (status ok) is -1, expected null"),
+        "{never}"
+    );
+}
+
+#[test]
+fn files_of_other_formats_are_refused() {
+    let rows = rows();
+    let (directory, shard) = store(&rows);
+    let draws = rows
+        .draws
+        .store(&space(), directory.path(), "draws.parquet")
+        .expect("store");
+    let error = ShardRows::load(
+        directory.path(),
+        &ShardFile {
+            file: draws,
+            ..shard.clone()
+        },
+        &space(),
+    );
+    let message = error.expect_err("draws").to_string();
+    assert!(
+        message.ends_with("sidereal.format is sidereal-draws, expected sidereal-shard"),
+        "{message}"
+    );
+
+    let text = files::store(directory.path(), "text", b"not a table at all").expect("store");
+    let error = ShardRows::load(
+        directory.path(),
+        &ShardFile {
+            file: text,
+            ..shard
+        },
+        &space(),
+    );
+    let message = error.expect_err("text").to_string();
+    let start = format!(
+        "cannot read {} as Parquet: ",
+        directory.path().join("text").display()
+    );
+    assert!(message.starts_with(&start), "{message}");
+}

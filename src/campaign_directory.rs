@@ -1,0 +1,176 @@
+//! What a campaign directory holds, looked at before anything runs.
+
+use crate::exit::CommandError;
+use sidereal_inference::campaign::Campaign;
+use sidereal_inference::campaign_file;
+use sidereal_inference::files;
+use sidereal_inference::summary::{SUMMARY_FORMAT, SUMMARY_VERSION, Summary};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub const CAMPAIGN_FILE: &str = "campaign.toml";
+pub const SUMMARY_FILE: &str = "summary.json";
+pub const POSTERIOR_FILE: &str = "posterior.parquet";
+const JOURNAL: &str = "journal";
+/// What a coordinator makes before its first record.
+const FIRST_ENTRIES: [&str; 3] = [CAMPAIGN_FILE, JOURNAL, "rounds"];
+
+/// What stands in the place of a campaign's directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// Nothing, or an empty directory.
+    Nothing,
+    /// This campaign, begun.
+    Begun,
+}
+
+/// Where a campaign runs unless told otherwise: `runs/<name>` in the current directory.
+pub fn default_for(campaign: &Campaign) -> PathBuf {
+    let name: String = campaign.name.trim().trim_matches('.').to_owned();
+    Path::new("runs").join(if name.is_empty() { "campaign" } else { &name })
+}
+
+/// Refuses a directory that belongs to another campaign, to a changed one, or to no campaign.
+pub fn inspect(directory: &Path, campaign: &Campaign) -> Result<Found, CommandError> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            return Err(CommandError::unusable(format!("{}: not a directory", directory.display())));
+        }
+        Err(error) => return Err(cannot_read(directory, &error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|error| cannot_read(directory, &error))?;
+        names.push(entry.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    if names.is_empty() {
+        return Ok(Found::Nothing);
+    }
+    let has_journal = directory.join(JOURNAL).is_dir();
+    // Temporary files of an interrupted write begin with a dot.
+    let foreign = names.iter().find(|name| !FIRST_ENTRIES.contains(&name.as_str()) && !name.starts_with('.'));
+    if let Some(foreign) = foreign
+        && !has_journal
+    {
+        return Err(CommandError::unusable(format!(
+            "{}: holds {foreign:?} but no campaign, expected a new, an empty or a campaign directory (choose it with --out)",
+            directory.display()
+        )));
+    }
+    let path = directory.join(CAMPAIGN_FILE);
+    if !path.exists() {
+        return Ok(Found::Begun);
+    }
+    let begun = campaign_file::load(&path).map_err(CommandError::unusable)?;
+    let changed = campaign_file::changed_keys(&begun, campaign);
+    if changed.is_empty() {
+        return Ok(Found::Begun);
+    }
+    let what = if begun.name == campaign.name {
+        "was begun with other values, which may not change".to_owned()
+    } else {
+        format!("belongs to campaign {:?}, not to {:?}", begun.name, campaign.name)
+    };
+    Err(CommandError::unusable(format!(
+        "{}: {what} (choose another directory with --out):\n  {}",
+        directory.display(),
+        changed.join("\n  ")
+    )))
+}
+
+/// Campaign and result of a finished campaign directory.
+pub fn load_finished(directory: &Path) -> Result<(Campaign, Summary), CommandError> {
+    let path = directory.join(CAMPAIGN_FILE);
+    if !path.exists() {
+        return Err(CommandError::unusable(format!(
+            "{}: not a campaign directory, it has no {CAMPAIGN_FILE}",
+            directory.display()
+        )));
+    }
+    let campaign = campaign_file::load(&path).map_err(CommandError::unusable)?;
+    let path = directory.join(SUMMARY_FILE);
+    if !path.exists() {
+        return Err(CommandError::unusable(format!(
+            "{}: the campaign is not finished, it has no {SUMMARY_FILE}; `sidereal fit` goes on with it",
+            directory.display()
+        )));
+    }
+    Ok((campaign, load_summary(&path)?))
+}
+
+fn load_summary(path: &Path) -> Result<Summary, CommandError> {
+    let bytes = files::read(path).map_err(CommandError::failed)?;
+    let summary: Summary = serde_json::from_slice(&bytes)
+        .map_err(|error| CommandError::unusable(format!("{}: not a summary: {error}", path.display())))?;
+    if summary.format != SUMMARY_FORMAT || summary.version != SUMMARY_VERSION {
+        return Err(CommandError::unusable(format!(
+            "{}: found format {:?} version {}, expected {SUMMARY_FORMAT:?} version {SUMMARY_VERSION}",
+            path.display(),
+            summary.format,
+            summary.version
+        )));
+    }
+    Ok(summary)
+}
+
+fn cannot_read(directory: &Path, error: &io::Error) -> CommandError {
+    CommandError::unusable(format!("{}: cannot be read as a directory: {error}", directory.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAMPAIGN: &str = r#"
+        name = "line"
+        [[parameters]]
+        name = "a"
+        prior = { normal = { mean = 0.0, sd = 1.0 } }
+        [simulator]
+        builtin = "linear-gaussian"
+        [observation]
+        grid = [0.0]
+        value = [0.3]
+        sigma = [0.1]
+        [noise]
+        gaussian = { sigma = "observed" }
+    "#;
+
+    fn campaign(text: &str) -> Campaign {
+        campaign_file::parse(text, Path::new("line.toml")).expect("a campaign")
+    }
+
+    #[test]
+    fn only_new_empty_and_own_directories_are_taken() {
+        let root = tempfile::tempdir().expect("temporary directory");
+        let line = campaign(CAMPAIGN);
+        let directory = root.path().join("run");
+        assert_eq!(inspect(&directory, &line), Ok(Found::Nothing));
+        fs::create_dir_all(directory.join(JOURNAL)).expect("create");
+        assert_eq!(inspect(&directory, &line), Ok(Found::Begun));
+        fs::write(directory.join(CAMPAIGN_FILE), campaign_file::to_toml(&line)).expect("write");
+        fs::write(directory.join("notes.txt"), "mine").expect("write");
+        assert_eq!(inspect(&directory, &line), Ok(Found::Begun));
+
+        let more_rounds = campaign(&format!("{CAMPAIGN}\n[rounds]\nmax = 7\n"));
+        assert_eq!(inspect(&directory, &more_rounds), Ok(Found::Begun));
+
+        let reseeded = campaign(&format!("seed = 5\n{CAMPAIGN}"));
+        let refusal = inspect(&directory, &reseeded).expect_err("another seed").to_string();
+        assert!(refusal.ends_with("\n  seed: 0 -> 5"), "{refusal}");
+        let renamed = campaign(&CAMPAIGN.replace("\"line\"", "\"other\""));
+        let refusal = inspect(&directory, &renamed).expect_err("another campaign").to_string();
+        assert!(refusal.contains("belongs to campaign \"line\", not to \"other\""), "{refusal}");
+
+        // The directory of the campaign file and its data is not one to run in.
+        fs::remove_dir(directory.join(JOURNAL)).expect("remove");
+        let refusal = inspect(&directory, &line).expect_err("foreign files").to_string();
+        assert!(refusal.contains("holds \"notes.txt\" but no campaign"), "{refusal}");
+        let file = directory.join("notes.txt");
+        assert!(matches!(inspect(&file, &line), Err(CommandError::UnusableInput(_))));
+    }
+}

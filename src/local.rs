@@ -1,0 +1,171 @@
+//! A whole campaign in one process: coordinator, workers and trainer, over gRPC on loopback.
+
+use crate::exit::CommandError;
+use sidereal_coordinator::{CampaignFailure, CoordinatorConfig, Outcome, Running};
+use sidereal_inference::campaign::Campaign;
+use sidereal_inference::progress::Progress;
+use sidereal_proto::client::Client;
+use sidereal_trainer::TrainerConfig;
+use sidereal_worker::WorkerConfig;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How long workers and trainer may take to end once nothing is left to do, or after an interruption.
+const FAREWELL: Duration = Duration::from_secs(20);
+/// How long the coordinator may take to tell its last steps.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// The coordinator is in this process: one that is silent for so long is gone.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What is run, where, and by how many.
+pub struct LocalCampaign {
+    pub campaign: Campaign,
+    pub directory: PathBuf,
+    pub n_workers: usize,
+    /// Threads that the trainer shares a minibatch among.
+    pub n_threads: usize,
+}
+
+/// How a campaign in this process ended.
+pub enum LocalEnding {
+    Finished(Box<Outcome>),
+    Interrupted,
+}
+
+/// Runs the campaign until it is finished, fails, or `interrupted` turns true.
+pub async fn run(
+    local: LocalCampaign,
+    mut interrupted: watch::Receiver<bool>,
+    mut on_progress: impl FnMut(&Progress),
+) -> Result<LocalEnding, CommandError> {
+    let token = random_token()?;
+    let running = sidereal_coordinator::start(CoordinatorConfig {
+        directory: local.directory.clone(),
+        campaign: local.campaign.clone(),
+        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        token: token.clone(),
+    })
+    .await
+    .map_err(|error| match error.is_unusable_input() {
+        true => CommandError::unusable(error),
+        false => CommandError::failed(error),
+    })?;
+    let address = format!("http://{}", running.address);
+    let mut steps =
+        Client::connect(&address, &token).await.map_err(CommandError::failed)?.watch().await.map_err(CommandError::failed)?;
+    let (shut_down, shutdown) = watch::channel(false);
+    let mut peers = if running.was_finished {
+        JoinSet::new()
+    } else {
+        start_peers(&local, &address, &token, &shutdown)
+    };
+
+    let stopper = running.stopper();
+    let mut outcome = std::pin::pin!(running_outcome(running));
+    let mut steps_end = false;
+    let mut was_interrupted = false;
+    let mut peer_failure = None;
+    let result = loop {
+        tokio::select! {
+            result = &mut outcome => break result,
+            step = steps.next(), if !steps_end => match step {
+                Some(Ok(step)) => on_progress(&step),
+                Some(Err(_)) | None => steps_end = true,
+            },
+            Some(ended) = peers.join_next(), if !peers.is_empty() => {
+                // A peer that leaves in peace was told that no more work comes.
+                if let Some(message) = failure_of(ended) {
+                    peer_failure.get_or_insert(message);
+                    stopper.stop();
+                }
+            }
+            Ok(_) = interrupted.wait_for(|interrupted| *interrupted), if !was_interrupted => {
+                was_interrupted = true;
+                stopper.stop();
+                // A trainer keeps its checkpoint, a worker ends its batch.
+                let _ = shut_down.send(true);
+            }
+        }
+    };
+    let last_words = async {
+        while let Some(Ok(step)) = steps.next().await {
+            on_progress(&step);
+        }
+    };
+    if !steps_end {
+        // Progress is for people: what does not come in time is left out.
+        let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
+    }
+    // Without receivers nobody is left to be told.
+    let _ = shut_down.send(true);
+    let farewell = async { while peers.join_next().await.is_some() {} };
+    if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
+        tracing::warn!("workers or trainer did not end in {} s and are left behind", FAREWELL.as_secs());
+    }
+    match (result, peer_failure) {
+        (Ok(outcome), _) => Ok(LocalEnding::Finished(Box::new(outcome))),
+        (Err(_), Some(message)) => Err(CommandError::Failed(message)),
+        (Err(CampaignFailure::Interrupted), None) => Ok(LocalEnding::Interrupted),
+        (Err(failure), None) => Err(CommandError::failed(failure)),
+    }
+}
+
+async fn running_outcome(running: Running) -> Result<Outcome, CampaignFailure> {
+    running.wait().await
+}
+
+type PeerResult = Result<(), String>;
+
+fn start_peers(
+    local: &LocalCampaign,
+    address: &str,
+    token: &str,
+    shutdown: &watch::Receiver<bool>,
+) -> JoinSet<PeerResult> {
+    let mut peers = JoinSet::new();
+    for index in 0..local.n_workers {
+        let config = WorkerConfig {
+            address: address.to_owned(),
+            token: token.to_owned(),
+            directory: Some(local.directory.clone()),
+            name: format!("worker {index}"),
+            n_threads: 1,
+            patience: PATIENCE,
+        };
+        let shutdown = shutdown.clone();
+        peers.spawn(async move {
+            sidereal_worker::run(config, shutdown).await.map_err(|error| format!("worker {index}: {error}"))
+        });
+    }
+    let config = TrainerConfig {
+        address: address.to_owned(),
+        token: token.to_owned(),
+        directory: Some(local.directory.clone()),
+        name: "trainer".to_owned(),
+        device: None,
+        n_threads: local.n_threads,
+        patience: PATIENCE,
+    };
+    let shutdown = shutdown.clone();
+    peers.spawn(async move { sidereal_trainer::run(config, shutdown).await.map_err(|error| format!("trainer: {error}")) });
+    peers
+}
+
+fn failure_of(ended: Result<PeerResult, tokio::task::JoinError>) -> Option<String> {
+    match ended {
+        Ok(Ok(())) => None,
+        Ok(Err(message)) => Some(message),
+        Err(error) => Some(format!("a worker or the trainer ended unexpectedly: {error}")),
+    }
+}
+
+/// 256 random bits, so that nobody else on this machine takes part.
+fn random_token() -> Result<String, CommandError> {
+    let mut bytes = [0_u8; 32];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| CommandError::failed(format!("cannot draw a random token: {error}")))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,406 @@
+//! `sidereal predict`: weighted posteriors of observations from a trained model.
+
+use crate::campaign_directory::{self, POSTERIOR_FILE, SUMMARY_FILE};
+use crate::exit::{CommandError, Ending};
+use crate::fit::DeviceArgument;
+use crate::numbers;
+use crate::report::{self, CORNER_FILE};
+use crate::results;
+use crate::terminal::Terminal;
+use crate::words;
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use sidereal_inference::campaign::{Campaign, DeviceChoice};
+use sidereal_inference::files;
+use sidereal_inference::ids::{FlowId, RoundId};
+use sidereal_inference::noise::SigmaSource;
+use sidereal_inference::observation::Observation;
+use sidereal_inference::posterior::Posterior;
+use sidereal_inference::proposal::{Component, Proposal};
+use sidereal_inference::seeds::Purpose;
+use sidereal_inference::shard::ShardRows;
+use sidereal_inference::summary::{ParameterSummary, WeightDiagnostics, parameter_summaries};
+use sidereal_inference::trust::trust_prediction;
+use sidereal_inference::weights;
+use sidereal_trainer::Model;
+use sidereal_trainer::draw::{DrawPlan, draw};
+use sidereal_trainer::model::MODEL_FILE;
+use sidereal_worker::simulators::{self, Simulator};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
+
+const FORMAT: &str = "sidereal-prediction";
+const VERSION: u32 = 1;
+
+#[derive(Args)]
+pub struct PredictArguments {
+    /// Directory of a model (with model.json), or of a finished campaign, whose best flow is taken
+    #[arg(value_name = "MODEL")]
+    model: PathBuf,
+
+    /// Observations (CSV with a header: grid, value, sigma) on the grid that the model was trained on
+    #[arg(value_name = "OBSERVATION", required = true)]
+    observations: Vec<PathBuf>,
+
+    /// Draws, each simulated once, of every observation
+    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    draws: u64,
+
+    /// Seed of the draws
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+
+    /// Where a directory named like the observation's file is made for each
+    #[arg(long, value_name = "DIR", default_value = "predictions")]
+    out: PathBuf,
+
+    /// Where the network runs
+    #[arg(long, default_value = "cpu")]
+    device: DeviceArgument,
+
+    /// Threads of simulations and network [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    threads: Option<u16>,
+
+    /// Print the summaries as a JSON list
+    #[arg(long)]
+    json: bool,
+
+    /// No progress on standard error, only warnings and errors
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// The `summary.json` of one prediction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Prediction {
+    format: String,
+    version: u32,
+    observation: String,
+    model: String,
+    flow: FlowId,
+    /// SHA-256 of the model's weights.
+    weights_sha256: String,
+    seed: u64,
+    n_failed: u64,
+    #[serde(flatten)]
+    weights: WeightDiagnostics,
+    parameters: Vec<ParameterSummary>,
+    /// Why the result is not to be trusted; empty where it is.
+    warnings: Vec<String>,
+}
+
+pub fn run(arguments: &PredictArguments, terminal: &Terminal) -> Result<Ending, CommandError> {
+    let model_directory = model_directory(&arguments.model)?;
+    let device = sidereal_trainer::device::choose(DeviceChoice::from(arguments.device)).map_err(CommandError::unusable)?;
+    let model = Model::load(&model_directory, &device).map_err(CommandError::unusable)?;
+    let simulator =
+        simulators::build(&model.campaign().simulator, &model.campaign().space).map_err(CommandError::unusable)?;
+    let targets = targets(arguments, model.campaign())?;
+    let n_threads = arguments.threads.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(n_threads)
+        .build()
+        .map_err(|error| CommandError::failed(format!("cannot start {n_threads} threads: {error}")))?;
+
+    let predictor = Predictor { arguments, model_directory: &model_directory, model: &model, simulator: &*simulator, pool: &pool };
+    let mut predictions = Vec::with_capacity(targets.len());
+    terminal.count("predicting", targets.len() as u64);
+    for target in &targets {
+        predictions.push(predictor.predict(target, terminal)?);
+        terminal.advance();
+    }
+    terminal.clear();
+    show(arguments, &targets, &predictions, terminal)
+}
+
+/// The model directory that an argument means.
+fn model_directory(path: &Path) -> Result<PathBuf, CommandError> {
+    if path.join(MODEL_FILE).exists() {
+        return Ok(path.to_owned());
+    }
+    if !path.join(campaign_directory::CAMPAIGN_FILE).exists() {
+        return Err(CommandError::unusable(format!(
+            "{}: neither a model directory, which has a {MODEL_FILE}, nor a campaign directory",
+            path.display()
+        )));
+    }
+    let (_, summary) = campaign_directory::load_finished(path)?;
+    match summary.model {
+        Some(model) => Ok(path.join(model)),
+        None => Err(CommandError::unusable(format!("{}: the campaign ended without a flow", path.display()))),
+    }
+}
+
+/// An observation that fits the model, and where its results go.
+struct Target {
+    path: PathBuf,
+    observation: Observation,
+    directory: PathBuf,
+}
+
+/// All observations, checked before anything runs; every mistake is told.
+fn targets(arguments: &PredictArguments, campaign: &Campaign) -> Result<Vec<Target>, CommandError> {
+    let default_sigma = match &campaign.noise.sigma {
+        SigmaSource::Constant(sigma) => Some(*sigma),
+        SigmaSource::Observed | SigmaSource::Uniform { .. } | SigmaSource::LogUniform { .. } | SigmaSource::Table(_) => {
+            None
+        }
+    };
+    let mut targets = Vec::with_capacity(arguments.observations.len());
+    let mut mistakes: Vec<String> = Vec::new();
+    let mut path_by_directory: BTreeMap<PathBuf, &Path> = BTreeMap::new();
+    for path in &arguments.observations {
+        let observation = match Observation::read_csv(path, default_sigma) {
+            Ok(observation) => observation,
+            Err(error) => {
+                mistakes.push(error.to_string());
+                continue;
+            }
+        };
+        if let Some(mistake) = grid_mistake(&observation.grid, &campaign.simulator.grid) {
+            mistakes.push(format!("{}: {mistake}", path.display()));
+            continue;
+        }
+        let directory = arguments.out.join(path.file_stem().unwrap_or_default());
+        if let Some(other) = path_by_directory.insert(directory.clone(), path) {
+            mistakes.push(format!(
+                "{} and {} would both write to {}, expected files of different names",
+                other.display(),
+                path.display(),
+                directory.display()
+            ));
+        }
+        if let Some(mistake) = directory_mistake(&directory) {
+            mistakes.push(mistake);
+        }
+        targets.push(Target { path: path.clone(), observation, directory });
+    }
+    if mistakes.is_empty() { Ok(targets) } else { Err(CommandError::UnusableInput(mistakes.join("\n"))) }
+}
+
+/// How an observation's grid differs from the model's, beyond rounding in decimal files.
+fn grid_mistake(found: &[f64], expected: &[f64]) -> Option<String> {
+    if found.len() != expected.len() {
+        return Some(format!("found {} data, the model was trained on {}", found.len(), expected.len()));
+    }
+    let largest = expected.iter().fold(0.0_f64, |largest, point| largest.max(point.abs()));
+    let differs = |(found, expected): (&f64, &f64)| (found - expected).abs() > 1e-9 * largest;
+    let row = found.iter().zip(expected).position(differs)?;
+    Some(format!("grid point {row} is {}, the model was trained on {}", found[row], expected[row]))
+}
+
+/// Results replace earlier predictions and nothing else.
+fn directory_mistake(directory: &Path) -> Option<String> {
+    let Ok(mut entries) = std::fs::read_dir(directory) else {
+        return directory.exists().then(|| format!("{}: not a directory", directory.display()));
+    };
+    let _first = entries.next()?;
+    let summary = files::read(&directory.join(SUMMARY_FILE)).ok();
+    let is_ours = summary
+        .and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok())
+        .is_some_and(|summary| summary.get("format").and_then(serde_json::Value::as_str) == Some(FORMAT));
+    (!is_ours).then(|| {
+        format!(
+            "{}: holds files that are no prediction, expected a new, an empty or a prediction's directory (choose it with --out)",
+            directory.display()
+        )
+    })
+}
+
+struct Predictor<'a> {
+    arguments: &'a PredictArguments,
+    model_directory: &'a Path,
+    model: &'a Model,
+    simulator: &'a dyn Simulator,
+    pool: &'a rayon::ThreadPool,
+}
+
+impl Predictor<'_> {
+    /// Draws, simulates and weighs, and writes the results.
+    fn predict(&self, target: &Target, terminal: &Terminal) -> Result<Prediction, CommandError> {
+        let rows = self.simulate(&target.observation).map_err(|error| {
+            let reason = error.to_string();
+            CommandError::failed(format!("{}: {reason}", target.path.display()))
+        })?;
+        let log_weights: Vec<f64> = rows
+            .log_likelihood
+            .iter()
+            .zip(rows.draws.log_prior.iter().zip(&rows.draws.log_proposal))
+            .map(|(log_likelihood, (log_prior, log_proposal))| {
+                weights::log_weight(*log_likelihood, *log_prior, *log_proposal)
+            })
+            .collect();
+        let diagnostics = weights::diagnostics(&log_weights);
+        let posterior = posterior(&rows, &weights::normalized(&log_weights));
+        let n_failed = rows.log_likelihood.iter().filter(|log_likelihood| log_likelihood.is_none()).count() as u64;
+        let campaign = self.model.campaign();
+        let parameters = match diagnostics.evidence {
+            Some(_) => parameter_summaries(&campaign.space, &posterior),
+            None => Vec::new(),
+        };
+        let prediction = Prediction {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            observation: target.path.display().to_string(),
+            model: self.model_directory.display().to_string(),
+            flow: self.model.flow(),
+            weights_sha256: self.model.training().weights_sha256.clone(),
+            seed: self.arguments.seed,
+            n_failed,
+            warnings: trust_prediction(&diagnostics, n_failed),
+            weights: diagnostics,
+            parameters,
+        };
+        self.write(target, &posterior, &prediction, terminal)?;
+        Ok(prediction)
+    }
+
+    fn simulate(&self, observation: &Observation) -> Result<ShardRows, CommandError> {
+        let flow = self.model.flow();
+        let scorer = self.model.scorer(observation).map_err(CommandError::unusable)?;
+        let proposal = Proposal { components: vec![(Component::Flow(flow), 1.0)] };
+        let plan = DrawPlan {
+            campaign: self.model.campaign(),
+            seed: self.arguments.seed,
+            purpose: Purpose::Predict,
+            round: RoundId(0),
+            rows: 0..self.arguments.draws,
+            proposal: &proposal,
+        };
+        let (draws, _) = draw(&plan, &BTreeMap::from([(flow, scorer)]), self.pool).map_err(CommandError::failed)?;
+        let campaign = Campaign {
+            seed: self.arguments.seed,
+            observation: Some(observation.clone()),
+            ..self.model.campaign().clone()
+        };
+        self.pool
+            .install(|| sidereal_worker::run_batch(&campaign, self.simulator, draws))
+            .map_err(CommandError::failed)
+    }
+
+    fn write(
+        &self,
+        target: &Target,
+        posterior: &Posterior,
+        prediction: &Prediction,
+        terminal: &Terminal,
+    ) -> Result<(), CommandError> {
+        let campaign = self.model.campaign();
+        let directory = &target.directory;
+        files::create_dir_all(directory).map_err(CommandError::failed)?;
+        posterior.store(&campaign.space, directory, POSTERIOR_FILE).map_err(CommandError::failed)?;
+        let mut json = serde_json::to_string_pretty(prediction).map_err(CommandError::failed)?;
+        json.push('\n');
+        files::write_atomically(&directory.join(SUMMARY_FILE), json.as_bytes()).map_err(CommandError::failed)?;
+        match report::draw_corner(posterior, &prediction.parameters, campaign) {
+            Ok(png) => files::write_atomically(&directory.join(CORNER_FILE), &png).map_err(CommandError::failed),
+            Err(error) => {
+                terminal.note(&format!("{}: {CORNER_FILE} is left out: {error}", target.path.display()));
+                Ok(())
+            }
+        }
+    }
+}
+
+/// All rows whose likelihood is known.
+fn posterior(rows: &ShardRows, weight: &[f64]) -> Posterior {
+    let draws = &rows.draws;
+    let mut posterior = Posterior {
+        n_parameters: draws.n_parameters,
+        theta: Vec::new(),
+        log_likelihood: Vec::new(),
+        log_prior: Vec::new(),
+        log_proposal: Vec::new(),
+        round: Vec::new(),
+        weight: Vec::new(),
+    };
+    for (row, log_likelihood) in rows.log_likelihood.iter().enumerate() {
+        let Some(log_likelihood) = *log_likelihood else { continue };
+        posterior.theta.extend_from_slice(draws.theta_row(row));
+        posterior.log_likelihood.push(log_likelihood);
+        posterior.log_prior.push(draws.log_prior[row]);
+        posterior.log_proposal.push(draws.log_proposal[row]);
+        posterior.round.push(draws.round.0);
+        posterior.weight.push(weight[row]);
+    }
+    posterior
+}
+
+fn show(
+    arguments: &PredictArguments,
+    targets: &[Target],
+    predictions: &[Prediction],
+    terminal: &Terminal,
+) -> Result<Ending, CommandError> {
+    if arguments.json {
+        let json = serde_json::to_string_pretty(predictions).map_err(CommandError::failed)?;
+        results::print(&format!("{json}\n"));
+    } else {
+        results::print(&text(targets, predictions));
+    }
+    let mut ending = Ending::Done;
+    for prediction in predictions.iter().filter(|prediction| !prediction.warnings.is_empty()) {
+        let of = |warning: &String| format!("{}: {warning}", prediction.observation);
+        terminal.not_trusted(&prediction.warnings.iter().map(of).collect::<Vec<_>>());
+        ending = Ending::NotTrusted;
+    }
+    Ok(ending)
+}
+
+/// One prediction in full, several as a line each.
+fn text(targets: &[Target], predictions: &[Prediction]) -> String {
+    if let ([target], [prediction]) = (targets, predictions) {
+        let mut text = String::new();
+        if !prediction.parameters.is_empty() {
+            text.push_str(&results::parameters(&prediction.parameters));
+            text.push('\n');
+        }
+        text.push_str(&results::weights(&prediction.weights));
+        results::line(&mut text, "results", &target.directory.display().to_string());
+        return text;
+    }
+    let widest = predictions.iter().map(|prediction| prediction.observation.chars().count()).max().unwrap_or(0);
+    let mut text = format!("{:<widest$}  {:>7}  {:>10}  {:>5}  log evidence\n", "observation", "n_eff", "efficiency", "k-hat");
+    for prediction in predictions {
+        let WeightDiagnostics { n_eff, efficiency, pareto_k, evidence, .. } = &prediction.weights;
+        text.push_str(&format!(
+            "{:<widest$}  {:>7}  {:>10}  {:>5}  {}\n",
+            prediction.observation,
+            numbers::short(*n_eff),
+            numbers::percent(*efficiency),
+            words::pareto_k(*pareto_k),
+            evidence.as_ref().map_or("none".to_owned(), words::evidence)
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grids_may_differ_by_rounding_only() {
+        let expected = [0.0, 0.333_333_333_333_333_3, 1.0];
+        assert_eq!(grid_mistake(&[0.0, 0.333_333_333_33, 1.0], &expected), None);
+        let other = grid_mistake(&[0.0, 0.3333, 1.0], &expected).expect("another grid");
+        assert!(other.starts_with("grid point 1 is 0.3333, the model was trained on 0.33333"), "{other}");
+        let shorter = grid_mistake(&[0.0, 1.0], &expected);
+        assert_eq!(shorter.as_deref(), Some("found 2 data, the model was trained on 3"));
+    }
+
+    #[test]
+    fn only_own_directories_are_written_over() {
+        let root = tempfile::tempdir().expect("temporary directory");
+        assert_eq!(directory_mistake(&root.path().join("new")), None);
+        assert_eq!(directory_mistake(root.path()), None);
+        let summary = root.path().join(SUMMARY_FILE);
+        std::fs::write(&summary, r#"{"format": "sidereal-summary"}"#).expect("write");
+        assert!(directory_mistake(root.path()).is_some());
+        std::fs::write(&summary, r#"{"format": "sidereal-prediction"}"#).expect("write");
+        assert_eq!(directory_mistake(root.path()), None);
+        assert!(directory_mistake(&summary).is_some());
+    }
+}

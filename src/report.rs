@@ -1,0 +1,94 @@
+//! `sidereal report`: the plots and the page of a finished campaign.
+
+use crate::campaign_directory::{self, CAMPAIGN_FILE, POSTERIOR_FILE};
+use crate::exit::{CommandError, Ending};
+use crate::page;
+use crate::plots::{PlotError, corner, training};
+use crate::results;
+use crate::terminal::Terminal;
+use clap::Args;
+use sidereal_inference::campaign::Campaign;
+use sidereal_inference::campaign_file;
+use sidereal_inference::files;
+use sidereal_inference::posterior::Posterior;
+use sidereal_inference::summary::{ParameterSummary, Summary};
+use std::path::{Path, PathBuf};
+
+pub const CORNER_FILE: &str = "corner.png";
+const TRAINING_FILE: &str = "training.png";
+const PAGE_FILE: &str = "report.html";
+
+#[derive(Args)]
+pub struct ReportArguments {
+    /// Directory of a finished campaign
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+}
+
+pub fn run(arguments: &ReportArguments, terminal: &Terminal) -> Result<Ending, CommandError> {
+    let directory = &arguments.directory;
+    let (campaign, summary) = campaign_directory::load_finished(directory)?;
+    for path in write(directory, &campaign, &summary, terminal)? {
+        results::print(&format!("{}\n", path.display()));
+    }
+    Ok(if summary.warnings.is_empty() { Ending::Done } else { Ending::NotTrusted })
+}
+
+/// Writes `corner.png`, `training.png` and `report.html`, as far as there is something to show.
+pub fn write(
+    directory: &Path,
+    campaign: &Campaign,
+    summary: &Summary,
+    terminal: &Terminal,
+) -> Result<Vec<PathBuf>, CommandError> {
+    let mut written = Vec::new();
+    let mut picture = |drawn: Result<Vec<u8>, PlotError>, name: &str| -> Result<Option<Vec<u8>>, CommandError> {
+        match drawn {
+            Ok(png) => {
+                let path = directory.join(name);
+                files::write_atomically(&path, &png).map_err(CommandError::failed)?;
+                written.push(path);
+                Ok(Some(png))
+            }
+            // A report without one picture is better than none.
+            Err(error) => {
+                terminal.note(&format!("{name} is left out: {error}"));
+                Ok(None)
+            }
+        }
+    };
+    let corner = match (&summary.combined, summary.parameters.as_slice()) {
+        (Some(_), [_, ..]) => {
+            let posterior = Posterior::load(&directory.join(POSTERIOR_FILE), &campaign.space).map_err(CommandError::failed)?;
+            picture(draw_corner(&posterior, &summary.parameters, campaign), CORNER_FILE)?
+        }
+        (Some(_) | None, _) => None,
+    };
+    let training = picture(training::draw(summary), TRAINING_FILE)?;
+    let campaign_toml = match files::read(&directory.join(CAMPAIGN_FILE)) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(_) => campaign_file::to_toml(campaign),
+    };
+    let html = page::render(&page::Contents {
+        campaign,
+        campaign_toml: &campaign_toml,
+        summary,
+        corner: corner.as_deref(),
+        training: training.as_deref(),
+    });
+    let path = directory.join(PAGE_FILE);
+    files::write_atomically(&path, html.as_bytes()).map_err(CommandError::failed)?;
+    written.push(path);
+    Ok(written)
+}
+
+/// The corner plot of a posterior, within the limits of the campaign's priors.
+pub fn draw_corner(
+    posterior: &Posterior,
+    parameters: &[ParameterSummary],
+    campaign: &Campaign,
+) -> Result<Vec<u8>, PlotError> {
+    let supports: Vec<(f64, f64)> =
+        campaign.space.parameters.iter().map(|parameter| parameter.prior.support()).collect();
+    corner::draw(posterior, parameters, &supports)
+}

@@ -1,0 +1,106 @@
+//! Results as text on standard output.
+
+use crate::numbers::{self, Estimate};
+use crate::words;
+use sidereal_inference::summary::{ParameterSummary, Summary, WeightDiagnostics};
+use std::fmt::Write;
+use std::io::Write as _;
+
+/// Writes to standard output.
+pub fn print(text: &str) {
+    // Nothing is left to do where standard output is closed.
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// What a finished campaign found, as people read it.
+pub fn campaign(summary: &Summary) -> String {
+    let mut text = String::new();
+    if !summary.parameters.is_empty() {
+        text.push_str(&parameters(&summary.parameters));
+        text.push('\n');
+    }
+    if let Some(combined) = &summary.combined {
+        text.push_str(&weights(combined));
+        if let Some(fresh) = &summary.fresh {
+            line(&mut text, "fresh draws alone", &diagnostics(fresh));
+        }
+        if let Some(missing_mass) = &summary.missing_mass {
+            line(&mut text, "missing mass", missing_mass);
+        }
+    }
+    line(&mut text, "simulations", &numbers::count(summary.simulations));
+    line(&mut text, "stopped", &words::stop_reason(&summary.stop_reason));
+    line(&mut text, "time", &numbers::seconds(summary.timing.total_s));
+    for reason in &summary.not_reproducible {
+        line(&mut text, "not reproducible", reason);
+    }
+    text
+}
+
+/// n_eff and evidence, one a line.
+pub fn weights(diagnostics_of: &WeightDiagnostics) -> String {
+    let mut text = String::new();
+    line(&mut text, "n_eff", &diagnostics(diagnostics_of));
+    let evidence = diagnostics_of.evidence.as_ref().map_or("none, no weight is positive".to_owned(), words::evidence);
+    line(&mut text, "log evidence", &evidence);
+    text
+}
+
+/// Parameters with their quantiles as an aligned table.
+pub fn parameters(parameters: &[ParameterSummary]) -> String {
+    let mut rows = vec![["parameter", "median", "16 %", "84 %"].map(str::to_owned)];
+    for found in parameters {
+        let Estimate { value, .. } = numbers::estimate(found.median, found.quantile_16, found.quantile_84);
+        let low = numbers::like(found.quantile_16, &value);
+        let high = numbers::like(found.quantile_84, &value);
+        rows.push([found.name.clone(), value, low, high]);
+    }
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths = [width(0), width(1), width(2), width(3)];
+    let mut text = String::new();
+    for [name, median, low, high] in &rows {
+        let [w0, w1, w2, w3] = widths;
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{name:<w0$}  {median:>w1$}  {low:>w2$}  {high:>w3$}");
+    }
+    text
+}
+
+pub fn line(text: &mut String, name: &str, value: &str) {
+    let _ = writeln!(text, "{name:<18} {value}");
+}
+
+fn diagnostics(diagnostics: &WeightDiagnostics) -> String {
+    format!(
+        "{} of {} ({}), k-hat {}",
+        numbers::short(diagnostics.n_eff),
+        numbers::count(diagnostics.n),
+        numbers::percent(diagnostics.efficiency),
+        words::pareto_k(diagnostics.pareto_k)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_aligned() {
+        let parameter = |name: &str, median, quantile_16, quantile_84| ParameterSummary {
+            name: name.to_owned(),
+            mean: 0.0,
+            sd: 0.0,
+            median,
+            quantile_16,
+            quantile_84,
+        };
+        let table = parameters(&[
+            parameter("A", -0.344, -0.389, 0.389),
+            parameter("m_base", 17.912_28, 17.911_49, 17.913_09),
+        ]);
+        let expected = "parameter    median      16 %      84 %\n\
+                        A            −0.344    −0.389     0.389\n\
+                        m_base     17.91228  17.91149  17.91309\n";
+        assert_eq!(table, expected);
+    }
+}

@@ -1,0 +1,82 @@
+//! The rules of ARCHITECTURE.md that a machine can check.
+
+use std::path::{Path, PathBuf};
+
+/// A longer file usually has two subjects.
+const MAX_LINES: usize = 600;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// All Rust sources of the workspace, in order.
+fn sources() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let parts = ["src", "tests", "inference", "proto", "coordinator", "worker", "trainer"];
+    let mut folders: Vec<PathBuf> = parts.iter().map(|part| root().join(part)).collect();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("source folders can be read").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    assert!(found.len() > 50, "only {} sources found", found.len());
+    found
+}
+
+/// Names under `[dependencies]`, without what only tests and build scripts need.
+fn dependencies(member: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(member).join("Cargo.toml")).expect("Cargo.toml");
+    text.lines()
+        .skip_while(|line| line.trim() != "[dependencies]")
+        .skip(1)
+        .take_while(|line| !line.starts_with('['))
+        .filter_map(|line| line.split(['.', '=', ' ']).next())
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn arrows_point_one_way() {
+    let services = ["sidereal-coordinator", "sidereal-worker", "sidereal-trainer"];
+    for member in ["inference", "proto", "coordinator", "worker", "trainer"] {
+        let found = dependencies(member);
+        for service in services {
+            assert!(!found.iter().any(|name| name == service), "{member} depends on {service}");
+        }
+    }
+    let inference = dependencies("inference");
+    for forbidden in ["tokio", "tonic", "burn", "sidereal-proto"] {
+        assert!(!inference.iter().any(|name| name == forbidden), "inference depends on {forbidden}");
+    }
+}
+
+#[test]
+fn burn_is_in_the_trainer_alone() {
+    for member in [".", "inference", "proto", "coordinator", "worker"] {
+        assert!(!dependencies(member).iter().any(|name| name == "burn"), "{member} depends on burn");
+    }
+    assert!(dependencies("trainer").iter().any(|name| name == "burn"));
+}
+
+#[test]
+fn every_file_says_what_it_is_for_and_has_one_subject() {
+    let mut faults = Vec::new();
+    for path in sources() {
+        let text = std::fs::read_to_string(&path).expect("sources are UTF-8");
+        let name = path.strip_prefix(root()).unwrap_or(&path).display();
+        if !text.starts_with("//!") {
+            faults.push(format!("{name} does not begin with a //! line"));
+        }
+        if text.lines().count() > MAX_LINES {
+            faults.push(format!("{name} has more than {MAX_LINES} lines"));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}

@@ -1,0 +1,120 @@
+//! What is wrong with the input is said with file, key, what was found and what is expected, before
+//! anything runs, with status 2.
+
+mod setup;
+
+use setup::{errors, run, status, text, write};
+use std::path::Path;
+
+const GOOD: &str = r#"
+name = "good"
+parameters = [
+    { name = "phi0", prior = { uniform = { low = 0.0, high = 6.28 } } },
+    { name = "A", prior = { uniform = { low = -4.0, high = 4.0 } } },
+    { name = "omega", prior = { uniform = { low = 6.0, high = 36.0 } } },
+]
+[simulator]
+builtin = "sine"
+[observation]
+path = "observation.csv"
+[rounds]
+max = 1
+simulations = 64
+"#;
+
+const OBSERVATION: &str = "time,value,sigma\n0.0,0.1,0.1\n0.5,0.2,0.1\n1.0,0.3,0.1\n";
+
+/// Runs a campaign file beside an observation; nothing may come into being.
+fn refused(campaign: &str, observation: &str, expected: &[&str]) {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let path = write(directory.path(), "campaign.toml", campaign);
+    write(directory.path(), "observation.csv", observation);
+    let out = directory.path().join("out");
+    let output = run(&["fit", text(&path), "--out", text(&out)]);
+    let message = errors(&output);
+    assert_eq!(status(&output), 2, "{message}");
+    for part in expected {
+        assert!(message.contains(part), "`{part}` is not in: {message}");
+    }
+    assert!(!out.exists(), "something was written");
+}
+
+#[test]
+fn mistakes_in_the_campaign_file() {
+    let cases: [(&str, &str, &[&str]); 9] = [
+        ("simulations = 64", "simulatons = 64", &["campaign.toml", "rounds.simulatons", "simulations"]),
+        ("low = -4.0, high = 4.0", "low = 4.0, high = -4.0", &["campaign.toml", "parameters[1]", "4", "-4"]),
+        ("builtin = \"sine\"", "builtin = \"sin\"", &["simulator.builtin", "sin", "sine"]),
+        ("name = \"omega\"", "name = \"frequency\"", &["frequency", "omega"]),
+        ("max = 1", "max = 0", &["rounds.max", "0"]),
+        ("max = 1", "max = \"one\"", &["rounds.max", "one"]),
+        ("observation.csv", "missing.csv", &["missing.csv"]),
+        ("[rounds]", "[round]", &["round", "rounds"]),
+        ("name = \"good\"", "name = ", &["campaign.toml"]),
+    ];
+    for (from, to, expected) in cases {
+        refused(&GOOD.replacen(from, to, 1), OBSERVATION, expected);
+    }
+}
+
+#[test]
+fn mistakes_in_the_observation() {
+    let cases: [(&str, &[&str]); 6] = [
+        ("time,value,sigma\n0,0.1,0\n", &["observation.csv", "sigma", "0"]),
+        ("time,value,sigma\n0,0.1,-0.1\n", &["observation.csv", "sigma", "-0.1"]),
+        ("time,value,sigma\n0,NaN,0.1\n", &["observation.csv", "value", "NaN"]),
+        ("time,value\n0,0.1\n", &["observation.csv", "sigma"]),
+        ("time,value,sigma\n0,0.1,0.1\n1,0.2\n", &["observation.csv", "3"]),
+        ("", &["observation.csv", "empty"]),
+    ];
+    for (observation, expected) in cases {
+        refused(GOOD, observation, expected);
+    }
+}
+
+fn snapshot(directory: &Path) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(directory)
+        .expect("the directory can be read")
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn directories_of_others_are_left_alone() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let good = write(directory.path(), "campaign.toml", GOOD);
+    write(directory.path(), "observation.csv", OBSERVATION);
+    let foreign = directory.path().join("foreign");
+    std::fs::create_dir(&foreign).expect("directory");
+    write(&foreign, "thesis.tex", "years of work");
+    let output = run(&["fit", text(&good), "--out", text(&foreign)]);
+    assert_eq!(status(&output), 2, "{}", errors(&output));
+    assert_eq!(snapshot(&foreign), ["thesis.tex"]);
+
+    let out = directory.path().join("out");
+    let output = run(&["fit", text(&good), "--out", text(&out), "-q", "--device", "cpu"]);
+    assert_eq!(status(&output), 3, "64 prior draws are not to be trusted: {}", errors(&output));
+    let changed = write(directory.path(), "changed.toml", &GOOD.replace("high = 36.0", "high = 37.0"));
+    let output = run(&["fit", text(&changed), "--out", text(&out), "-q"]);
+    assert_eq!(status(&output), 2);
+    let message = errors(&output);
+    for part in ["parameters[2].prior", "36", "37"] {
+        assert!(message.contains(part), "`{part}` is not in: {message}");
+    }
+    let renamed = write(directory.path(), "renamed.toml", &GOOD.replace("\"good\"", "\"better\""));
+    let output = run(&["fit", text(&renamed), "--out", text(&out), "-q"]);
+    assert_eq!(status(&output), 2);
+    assert!(errors(&output).contains("good"), "{}", errors(&output));
+}
+
+#[test]
+fn predict_refuses_what_does_not_fit() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let observation = write(directory.path(), "observation.csv", OBSERVATION);
+    let output = run(&["predict", text(&directory.path().join("nowhere")), text(&observation)]);
+    assert_eq!(status(&output), 2, "{}", errors(&output));
+    assert!(errors(&output).contains("nowhere"), "{}", errors(&output));
+}

@@ -1,0 +1,82 @@
+//! Runs the built command in directories of its own.
+#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part")]
+
+use sidereal_inference::campaign::Campaign;
+use sidereal_inference::campaign_file;
+use sidereal_inference::posterior::Posterior;
+use sidereal_inference::summary::Summary;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+/// `sidereal` with standard streams kept apart from the test's.
+pub fn sidereal(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sidereal"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Runs to the end.
+pub fn run(arguments: &[&str]) -> Output {
+    sidereal(arguments).output().expect("the command starts")
+}
+
+pub fn status(output: &Output) -> i32 {
+    output.status.code().expect("the command ends by itself")
+}
+
+pub fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// `sidereal fit` in the background.
+pub fn start_fit(campaign: &Path, out: &Path, more: &[&str]) -> Child {
+    sidereal(&["fit", text(campaign), "--out", text(out), "--device", "cpu", "-q"])
+        .args(more)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the command starts")
+}
+
+/// Runs `sidereal fit` to the end; the exit status must be one of `expected`.
+pub fn fit(campaign: &Path, out: &Path, more: &[&str], expected: &[i32]) -> Output {
+    let output = sidereal(&["fit", text(campaign), "--out", text(out), "--device", "cpu", "-q"])
+        .args(more)
+        .output()
+        .expect("the command starts");
+    assert!(expected.contains(&status(&output)), "status {}: {}", status(&output), errors(&output));
+    output
+}
+
+pub fn text(path: &Path) -> &str {
+    path.to_str().expect("temporary paths are UTF-8")
+}
+
+pub fn write(directory: &Path, name: &str, contents: &str) -> PathBuf {
+    let path = directory.join(name);
+    std::fs::write(&path, contents).expect("the file can be written");
+    path
+}
+
+/// What a finished campaign directory holds.
+pub struct Results {
+    pub campaign: Campaign,
+    pub summary: Summary,
+    pub posterior: Posterior,
+}
+
+pub fn results(out: &Path) -> Results {
+    let campaign = campaign_file::load(&out.join("campaign.toml")).expect("campaign.toml is valid");
+    let summary = serde_json::from_slice(&std::fs::read(out.join("summary.json")).expect("summary.json"))
+        .expect("summary.json is a summary");
+    let posterior = Posterior::load(&out.join("posterior.parquet"), &campaign.space).expect("posterior.parquet");
+    Results { campaign, summary, posterior }
+}
+
+/// `summary.json` without what depends on the clock.
+pub fn summary_without_timing(out: &Path) -> serde_json::Value {
+    let bytes = std::fs::read(out.join("summary.json")).expect("summary.json");
+    let mut summary: serde_json::Value = serde_json::from_slice(&bytes).expect("summary.json is JSON");
+    summary.as_object_mut().expect("an object").remove("timing");
+    summary
+}
