@@ -37,7 +37,10 @@ pub fn inspect(directory: &Path, campaign: &Campaign) -> Result<Found, CommandEr
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-            return Err(CommandError::unusable(format!("{}: not a directory", directory.display())));
+            return Err(CommandError::unusable(format!(
+                "{}: not a directory",
+                directory.display()
+            )));
         }
         Err(error) => return Err(cannot_read(directory, &error)),
     };
@@ -52,7 +55,9 @@ pub fn inspect(directory: &Path, campaign: &Campaign) -> Result<Found, CommandEr
     }
     let has_journal = directory.join(JOURNAL).is_dir();
     // Temporary files of an interrupted write begin with a dot.
-    let foreign = names.iter().find(|name| !FIRST_ENTRIES.contains(&name.as_str()) && !name.starts_with('.'));
+    let foreign = names
+        .iter()
+        .find(|name| !FIRST_ENTRIES.contains(&name.as_str()) && !name.starts_with('.'));
     if let Some(foreign) = foreign
         && !has_journal
     {
@@ -73,7 +78,10 @@ pub fn inspect(directory: &Path, campaign: &Campaign) -> Result<Found, CommandEr
     let what = if begun.name == campaign.name {
         "was begun with other values, which may not change".to_owned()
     } else {
-        format!("belongs to campaign {:?}, not to {:?}", begun.name, campaign.name)
+        format!(
+            "belongs to campaign {:?}, not to {:?}",
+            begun.name, campaign.name
+        )
     };
     Err(CommandError::unusable(format!(
         "{}: {what} (choose another directory with --out):\n  {}",
@@ -104,8 +112,9 @@ pub fn load_finished(directory: &Path) -> Result<(Campaign, Summary), CommandErr
 
 fn load_summary(path: &Path) -> Result<Summary, CommandError> {
     let bytes = files::read(path).map_err(CommandError::failed)?;
-    let summary: Summary = serde_json::from_slice(&bytes)
-        .map_err(|error| CommandError::unusable(format!("{}: not a summary: {error}", path.display())))?;
+    let summary: Summary = serde_json::from_slice(&bytes).map_err(|error| {
+        CommandError::unusable(format!("{}: not a summary: {error}", path.display()))
+    })?;
     if summary.format != SUMMARY_FORMAT || summary.version != SUMMARY_VERSION {
         return Err(CommandError::unusable(format!(
             "{}: found format {:?} version {}, expected {SUMMARY_FORMAT:?} version {SUMMARY_VERSION}",
@@ -118,7 +127,10 @@ fn load_summary(path: &Path) -> Result<Summary, CommandError> {
 }
 
 fn cannot_read(directory: &Path, error: &io::Error) -> CommandError {
-    CommandError::unusable(format!("{}: cannot be read as a directory: {error}", directory.display()))
+    CommandError::unusable(format!(
+        "{}: cannot be read as a directory: {error}",
+        directory.display()
+    ))
 }
 
 #[cfg(test)]
@@ -160,17 +172,32 @@ mod tests {
         assert_eq!(inspect(&directory, &more_rounds), Ok(Found::Begun));
 
         let reseeded = campaign(&format!("seed = 5\n{CAMPAIGN}"));
-        let refusal = inspect(&directory, &reseeded).expect_err("another seed").to_string();
+        let refusal = inspect(&directory, &reseeded)
+            .expect_err("another seed")
+            .to_string();
         assert!(refusal.ends_with("\n  seed: 0 -> 5"), "{refusal}");
         let renamed = campaign(&CAMPAIGN.replace("\"line\"", "\"other\""));
-        let refusal = inspect(&directory, &renamed).expect_err("another campaign").to_string();
-        assert!(refusal.contains("belongs to campaign \"line\", not to \"other\""), "{refusal}");
+        let refusal = inspect(&directory, &renamed)
+            .expect_err("another campaign")
+            .to_string();
+        assert!(
+            refusal.contains("belongs to campaign \"line\", not to \"other\""),
+            "{refusal}"
+        );
 
         // The directory of the campaign file and its data is not one to run in.
         fs::remove_dir(directory.join(JOURNAL)).expect("remove");
-        let refusal = inspect(&directory, &line).expect_err("foreign files").to_string();
-        assert!(refusal.contains("holds \"notes.txt\" but no campaign"), "{refusal}");
+        let refusal = inspect(&directory, &line)
+            .expect_err("foreign files")
+            .to_string();
+        assert!(
+            refusal.contains("holds \"notes.txt\" but no campaign"),
+            "{refusal}"
+        );
         let file = directory.join("notes.txt");
-        assert!(matches!(inspect(&file, &line), Err(CommandError::UnusableInput(_))));
+        assert!(matches!(
+            inspect(&file, &line),
+            Err(CommandError::UnusableInput(_))
+        ));
     }
 }

@@ -80,23 +80,39 @@ impl From<DeviceArgument> for DeviceChoice {
 
 pub fn run(arguments: &FitArguments, terminal: &Terminal) -> Result<Ending, CommandError> {
     let campaign = campaign_of(arguments)?;
-    let directory = arguments.out.clone().unwrap_or_else(|| campaign_directory::default_for(&campaign));
+    let directory = arguments
+        .out
+        .clone()
+        .unwrap_or_else(|| campaign_directory::default_for(&campaign));
     let found = campaign_directory::inspect(&directory, &campaign)?;
     if arguments.dry_run {
         results::print(&plan(&campaign, &directory, found));
         return Ok(Ending::Done);
     }
-    let device = sidereal_trainer::device::choose(campaign.training.device).map_err(CommandError::unusable)?;
-    let n_workers = campaign.workers.count.map_or_else(n_cores, |count| count as usize);
+    let device = sidereal_trainer::device::choose(campaign.training.device)
+        .map_err(CommandError::unusable)?;
+    let n_workers = campaign
+        .workers
+        .count
+        .map_or_else(n_cores, |count| count as usize);
     let n_threads = arguments.threads.map_or_else(n_cores, usize::from);
-    terminal.note(&format!("{}: {}", campaign.name, words::campaign_line(&campaign)));
+    terminal.note(&format!(
+        "{}: {}",
+        campaign.name,
+        words::campaign_line(&campaign)
+    ));
     terminal.note(&format!(
         "in {} with {n_workers} worker{}, training on {}",
         directory.display(),
         if n_workers == 1 { "" } else { "s" },
         sidereal_trainer::device::name(&device)
     ));
-    let local = LocalCampaign { campaign: campaign.clone(), directory: directory.clone(), n_workers, n_threads };
+    let local = LocalCampaign {
+        campaign: campaign.clone(),
+        directory: directory.clone(),
+        n_workers,
+        n_threads,
+    };
     let ending = run_here(local, terminal)?;
     terminal.clear();
     match ending {
@@ -105,6 +121,11 @@ pub fn run(arguments: &FitArguments, terminal: &Terminal) -> Result<Ending, Comm
             Ok(Ending::Interrupted)
         }
         LocalEnding::Finished(outcome) => {
+            report::write(&directory, &campaign, &outcome.summary, terminal)?;
+            show(&outcome.summary, &directory, arguments, terminal)
+        }
+        LocalEnding::WasFinished(outcome) => {
+            terminal.note("finished before; this is its result");
             report::write(&directory, &campaign, &outcome.summary, terminal)?;
             show(&outcome.summary, &directory, arguments, terminal)
         }
@@ -123,8 +144,9 @@ fn campaign_of(arguments: &FitArguments) -> Result<Campaign, CommandError> {
     if let Some(device) = arguments.device {
         campaign.training.device = device.into();
     }
-    sidereal_worker::simulators::build(&campaign.simulator, &campaign.space)
-        .map_err(|error| CommandError::unusable(format!("{}: {error}", arguments.campaign.display())))?;
+    sidereal_worker::simulators::build(&campaign.simulator, &campaign.space).map_err(|error| {
+        CommandError::unusable(format!("{}: {error}", arguments.campaign.display()))
+    })?;
     Ok(campaign)
 }
 
@@ -133,7 +155,9 @@ fn run_here(local: LocalCampaign, terminal: &Terminal) -> Result<LocalEnding, Co
         .worker_threads(SERVICE_THREADS)
         .enable_all()
         .build()
-        .map_err(|error| CommandError::failed(format!("cannot start the services' threads: {error}")))?;
+        .map_err(|error| {
+            CommandError::failed(format!("cannot start the services' threads: {error}"))
+        })?;
     let (interrupt, interrupted) = watch::channel(false);
     let mut view = CampaignView::new(terminal);
     let ending = runtime.block_on(async {
@@ -147,7 +171,9 @@ fn run_here(local: LocalCampaign, terminal: &Terminal) -> Result<LocalEnding, Co
 /// The first Ctrl-C (or SIGTERM) ends cleanly, the second one at once.
 async fn interrupt_on_signals(interrupt: watch::Sender<bool>, terminal: Terminal) {
     if next_signal().await.is_err() {
-        tracing::warn!("signals cannot be caught; Ctrl-C ends at once, which loses nothing that was recorded");
+        tracing::warn!(
+            "signals cannot be caught; Ctrl-C ends at once, which loses nothing that was recorded"
+        );
         // The sender must live: without it the campaign would look as if it were told.
         return std::future::pending().await;
     }
@@ -186,7 +212,11 @@ fn show(
         results::print(&format!("{json}\n"));
     } else {
         let mut text = results::campaign(summary);
-        results::line(&mut text, "report", &directory.join("report.html").display().to_string());
+        results::line(
+            &mut text,
+            "report",
+            &directory.join("report.html").display().to_string(),
+        );
         results::print(&text);
     }
     if summary.warnings.is_empty() {
@@ -201,7 +231,11 @@ fn plan(campaign: &Campaign, directory: &Path, found: Found) -> String {
     let mut text = String::new();
     results::line(&mut text, "campaign", &campaign.name);
     for parameter in &campaign.space.parameters {
-        results::line(&mut text, "parameter", &format!("{}: {}", parameter.name, words::prior(&parameter.prior)));
+        results::line(
+            &mut text,
+            "parameter",
+            &format!("{}: {}", parameter.name, words::prior(&parameter.prior)),
+        );
     }
     let kind = match &campaign.observation {
         Some(observation) => format!("one observation of {} data", observation.value.len()),
@@ -215,7 +249,11 @@ fn plan(campaign: &Campaign, directory: &Path, found: Found) -> String {
         Found::Nothing => "new",
         Found::Begun => "begun, would go on",
     };
-    results::line(&mut text, "directory", &format!("{} ({state})", directory.display()));
+    results::line(
+        &mut text,
+        "directory",
+        &format!("{} ({state})", directory.display()),
+    );
     text
 }
 

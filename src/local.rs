@@ -4,7 +4,7 @@ use crate::exit::CommandError;
 use sidereal_coordinator::{CampaignFailure, CoordinatorConfig, Outcome, Running};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::progress::Progress;
-use sidereal_proto::client::Client;
+use sidereal_proto::client::{Client, ClientError, Incoming};
 use sidereal_trainer::TrainerConfig;
 use sidereal_worker::WorkerConfig;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -32,6 +32,8 @@ pub struct LocalCampaign {
 /// How a campaign in this process ended.
 pub enum LocalEnding {
     Finished(Box<Outcome>),
+    /// Finished before, nothing was run.
+    WasFinished(Box<Outcome>),
     Interrupted,
 }
 
@@ -53,25 +55,24 @@ pub async fn run(
         true => CommandError::unusable(error),
         false => CommandError::failed(error),
     })?;
+    if running.was_finished {
+        let outcome = running.wait().await.map_err(CommandError::failed)?;
+        return Ok(LocalEnding::WasFinished(Box::new(outcome)));
+    }
     let address = format!("http://{}", running.address);
-    let mut steps =
-        Client::connect(&address, &token).await.map_err(CommandError::failed)?.watch().await.map_err(CommandError::failed)?;
+    let mut steps = watch_steps(&address, &token).await;
     let (shut_down, shutdown) = watch::channel(false);
-    let mut peers = if running.was_finished {
-        JoinSet::new()
-    } else {
-        start_peers(&local, &address, &token, &shutdown)
-    };
+    let mut peers = start_peers(&local, &address, &token, &shutdown);
 
     let stopper = running.stopper();
     let mut outcome = std::pin::pin!(running_outcome(running));
-    let mut steps_end = false;
+    let mut steps_end = steps.is_none();
     let mut was_interrupted = false;
     let mut peer_failure = None;
     let result = loop {
         tokio::select! {
             result = &mut outcome => break result,
-            step = steps.next(), if !steps_end => match step {
+            step = next_step(&mut steps), if !steps_end => match step {
                 Some(Ok(step)) => on_progress(&step),
                 Some(Err(_)) | None => steps_end = true,
             },
@@ -91,7 +92,7 @@ pub async fn run(
         }
     };
     let last_words = async {
-        while let Some(Ok(step)) = steps.next().await {
+        while let Some(Ok(step)) = next_step(&mut steps).await {
             on_progress(&step);
         }
     };
@@ -103,13 +104,37 @@ pub async fn run(
     let _ = shut_down.send(true);
     let farewell = async { while peers.join_next().await.is_some() {} };
     if tokio::time::timeout(FAREWELL, farewell).await.is_err() {
-        tracing::warn!("workers or trainer did not end in {} s and are left behind", FAREWELL.as_secs());
+        tracing::warn!(
+            "workers or trainer did not end in {} s and are left behind",
+            FAREWELL.as_secs()
+        );
     }
     match (result, peer_failure) {
         (Ok(outcome), _) => Ok(LocalEnding::Finished(Box::new(outcome))),
         (Err(_), Some(message)) => Err(CommandError::Failed(message)),
         (Err(CampaignFailure::Interrupted), None) => Ok(LocalEnding::Interrupted),
         (Err(failure), None) => Err(CommandError::failed(failure)),
+    }
+}
+
+/// None where the coordinator has ended already: its outcome says the rest.
+async fn watch_steps(address: &str, token: &str) -> Option<Incoming<Progress>> {
+    let steps = async { Client::connect(address, token).await?.watch().await };
+    match steps.await {
+        Ok(steps) => Some(steps),
+        Err(error) => {
+            tracing::debug!(%error, "the campaign is not watched");
+            None
+        }
+    }
+}
+
+async fn next_step(
+    steps: &mut Option<Incoming<Progress>>,
+) -> Option<Result<Progress, ClientError>> {
+    match steps {
+        Some(steps) => steps.next().await,
+        None => None,
     }
 }
 
@@ -137,7 +162,9 @@ fn start_peers(
         };
         let shutdown = shutdown.clone();
         peers.spawn(async move {
-            sidereal_worker::run(config, shutdown).await.map_err(|error| format!("worker {index}: {error}"))
+            sidereal_worker::run(config, shutdown)
+                .await
+                .map_err(|error| format!("worker {index}: {error}"))
         });
     }
     let config = TrainerConfig {
@@ -150,7 +177,11 @@ fn start_peers(
         patience: PATIENCE,
     };
     let shutdown = shutdown.clone();
-    peers.spawn(async move { sidereal_trainer::run(config, shutdown).await.map_err(|error| format!("trainer: {error}")) });
+    peers.spawn(async move {
+        sidereal_trainer::run(config, shutdown)
+            .await
+            .map_err(|error| format!("trainer: {error}"))
+    });
     peers
 }
 
@@ -158,7 +189,9 @@ fn failure_of(ended: Result<PeerResult, tokio::task::JoinError>) -> Option<Strin
     match ended {
         Ok(Ok(())) => None,
         Ok(Err(message)) => Some(message),
-        Err(error) => Some(format!("a worker or the trainer ended unexpectedly: {error}")),
+        Err(error) => Some(format!(
+            "a worker or the trainer ended unexpectedly: {error}"
+        )),
     }
 }
 

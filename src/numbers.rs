@@ -13,15 +13,28 @@ pub struct Estimate {
 /// Rounded to two digits of the smaller distance.
 pub fn estimate(median: f64, quantile_16: f64, quantile_84: f64) -> Estimate {
     let (above, below) = (quantile_84 - median, median - quantile_16);
-    let smallest = [above, below].into_iter().filter(|distance| *distance > 0.0).fold(f64::INFINITY, f64::min);
-    let decimals = if smallest.is_finite() { (1 - smallest.log10().floor() as i32).clamp(0, 12) as usize } else { 4 };
+    let smallest = [above, below]
+        .into_iter()
+        .filter(|distance| *distance > 0.0)
+        .fold(f64::INFINITY, f64::min);
+    let decimals = if smallest.is_finite() {
+        (1 - smallest.log10().floor() as i32).clamp(0, 12) as usize
+    } else {
+        4
+    };
     let show = |number: f64| signed(&format!("{number:.decimals$}"));
-    Estimate { value: show(median), above: show(above), below: show(below) }
+    Estimate {
+        value: show(median),
+        above: show(above),
+        below: show(below),
+    }
 }
 
 /// Rounded to as many decimals as `pattern` shows.
 pub fn like(number: f64, pattern: &str) -> String {
-    let decimals = pattern.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+    let decimals = pattern
+        .split_once('.')
+        .map_or(0, |(_, decimals)| decimals.len());
     signed(&format!("{number:.decimals$}"))
 }
 
@@ -52,7 +65,11 @@ pub fn plain(number: f64) -> String {
     }
     let decimals = (5.0 - decade).max(0.0) as usize;
     let text = format!("{number:.decimals$}");
-    let short = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    let short = if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &text
+    };
     signed(short)
 }
 
@@ -102,22 +119,47 @@ mod tests {
     #[test]
     fn estimates_have_as_many_digits_as_their_errors_allow() {
         let estimate = |median, low, high| {
-            let Estimate { value, above, below } = estimate(median, low, high);
+            let Estimate {
+                value,
+                above,
+                below,
+            } = estimate(median, low, high);
             format!("{value} +{above} -{below}")
         };
         assert_eq!(estimate(36.7945, 36.6112, 36.9778), "36.79 +0.18 -0.18");
-        assert_eq!(estimate(5379.5712, 5379.5701, 5379.5725), "5379.5712 +0.0013 -0.0011");
+        assert_eq!(
+            estimate(5379.5712, 5379.5701, 5379.5725),
+            "5379.5712 +0.0013 -0.0011"
+        );
         assert_eq!(estimate(-0.0001, -0.4, 0.4), "0.00 +0.40 -0.40");
-        assert_eq!(estimate(-123_456.0, -124_000.0, -122_000.0), "−123456 +1456 -544");
+        assert_eq!(
+            estimate(-123_456.0, -124_000.0, -122_000.0),
+            "−123456 +1456 -544"
+        );
         assert_eq!(estimate(1.5, 1.5, 1.5), "1.5000 +0.0000 -0.0000");
     }
 
     #[test]
     fn numbers_are_short() {
-        assert_eq!([2176.6, 31.42, 0.051_23, -1.0, 0.0, 3.2e-7].map(short), ["2177", "31.4", "0.0512", "−1.00", "0", "3.20e−7"]);
-        assert_eq!([std::f64::consts::TAU, -4.0, 0.0, 12_345_678.0, 100.0, 0.001].map(plain), ["6.28319", "−4", "0", "12345678", "100", "0.001"]);
-        assert_eq!([0.2081, 0.00512, 0.0, 1.0, 2e-6].map(percent), ["20.8 %", "0.51 %", "0 %", "100.0 %", "2.0e-4 %"]);
-        assert_eq!([0, 999, 1000, 12_800, 1_234_567].map(count), ["0", "999", "1,000", "12,800", "1,234,567"]);
-        assert_eq!([0.42, 9.96, 59.7, 185.0, 7800.0].map(seconds), ["0.4 s", "10 s", "1 min 00 s", "3 min 05 s", "2 h 10 min"]);
+        assert_eq!(
+            [2176.6, 31.42, 0.051_23, -1.0, 0.0, 3.2e-7].map(short),
+            ["2177", "31.4", "0.0512", "−1.00", "0", "3.20e−7"]
+        );
+        assert_eq!(
+            [std::f64::consts::TAU, -4.0, 0.0, 12_345_678.0, 100.0, 0.001].map(plain),
+            ["6.28319", "−4", "0", "12345678", "100", "0.001"]
+        );
+        assert_eq!(
+            [0.2081, 0.00512, 0.0, 1.0, 2e-6].map(percent),
+            ["20.8 %", "0.51 %", "0 %", "100.0 %", "2.0e-4 %"]
+        );
+        assert_eq!(
+            [0, 999, 1000, 12_800, 1_234_567].map(count),
+            ["0", "999", "1,000", "12,800", "1,234,567"]
+        );
+        assert_eq!(
+            [0.42, 9.96, 59.7, 185.0, 7800.0].map(seconds),
+            ["0.4 s", "10 s", "1 min 00 s", "3 min 05 s", "2 h 10 min"]
+        );
     }
 }

@@ -22,9 +22,19 @@ pub struct Contents<'a> {
 
 /// The page as HTML.
 pub fn render(contents: &Contents) -> String {
-    let Contents { campaign, campaign_toml, summary, corner, training } = contents;
+    let Contents {
+        campaign,
+        campaign_toml,
+        summary,
+        corner,
+        training,
+    } = contents;
     let mut body = format!("<h1>{}</h1>\n", escape(&campaign.name));
-    push(&mut body, "p class=lead", &escape(&words::campaign_line(campaign)));
+    push(
+        &mut body,
+        "p class=lead",
+        &escape(&words::campaign_line(campaign)),
+    );
     body.push_str(&trust(summary));
     if let Some(combined) = &summary.combined {
         body.push_str(&figures_of(combined, summary));
@@ -43,19 +53,34 @@ pub fn render(contents: &Contents) -> String {
         push(&mut body, "p", &escape(missing_mass));
     }
     push(&mut body, "h2", "Rounds");
-    push(&mut body, "p", &format!("Stopped: {}.", escape(&words::stop_reason(&summary.stop_reason))));
+    push(
+        &mut body,
+        "p",
+        &format!(
+            "Stopped: {}.",
+            escape(&words::stop_reason(&summary.stop_reason))
+        ),
+    );
     body.push_str(&round_table(campaign, summary));
     if let Some(png) = training {
         let caption = "Losses are mean negative log densities of the parameters under the flow, lower is better; \
                        the epoch with the best validation loss is kept.";
-        body.push_str(&picture(png, "losses by epoch, efficiency and n_eff by round", caption));
+        body.push_str(&picture(
+            png,
+            "losses by epoch, efficiency and n_eff by round",
+            caption,
+        ));
     }
     if !summary.training.is_empty() {
         body.push_str(&training_table(&summary.training));
     }
     push(&mut body, "h2", "What was run");
     body.push_str(&settings_table(campaign, summary));
-    let _ = write!(body, "<details><summary>campaign.toml</summary><pre>{}</pre></details>\n", escape(campaign_toml));
+    let _ = write!(
+        body,
+        "<details><summary>campaign.toml</summary><pre>{}</pre></details>\n",
+        escape(campaign_toml)
+    );
     if summary.combined.is_some() {
         push(&mut body, "h2", "Going on in Python");
         push(&mut body, "pre", &escape(&python(campaign)));
@@ -91,7 +116,10 @@ fn trust(summary: &Summary) -> String {
                  <code>sidereal predict</code> gives every prediction its own weights and n_eff."
             .to_owned(),
     };
-    let _ = write!(text, "<section class=\"trust good\">{statement}</section>\n");
+    let _ = write!(
+        text,
+        "<section class=\"trust good\">{statement}</section>\n"
+    );
     text
 }
 
@@ -114,7 +142,10 @@ fn figures_of(combined: &WeightDiagnostics, summary: &Summary) -> String {
     }
     text.push_str("</dl>\n");
     if let Some(fresh) = &summary.fresh {
-        let evidence = fresh.evidence.as_ref().map_or("none".to_owned(), words::evidence);
+        let evidence = fresh
+            .evidence
+            .as_ref()
+            .map_or("none".to_owned(), words::evidence);
         let sentence = format!(
             "Fresh draws of the final proposal alone, which no flow was fitted to: n_eff {} of {} ({}), k̂ {}, log \
              evidence {evidence}.",
@@ -131,8 +162,11 @@ fn figures_of(combined: &WeightDiagnostics, summary: &Summary) -> String {
 fn parameter_table(campaign: &Campaign, summary: &Summary) -> String {
     let mut rows = Vec::new();
     for (parameter, found) in campaign.space.parameters.iter().zip(&summary.parameters) {
-        let Estimate { value, above, below } =
-            numbers::estimate(found.median, found.quantile_16, found.quantile_84);
+        let Estimate {
+            value,
+            above,
+            below,
+        } = numbers::estimate(found.median, found.quantile_16, found.quantile_84);
         rows.push(vec![
             format!("<th scope=row>{}</th>", escape(&found.name)),
             cell(&value),
@@ -140,16 +174,26 @@ fn parameter_table(campaign: &Campaign, summary: &Summary) -> String {
             cell(&format!("−{below}")),
             cell(&numbers::like(found.mean, &value)),
             cell(&numbers::short(found.sd)),
-            format!("<td class=text>{}</td>", escape(&words::prior(&parameter.prior))),
+            format!(
+                "<td class=text>{}</td>",
+                escape(&words::prior(&parameter.prior))
+            ),
         ]);
     }
-    table(&["", "median", "to 84 %", "to 16 %", "mean", "sd", "prior"], &rows)
+    table(
+        &["", "median", "to 84 %", "to 16 %", "mean", "sd", "prior"],
+        &rows,
+    )
 }
 
 fn round_table(campaign: &Campaign, summary: &Summary) -> String {
     let mut rows = Vec::new();
     for round in &summary.rounds {
-        let timing = summary.timing.rounds.iter().find(|timing| timing.round == round.round.0);
+        let timing = summary
+            .timing
+            .rounds
+            .iter()
+            .find(|timing| timing.round == round.round.0);
         let seconds = |seconds: Option<f64>| match seconds {
             Some(seconds) if seconds > 0.0 => numbers::seconds(seconds),
             Some(_) | None => "–".to_owned(),
@@ -174,8 +218,25 @@ fn round_table(campaign: &Campaign, summary: &Summary) -> String {
         rows.push(row);
     }
     let heads: &[&str] = match summary.combined {
-        Some(_) => &["round", "drawn from", "n", "failed", "n_eff", "efficiency", "k̂", "simulating", "training"],
-        None => &["round", "drawn from", "n", "failed", "simulating", "training"],
+        Some(_) => &[
+            "round",
+            "drawn from",
+            "n",
+            "failed",
+            "n_eff",
+            "efficiency",
+            "k̂",
+            "simulating",
+            "training",
+        ],
+        None => &[
+            "round",
+            "drawn from",
+            "n",
+            "failed",
+            "simulating",
+            "training",
+        ],
     };
     let mut text = table(heads, &rows);
     for round in &summary.rounds {
@@ -189,10 +250,20 @@ fn round_table(campaign: &Campaign, summary: &Summary) -> String {
 /// Where the failed rows of a round lie.
 fn failed_sentence(campaign: &Campaign, round: &RoundSummary) -> Option<String> {
     let median = round.failed_median.as_ref()?;
-    let names = campaign.space.parameters.iter().map(|parameter| &parameter.name);
-    let values: Vec<String> =
-        names.zip(median).map(|(name, value)| format!("{name} = {}", numbers::short(*value))).collect();
-    Some(format!("Failed rows of {} lie around {} (median).", round.round, values.join(", ")))
+    let names = campaign
+        .space
+        .parameters
+        .iter()
+        .map(|parameter| &parameter.name);
+    let values: Vec<String> = names
+        .zip(median)
+        .map(|(name, value)| format!("{name} = {}", numbers::short(*value)))
+        .collect();
+    Some(format!(
+        "Failed rows of {} lie around {} (median).",
+        round.round,
+        values.join(", ")
+    ))
 }
 
 fn training_table(flows: &[TrainingSummary]) -> String {
@@ -206,17 +277,35 @@ fn training_table(flows: &[TrainingSummary]) -> String {
                 cell(&flow.best_epoch.to_string()),
                 cell(&format!("{:.4}", flow.best_validation_loss).replace('-', "−")),
                 cell(&flow.n_recoveries.to_string()),
-                format!("<td class=text><code>{}</code></td>", escape(flow.weights_sha256.get(..12).unwrap_or(""))),
+                format!(
+                    "<td class=text><code>{}</code></td>",
+                    escape(flow.weights_sha256.get(..12).unwrap_or(""))
+                ),
             ]
         })
         .collect();
-    table(&["", "rows", "epochs", "best epoch", "validation loss", "recoveries", "weights (sha256)"], &rows)
+    table(
+        &[
+            "",
+            "rows",
+            "epochs",
+            "best epoch",
+            "validation loss",
+            "recoveries",
+            "weights (sha256)",
+        ],
+        &rows,
+    )
 }
 
 fn settings_table(campaign: &Campaign, summary: &Summary) -> String {
     let mut text = "<table class=settings>\n".to_owned();
     let mut line = |name: &str, value: &str| {
-        let _ = write!(text, "<tr><th scope=row>{name}</th><td class=text>{}</td></tr>\n", escape(value));
+        let _ = write!(
+            text,
+            "<tr><th scope=row>{name}</th><td class=text>{}</td></tr>\n",
+            escape(value)
+        );
     };
     for (name, value) in words::settings(campaign) {
         line(name, &value);
@@ -231,7 +320,11 @@ fn settings_table(campaign: &Campaign, summary: &Summary) -> String {
 }
 
 fn python(campaign: &Campaign) -> String {
-    let name = campaign.space.parameters.first().map_or("parameter", |parameter| parameter.name.as_str());
+    let name = campaign
+        .space
+        .parameters
+        .first()
+        .map_or("parameter", |parameter| parameter.name.as_str());
     format!(
         "import numpy as np\nimport pandas as pd\n\n\
          posterior = pd.read_parquet(\"posterior.parquet\")  # one row a draw; \"weight\" sums to 1\n\
@@ -250,7 +343,11 @@ fn picture(png: &[u8], alternative: &str, caption: &str) -> String {
 fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     let mut text = "<div class=wide><table>\n<thead><tr>".to_owned();
     for head in heads {
-        let class = if matches!(*head, "drawn from" | "prior" | "weights (sha256)") { " class=text" } else { "" };
+        let class = if matches!(*head, "drawn from" | "prior" | "weights (sha256)") {
+            " class=text"
+        } else {
+            ""
+        };
         let _ = write!(text, "<th scope=col{class}>{head}</th>");
     }
     text.push_str("</tr></thead>\n<tbody>\n");

@@ -93,18 +93,30 @@ struct Prediction {
 
 pub fn run(arguments: &PredictArguments, terminal: &Terminal) -> Result<Ending, CommandError> {
     let model_directory = model_directory(&arguments.model)?;
-    let device = sidereal_trainer::device::choose(DeviceChoice::from(arguments.device)).map_err(CommandError::unusable)?;
+    let device = sidereal_trainer::device::choose(DeviceChoice::from(arguments.device))
+        .map_err(CommandError::unusable)?;
     let model = Model::load(&model_directory, &device).map_err(CommandError::unusable)?;
-    let simulator =
-        simulators::build(&model.campaign().simulator, &model.campaign().space).map_err(CommandError::unusable)?;
+    let simulator = simulators::build(&model.campaign().simulator, &model.campaign().space)
+        .map_err(CommandError::unusable)?;
     let targets = targets(arguments, model.campaign())?;
-    let n_threads = arguments.threads.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
+    let n_threads = arguments.threads.map_or_else(
+        || available_parallelism().map_or(1, usize::from),
+        usize::from,
+    );
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(n_threads)
         .build()
-        .map_err(|error| CommandError::failed(format!("cannot start {n_threads} threads: {error}")))?;
+        .map_err(|error| {
+            CommandError::failed(format!("cannot start {n_threads} threads: {error}"))
+        })?;
 
-    let predictor = Predictor { arguments, model_directory: &model_directory, model: &model, simulator: &*simulator, pool: &pool };
+    let predictor = Predictor {
+        arguments,
+        model_directory: &model_directory,
+        model: &model,
+        simulator: &*simulator,
+        pool: &pool,
+    };
     let mut predictions = Vec::with_capacity(targets.len());
     terminal.count("predicting", targets.len() as u64);
     for target in &targets {
@@ -129,7 +141,10 @@ fn model_directory(path: &Path) -> Result<PathBuf, CommandError> {
     let (_, summary) = campaign_directory::load_finished(path)?;
     match summary.model {
         Some(model) => Ok(path.join(model)),
-        None => Err(CommandError::unusable(format!("{}: the campaign ended without a flow", path.display()))),
+        None => Err(CommandError::unusable(format!(
+            "{}: the campaign ended without a flow",
+            path.display()
+        ))),
     }
 }
 
@@ -144,9 +159,10 @@ struct Target {
 fn targets(arguments: &PredictArguments, campaign: &Campaign) -> Result<Vec<Target>, CommandError> {
     let default_sigma = match &campaign.noise.sigma {
         SigmaSource::Constant(sigma) => Some(*sigma),
-        SigmaSource::Observed | SigmaSource::Uniform { .. } | SigmaSource::LogUniform { .. } | SigmaSource::Table(_) => {
-            None
-        }
+        SigmaSource::Observed
+        | SigmaSource::Uniform { .. }
+        | SigmaSource::LogUniform { .. }
+        | SigmaSource::Table(_) => None,
     };
     let mut targets = Vec::with_capacity(arguments.observations.len());
     let mut mistakes: Vec<String> = Vec::new();
@@ -175,32 +191,53 @@ fn targets(arguments: &PredictArguments, campaign: &Campaign) -> Result<Vec<Targ
         if let Some(mistake) = directory_mistake(&directory) {
             mistakes.push(mistake);
         }
-        targets.push(Target { path: path.clone(), observation, directory });
+        targets.push(Target {
+            path: path.clone(),
+            observation,
+            directory,
+        });
     }
-    if mistakes.is_empty() { Ok(targets) } else { Err(CommandError::UnusableInput(mistakes.join("\n"))) }
+    if mistakes.is_empty() {
+        Ok(targets)
+    } else {
+        Err(CommandError::UnusableInput(mistakes.join("\n")))
+    }
 }
 
 /// How an observation's grid differs from the model's, beyond rounding in decimal files.
 fn grid_mistake(found: &[f64], expected: &[f64]) -> Option<String> {
     if found.len() != expected.len() {
-        return Some(format!("found {} data, the model was trained on {}", found.len(), expected.len()));
+        return Some(format!(
+            "found {} data, the model was trained on {}",
+            found.len(),
+            expected.len()
+        ));
     }
-    let largest = expected.iter().fold(0.0_f64, |largest, point| largest.max(point.abs()));
+    let largest = expected
+        .iter()
+        .fold(0.0_f64, |largest, point| largest.max(point.abs()));
     let differs = |(found, expected): (&f64, &f64)| (found - expected).abs() > 1e-9 * largest;
     let row = found.iter().zip(expected).position(differs)?;
-    Some(format!("grid point {row} is {}, the model was trained on {}", found[row], expected[row]))
+    Some(format!(
+        "grid point {row} is {}, the model was trained on {}",
+        found[row], expected[row]
+    ))
 }
 
 /// Results replace earlier predictions and nothing else.
 fn directory_mistake(directory: &Path) -> Option<String> {
     let Ok(mut entries) = std::fs::read_dir(directory) else {
-        return directory.exists().then(|| format!("{}: not a directory", directory.display()));
+        return directory
+            .exists()
+            .then(|| format!("{}: not a directory", directory.display()));
     };
     let _first = entries.next()?;
     let summary = files::read(&directory.join(SUMMARY_FILE)).ok();
     let is_ours = summary
         .and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok())
-        .is_some_and(|summary| summary.get("format").and_then(serde_json::Value::as_str) == Some(FORMAT));
+        .is_some_and(|summary| {
+            summary.get("format").and_then(serde_json::Value::as_str) == Some(FORMAT)
+        });
     (!is_ours).then(|| {
         format!(
             "{}: holds files that are no prediction, expected a new, an empty or a prediction's directory (choose it with --out)",
@@ -234,7 +271,11 @@ impl Predictor<'_> {
             .collect();
         let diagnostics = weights::diagnostics(&log_weights);
         let posterior = posterior(&rows, &weights::normalized(&log_weights));
-        let n_failed = rows.log_likelihood.iter().filter(|log_likelihood| log_likelihood.is_none()).count() as u64;
+        let n_failed = rows
+            .log_likelihood
+            .iter()
+            .filter(|log_likelihood| log_likelihood.is_none())
+            .count() as u64;
         let campaign = self.model.campaign();
         let parameters = match diagnostics.evidence {
             Some(_) => parameter_summaries(&campaign.space, &posterior),
@@ -259,8 +300,13 @@ impl Predictor<'_> {
 
     fn simulate(&self, observation: &Observation) -> Result<ShardRows, CommandError> {
         let flow = self.model.flow();
-        let scorer = self.model.scorer(observation).map_err(CommandError::unusable)?;
-        let proposal = Proposal { components: vec![(Component::Flow(flow), 1.0)] };
+        let scorer = self
+            .model
+            .scorer(observation)
+            .map_err(CommandError::unusable)?;
+        let proposal = Proposal {
+            components: vec![(Component::Flow(flow), 1.0)],
+        };
         let plan = DrawPlan {
             campaign: self.model.campaign(),
             seed: self.arguments.seed,
@@ -269,7 +315,8 @@ impl Predictor<'_> {
             rows: 0..self.arguments.draws,
             proposal: &proposal,
         };
-        let (draws, _) = draw(&plan, &BTreeMap::from([(flow, scorer)]), self.pool).map_err(CommandError::failed)?;
+        let (draws, _) = draw(&plan, &BTreeMap::from([(flow, scorer)]), self.pool)
+            .map_err(CommandError::failed)?;
         let campaign = Campaign {
             seed: self.arguments.seed,
             observation: Some(observation.clone()),
@@ -290,14 +337,21 @@ impl Predictor<'_> {
         let campaign = self.model.campaign();
         let directory = &target.directory;
         files::create_dir_all(directory).map_err(CommandError::failed)?;
-        posterior.store(&campaign.space, directory, POSTERIOR_FILE).map_err(CommandError::failed)?;
+        posterior
+            .store(&campaign.space, directory, POSTERIOR_FILE)
+            .map_err(CommandError::failed)?;
         let mut json = serde_json::to_string_pretty(prediction).map_err(CommandError::failed)?;
         json.push('\n');
-        files::write_atomically(&directory.join(SUMMARY_FILE), json.as_bytes()).map_err(CommandError::failed)?;
+        files::write_atomically(&directory.join(SUMMARY_FILE), json.as_bytes())
+            .map_err(CommandError::failed)?;
         match report::draw_corner(posterior, &prediction.parameters, campaign) {
-            Ok(png) => files::write_atomically(&directory.join(CORNER_FILE), &png).map_err(CommandError::failed),
+            Ok(png) => files::write_atomically(&directory.join(CORNER_FILE), &png)
+                .map_err(CommandError::failed),
             Err(error) => {
-                terminal.note(&format!("{}: {CORNER_FILE} is left out: {error}", target.path.display()));
+                terminal.note(&format!(
+                    "{}: {CORNER_FILE} is left out: {error}",
+                    target.path.display()
+                ));
                 Ok(())
             }
         }
@@ -317,7 +371,9 @@ fn posterior(rows: &ShardRows, weight: &[f64]) -> Posterior {
         weight: Vec::new(),
     };
     for (row, log_likelihood) in rows.log_likelihood.iter().enumerate() {
-        let Some(log_likelihood) = *log_likelihood else { continue };
+        let Some(log_likelihood) = *log_likelihood else {
+            continue;
+        };
         posterior.theta.extend_from_slice(draws.theta_row(row));
         posterior.log_likelihood.push(log_likelihood);
         posterior.log_prior.push(draws.log_prior[row]);
@@ -341,7 +397,10 @@ fn show(
         results::print(&text(targets, predictions));
     }
     let mut ending = Ending::Done;
-    for prediction in predictions.iter().filter(|prediction| !prediction.warnings.is_empty()) {
+    for prediction in predictions
+        .iter()
+        .filter(|prediction| !prediction.warnings.is_empty())
+    {
         let of = |warning: &String| format!("{}: {warning}", prediction.observation);
         terminal.not_trusted(&prediction.warnings.iter().map(of).collect::<Vec<_>>());
         ending = Ending::NotTrusted;
@@ -358,13 +417,30 @@ fn text(targets: &[Target], predictions: &[Prediction]) -> String {
             text.push('\n');
         }
         text.push_str(&results::weights(&prediction.weights));
-        results::line(&mut text, "results", &target.directory.display().to_string());
+        results::line(
+            &mut text,
+            "results",
+            &target.directory.display().to_string(),
+        );
         return text;
     }
-    let widest = predictions.iter().map(|prediction| prediction.observation.chars().count()).max().unwrap_or(0);
-    let mut text = format!("{:<widest$}  {:>7}  {:>10}  {:>5}  log evidence\n", "observation", "n_eff", "efficiency", "k-hat");
+    let widest = predictions
+        .iter()
+        .map(|prediction| prediction.observation.chars().count())
+        .max()
+        .unwrap_or(0);
+    let mut text = format!(
+        "{:<widest$}  {:>7}  {:>10}  {:>5}  log evidence\n",
+        "observation", "n_eff", "efficiency", "k-hat"
+    );
     for prediction in predictions {
-        let WeightDiagnostics { n_eff, efficiency, pareto_k, evidence, .. } = &prediction.weights;
+        let WeightDiagnostics {
+            n_eff,
+            efficiency,
+            pareto_k,
+            evidence,
+            ..
+        } = &prediction.weights;
         text.push_str(&format!(
             "{:<widest$}  {:>7}  {:>10}  {:>5}  {}\n",
             prediction.observation,
@@ -386,9 +462,15 @@ mod tests {
         let expected = [0.0, 0.333_333_333_333_333_3, 1.0];
         assert_eq!(grid_mistake(&[0.0, 0.333_333_333_33, 1.0], &expected), None);
         let other = grid_mistake(&[0.0, 0.3333, 1.0], &expected).expect("another grid");
-        assert!(other.starts_with("grid point 1 is 0.3333, the model was trained on 0.33333"), "{other}");
+        assert!(
+            other.starts_with("grid point 1 is 0.3333, the model was trained on 0.33333"),
+            "{other}"
+        );
         let shorter = grid_mistake(&[0.0, 1.0], &expected);
-        assert_eq!(shorter.as_deref(), Some("found 2 data, the model was trained on 3"));
+        assert_eq!(
+            shorter.as_deref(),
+            Some("found 2 data, the model was trained on 3")
+        );
     }
 
     #[test]

@@ -31,7 +31,11 @@ pub fn run(arguments: &ReportArguments, terminal: &Terminal) -> Result<Ending, C
     for path in write(directory, &campaign, &summary, terminal)? {
         results::print(&format!("{}\n", path.display()));
     }
-    Ok(if summary.warnings.is_empty() { Ending::Done } else { Ending::NotTrusted })
+    Ok(if summary.warnings.is_empty() {
+        Ending::Done
+    } else {
+        Ending::NotTrusted
+    })
 }
 
 /// Writes `corner.png`, `training.png` and `report.html`, as far as there is something to show.
@@ -42,25 +46,30 @@ pub fn write(
     terminal: &Terminal,
 ) -> Result<Vec<PathBuf>, CommandError> {
     let mut written = Vec::new();
-    let mut picture = |drawn: Result<Vec<u8>, PlotError>, name: &str| -> Result<Option<Vec<u8>>, CommandError> {
-        match drawn {
-            Ok(png) => {
-                let path = directory.join(name);
-                files::write_atomically(&path, &png).map_err(CommandError::failed)?;
-                written.push(path);
-                Ok(Some(png))
+    let mut picture =
+        |drawn: Result<Vec<u8>, PlotError>, name: &str| -> Result<Option<Vec<u8>>, CommandError> {
+            match drawn {
+                Ok(png) => {
+                    let path = directory.join(name);
+                    files::write_atomically(&path, &png).map_err(CommandError::failed)?;
+                    written.push(path);
+                    Ok(Some(png))
+                }
+                // A report without one picture is better than none.
+                Err(error) => {
+                    terminal.note(&format!("{name} is left out: {error}"));
+                    Ok(None)
+                }
             }
-            // A report without one picture is better than none.
-            Err(error) => {
-                terminal.note(&format!("{name} is left out: {error}"));
-                Ok(None)
-            }
-        }
-    };
+        };
     let corner = match (&summary.combined, summary.parameters.as_slice()) {
         (Some(_), [_, ..]) => {
-            let posterior = Posterior::load(&directory.join(POSTERIOR_FILE), &campaign.space).map_err(CommandError::failed)?;
-            picture(draw_corner(&posterior, &summary.parameters, campaign), CORNER_FILE)?
+            let posterior = Posterior::load(&directory.join(POSTERIOR_FILE), &campaign.space)
+                .map_err(CommandError::failed)?;
+            picture(
+                draw_corner(&posterior, &summary.parameters, campaign),
+                CORNER_FILE,
+            )?
         }
         (Some(_) | None, _) => None,
     };
@@ -88,7 +97,11 @@ pub fn draw_corner(
     parameters: &[ParameterSummary],
     campaign: &Campaign,
 ) -> Result<Vec<u8>, PlotError> {
-    let supports: Vec<(f64, f64)> =
-        campaign.space.parameters.iter().map(|parameter| parameter.prior.support()).collect();
+    let supports: Vec<(f64, f64)> = campaign
+        .space
+        .parameters
+        .iter()
+        .map(|parameter| parameter.prior.support())
+        .collect();
     corner::draw(posterior, parameters, &supports)
 }

@@ -28,8 +28,16 @@ pub fn campaign(summary: &Summary) -> String {
             line(&mut text, "missing mass", missing_mass);
         }
     }
-    line(&mut text, "simulations", &numbers::count(summary.simulations));
-    line(&mut text, "stopped", &words::stop_reason(&summary.stop_reason));
+    line(
+        &mut text,
+        "simulations",
+        &numbers::count(summary.simulations),
+    );
+    line(
+        &mut text,
+        "stopped",
+        &words::stop_reason(&summary.stop_reason),
+    );
     line(&mut text, "time", &numbers::seconds(summary.timing.total_s));
     for reason in &summary.not_reproducible {
         line(&mut text, "not reproducible", reason);
@@ -41,7 +49,10 @@ pub fn campaign(summary: &Summary) -> String {
 pub fn weights(diagnostics_of: &WeightDiagnostics) -> String {
     let mut text = String::new();
     line(&mut text, "n_eff", &diagnostics(diagnostics_of));
-    let evidence = diagnostics_of.evidence.as_ref().map_or("none, no weight is positive".to_owned(), words::evidence);
+    let evidence = diagnostics_of
+        .evidence
+        .as_ref()
+        .map_or("none, no weight is positive".to_owned(), words::evidence);
     line(&mut text, "log evidence", &evidence);
     text
 }
@@ -50,12 +61,18 @@ pub fn weights(diagnostics_of: &WeightDiagnostics) -> String {
 pub fn parameters(parameters: &[ParameterSummary]) -> String {
     let mut rows = vec![["parameter", "median", "16 %", "84 %"].map(str::to_owned)];
     for found in parameters {
-        let Estimate { value, .. } = numbers::estimate(found.median, found.quantile_16, found.quantile_84);
+        let Estimate { value, .. } =
+            numbers::estimate(found.median, found.quantile_16, found.quantile_84);
         let low = numbers::like(found.quantile_16, &value);
         let high = numbers::like(found.quantile_84, &value);
         rows.push([found.name.clone(), value, low, high]);
     }
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or(0)
+    };
     let widths = [width(0), width(1), width(2), width(3)];
     let mut text = String::new();
     for [name, median, low, high] in &rows {

@@ -61,7 +61,11 @@ impl Terminal {
 
     /// A result that is not to be trusted, loud even where the terminal is quiet.
     pub fn not_trusted(&self, warnings: &[String]) {
-        let (loud, plain) = if io::stderr().is_terminal() { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+        let (loud, plain) = if io::stderr().is_terminal() {
+            ("\x1b[1;31m", "\x1b[0m")
+        } else {
+            ("", "")
+        };
         self.print(&format!("{loud}NOT TO BE TRUSTED:{plain}"));
         for warning in warnings {
             self.print(&format!("{loud}  {warning}{plain}"));
@@ -71,14 +75,18 @@ impl Terminal {
     pub fn error(&self, message: &str) {
         self.clear();
         for line in message.lines() {
-            self.print(&format!("error: {line}"));
+            let introduction = if line.starts_with(' ') { "" } else { "error: " };
+            self.print(&format!("{introduction}{line}"));
         }
     }
 
     /// A bar over `n` things that takes part in the terminal's manner.
     pub fn count(&self, what: &str, n: u64) {
         if self.manner == Manner::Bar {
-            self.show_bar(n, &format!("{what} {{bar:30}} {{pos}}/{{len}}  {{eta}} left"));
+            self.show_bar(
+                n,
+                &format!("{what} {{bar:30}} {{pos}}/{{len}}  {{eta}} left"),
+            );
         }
     }
 
@@ -136,27 +144,46 @@ pub struct CampaignView<'a> {
 enum Phase {
     Idle,
     /// Since when, and the rows that were there already.
-    Simulating { since: Instant, n_before: u64 },
+    Simulating {
+        since: Instant,
+        n_before: u64,
+    },
     Training,
     Drawing,
 }
 
 impl<'a> CampaignView<'a> {
     pub fn new(terminal: &'a Terminal) -> Self {
-        Self { terminal, phase: Phase::Idle, last_line: None }
+        Self {
+            terminal,
+            phase: Phase::Idle,
+            last_line: None,
+        }
     }
 
     pub fn show(&mut self, progress: &Progress) {
         match progress {
-            Progress::RoundOpened { round, kind, n_rows } => {
+            Progress::RoundOpened {
+                round,
+                kind,
+                n_rows,
+            } => {
                 self.begin(Phase::Idle);
                 let what = match kind {
                     RoundKind::Training => "",
                     RoundKind::TopUp => " (top-up)",
                 };
-                self.plain(&format!("{round}{what}: simulating {}", numbers::count(*n_rows)));
+                self.plain(&format!(
+                    "{round}{what}: simulating {}",
+                    numbers::count(*n_rows)
+                ));
             }
-            Progress::RowsCommitted { round, n_committed, n_rows, n_failed } => {
+            Progress::RowsCommitted {
+                round,
+                n_committed,
+                n_rows,
+                n_failed,
+            } => {
                 self.on_rows(&round.to_string(), *n_committed, *n_rows, *n_failed);
             }
             Progress::RoundWeighed { summary, seconds } => {
@@ -178,7 +205,8 @@ impl<'a> CampaignView<'a> {
             }
             Progress::Stopped { reason, .. } => {
                 self.begin(Phase::Idle);
-                self.terminal.note(&format!("stopped: {}", words::stop_reason(reason)));
+                self.terminal
+                    .note(&format!("stopped: {}", words::stop_reason(reason)));
             }
             Progress::Finished => self.begin(Phase::Idle),
             Progress::Failed { message } => {
@@ -193,25 +221,42 @@ impl<'a> CampaignView<'a> {
         let (since, n_before) = match self.phase {
             Phase::Simulating { since, n_before } => (since, n_before),
             Phase::Idle | Phase::Training | Phase::Drawing => {
-                self.begin(Phase::Simulating { since: now, n_before: n_committed });
-                self.bar(n_rows, "", &format!("{round}: simulating {{bar:30}} {{pos}}/{{len}}  {{msg}}"));
+                self.begin(Phase::Simulating {
+                    since: now,
+                    n_before: n_committed,
+                });
+                self.bar(
+                    n_rows,
+                    "",
+                    &format!("{round}: simulating {{bar:30}} {{pos}}/{{len}}  {{msg}}"),
+                );
                 (now, n_committed)
             }
         };
-        let text = rate(n_committed - n_before.min(n_committed), n_rows - n_committed.min(n_rows), now - since, n_failed);
+        let text = rate(
+            n_committed - n_before.min(n_committed),
+            n_rows - n_committed.min(n_rows),
+            now - since,
+            n_failed,
+        );
         self.terminal.bar.set_position(n_committed);
         self.terminal.bar.set_message(text.clone());
-        self.sometimes(&format!(
-            "{round}: {} of {} simulated  {text}",
-            numbers::count(n_committed),
-            numbers::count(n_rows)
-        ));
+        if n_committed > n_before {
+            self.sometimes(&format!(
+                "{round}: {} of {} simulated  {text}",
+                numbers::count(n_committed),
+                numbers::count(n_rows)
+            ));
+        }
     }
 
     fn on_training(&mut self, training: &TrainingProgress) {
         if self.phase != Phase::Training {
             self.begin(Phase::Training);
-            let template = format!("{}: training {{bar:30}} epoch {{pos}}/{{len}}  {{msg}}", training.flow);
+            let template = format!(
+                "{}: training {{bar:30}} epoch {{pos}}/{{len}}  {{msg}}",
+                training.flow
+            );
             self.bar(u64::from(training.max_epochs), "", &template);
         }
         let left = f64::from(training.max_epochs.saturating_sub(training.epoch)) * training.epoch_s;
@@ -224,7 +269,10 @@ impl<'a> CampaignView<'a> {
         );
         self.terminal.bar.set_position(u64::from(training.epoch));
         self.terminal.bar.set_message(text.clone());
-        self.sometimes(&format!("{}: epoch {}/{}  {text}", training.flow, training.epoch, training.max_epochs));
+        self.sometimes(&format!(
+            "{}: epoch {}/{}  {text}",
+            training.flow, training.epoch, training.max_epochs
+        ));
     }
 
     fn begin(&mut self, phase: Phase) {
@@ -250,7 +298,10 @@ impl<'a> CampaignView<'a> {
     /// As [`Self::plain`], but only now and then.
     fn sometimes(&mut self, line: &str) {
         let now = Instant::now();
-        if self.last_line.is_none_or(|last| now - last >= LINE_INTERVAL) {
+        if self
+            .last_line
+            .is_none_or(|last| now - last >= LINE_INTERVAL)
+        {
             self.last_line = Some(now);
             self.plain(line);
         }
@@ -258,7 +309,11 @@ impl<'a> CampaignView<'a> {
 }
 
 fn rate(n_done: u64, n_left: u64, elapsed: Duration, n_failed: u64) -> String {
-    let failed = if n_failed > 0 { format!("  {} failed", numbers::count(n_failed)) } else { String::new() };
+    let failed = if n_failed > 0 {
+        format!("  {} failed", numbers::count(n_failed))
+    } else {
+        String::new()
+    };
     let per_second = n_done as f64 / elapsed.as_secs_f64();
     if n_done == 0 || !per_second.is_finite() {
         return failed.trim_start().to_owned();
@@ -285,7 +340,11 @@ fn round_line(round: &RoundSummary, seconds: f64) -> String {
             words::pareto_k(round.all.pareto_k)
         ),
     };
-    format!("{name:<8} n {:>7}{weighed}{failed}  {:>6}", numbers::count(round.all.n), numbers::seconds(seconds))
+    format!(
+        "{name:<8} n {:>7}{weighed}{failed}  {:>6}",
+        numbers::count(round.all.n),
+        numbers::seconds(seconds)
+    )
 }
 
 fn training_line(training: &TrainingSummary, seconds: f64) -> String {
@@ -304,7 +363,12 @@ fn training_line(training: &TrainingSummary, seconds: f64) -> String {
 }
 
 fn loss(loss: f64) -> String {
-    format!("{loss:.3}").replace('-', "−")
+    let text = if loss.abs() < 1e5 {
+        format!("{loss:.3}")
+    } else {
+        format!("{loss:.2e}")
+    };
+    text.replace('-', "−")
 }
 
 #[cfg(test)]

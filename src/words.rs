@@ -2,7 +2,8 @@
 
 use crate::numbers;
 use sidereal_inference::campaign::{
-    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Normalization, Rounds, Stop, StopRule,
+    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Normalization, Rounds, Stop,
+    StopRule,
 };
 use sidereal_inference::evidence::Evidence;
 use sidereal_inference::noise::SigmaSource;
@@ -63,10 +64,18 @@ pub fn settings(campaign: &Campaign) -> Vec<(&'static str, String)> {
 pub fn stop_reason(reason: &StopReason) -> String {
     match reason {
         StopReason::TargetEffectiveSampleSize { n_eff, target } => {
-            format!("n_eff {} reached the target {}", numbers::short(*n_eff), numbers::short(*target))
+            format!(
+                "n_eff {} reached the target {}",
+                numbers::short(*n_eff),
+                numbers::short(*target)
+            )
         }
         StopReason::TargetEfficiency { efficiency, target } => {
-            format!("efficiency {} reached the target {}", numbers::percent(*efficiency), numbers::percent(*target))
+            format!(
+                "efficiency {} reached the target {}",
+                numbers::percent(*efficiency),
+                numbers::percent(*target)
+            )
         }
         StopReason::EfficiencyDropped { efficiency, best } => format!(
             "efficiency dropped to {} from {}, whose proposal was taken up again",
@@ -75,19 +84,30 @@ pub fn stop_reason(reason: &StopReason) -> String {
         ),
         StopReason::Rounds { max } => format!("all {max} rounds are done"),
         StopReason::Simulations { used, max } => {
-            format!("{} of at most {} simulations are used", numbers::count(*used), numbers::count(*max))
+            format!(
+                "{} of at most {} simulations are used",
+                numbers::count(*used),
+                numbers::count(*max)
+            )
         }
-        StopReason::WallTime { max_s } => format!("the time limit of {} is over", numbers::seconds(*max_s)),
+        StopReason::WallTime { max_s } => {
+            format!("the time limit of {} is over", numbers::seconds(*max_s))
+        }
         StopReason::Amortized => "the amortized model is trained".to_owned(),
     }
 }
 
 pub fn evidence(evidence: &Evidence) -> String {
     let decimals = match evidence.error {
-        error if error > 0.0 && error.is_finite() => (1 - error.log10().floor() as i32).clamp(0, 6) as usize,
+        error if error > 0.0 && error.is_finite() => {
+            (1 - error.log10().floor() as i32).clamp(0, 6) as usize
+        }
         _ => 4,
     };
-    let text = format!("{:.decimals$} ± {:.decimals$}", evidence.log_evidence, evidence.error);
+    let text = format!(
+        "{:.decimals$} ± {:.decimals$}",
+        evidence.log_evidence, evidence.error
+    );
     text.replace('-', "−")
 }
 
@@ -125,13 +145,37 @@ pub fn prior(prior: &Prior) -> String {
     match prior {
         Prior::Uniform { low, high } => format!("uniform from {} to {}", n(low), n(high)),
         Prior::Normal { mean, sd } => format!("normal, mean {}, sd {}", n(mean), n(sd)),
-        Prior::TruncatedNormal { mean, sd, low, high } => {
-            format!("normal, mean {}, sd {}, from {} to {}", n(mean), n(sd), n(low), n(high))
+        Prior::TruncatedNormal {
+            mean,
+            sd,
+            low,
+            high,
+        } => {
+            format!(
+                "normal, mean {}, sd {}, from {} to {}",
+                n(mean),
+                n(sd),
+                n(low),
+                n(high)
+            )
         }
-        Prior::LogNormal { mean, sd } => format!("log-normal, ln has mean {}, sd {}", n(mean), n(sd)),
+        Prior::LogNormal { mean, sd } => {
+            format!("log-normal, ln has mean {}, sd {}", n(mean), n(sd))
+        }
         Prior::LogUniform { low, high } => format!("log-uniform from {} to {}", n(low), n(high)),
-        Prior::Beta { alpha, beta, low, high } => {
-            format!("beta({}, {}) from {} to {}", n(alpha), n(beta), n(low), n(high))
+        Prior::Beta {
+            alpha,
+            beta,
+            low,
+            high,
+        } => {
+            format!(
+                "beta({}, {}) from {} to {}",
+                n(alpha),
+                n(beta),
+                n(low),
+                n(high)
+            )
         }
     }
 }
@@ -158,7 +202,11 @@ fn simulator(campaign: &Campaign) -> String {
     let constants = match &campaign.simulator.model {
         BuiltinModel::Sine | BuiltinModel::Microlensing => String::new(),
         BuiltinModel::Transit { period } => format!(", period {period}"),
-        BuiltinModel::AbsorptionSpectrum { pivot, half_range, lines: [first, second] } => {
+        BuiltinModel::AbsorptionSpectrum {
+            pivot,
+            half_range,
+            lines: [first, second],
+        } => {
             format!(", pivot {pivot}, half_range {half_range}, lines {first} and {second}")
         }
         BuiltinModel::LinearGaussian { matrix } => {
@@ -167,19 +215,34 @@ fn simulator(campaign: &Campaign) -> String {
     };
     let grid = &campaign.simulator.grid;
     let ends = match (grid.first(), grid.last()) {
-        (Some(first), Some(last)) => format!(" from {} to {}", numbers::plain(*first), numbers::plain(*last)),
+        (Some(first), Some(last)) => format!(
+            " from {} to {}",
+            numbers::plain(*first),
+            numbers::plain(*last)
+        ),
         (Some(_) | None, _) => String::new(),
     };
-    format!("{} at {} points{ends}{constants}", model_name(&campaign.simulator.model), grid.len())
+    format!(
+        "{} at {} points{ends}{constants}",
+        model_name(&campaign.simulator.model),
+        grid.len()
+    )
 }
 
 fn sigma_source(source: &SigmaSource) -> String {
     match source {
         SigmaSource::Observed => "gaussian, the observation's own errors".to_owned(),
         SigmaSource::Constant(sigma) => format!("gaussian, sigma {sigma}"),
-        SigmaSource::Uniform { low, high } => format!("gaussian, sigma uniform from {low} to {high}"),
-        SigmaSource::LogUniform { low, high } => format!("gaussian, sigma log-uniform from {low} to {high}"),
-        SigmaSource::Table(rows) => format!("gaussian, sigma from a table of {} sets of errors", rows.len()),
+        SigmaSource::Uniform { low, high } => {
+            format!("gaussian, sigma uniform from {low} to {high}")
+        }
+        SigmaSource::LogUniform { low, high } => {
+            format!("gaussian, sigma log-uniform from {low} to {high}")
+        }
+        SigmaSource::Table(rows) => format!(
+            "gaussian, sigma from a table of {} sets of errors",
+            rows.len()
+        ),
     }
 }
 
@@ -199,16 +262,31 @@ fn featurizer(featurizer: &Featurizer) -> String {
     };
     let name = featurizer_name(featurizer);
     match featurizer {
-        Featurizer::ResnetGru { channels, stages, hidden, features, normalization } => format!(
+        Featurizer::ResnetGru {
+            channels,
+            stages,
+            hidden,
+            features,
+            normalization,
+        } => format!(
             "{name}: {stages} stages of {channels} channels, GRU of {hidden}, {features} features, {}",
             normalized(normalization)
         ),
-        Featurizer::Resnet { channels, stages, features, normalization } => format!(
+        Featurizer::Resnet {
+            channels,
+            stages,
+            features,
+            normalization,
+        } => format!(
             "{name}: {stages} stages of {channels} channels, {features} features, {}",
             normalized(normalization)
         ),
         Featurizer::Gru { hidden, features } => format!("{name} of {hidden}, {features} features"),
-        Featurizer::Mlp { layers, hidden, features } => {
+        Featurizer::Mlp {
+            layers,
+            hidden,
+            features,
+        } => {
             format!("{name}: {layers} layers of {hidden}, {features} features")
         }
     }
@@ -216,7 +294,13 @@ fn featurizer(featurizer: &Featurizer) -> String {
 
 fn flow(flow: &Flow) -> String {
     match flow {
-        Flow::Maf { blocks, hidden, layers, components, max_log_scale } => format!(
+        Flow::Maf {
+            blocks,
+            hidden,
+            layers,
+            components,
+            max_log_scale,
+        } => format!(
             "maf: {blocks} blocks of {layers} hidden layers of {hidden}, base of {components} gaussians, log-scales \
              within ±{max_log_scale}"
         ),
@@ -257,7 +341,10 @@ fn stops(stop: &Stop) -> String {
         parts.push(format!("{} of time", numbers::seconds(seconds)));
     }
     if stop.top_up > 0 {
-        parts.push(format!("then a top-up of at most {} simulations", numbers::count(stop.top_up)));
+        parts.push(format!(
+            "then a top-up of at most {} simulations",
+            numbers::count(stop.top_up)
+        ));
     }
     parts.join(", ")
 }
@@ -270,14 +357,27 @@ mod tests {
     #[test]
     fn shares_are_as_short_as_they_can_be() {
         let flow = |id| Component::Flow(FlowId(id));
-        let components = vec![(flow(2), 0.9), (Component::Prior, 0.05), (flow(0), 0.025), (flow(1), 0.025)];
-        assert_eq!(proposal(&Proposal { components }), "flow 2 90 %, prior 5 %, flow 0 2.5 %, flow 1 2.5 %");
+        let components = vec![
+            (flow(2), 0.9),
+            (Component::Prior, 0.05),
+            (flow(0), 0.025),
+            (flow(1), 0.025),
+        ];
+        assert_eq!(
+            proposal(&Proposal { components }),
+            "flow 2 90 %, prior 5 %, flow 0 2.5 %, flow 1 2.5 %"
+        );
         assert_eq!(proposal(&Proposal::prior()), "prior");
     }
 
     #[test]
     fn evidence_has_the_digits_of_its_error() {
-        let text = |log_evidence, error| evidence(&Evidence { log_evidence, error });
+        let text = |log_evidence, error| {
+            evidence(&Evidence {
+                log_evidence,
+                error,
+            })
+        };
         assert_eq!(text(28.487_123, 0.0312), "28.487 ± 0.031");
         assert_eq!(text(-1319.8111, 0.5), "−1319.81 ± 0.50");
         assert_eq!(text(1.0, 0.0), "1.0000 ± 0.0000");

@@ -12,10 +12,21 @@ fn root() -> &'static Path {
 /// All Rust sources of the workspace, in order.
 fn sources() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let parts = ["src", "tests", "inference", "proto", "coordinator", "worker", "trainer"];
+    let parts = [
+        "src",
+        "tests",
+        "inference",
+        "proto",
+        "coordinator",
+        "worker",
+        "trainer",
+    ];
     let mut folders: Vec<PathBuf> = parts.iter().map(|part| root().join(part)).collect();
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).expect("source folders can be read").flatten() {
+        for entry in std::fs::read_dir(&folder)
+            .expect("source folders can be read")
+            .flatten()
+        {
             let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
@@ -44,23 +55,36 @@ fn dependencies(member: &str) -> Vec<String> {
 
 #[test]
 fn arrows_point_one_way() {
-    let services = ["sidereal-coordinator", "sidereal-worker", "sidereal-trainer"];
+    let services = [
+        "sidereal-coordinator",
+        "sidereal-worker",
+        "sidereal-trainer",
+    ];
     for member in ["inference", "proto", "coordinator", "worker", "trainer"] {
         let found = dependencies(member);
         for service in services {
-            assert!(!found.iter().any(|name| name == service), "{member} depends on {service}");
+            assert!(
+                !found.iter().any(|name| name == service),
+                "{member} depends on {service}"
+            );
         }
     }
     let inference = dependencies("inference");
     for forbidden in ["tokio", "tonic", "burn", "sidereal-proto"] {
-        assert!(!inference.iter().any(|name| name == forbidden), "inference depends on {forbidden}");
+        assert!(
+            !inference.iter().any(|name| name == forbidden),
+            "inference depends on {forbidden}"
+        );
     }
 }
 
 #[test]
 fn burn_is_in_the_trainer_alone() {
     for member in [".", "inference", "proto", "coordinator", "worker"] {
-        assert!(!dependencies(member).iter().any(|name| name == "burn"), "{member} depends on burn");
+        assert!(
+            !dependencies(member).iter().any(|name| name == "burn"),
+            "{member} depends on burn"
+        );
     }
     assert!(dependencies("trainer").iter().any(|name| name == "burn"));
 }

@@ -42,10 +42,26 @@ fn refused(campaign: &str, observation: &str, expected: &[&str]) {
 #[test]
 fn mistakes_in_the_campaign_file() {
     let cases: [(&str, &str, &[&str]); 9] = [
-        ("simulations = 64", "simulatons = 64", &["campaign.toml", "rounds.simulatons", "simulations"]),
-        ("low = -4.0, high = 4.0", "low = 4.0, high = -4.0", &["campaign.toml", "parameters[1]", "4", "-4"]),
-        ("builtin = \"sine\"", "builtin = \"sin\"", &["simulator.builtin", "sin", "sine"]),
-        ("name = \"omega\"", "name = \"frequency\"", &["frequency", "omega"]),
+        (
+            "simulations = 64",
+            "simulatons = 64",
+            &["campaign.toml", "rounds.simulatons", "simulations"],
+        ),
+        (
+            "low = -4.0, high = 4.0",
+            "low = 4.0, high = -4.0",
+            &["campaign.toml", "parameters[1]", "4", "-4"],
+        ),
+        (
+            "builtin = \"sine\"",
+            "builtin = \"sin\"",
+            &["simulator.builtin", "sin", "sine"],
+        ),
+        (
+            "name = \"omega\"",
+            "name = \"frequency\"",
+            &["frequency", "omega"],
+        ),
         ("max = 1", "max = 0", &["rounds.max", "0"]),
         ("max = 1", "max = \"one\"", &["rounds.max", "one"]),
         ("observation.csv", "missing.csv", &["missing.csv"]),
@@ -60,11 +76,23 @@ fn mistakes_in_the_campaign_file() {
 #[test]
 fn mistakes_in_the_observation() {
     let cases: [(&str, &[&str]); 6] = [
-        ("time,value,sigma\n0,0.1,0\n", &["observation.csv", "sigma", "0"]),
-        ("time,value,sigma\n0,0.1,-0.1\n", &["observation.csv", "sigma", "-0.1"]),
-        ("time,value,sigma\n0,NaN,0.1\n", &["observation.csv", "value", "NaN"]),
+        (
+            "time,value,sigma\n0,0.1,0\n",
+            &["observation.csv", "sigma", "0"],
+        ),
+        (
+            "time,value,sigma\n0,0.1,-0.1\n",
+            &["observation.csv", "sigma", "-0.1"],
+        ),
+        (
+            "time,value,sigma\n0,NaN,0.1\n",
+            &["observation.csv", "value", "NaN"],
+        ),
         ("time,value\n0,0.1\n", &["observation.csv", "sigma"]),
-        ("time,value,sigma\n0,0.1,0.1\n1,0.2\n", &["observation.csv", "3"]),
+        (
+            "time,value,sigma\n0,0.1,0.1\n1,0.2\n",
+            &["observation.csv", "3"],
+        ),
         ("", &["observation.csv", "empty"]),
     ];
     for (observation, expected) in cases {
@@ -95,16 +123,37 @@ fn directories_of_others_are_left_alone() {
     assert_eq!(snapshot(&foreign), ["thesis.tex"]);
 
     let out = directory.path().join("out");
-    let output = run(&["fit", text(&good), "--out", text(&out), "-q", "--device", "cpu"]);
-    assert_eq!(status(&output), 3, "64 prior draws are not to be trusted: {}", errors(&output));
-    let changed = write(directory.path(), "changed.toml", &GOOD.replace("high = 36.0", "high = 37.0"));
+    let output = run(&[
+        "fit",
+        text(&good),
+        "--out",
+        text(&out),
+        "-q",
+        "--device",
+        "cpu",
+    ]);
+    assert_eq!(
+        status(&output),
+        3,
+        "64 prior draws are not to be trusted: {}",
+        errors(&output)
+    );
+    let changed = write(
+        directory.path(),
+        "changed.toml",
+        &GOOD.replace("high = 36.0", "high = 37.0"),
+    );
     let output = run(&["fit", text(&changed), "--out", text(&out), "-q"]);
     assert_eq!(status(&output), 2);
     let message = errors(&output);
     for part in ["parameters[2].prior", "36", "37"] {
         assert!(message.contains(part), "`{part}` is not in: {message}");
     }
-    let renamed = write(directory.path(), "renamed.toml", &GOOD.replace("\"good\"", "\"better\""));
+    let renamed = write(
+        directory.path(),
+        "renamed.toml",
+        &GOOD.replace("\"good\"", "\"better\""),
+    );
     let output = run(&["fit", text(&renamed), "--out", text(&out), "-q"]);
     assert_eq!(status(&output), 2);
     assert!(errors(&output).contains("good"), "{}", errors(&output));
@@ -114,7 +163,11 @@ fn directories_of_others_are_left_alone() {
 fn predict_refuses_what_does_not_fit() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let observation = write(directory.path(), "observation.csv", OBSERVATION);
-    let output = run(&["predict", text(&directory.path().join("nowhere")), text(&observation)]);
+    let output = run(&[
+        "predict",
+        text(&directory.path().join("nowhere")),
+        text(&observation),
+    ]);
     assert_eq!(status(&output), 2, "{}", errors(&output));
     assert!(errors(&output).contains("nowhere"), "{}", errors(&output));
 }

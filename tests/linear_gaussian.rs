@@ -29,21 +29,38 @@ fn closed_form(matrix: &[Vec<f64>], value: &[f64], sigma: f64) -> ClosedForm {
         row[i] += 1.0;
     }
     let (covariance, log_determinant) = inverse(&precision);
-    let mean: Vec<f64> = covariance.iter().map(|row| row.iter().zip(&shift).map(|(a, b)| a * b).sum()).collect();
+    let mean: Vec<f64> = covariance
+        .iter()
+        .map(|row| row.iter().zip(&shift).map(|(a, b)| a * b).sum())
+        .collect();
     // log N(x; 0, M Mᵀ + sigma² 1) by the matrix determinant lemma and Woodbury's identity.
     let n = value.len() as f64;
-    let square: f64 = value.iter().map(|value| value * value / (sigma * sigma)).sum();
-    let explained: f64 = mean.iter().zip(&shift).map(|(mean, shift)| mean * shift).sum();
+    let square: f64 = value
+        .iter()
+        .map(|value| value * value / (sigma * sigma))
+        .sum();
+    let explained: f64 = mean
+        .iter()
+        .zip(&shift)
+        .map(|(mean, shift)| mean * shift)
+        .sum();
     let log_evidence = -0.5
-        * (n * (2.0 * std::f64::consts::PI).ln() + 2.0 * n * sigma.ln() + log_determinant + square - explained);
-    ClosedForm { mean, covariance, log_evidence }
+        * (n * (2.0 * std::f64::consts::PI).ln() + 2.0 * n * sigma.ln() + log_determinant + square
+            - explained);
+    ClosedForm {
+        mean,
+        covariance,
+        log_evidence,
+    }
 }
 
 /// Inverse and log determinant by Gauss-Jordan elimination.
 fn inverse(matrix: &[Vec<f64>]) -> (Vec<Vec<f64>>, f64) {
     let d = matrix.len();
     let mut left = matrix.to_vec();
-    let mut right: Vec<Vec<f64>> = (0..d).map(|i| (0..d).map(|j| f64::from(u8::from(i == j))).collect()).collect();
+    let mut right: Vec<Vec<f64>> = (0..d)
+        .map(|i| (0..d).map(|j| f64::from(u8::from(i == j))).collect())
+        .collect();
     let mut log_determinant = 0.0;
     for pivot in 0..d {
         let value = left[pivot][pivot];
@@ -69,7 +86,11 @@ fn check(d: usize, simulations: u64, epochs: u32) {
     let sigma = 0.5;
     let n_data = d + 3;
     let matrix: Vec<Vec<f64>> = (0..n_data)
-        .map(|i| (0..d).map(|j| ((1 + i) as f64 * (1 + j) as f64 * 0.7).cos()).collect())
+        .map(|i| {
+            (0..d)
+                .map(|j| ((1 + i) as f64 * (1 + j) as f64 * 0.7).cos())
+                .collect()
+        })
         .collect();
     let value: Vec<f64> = (0..n_data).map(|i| (i as f64 * 1.3).sin()).collect();
     let mut observation = "index,value,sigma\n".to_owned();
@@ -83,8 +104,11 @@ fn check(d: usize, simulations: u64, epochs: u32) {
         writeln!(observation, "{i},{value},{sigma}").expect("writing to a string");
     }
     for j in 0..d {
-        write!(toml, "[[parameters]]\nname = \"p{j}\"\nprior = {{ normal = {{ mean = 0.0, sd = 1.0 }} }}\n")
-            .expect("writing to a string");
+        write!(
+            toml,
+            "[[parameters]]\nname = \"p{j}\"\nprior = {{ normal = {{ mean = 0.0, sd = 1.0 }} }}\n"
+        )
+        .expect("writing to a string");
     }
     write(directory.path(), "observation.csv", &observation);
     let campaign = write(directory.path(), "campaign.toml", &toml);
@@ -106,17 +130,27 @@ fn check(d: usize, simulations: u64, epochs: u32) {
     );
     let posterior = &found.posterior;
     let average = |f: &dyn Fn(&[f64]) -> f64| -> f64 {
-        (0..posterior.n_rows()).map(|row| posterior.weight[row] * f(posterior.theta_row(row))).sum()
+        (0..posterior.n_rows())
+            .map(|row| posterior.weight[row] * f(posterior.theta_row(row)))
+            .sum()
     };
     for i in 0..d {
         let sd = expected.covariance[i][i].sqrt();
         let mean = average(&|theta| theta[i]);
-        assert!((mean - expected.mean[i]).abs() < 4.5 * sd / n.sqrt(), "mean of p{i}: {mean}, expected {}", expected.mean[i]);
+        assert!(
+            (mean - expected.mean[i]).abs() < 4.5 * sd / n.sqrt(),
+            "mean of p{i}: {mean}, expected {}",
+            expected.mean[i]
+        );
         for j in 0..=i {
             let other = expected.covariance[j][j].sqrt();
-            let covariance = average(&|theta| (theta[i] - expected.mean[i]) * (theta[j] - expected.mean[j]));
+            let covariance =
+                average(&|theta| (theta[i] - expected.mean[i]) * (theta[j] - expected.mean[j]));
             let difference = (covariance - expected.covariance[i][j]).abs() / (sd * other);
-            assert!(difference < 4.5 * (2.0 / n).sqrt(), "covariance of p{i}, p{j} is off by {difference} of the sds");
+            assert!(
+                difference < 4.5 * (2.0 / n).sqrt(),
+                "covariance of p{i}, p{j} is off by {difference} of the sds"
+            );
         }
     }
 }

@@ -55,13 +55,33 @@ fn campaign(directory: &Path) -> PathBuf {
 fn one_or_four_workers_and_any_batch_size() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let campaign = campaign(directory.path());
-    let small_batches = write(directory.path(), "small.toml", &format!("{CAMPAIGN}[workers]\nbatch_rows = 17\n"));
-    let outs: Vec<PathBuf> = ["one", "four", "small"].iter().map(|name| directory.path().join(name)).collect();
-    fit(&campaign, &outs[0], &["--workers", "1", "--threads", "1"], &[0, 3]);
-    fit(&campaign, &outs[1], &["--workers", "4", "--threads", "3"], &[0, 3]);
+    let small_batches = write(
+        directory.path(),
+        "small.toml",
+        &format!("{CAMPAIGN}[workers]\nbatch_rows = 17\n"),
+    );
+    let outs: Vec<PathBuf> = ["one", "four", "small"]
+        .iter()
+        .map(|name| directory.path().join(name))
+        .collect();
+    fit(
+        &campaign,
+        &outs[0],
+        &["--workers", "1", "--threads", "1"],
+        &[0, 3],
+    );
+    fit(
+        &campaign,
+        &outs[1],
+        &["--workers", "4", "--threads", "3"],
+        &[0, 3],
+    );
     fit(&small_batches, &outs[2], &["--workers", "3"], &[0, 3]);
     let expected = fingerprint(&outs[0]);
-    assert!(expected == fingerprint(&outs[1]), "four workers differ from one");
+    assert!(
+        expected == fingerprint(&outs[1]),
+        "four workers differ from one"
+    );
     assert!(expected == fingerprint(&outs[2]), "small batches differ");
 }
 
@@ -69,10 +89,17 @@ fn one_or_four_workers_and_any_batch_size() {
 fn kill_once(path: impl Fn() -> bool, child: &mut std::process::Child) -> bool {
     let started = Instant::now();
     while !path() {
-        if child.try_wait().expect("the process can be asked").is_some() {
+        if child
+            .try_wait()
+            .expect("the process can be asked")
+            .is_some()
+        {
             return false;
         }
-        assert!(started.elapsed() < Duration::from_secs(300), "the phase did not come");
+        assert!(
+            started.elapsed() < Duration::from_secs(300),
+            "the phase did not come"
+        );
         std::thread::sleep(Duration::from_millis(2));
     }
     child.kill().expect("SIGKILL");
@@ -87,7 +114,11 @@ fn holds(directory: &Path, part: &str) -> bool {
     };
     entries.flatten().any(|entry| {
         let path = entry.path();
-        if path.is_dir() { holds(&path, part) } else { path.to_string_lossy().contains(part) }
+        if path.is_dir() {
+            holds(&path, part)
+        } else {
+            path.to_string_lossy().contains(part)
+        }
     })
 }
 
@@ -116,9 +147,16 @@ fn killed_in_each_phase_and_resumed() {
             n_kills += 1;
         }
     }
-    assert!(n_kills >= 5, "only {n_kills} of {} phases were met alive", phases.len());
+    assert!(
+        n_kills >= 5,
+        "only {n_kills} of {} phases were met alive",
+        phases.len()
+    );
     fit(&campaign, &out, &[], &[0, 3]);
-    assert!(expected == fingerprint(&out), "a killed and resumed campaign differs");
+    assert!(
+        expected == fingerprint(&out),
+        "a killed and resumed campaign differs"
+    );
     // A finished campaign says its result again and changes nothing.
     fit(&campaign, &out, &[], &[0, 3]);
     assert!(expected == fingerprint(&out), "a finished campaign changed");

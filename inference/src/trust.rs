@@ -235,8 +235,14 @@ mod tests {
 
     #[test]
     fn predictions_are_held_to_the_same_limits() {
-        assert_eq!(trust_prediction(&diagnostics(100.0, 0.7, 0.0, 0.1), 10), Vec::<String>::new());
-        let nothing = WeightDiagnostics { pareto_k: None, ..diagnostics(61.44, 0.0, 0.0, 0.1) };
+        assert_eq!(
+            trust_prediction(&diagnostics(100.0, 0.7, 0.0, 0.1), 10),
+            Vec::<String>::new()
+        );
+        let nothing = WeightDiagnostics {
+            pareto_k: None,
+            ..diagnostics(61.44, 0.0, 0.0, 0.1)
+        };
         assert_eq!(
             trust_prediction(&nothing, 11),
             [
@@ -245,7 +251,10 @@ mod tests {
                 "11 of 1000 simulations failed (1.1 %, above 1 %): the evidence is a lower bound",
             ]
         );
-        assert_eq!(trust_prediction(&diagnostics(500.0, 0.91, 0.0, 0.1), 0), ["pareto k is 0.91, above 0.7"]);
+        assert_eq!(
+            trust_prediction(&diagnostics(500.0, 0.91, 0.0, 0.1), 0),
+            ["pareto k is 0.91, above 0.7"]
+        );
     }
 
     #[test]

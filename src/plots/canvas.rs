@@ -3,8 +3,8 @@
 use super::PlotError;
 use std::sync::OnceLock;
 use tiny_skia::{
-    FillRule, LineCap, LineJoin, Mask, Paint, Path, PathBuilder, Pixmap, PremultipliedColorU8, Stroke,
-    StrokeDash, Transform,
+    FillRule, LineCap, LineJoin, Mask, Paint, Path, PathBuilder, Pixmap, PremultipliedColorU8,
+    Stroke, StrokeDash, Transform,
 };
 use ttf_parser::{Face, OutlineBuilder};
 
@@ -58,11 +58,19 @@ pub struct Pen {
 
 impl Pen {
     pub fn solid(color: Color, width: f64) -> Self {
-        Self { color, width, dash: None }
+        Self {
+            color,
+            width,
+            dash: None,
+        }
     }
 
     pub fn dashed(color: Color, width: f64) -> Self {
-        Self { color, width, dash: Some((3.5, 2.5)) }
+        Self {
+            color,
+            width,
+            dash: Some((3.5, 2.5)),
+        }
     }
 }
 
@@ -86,7 +94,12 @@ pub struct Span {
 
 impl Span {
     pub fn plain(text: impl Into<String>, size: f64) -> Self {
-        Self { text: text.into(), size, rise: 0.0, overlaid: false }
+        Self {
+            text: text.into(),
+            size,
+            rise: 0.0,
+            overlaid: false,
+        }
     }
 }
 
@@ -99,17 +112,27 @@ pub struct Canvas {
 
 impl Canvas {
     pub fn new(width: f64, height: f64) -> Result<Self, PlotError> {
-        let (width, height) =
-            ((width * PIXELS_PER_POINT).ceil() as u32, (height * PIXELS_PER_POINT).ceil() as u32);
+        let (width, height) = (
+            (width * PIXELS_PER_POINT).ceil() as u32,
+            (height * PIXELS_PER_POINT).ceil() as u32,
+        );
         let mut pixmap = Pixmap::new(width, height).ok_or(PlotError::Size { width, height })?;
         pixmap.fill(tiny_skia::Color::WHITE);
-        Ok(Self { pixmap, mask: None, face: face()? })
+        Ok(Self {
+            pixmap,
+            mask: None,
+            face: face()?,
+        })
     }
 
     /// Nothing is drawn outside `rectangle` until [`Canvas::unclip`].
     pub fn clip(&mut self, rectangle: Rectangle) {
-        let Some(mut mask) = Mask::new(self.pixmap.width(), self.pixmap.height()) else { return };
-        let Some(path) = rectangle_path(rectangle) else { return };
+        let Some(mut mask) = Mask::new(self.pixmap.width(), self.pixmap.height()) else {
+            return;
+        };
+        let Some(path) = rectangle_path(rectangle) else {
+            return;
+        };
         mask.fill_path(&path, FillRule::Winding, true, transform());
         self.mask = Some(mask);
     }
@@ -119,14 +142,29 @@ impl Canvas {
     }
 
     pub fn line(&mut self, points: &[(f64, f64)], pen: Pen) {
-        let Some(path) = polyline_path(points) else { return };
+        let mut builder = PathBuilder::new();
+        let mut end = None;
+        for pair in points.windows(2) {
+            let Some([from, to]) = self.near_part(pair[0], pair[1]) else {
+                continue;
+            };
+            if end != Some(from) {
+                builder.move_to(from.0 as f32, from.1 as f32);
+            }
+            builder.line_to(to.0 as f32, to.1 as f32);
+            end = Some(to);
+        }
+        let Some(path) = builder.finish() else { return };
         self.stroke(&path, pen);
     }
 
     /// Separate straight pieces in one go.
     pub fn segments(&mut self, segments: &[[(f64, f64); 2]], pen: Pen) {
         let mut builder = PathBuilder::new();
-        for [from, to] in segments {
+        for [from, to] in segments
+            .iter()
+            .filter_map(|[from, to]| self.near_part(*from, *to))
+        {
             builder.move_to(from.0 as f32, from.1 as f32);
             builder.line_to(to.0 as f32, to.1 as f32);
         }
@@ -135,22 +173,30 @@ impl Canvas {
     }
 
     pub fn polygon(&mut self, points: &[(f64, f64)], color: Color) {
-        let Some(path) = polyline_path(points) else { return };
+        let Some(path) = polyline_path(points) else {
+            return;
+        };
         self.fill(&path, color);
     }
 
     pub fn frame(&mut self, rectangle: Rectangle, pen: Pen) {
-        let Some(path) = rectangle_path(rectangle) else { return };
+        let Some(path) = rectangle_path(rectangle) else {
+            return;
+        };
         self.stroke(&path, pen);
     }
 
     pub fn rectangle(&mut self, rectangle: Rectangle, color: Color) {
-        let Some(path) = rectangle_path(rectangle) else { return };
+        let Some(path) = rectangle_path(rectangle) else {
+            return;
+        };
         self.fill(&path, color);
     }
 
     pub fn dot(&mut self, x: f64, y: f64, radius: f64, color: Color) {
-        let Some(path) = PathBuilder::from_circle(x as f32, y as f32, radius as f32) else { return };
+        let Some(path) = PathBuilder::from_circle(x as f32, y as f32, radius as f32) else {
+            return;
+        };
         self.fill(&path, color);
     }
 
@@ -175,7 +221,14 @@ impl Canvas {
     }
 
     /// One line of text whose baseline goes through (x, y), turned anticlockwise by `degrees`.
-    pub fn text(&mut self, position: (f64, f64), degrees: f64, anchor: Anchor, spans: &[Span], color: Color) {
+    pub fn text(
+        &mut self,
+        position: (f64, f64),
+        degrees: f64,
+        anchor: Anchor,
+        spans: &[Span],
+        color: Color,
+    ) {
         let start = match anchor {
             Anchor::Start => 0.0,
             Anchor::Middle => -self.text_width(spans) / 2.0,
@@ -187,8 +240,16 @@ impl Canvas {
             let scale = span.size / f64::from(self.face.units_per_em());
             let span_start = x;
             for character in span.text.chars() {
-                let glyph = self.face.glyph_index(character).unwrap_or(ttf_parser::GlyphId(0));
-                let mut outline = Outline { builder: &mut builder, x, y: -span.rise, scale };
+                let glyph = self
+                    .face
+                    .glyph_index(character)
+                    .unwrap_or(ttf_parser::GlyphId(0));
+                let mut outline = Outline {
+                    builder: &mut builder,
+                    x,
+                    y: -span.rise,
+                    scale,
+                };
                 self.face.outline_glyph(glyph, &mut outline);
                 x += f64::from(self.face.glyph_hor_advance(glyph).unwrap_or(0)) * scale;
             }
@@ -198,8 +259,11 @@ impl Canvas {
         }
         let Some(path) = builder.finish() else { return };
         let (x, y) = (position.0 as f32, position.1 as f32);
-        let turned = Transform::from_rotate(-degrees as f32).post_concat(Transform::from_translate(x, y));
-        let Some(path) = path.transform(turned) else { return };
+        let turned =
+            Transform::from_rotate(-degrees as f32).post_concat(Transform::from_translate(x, y));
+        let Some(path) = path.transform(turned) else {
+            return;
+        };
         self.fill(&path, color);
     }
 
@@ -219,37 +283,86 @@ impl Canvas {
     fn span_width(&self, span: &Span) -> f64 {
         let scale = span.size / f64::from(self.face.units_per_em());
         let advance = |character| {
-            let glyph = self.face.glyph_index(character).unwrap_or(ttf_parser::GlyphId(0));
+            let glyph = self
+                .face
+                .glyph_index(character)
+                .unwrap_or(ttf_parser::GlyphId(0));
             f64::from(self.face.glyph_hor_advance(glyph).unwrap_or(0)) * scale
         };
         span.text.chars().map(advance).sum()
     }
 
     pub fn into_png(self) -> Result<Vec<u8>, PlotError> {
-        self.pixmap.encode_png().map_err(|error| PlotError::Encode(error.to_string()))
+        self.pixmap
+            .encode_png()
+            .map_err(|error| PlotError::Encode(error.to_string()))
+    }
+
+    /// The part of a straight piece that lies on the canvas or near it (Liang and Barsky 1984):
+    /// tiny-skia panics on strokes that reach far beyond.
+    fn near_part(&self, from: (f64, f64), to: (f64, f64)) -> Option<[(f64, f64); 2]> {
+        const NEAR: f64 = 20.0;
+        let right = f64::from(self.pixmap.width()) / PIXELS_PER_POINT + NEAR;
+        let bottom = f64::from(self.pixmap.height()) / PIXELS_PER_POINT + NEAR;
+        let (dx, dy) = (to.0 - from.0, to.1 - from.1);
+        let (mut enter, mut leave) = (0.0_f64, 1.0_f64);
+        let limits = [
+            (-dx, from.0 + NEAR),
+            (dx, right - from.0),
+            (-dy, from.1 + NEAR),
+            (dy, bottom - from.1),
+        ];
+        for (outwards, distance) in limits {
+            if !(outwards.is_finite() && distance.is_finite())
+                || (outwards == 0.0 && distance < 0.0)
+            {
+                return None;
+            }
+            if outwards < 0.0 {
+                enter = enter.max(distance / outwards);
+            } else if outwards > 0.0 {
+                leave = leave.min(distance / outwards);
+            }
+        }
+        let at = |t: f64| match t {
+            0.0 => from,
+            1.0 => to,
+            t => (from.0 + t * dx, from.1 + t * dy),
+        };
+        (enter <= leave).then(|| [at(enter), at(leave)])
     }
 
     fn fill(&mut self, path: &Path, color: Color) {
         let mask = self.mask.as_ref();
-        self.pixmap.fill_path(path, &paint(color), FillRule::Winding, transform(), mask);
+        self.pixmap
+            .fill_path(path, &paint(color), FillRule::Winding, transform(), mask);
     }
 
     fn stroke(&mut self, path: &Path, pen: Pen) {
         let stroke = Stroke {
             width: pen.width as f32,
-            line_cap: if pen.dash.is_some() { LineCap::Butt } else { LineCap::Round },
+            line_cap: if pen.dash.is_some() {
+                LineCap::Butt
+            } else {
+                LineCap::Round
+            },
             line_join: LineJoin::Round,
-            dash: pen.dash.and_then(|(dash, gap)| StrokeDash::new(vec![dash as f32, gap as f32], 0.0)),
+            dash: pen
+                .dash
+                .and_then(|(dash, gap)| StrokeDash::new(vec![dash as f32, gap as f32], 0.0)),
             ..Stroke::default()
         };
         let mask = self.mask.as_ref();
-        self.pixmap.stroke_path(path, &paint(pen.color), &stroke, transform(), mask);
+        self.pixmap
+            .stroke_path(path, &paint(pen.color), &stroke, transform(), mask);
     }
 }
 
 fn face() -> Result<&'static Face<'static>, PlotError> {
     static FACE: OnceLock<Option<Face<'static>>> = OnceLock::new();
-    FACE.get_or_init(|| Face::parse(dejavu::sans::regular(), 0).ok()).as_ref().ok_or(PlotError::Font)
+    FACE.get_or_init(|| Face::parse(dejavu::sans::regular(), 0).ok())
+        .as_ref()
+        .ok_or(PlotError::Font)
 }
 
 fn transform() -> Transform {
@@ -257,7 +370,10 @@ fn transform() -> Transform {
 }
 
 fn paint(color: Color) -> Paint<'static> {
-    let mut paint = Paint { anti_alias: true, ..Paint::default() };
+    let mut paint = Paint {
+        anti_alias: true,
+        ..Paint::default()
+    };
     paint.set_color_rgba8(color.0, color.1, color.2, 255);
     paint
 }
@@ -273,7 +389,12 @@ fn polyline_path(points: &[(f64, f64)]) -> Option<Path> {
 }
 
 fn rectangle_path(rectangle: Rectangle) -> Option<Path> {
-    let Rectangle { left, top, width, height } = rectangle;
+    let Rectangle {
+        left,
+        top,
+        width,
+        height,
+    } = rectangle;
     let rect = tiny_skia::Rect::from_xywh(left as f32, top as f32, width as f32, height as f32)?;
     Some(PathBuilder::from_rect(rect))
 }
@@ -288,7 +409,10 @@ struct Outline<'a> {
 
 impl Outline<'_> {
     fn place(&self, x: f32, y: f32) -> (f32, f32) {
-        ((self.x + f64::from(x) * self.scale) as f32, (self.y - f64::from(y) * self.scale) as f32)
+        (
+            (self.x + f64::from(x) * self.scale) as f32,
+            (self.y - f64::from(y) * self.scale) as f32,
+        )
     }
 }
 
@@ -309,11 +433,58 @@ impl OutlineBuilder for Outline<'_> {
     }
 
     fn curve_to(&mut self, x1: f32, y1: f32, x2: f32, y2: f32, x: f32, y: f32) {
-        let ((x1, y1), (x2, y2), (x, y)) = (self.place(x1, y1), self.place(x2, y2), self.place(x, y));
+        let ((x1, y1), (x2, y2), (x, y)) =
+            (self.place(x1, y1), self.place(x2, y2), self.place(x, y));
         self.builder.cubic_to(x1, y1, x2, y2, x, y);
     }
 
     fn close(&mut self) {
         self.builder.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cut_where_they_leave_the_picture() {
+        let canvas = Canvas::new(100.0, 100.0).expect("a canvas");
+        let near = |from, to| canvas.near_part(from, to);
+        assert_eq!(
+            near((10.0, 10.0), (90.0, 50.0)),
+            Some([(10.0, 10.0), (90.0, 50.0)])
+        );
+        assert_eq!(
+            near((50.0, 0.0), (50.0, 1e12)),
+            Some([(50.0, 0.0), (50.0, 120.0)])
+        );
+        assert_eq!(
+            near((-140.0, 50.0), (260.0, 50.0)),
+            Some([(-20.0, 50.0), (120.0, 50.0)])
+        );
+        assert_eq!(near((0.0, 200.0), (100.0, 200.0)), None);
+        assert_eq!(near((0.0, f64::NAN), (100.0, 0.0)), None);
+        assert_eq!(near((0.0, 0.0), (f64::INFINITY, 0.0)), None);
+    }
+
+    #[test]
+    fn wild_lines_do_not_panic() {
+        let mut canvas = Canvas::new(300.0, 200.0).expect("a canvas");
+        canvas.clip(Rectangle {
+            left: 40.0,
+            top: 20.0,
+            width: 200.0,
+            height: 150.0,
+        });
+        // A loss that falls from far above the frame.
+        for exponent in 0..40 {
+            let mut points = vec![(41.0, -(10f64.powi(exponent)))];
+            points.extend((0..60).map(|i| (44.0 + 3.0 * f64::from(i), 100.0 + f64::from(i))));
+            canvas.line(&points, Pen::solid(Color(0, 0, 0), 1.1));
+            canvas.line(&points, Pen::dashed(Color(0, 0, 0), 1.1));
+            canvas.segments(&[[points[0], points[30]]], Pen::solid(Color(0, 0, 0), 0.8));
+        }
+        assert!(canvas.into_png().is_ok());
     }
 }

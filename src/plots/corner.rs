@@ -32,11 +32,36 @@ struct Sizes {
 impl Sizes {
     fn of(n_parameters: usize) -> Self {
         match n_parameters {
-            0..=2 => Self { panel: 165.0, text: 8.5, name: 11.0, max_ticks: 5 },
-            3..=4 => Self { panel: 130.0, text: 8.5, name: 10.5, max_ticks: 4 },
-            5..=7 => Self { panel: 108.0, text: 8.0, name: 10.0, max_ticks: 4 },
-            8..=11 => Self { panel: 92.0, text: 7.5, name: 9.5, max_ticks: 3 },
-            _ => Self { panel: 80.0, text: 7.0, name: 9.0, max_ticks: 3 },
+            0..=2 => Self {
+                panel: 165.0,
+                text: 8.5,
+                name: 11.0,
+                max_ticks: 5,
+            },
+            3..=4 => Self {
+                panel: 130.0,
+                text: 8.5,
+                name: 10.5,
+                max_ticks: 4,
+            },
+            5..=7 => Self {
+                panel: 108.0,
+                text: 8.0,
+                name: 10.0,
+                max_ticks: 4,
+            },
+            8..=11 => Self {
+                panel: 92.0,
+                text: 7.5,
+                name: 9.5,
+                max_ticks: 3,
+            },
+            _ => Self {
+                panel: 80.0,
+                text: 7.0,
+                name: 9.0,
+                max_ticks: 3,
+            },
         }
     }
 }
@@ -57,17 +82,26 @@ pub fn draw(
 ) -> Result<Vec<u8>, PlotError> {
     let n_parameters = parameters.len();
     if !(1..=MAX_PARAMETERS).contains(&n_parameters) {
-        return Err(PlotError::TooManyParameters { n_parameters, max: MAX_PARAMETERS });
+        return Err(PlotError::TooManyParameters {
+            n_parameters,
+            max: MAX_PARAMETERS,
+        });
     }
     let weights = Weights::new(&posterior.weight).ok_or(PlotError::NoWeight)?;
     let sizes = Sizes::of(n_parameters);
     let measure = Canvas::new(1.0, 1.0)?;
     let columns: Vec<Column> = (0..n_parameters)
         .map(|parameter| {
-            let values: Vec<f64> = (0..posterior.n_rows()).map(|row| posterior.theta_row(row)[parameter]).collect();
+            let values: Vec<f64> = (0..posterior.n_rows())
+                .map(|row| posterior.theta_row(row)[parameter])
+                .collect();
             let limits = limits(&values, &posterior.weight, supports[parameter]);
             let axis = fitting_axis(&measure, limits, &sizes);
-            Column { summary: &parameters[parameter], values, axis }
+            Column {
+                summary: &parameters[parameter],
+                values,
+                axis,
+            }
         })
         .collect();
 
@@ -75,7 +109,11 @@ pub fn draw(
     let widest_label = widest_label
         .map(|(_, label)| measure.text_width(&[Span::plain(label.clone(), sizes.text)]))
         .fold(0.0, f64::max);
-    let left = if n_parameters == 1 { 14.0 } else { widest_label + sizes.name * 1.9 + 14.0 };
+    let left = if n_parameters == 1 {
+        14.0
+    } else {
+        widest_label + sizes.name * 1.9 + 14.0
+    };
     let titles = Titles::of(&measure, &columns, &sizes);
     let top = match titles {
         Titles::OneLine => sizes.name + 16.0,
@@ -99,9 +137,20 @@ pub fn draw(
                 draw_histogram(&mut canvas, panel, &columns[row], &weights);
                 draw_title(&mut canvas, panel, &columns[row], &sizes, titles);
             } else {
-                draw_pair(&mut canvas, panel, &columns[column], &columns[row], &weights);
+                draw_pair(
+                    &mut canvas,
+                    panel,
+                    &columns[column],
+                    &columns[row],
+                    &weights,
+                );
             }
-            draw_frame(&mut canvas, panel, &columns[column], (row != column).then_some(&columns[row]));
+            draw_frame(
+                &mut canvas,
+                panel,
+                &columns[column],
+                (row != column).then_some(&columns[row]),
+            );
             if row + 1 == n_parameters {
                 draw_x_labels(&mut canvas, panel, &columns[column], &sizes, &mut taken);
             }
@@ -122,7 +171,14 @@ fn limits(values: &[f64], weight: &[f64], support: (f64, f64)) -> Limits {
         _ => (from.abs() * 1e-6).max(1e-9),
     };
     let (low, high) = ((from - room).max(support.0), (to + room).min(support.1));
-    if low < high { Limits { low, high } } else { Limits { low: from - room, high: to + room } }
+    if low < high {
+        Limits { low, high }
+    } else {
+        Limits {
+            low: from - room,
+            high: to + room,
+        }
+    }
 }
 
 /// As many ticks as have room for their labels side by side.
@@ -158,27 +214,49 @@ fn draw_histogram(canvas: &mut Canvas, panel: Rectangle, column: &Column, weight
     canvas.clip(panel);
     canvas.polygon(&steps, BLUE.tint(0.18));
     canvas.line(&steps, Pen::solid(BLUE, 1.1));
-    let ParameterSummary { median, quantile_16, quantile_84, .. } = *column.summary;
+    let ParameterSummary {
+        median,
+        quantile_16,
+        quantile_84,
+        ..
+    } = *column.summary;
     for (quantile, color) in [(quantile_16, INK), (median, MEDIAN), (quantile_84, INK)] {
         let x = panel.left + column.axis.place(quantile) * panel.width;
-        canvas.line(&[(x, panel.top), (x, panel.bottom())], Pen::dashed(color, 0.9));
+        canvas.line(
+            &[(x, panel.top), (x, panel.bottom())],
+            Pen::dashed(color, 0.9),
+        );
     }
     canvas.unclip();
 }
 
 fn draw_pair(canvas: &mut Canvas, panel: Rectangle, x: &Column, y: &Column, weights: &Weights) {
-    let limits = [x, y].map(|column| Limits { low: column.axis.low, high: column.axis.high });
+    let limits = [x, y].map(|column| Limits {
+        low: column.axis.low,
+        high: column.axis.high,
+    });
     let grid = Grid::smooth(&x.values, &y.values, weights, limits, GRID_CELLS);
     let largest = grid.largest();
     if largest <= 0.0 {
         return;
     }
     // Light tones come early, so that faint mass is seen, the darkest only at the peak.
-    canvas.shade(panel, |u, v| BLUE.tint(0.85 * (grid.at(u, 1.0 - v) / largest).powf(0.7)));
+    canvas.shade(panel, |u, v| {
+        BLUE.tint(0.85 * (grid.at(u, 1.0 - v) / largest).powf(0.7))
+    });
     canvas.clip(panel);
     for (mass, width) in ENCLOSED.into_iter().zip([1.0, 0.8]) {
-        let place = |(u, v): (f64, f64)| (panel.left + u * panel.width, panel.bottom() - v * panel.height);
-        let pieces: Vec<_> = grid.contour(grid.level(mass)).into_iter().map(|piece| piece.map(place)).collect();
+        let place = |(u, v): (f64, f64)| {
+            (
+                panel.left + u * panel.width,
+                panel.bottom() - v * panel.height,
+            )
+        };
+        let pieces: Vec<_> = grid
+            .contour(grid.level(mass))
+            .into_iter()
+            .map(|piece| piece.map(place))
+            .collect();
         canvas.segments(&pieces, Pen::solid(INK, width));
     }
     canvas.unclip();
@@ -215,22 +293,51 @@ impl Titles {
             let spans = estimate_spans(column, &format!("{} = ", column.summary.name), sizes.name);
             measure.text_width(&spans) <= sizes.panel + GAP
         };
-        if columns.iter().all(fits) { Self::OneLine } else { Self::TwoLines }
+        if columns.iter().all(fits) {
+            Self::OneLine
+        } else {
+            Self::TwoLines
+        }
     }
 }
 
 fn estimate_spans(column: &Column, before: &str, size: f64) -> Vec<Span> {
-    let ParameterSummary { median, quantile_16, quantile_84, .. } = *column.summary;
-    let Estimate { value, above, below } = numbers::estimate(median, quantile_16, quantile_84);
+    let ParameterSummary {
+        median,
+        quantile_16,
+        quantile_84,
+        ..
+    } = *column.summary;
+    let Estimate {
+        value,
+        above,
+        below,
+    } = numbers::estimate(median, quantile_16, quantile_84);
     let small = size * 0.72;
     vec![
         Span::plain(format!("{before}{value}"), size),
-        Span { text: format!(" +{above}"), size: small, rise: size * 0.42, overlaid: true },
-        Span { text: format!(" −{below}"), size: small, rise: -size * 0.2, overlaid: false },
+        Span {
+            text: format!(" +{above}"),
+            size: small,
+            rise: size * 0.42,
+            overlaid: true,
+        },
+        Span {
+            text: format!(" −{below}"),
+            size: small,
+            rise: -size * 0.2,
+            overlaid: false,
+        },
     ]
 }
 
-fn draw_title(canvas: &mut Canvas, panel: Rectangle, column: &Column, sizes: &Sizes, titles: Titles) {
+fn draw_title(
+    canvas: &mut Canvas,
+    panel: Rectangle,
+    column: &Column,
+    sizes: &Sizes,
+    titles: Titles,
+) {
     let centre = panel.left + panel.width / 2.0;
     let baseline = panel.top - 7.0;
     let name = &column.summary.name;
@@ -239,7 +346,13 @@ fn draw_title(canvas: &mut Canvas, panel: Rectangle, column: &Column, sizes: &Si
         Titles::TwoLines => {
             let size = fitting_size(canvas, name, sizes.name, panel.width + GAP);
             let position = (centre, baseline - sizes.name * 1.35);
-            canvas.text(position, 0.0, Anchor::Middle, &[Span::plain(name.clone(), size)], INK);
+            canvas.text(
+                position,
+                0.0,
+                Anchor::Middle,
+                &[Span::plain(name.clone(), size)],
+                INK,
+            );
             let spans = estimate_spans(column, "", sizes.name);
             let share = ((panel.width + GAP) / canvas.text_width(&spans)).min(1.0);
             estimate_spans(column, "", sizes.name * share)
@@ -249,31 +362,73 @@ fn draw_title(canvas: &mut Canvas, panel: Rectangle, column: &Column, sizes: &Si
 }
 
 /// `taken` is where the labels of the panels to the left end.
-fn draw_x_labels(canvas: &mut Canvas, panel: Rectangle, column: &Column, sizes: &Sizes, taken: &mut f64) {
+fn draw_x_labels(
+    canvas: &mut Canvas,
+    panel: Rectangle,
+    column: &Column,
+    sizes: &Sizes,
+    taken: &mut f64,
+) {
     for (position, label) in &column.axis.ticks {
         let x = panel.left + column.axis.place(*position) * panel.width;
         let label = [Span::plain(label.clone(), sizes.text)];
         let half = canvas.text_width(&label) / 2.0;
         if x - half >= *taken + sizes.text * 0.4 {
-            canvas.text((x, panel.bottom() + sizes.text + 3.0), 0.0, Anchor::Middle, &label, INK);
+            canvas.text(
+                (x, panel.bottom() + sizes.text + 3.0),
+                0.0,
+                Anchor::Middle,
+                &label,
+                INK,
+            );
             *taken = x + half;
         }
     }
     let label = column.axis.label(&column.summary.name);
     let size = fitting_size(canvas, &label, sizes.name, panel.width + GAP);
-    let position = (panel.left + panel.width / 2.0, panel.bottom() + sizes.text + sizes.name + 11.0);
-    canvas.text(position, 0.0, Anchor::Middle, &[Span::plain(label, size)], INK);
+    let position = (
+        panel.left + panel.width / 2.0,
+        panel.bottom() + sizes.text + sizes.name + 11.0,
+    );
+    canvas.text(
+        position,
+        0.0,
+        Anchor::Middle,
+        &[Span::plain(label, size)],
+        INK,
+    );
 }
 
-fn draw_y_labels(canvas: &mut Canvas, panel: Rectangle, column: &Column, sizes: &Sizes, widest_label: f64) {
+fn draw_y_labels(
+    canvas: &mut Canvas,
+    panel: Rectangle,
+    column: &Column,
+    sizes: &Sizes,
+    widest_label: f64,
+) {
     for (position, label) in &column.axis.ticks {
         let y = panel.bottom() - column.axis.place(*position) * panel.height + sizes.text * 0.36;
-        canvas.text((panel.left - 4.0, y), 0.0, Anchor::End, &[Span::plain(label.clone(), sizes.text)], INK);
+        canvas.text(
+            (panel.left - 4.0, y),
+            0.0,
+            Anchor::End,
+            &[Span::plain(label.clone(), sizes.text)],
+            INK,
+        );
     }
     let label = column.axis.label(&column.summary.name);
     let size = fitting_size(canvas, &label, sizes.name, panel.height + GAP);
-    let position = (panel.left - widest_label - 12.0, panel.top + panel.height / 2.0);
-    canvas.text(position, 90.0, Anchor::Middle, &[Span::plain(label, size)], INK);
+    let position = (
+        panel.left - widest_label - 12.0,
+        panel.top + panel.height / 2.0,
+    );
+    canvas.text(
+        position,
+        90.0,
+        Anchor::Middle,
+        &[Span::plain(label, size)],
+        INK,
+    );
 }
 
 /// `size`, or less where `text` would be wider than `room`.

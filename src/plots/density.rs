@@ -11,7 +11,10 @@ impl<'a> Weights<'a> {
     pub fn new(weight: &'a [f64]) -> Option<Self> {
         let sum: f64 = weight.iter().sum();
         let squares: f64 = weight.iter().map(|w| w * w).sum();
-        (sum > 0.0 && squares > 0.0).then(|| Self { weight, n_eff: sum * sum / squares })
+        (sum > 0.0 && squares > 0.0).then(|| Self {
+            weight,
+            n_eff: sum * sum / squares,
+        })
     }
 }
 
@@ -30,11 +33,16 @@ pub fn histogram(values: &[f64], weight: &[f64], low: f64, high: f64, n_bins: us
 pub fn best_n_bins(values: &[f64], weights: &Weights, low: f64, high: f64) -> usize {
     let n = weights.n_eff.max(2.0);
     let risk = |n_bins: usize| {
-        let squares: f64 = histogram(values, weights.weight, low, high, n_bins).iter().map(|p| p * p).sum();
+        let squares: f64 = histogram(values, weights.weight, low, high, n_bins)
+            .iter()
+            .map(|p| p * p)
+            .sum();
         n_bins as f64 * (2.0 - (n + 1.0) * squares) / (n - 1.0)
     };
     let candidates = (12..=60).step_by(4).map(|n_bins| (n_bins, risk(n_bins)));
-    candidates.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(12, |(n_bins, _)| n_bins)
+    candidates
+        .min_by(|a, b| a.1.total_cmp(&b.1))
+        .map_or(12, |(n_bins, _)| n_bins)
 }
 
 /// A density on a square grid over a rectangle, row-major, y rising with the row.
@@ -66,7 +74,9 @@ impl Grid {
             }
         }
         let widest = n as f64 / 6.0;
-        let widths = (0..).map(|i| 0.8 * 1.35f64.powi(i)).take_while(|&width| width < widest);
+        let widths = (0..)
+            .map(|i| 0.8 * 1.35f64.powi(i))
+            .take_while(|&width| width < widest);
         let mut candidates: Vec<(f64, Vec<f64>)> = Vec::new();
         for width in widths {
             let kernel = gaussian_kernel(width);
@@ -74,13 +84,25 @@ impl Grid {
             let own: f64 = density.iter().map(|d| d * d).sum();
             let others: f64 = counts.iter().zip(&density).map(|(c, d)| c * d).sum();
             let at_itself = kernel[0] * kernel[0] * squares;
-            candidates.push((own - 2.0 * (others - at_itself) / (1.0 - squares).max(1e-12), density));
+            candidates.push((
+                own - 2.0 * (others - at_itself) / (1.0 - squares).max(1e-12),
+                density,
+            ));
         }
         // The risk is noisy and flat near its least value: of what is as good, the smoothest.
-        let least = candidates.iter().map(|(risk, _)| *risk).fold(f64::INFINITY, f64::min);
+        let least = candidates
+            .iter()
+            .map(|(risk, _)| *risk)
+            .fold(f64::INFINITY, f64::min);
         let allowed = least + 0.03 * least.abs();
-        let chosen = candidates.into_iter().rev().find(|(risk, _)| *risk <= allowed);
-        Self { n, density: chosen.map_or(counts, |(_, density)| density) }
+        let chosen = candidates
+            .into_iter()
+            .rev()
+            .find(|(risk, _)| *risk <= allowed);
+        Self {
+            n,
+            density: chosen.map_or(counts, |(_, density)| density),
+        }
     }
 
     pub fn largest(&self) -> f64 {
@@ -110,7 +132,9 @@ impl Grid {
             (cell, place - cell as f64)
         };
         let ((column, a), (row, b)) = (split(u), split(v));
-        let value = |row: usize, column: usize| self.density[row.min(self.n - 1) * self.n + column.min(self.n - 1)];
+        let value = |row: usize, column: usize| {
+            self.density[row.min(self.n - 1) * self.n + column.min(self.n - 1)]
+        };
         let lower = value(row, column) * (1.0 - a) + value(row, column + 1) * a;
         let upper = value(row + 1, column) * (1.0 - a) + value(row + 1, column + 1) * a;
         lower * (1.0 - b) + upper * b
@@ -128,15 +152,18 @@ impl Grid {
         let mut pieces = Vec::new();
         for row in 0..=n {
             for column in 0..=n {
-                let corners = [(0, 0), (0, 1), (1, 1), (1, 0)].map(|(up, right)| (row + up, column + right));
+                let corners =
+                    [(0, 0), (0, 1), (1, 1), (1, 0)].map(|(up, right)| (row + up, column + right));
                 let mut crossings = Vec::with_capacity(4);
                 for edge in 0..4 {
                     let (from, to) = (corners[edge], corners[(edge + 1) % 4]);
                     let (a, b) = (value(from.0, from.1), value(to.0, to.1));
                     if (a >= level) != (b >= level) {
                         let t = (level - a) / (b - a);
-                        let between = |from: usize, to: usize| from as f64 + t * (to as f64 - from as f64);
-                        crossings.push((place(between(from.1, to.1)), place(between(from.0, to.0))));
+                        let between =
+                            |from: usize, to: usize| from as f64 + t * (to as f64 - from as f64);
+                        crossings
+                            .push((place(between(from.1, to.1)), place(between(from.0, to.0))));
                     }
                 }
                 for pair in crossings.chunks_exact(2) {
@@ -150,13 +177,17 @@ impl Grid {
 
 fn bin_of(value: f64, low: f64, high: f64, n_bins: usize) -> Option<usize> {
     let place = (value - low) / (high - low);
-    (0.0..=1.0).contains(&place).then(|| ((place * n_bins as f64) as usize).min(n_bins - 1))
+    (0.0..=1.0)
+        .contains(&place)
+        .then(|| ((place * n_bins as f64) as usize).min(n_bins - 1))
 }
 
 /// One half of a discrete Gaussian of sum 1, from its centre outwards.
 fn gaussian_kernel(width: f64) -> Vec<f64> {
     let reach = (4.0 * width).ceil() as usize;
-    let half: Vec<f64> = (0..=reach).map(|i| (-0.5 * (i as f64 / width).powi(2)).exp()).collect();
+    let half: Vec<f64> = (0..=reach)
+        .map(|i| (-0.5 * (i as f64 / width).powi(2)).exp())
+        .collect();
     let sum = 2.0 * half.iter().sum::<f64>() - half[0];
     half.iter().map(|k| k / sum).collect()
 }
@@ -164,7 +195,9 @@ fn gaussian_kernel(width: f64) -> Vec<f64> {
 fn smoothed(counts: &[f64], n: usize, kernel: &[f64]) -> Vec<f64> {
     let mut along_rows = vec![0.0; n * n];
     for row in 0..n {
-        spread(&counts[row * n..(row + 1) * n], kernel, |column, value| along_rows[row * n + column] = value);
+        spread(&counts[row * n..(row + 1) * n], kernel, |column, value| {
+            along_rows[row * n + column] = value
+        });
     }
     let mut density = vec![0.0; n * n];
     let mut line = vec![0.0; n];
@@ -172,7 +205,9 @@ fn smoothed(counts: &[f64], n: usize, kernel: &[f64]) -> Vec<f64> {
         for (row, value) in line.iter_mut().enumerate() {
             *value = along_rows[row * n + column];
         }
-        spread(&line, kernel, |row, value| density[row * n + column] = value);
+        spread(&line, kernel, |row, value| {
+            density[row * n + column] = value
+        });
     }
     density
 }
@@ -181,7 +216,11 @@ fn spread(line: &[f64], kernel: &[f64], mut set: impl FnMut(usize, f64)) {
     let (n, reach) = (line.len(), kernel.len() - 1);
     let reflected = |i: usize| {
         let folded = (i + (reach / (2 * n) + 1) * 2 * n - reach) % (2 * n);
-        line[if folded < n { folded } else { 2 * n - 1 - folded }]
+        line[if folded < n {
+            folded
+        } else {
+            2 * n - 1 - folded
+        }]
     };
     let padded: Vec<f64> = (0..n + 2 * reach).map(reflected).collect();
     for i in 0..n {
@@ -218,7 +257,12 @@ mod tests {
     fn levels_enclose_their_mass_and_contours_lie_on_them() {
         let n = 64;
         let density = |i: usize| (-0.5 * ((i as f64 + 0.5) / n as f64 - 0.5).powi(2) / 0.01).exp();
-        let grid = Grid { n, density: (0..n * n).map(|i| density(i % n) * density(i / n)).collect() };
+        let grid = Grid {
+            n,
+            density: (0..n * n)
+                .map(|i| density(i % n) * density(i / n))
+                .collect(),
+        };
         // The mass within radius r of a round Gaussian of width s is 1 - exp(-r² / 2s²).
         let level = grid.level(0.68);
         let radius = (-2.0 * 0.01 * (1.0f64 - 0.68).ln()).sqrt();
@@ -239,10 +283,15 @@ mod tests {
             (if i % 2 == 0 { 0.25 } else { 0.75 }) + 0.04 * u + 0.1 * u.powi(3)
         };
         let x: Vec<f64> = (0..n_draws).map(spot).collect();
-        let y: Vec<f64> = (0..n_draws).map(|i| 0.5 + 0.1 * ((i * 37 % n_draws) as f64 / n_draws as f64 - 0.5)).collect();
+        let y: Vec<f64> = (0..n_draws)
+            .map(|i| 0.5 + 0.1 * ((i * 37 % n_draws) as f64 / n_draws as f64 - 0.5))
+            .collect();
         let weight = vec![1.0 / n_draws as f64; n_draws];
         let weights = Weights::new(&weight).expect("positive");
-        let limits = [Limits { low: 0.0, high: 1.0 }; 2];
+        let limits = [Limits {
+            low: 0.0,
+            high: 1.0,
+        }; 2];
         let grid = Grid::smooth(&x, &y, &weights, limits, 96);
         assert!(grid.at(0.5, 0.5) < 1e-3 * grid.at(0.25, 0.5));
         assert!((grid.at(0.25, 0.5) / grid.at(0.75, 0.5) - 1.0).abs() < 0.05);

@@ -27,7 +27,11 @@ impl Axis {
         let shares_digits = whole_digits.max(1) + (-step_exponent).max(0) > MAX_LABEL_DIGITS
             && span < 0.2 * largest
             && low.signum() == high.signum();
-        let (offset, offset_text) = if shares_digits { common_offset(low, high) } else { (0.0, String::new()) };
+        let (offset, offset_text) = if shares_digits {
+            common_offset(low, high)
+        } else {
+            (0.0, String::new())
+        };
 
         let largest = (low - offset).abs().max((high - offset).abs());
         let exponent = match largest.log10().floor() as i32 {
@@ -36,8 +40,20 @@ impl Axis {
         };
         let decimals = (exponent - step_exponent).max(0) as usize;
         let scale = 10f64.powi(exponent);
-        let label = |&tick: &f64| (tick, signed(&format!("{:.decimals$}", (tick - offset) / scale)));
-        Self { low, high, ticks: positions.iter().map(label).collect(), offset, offset_text, exponent }
+        let label = |&tick: &f64| {
+            (
+                tick,
+                signed(&format!("{:.decimals$}", (tick - offset) / scale)),
+            )
+        };
+        Self {
+            low,
+            high,
+            ticks: positions.iter().map(label).collect(),
+            offset,
+            offset_text,
+            exponent,
+        }
     }
 
     /// The axis label: `t0 − 5379.5`, `rp / 10⁻³`, `(t0 − 5379.5) / 10⁻³`.
@@ -63,20 +79,31 @@ impl Axis {
 /// A decade axis: ticks at powers of ten between `low` and `high`, both positive.
 pub fn decades(low: f64, high: f64) -> Vec<f64> {
     let (first, last) = (low.log10().ceil() as i32, high.log10().floor() as i32);
-    (first..=last).map(|exponent| 10f64.powi(exponent)).collect()
+    (first..=last)
+        .map(|exponent| 10f64.powi(exponent))
+        .collect()
 }
 
 /// With a real minus sign.
 pub fn signed(number: &str) -> String {
-    let zero = number.trim_start_matches('-').chars().all(|c| c == '0' || c == '.');
-    if zero { number.trim_start_matches('-').to_owned() } else { number.replace('-', "−") }
+    let zero = number
+        .trim_start_matches('-')
+        .chars()
+        .all(|c| c == '0' || c == '.');
+    if zero {
+        number.trim_start_matches('-').to_owned()
+    } else {
+        number.replace('-', "−")
+    }
 }
 
 /// Multiples of the least of 1, 2, 2.5 or 5 times a power of ten that has at most `max_ticks` of them
 /// inside, and the exponent of their last digit.
 fn round_positions(low: f64, high: f64, max_ticks: usize) -> (i32, Vec<f64>) {
     let margin = (high - low) * 0.02;
-    let finest = ((high - low) / (max_ticks.max(1) as f64 + 1.0)).log10().floor() as i32;
+    let finest = ((high - low) / (max_ticks.max(1) as f64 + 1.0))
+        .log10()
+        .floor() as i32;
     for exponent in finest..finest + 4 {
         for (factor, n_more_digits) in [(1.0, 0), (2.0, 0), (2.5, 1), (5.0, 0)] {
             let step = factor * 10f64.powi(exponent);
@@ -84,7 +111,9 @@ fn round_positions(low: f64, high: f64, max_ticks: usize) -> (i32, Vec<f64>) {
             let last = ((high - margin) / step).floor();
             let n_ticks = last - first + 1.0;
             if n_ticks <= max_ticks as f64 {
-                let positions = (0..n_ticks.max(0.0) as usize).map(|i| (first + i as f64) * step).collect();
+                let positions = (0..n_ticks.max(0.0) as usize)
+                    .map(|i| (first + i as f64) * step)
+                    .collect();
                 return (exponent - n_more_digits, positions);
             }
         }
@@ -97,7 +126,11 @@ fn common_offset(low: f64, high: f64) -> (f64, String) {
     let exponent = (high - low).log10().ceil() as i32;
     let unit = 10f64.powi(exponent);
     let decimals = (-exponent).max(0) as usize;
-    let offset = if low > 0.0 { (low / unit).floor() * unit } else { (high / unit).ceil() * unit };
+    let offset = if low > 0.0 {
+        (low / unit).floor() * unit
+    } else {
+        (high / unit).ceil() * unit
+    };
     (offset, format!("{:.decimals$}", offset.abs()))
 }
 
@@ -105,7 +138,10 @@ fn superscript(exponent: i32) -> String {
     const DIGITS: [char; 10] = ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'];
     let sign = if exponent < 0 { "⁻" } else { "" };
     let digits = exponent.unsigned_abs().to_string();
-    let raised = digits.chars().filter_map(|digit| digit.to_digit(10)).map(|digit| DIGITS[digit as usize]);
+    let raised = digits
+        .chars()
+        .filter_map(|digit| digit.to_digit(10))
+        .map(|digit| DIGITS[digit as usize]);
     sign.chars().chain(raised).collect()
 }
 
@@ -149,7 +185,12 @@ mod tests {
 
     #[test]
     fn ticks_stay_inside_and_positions_match_labels() {
-        for (low, high) in [(0.1234, 0.1239), (17.91, 18.03), (-1e-7, 2e-7), (99.0, 1001.0)] {
+        for (low, high) in [
+            (0.1234, 0.1239),
+            (17.91, 18.03),
+            (-1e-7, 2e-7),
+            (99.0, 1001.0),
+        ] {
             for max_ticks in 1..6 {
                 let axis = Axis::new(low, high, max_ticks);
                 assert!(axis.ticks.len() <= max_ticks, "{low} {high} {max_ticks}");
@@ -157,7 +198,10 @@ mod tests {
                     assert!((low..=high).contains(position));
                     let shown: f64 = label.replace('−', "-").parse().expect("a number");
                     let value = axis.offset + shown * 10f64.powi(axis.exponent);
-                    assert!((value - position).abs() < (high - low) * 1e-3, "{value} {position}");
+                    assert!(
+                        (value - position).abs() < (high - low) * 1e-3,
+                        "{value} {position}"
+                    );
                 }
             }
         }

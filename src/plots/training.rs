@@ -21,25 +21,44 @@ const BETWEEN: f64 = 78.0;
 
 /// The figure as PNG: losses above; efficiency and n_eff by round below where there was an observation.
 pub fn draw(summary: &Summary) -> Result<Vec<u8>, PlotError> {
-    let has_losses = summary.training.iter().any(|flow| !flow.validation_loss.is_empty());
+    let has_losses = summary
+        .training
+        .iter()
+        .any(|flow| !flow.validation_loss.is_empty());
     let has_rounds = summary.combined.is_some() && !summary.rounds.is_empty();
     let n_rows = match (has_losses, has_rounds) {
         (false, false) => return Err(PlotError::NoHistory),
         (true, true) => 2.0,
         (true, false) | (false, true) => 1.0,
     };
-    let mut canvas = Canvas::new(WIDTH, 34.0 + n_rows * PANEL_HEIGHT + (n_rows - 1.0) * BETWEEN + 42.0)?;
+    let mut canvas = Canvas::new(
+        WIDTH,
+        34.0 + n_rows * PANEL_HEIGHT + (n_rows - 1.0) * BETWEEN + 42.0,
+    )?;
     let mut top = 34.0;
     if has_losses {
-        let panel = Rectangle { left: LEFT, top, width: WIDTH - LEFT - RIGHT, height: PANEL_HEIGHT };
+        let panel = Rectangle {
+            left: LEFT,
+            top,
+            width: WIDTH - LEFT - RIGHT,
+            height: PANEL_HEIGHT,
+        };
         draw_losses(&mut canvas, panel, &summary.training);
         top += PANEL_HEIGHT + BETWEEN;
     }
     if has_rounds {
         let width = (WIDTH - 2.0 * LEFT - RIGHT) / 2.0;
-        let panel = Rectangle { left: LEFT, top, width, height: PANEL_HEIGHT };
+        let panel = Rectangle {
+            left: LEFT,
+            top,
+            width,
+            height: PANEL_HEIGHT,
+        };
         draw_efficiency(&mut canvas, panel, &summary.rounds);
-        let panel = Rectangle { left: 2.0 * LEFT + width, ..panel };
+        let panel = Rectangle {
+            left: 2.0 * LEFT + width,
+            ..panel
+        };
         draw_n_eff(&mut canvas, panel, summary);
     }
     canvas.into_png()
@@ -49,11 +68,16 @@ pub fn draw(summary: &Summary) -> Result<Vec<u8>, PlotError> {
 fn draw_losses(canvas: &mut Canvas, panel: Rectangle, flows: &[TrainingSummary]) {
     draw_title(canvas, panel, "loss");
     let n_epochs: usize = flows.iter().map(|flow| flow.validation_loss.len()).sum();
-    let Some((low, high)) = loss_limits(flows) else { return };
+    let Some((low, high)) = loss_limits(flows) else {
+        return;
+    };
     let x = Axis::new(0.0, n_epochs.max(2) as f64, 8);
     let y = Axis::new(low, high, 5);
     let place = |epoch: f64, loss: f64| {
-        (panel.left + x.place(epoch) * panel.width, panel.bottom() - y.place(loss) * panel.height)
+        (
+            panel.left + x.place(epoch) * panel.width,
+            panel.bottom() - y.place(loss) * panel.height,
+        )
     };
 
     draw_grid(canvas, panel, &y);
@@ -62,12 +86,23 @@ fn draw_losses(canvas: &mut Canvas, panel: Rectangle, flows: &[TrainingSummary])
         let n = flow.validation_loss.len();
         canvas.clip(panel);
         if first > 0.0 {
-            canvas.line(&[place(first, low), place(first, high)], Pen::solid(GREY, 1.0));
+            canvas.line(
+                &[place(first, low), place(first, high)],
+                Pen::solid(GREY, 1.0),
+            );
         }
-        let curves = [(&flow.training_loss, Pen::solid(TRAINING, 1.1)), (&flow.validation_loss, Pen::solid(VALIDATION, 1.4))];
+        let curves = [
+            (&flow.training_loss, Pen::solid(TRAINING, 1.1)),
+            (&flow.validation_loss, Pen::solid(VALIDATION, 1.4)),
+        ];
         for (losses, pen) in curves {
-            let points = losses.iter().enumerate().filter(|(_, loss)| loss.is_finite());
-            let points: Vec<_> = points.map(|(epoch, &loss)| place(first + epoch as f64 + 0.5, loss)).collect();
+            let points = losses
+                .iter()
+                .enumerate()
+                .filter(|(_, loss)| loss.is_finite());
+            let points: Vec<_> = points
+                .map(|(epoch, &loss)| place(first + epoch as f64 + 0.5, loss))
+                .collect();
             canvas.line(&points, pen);
         }
         if let Some(loss) = flow.validation_loss.get(flow.best_epoch as usize) {
@@ -80,7 +115,15 @@ fn draw_losses(canvas: &mut Canvas, panel: Rectangle, flows: &[TrainingSummary])
         if canvas.text_width(&label) + 6.0 < share * panel.width {
             let (x, y) = place(first + n as f64 / 2.0, high);
             let (width, height) = (canvas.text_width(&label) + 6.0, TEXT + 5.0);
-            canvas.rectangle(Rectangle { left: x - width / 2.0, top: y + 1.5, width, height }, Color::WHITE);
+            canvas.rectangle(
+                Rectangle {
+                    left: x - width / 2.0,
+                    top: y + 1.5,
+                    width,
+                    height,
+                },
+                Color::WHITE,
+            );
             canvas.text((x, y + TEXT + 4.0), 0.0, Anchor::Middle, &label, INK);
         }
         first += n as f64;
@@ -93,13 +136,19 @@ fn draw_losses(canvas: &mut Canvas, panel: Rectangle, flows: &[TrainingSummary])
     if y.label("loss") != "loss" {
         draw_y_name(canvas, panel, &y.label("loss"));
     }
-    let legend = [("training", Mark::Line(TRAINING)), ("validation", Mark::Line(VALIDATION)), ("best epoch", Mark::Dot(BEST))];
+    let legend = [
+        ("training", Mark::Line(TRAINING)),
+        ("validation", Mark::Line(VALIDATION)),
+        ("best epoch", Mark::Dot(BEST)),
+    ];
     draw_legend(canvas, panel, &legend);
 }
 
 /// All losses but the far outliers of the first epochs.
 fn loss_limits(flows: &[TrainingSummary]) -> Option<(f64, f64)> {
-    let losses = flows.iter().flat_map(|flow| flow.training_loss.iter().chain(&flow.validation_loss));
+    let losses = flows
+        .iter()
+        .flat_map(|flow| flow.training_loss.iter().chain(&flow.validation_loss));
     let mut losses: Vec<f64> = losses.copied().filter(|loss| loss.is_finite()).collect();
     losses.sort_by(f64::total_cmp);
     let (&lowest, &highest) = (losses.first()?, losses.last()?);
@@ -112,19 +161,29 @@ fn loss_limits(flows: &[TrainingSummary]) -> Option<(f64, f64)> {
 /// Efficiency of each round, of all rows and of those from the newest flow, on a logarithmic axis.
 fn draw_efficiency(canvas: &mut Canvas, panel: Rectangle, rounds: &[RoundSummary]) {
     draw_title(canvas, panel, "efficiency");
-    let values = rounds.iter().flat_map(|round| [round.all.efficiency, round.newest_component.efficiency]);
+    let values = rounds
+        .iter()
+        .flat_map(|round| [round.all.efficiency, round.newest_component.efficiency]);
     let axis = LogAxis::new(panel, values, 1.0);
     draw_log_axis(canvas, panel, &axis, |value| match value * 100.0 {
         percent if percent < 0.001 => format!("{percent:e} %"),
         percent => format!("{percent} %"),
     });
     let x = |i: usize| panel.left + panel.width * (i as f64 + 0.5) / rounds.len() as f64;
-    let all: Vec<_> = rounds.iter().enumerate().map(|(i, round)| (x(i), axis.place(round.all.efficiency))).collect();
+    let all: Vec<_> = rounds
+        .iter()
+        .enumerate()
+        .map(|(i, round)| (x(i), axis.place(round.all.efficiency)))
+        .collect();
     canvas.line(&all, Pen::solid(VALIDATION, 1.4));
     for &(x, y) in &all {
         canvas.dot(x, y, 2.8, VALIDATION);
     }
-    for (i, round) in rounds.iter().enumerate().filter(|(_, round)| round.proposal.components.len() > 1) {
+    for (i, round) in rounds
+        .iter()
+        .enumerate()
+        .filter(|(_, round)| round.proposal.components.len() > 1)
+    {
         let efficiency = round.newest_component.efficiency;
         let error = round.efficiency_error;
         let ends = [efficiency - error, efficiency + error].map(|end| (x(i), axis.place(end)));
@@ -132,14 +191,24 @@ fn draw_efficiency(canvas: &mut Canvas, panel: Rectangle, rounds: &[RoundSummary
         canvas.dot(x(i), axis.place(efficiency), 2.6, BEST);
     }
     draw_rounds(canvas, panel, rounds);
-    draw_legend(canvas, panel, &[("all rows", Mark::Dot(VALIDATION)), ("newest flow", Mark::Dot(BEST))]);
+    draw_legend(
+        canvas,
+        panel,
+        &[
+            ("all rows", Mark::Dot(VALIDATION)),
+            ("newest flow", Mark::Dot(BEST)),
+        ],
+    );
 }
 
 /// n_eff of each round by its own weights, and of all rounds together.
 fn draw_n_eff(canvas: &mut Canvas, panel: Rectangle, summary: &Summary) {
     draw_title(canvas, panel, "n_eff");
     let rounds = &summary.rounds;
-    let together = summary.combined.as_ref().map_or(0.0, |combined| combined.n_eff);
+    let together = summary
+        .combined
+        .as_ref()
+        .map_or(0.0, |combined| combined.n_eff);
     let values = rounds.iter().map(|round| round.all.n_eff).chain([together]);
     let axis = LogAxis::new(panel, values, f64::INFINITY);
     draw_log_axis(canvas, panel, &axis, |value| format!("{value}"));
@@ -157,9 +226,19 @@ fn draw_n_eff(canvas: &mut Canvas, panel: Rectangle, summary: &Summary) {
         }
     }
     let y = axis.place(together);
-    canvas.line(&[(panel.left, y), (panel.right(), y)], Pen::dashed(BEST, 1.2));
+    canvas.line(
+        &[(panel.left, y), (panel.right(), y)],
+        Pen::dashed(BEST, 1.2),
+    );
     draw_rounds(canvas, panel, rounds);
-    draw_legend(canvas, panel, &[("round", Mark::Dot(VALIDATION.tint(0.55))), ("all rounds together", Mark::Line(BEST))]);
+    draw_legend(
+        canvas,
+        panel,
+        &[
+            ("round", Mark::Dot(VALIDATION.tint(0.55))),
+            ("all rounds together", Mark::Line(BEST)),
+        ],
+    );
 }
 
 /// A logarithmic axis upwards over whole decades.
@@ -173,7 +252,9 @@ impl LogAxis {
     /// Holds all positive `values`, and a decade at least; `most` is the highest value that makes sense.
     fn new(panel: Rectangle, values: impl Iterator<Item = f64>, most: f64) -> Self {
         let positive = values.filter(|value| *value > 0.0 && value.is_finite());
-        let (low, high) = positive.fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
+        let (low, high) = positive.fold((f64::INFINITY, 0.0_f64), |(low, high), value| {
+            (low.min(value), high.max(value))
+        });
         let (low, high) = if low <= high { (low, high) } else { (0.1, 1.0) };
         let decade = |exponent: f64| 10f64.powi(exponent as i32);
         let low = decade((low / 1.05).log10().floor());
@@ -182,25 +263,47 @@ impl LogAxis {
     }
 
     fn place(&self, value: f64) -> f64 {
-        let share = (value.max(self.low).min(self.high) / self.low).ln() / (self.high / self.low).ln();
+        let share =
+            (value.max(self.low).min(self.high) / self.low).ln() / (self.high / self.low).ln();
         self.panel.bottom() - share * self.panel.height
     }
 }
 
-fn draw_log_axis(canvas: &mut Canvas, panel: Rectangle, axis: &LogAxis, label: impl Fn(f64) -> String) {
+fn draw_log_axis(
+    canvas: &mut Canvas,
+    panel: Rectangle,
+    axis: &LogAxis,
+    label: impl Fn(f64) -> String,
+) {
     let decades = ticks::decades(axis.low, axis.high * 1.0001);
     let every = decades.len().div_ceil(7).max(1);
     for &value in decades.iter().step_by(every) {
         let y = axis.place(value);
-        canvas.line(&[(panel.left, y), (panel.right(), y)], Pen::solid(GREY, 0.6));
+        canvas.line(
+            &[(panel.left, y), (panel.right(), y)],
+            Pen::solid(GREY, 0.6),
+        );
         let text = [Span::plain(label(value), TEXT)];
-        canvas.text((panel.left - 5.0, y + TEXT * 0.36), 0.0, Anchor::End, &text, INK);
+        canvas.text(
+            (panel.left - 5.0, y + TEXT * 0.36),
+            0.0,
+            Anchor::End,
+            &text,
+            INK,
+        );
     }
     if every == 1 {
-        let between = decades.iter().flat_map(|decade| (2..10).map(move |i| decade * f64::from(i)));
+        let between = decades
+            .iter()
+            .flat_map(|decade| (2..10).map(move |i| decade * f64::from(i)));
         let between: Vec<_> = between
             .filter(|value| *value < axis.high)
-            .map(|value| [(panel.left, axis.place(value)), (panel.left + 2.5, axis.place(value))])
+            .map(|value| {
+                [
+                    (panel.left, axis.place(value)),
+                    (panel.left + 2.5, axis.place(value)),
+                ]
+            })
             .collect();
         canvas.segments(&between, Pen::solid(INK, 0.6));
     }
@@ -214,7 +317,12 @@ fn draw_rounds(canvas: &mut Canvas, panel: Rectangle, rounds: &[RoundSummary]) {
             RoundKind::Training => round.round.0.to_string(),
             RoundKind::TopUp => format!("{} (top-up)", round.round.0),
         };
-        draw_x_tick(canvas, panel, (i as f64 + 0.5) / rounds.len() as f64, &label);
+        draw_x_tick(
+            canvas,
+            panel,
+            (i as f64 + 0.5) / rounds.len() as f64,
+            &label,
+        );
     }
     draw_x_name(canvas, panel, "round");
 }
@@ -222,7 +330,10 @@ fn draw_rounds(canvas: &mut Canvas, panel: Rectangle, rounds: &[RoundSummary]) {
 fn draw_grid(canvas: &mut Canvas, panel: Rectangle, y: &Axis) {
     for (position, _) in &y.ticks {
         let y = panel.bottom() - y.place(*position) * panel.height;
-        canvas.line(&[(panel.left, y), (panel.right(), y)], Pen::solid(GREY, 0.6));
+        canvas.line(
+            &[(panel.left, y), (panel.right(), y)],
+            Pen::solid(GREY, 0.6),
+        );
     }
 }
 
@@ -230,28 +341,64 @@ fn draw_frame(canvas: &mut Canvas, panel: Rectangle, y: &Axis) {
     canvas.frame(panel, Pen::solid(INK, 0.7));
     for (position, label) in &y.ticks {
         let y = panel.bottom() - y.place(*position) * panel.height + TEXT * 0.36;
-        canvas.text((panel.left - 5.0, y), 0.0, Anchor::End, &[Span::plain(label.clone(), TEXT)], INK);
+        canvas.text(
+            (panel.left - 5.0, y),
+            0.0,
+            Anchor::End,
+            &[Span::plain(label.clone(), TEXT)],
+            INK,
+        );
     }
 }
 
 fn draw_x_tick(canvas: &mut Canvas, panel: Rectangle, share: f64, label: &str) {
     let x = panel.left + share * panel.width;
-    canvas.line(&[(x, panel.bottom()), (x, panel.bottom() - 3.0)], Pen::solid(INK, 0.7));
-    canvas.text((x, panel.bottom() + TEXT + 4.0), 0.0, Anchor::Middle, &[Span::plain(label, TEXT)], INK);
+    canvas.line(
+        &[(x, panel.bottom()), (x, panel.bottom() - 3.0)],
+        Pen::solid(INK, 0.7),
+    );
+    canvas.text(
+        (x, panel.bottom() + TEXT + 4.0),
+        0.0,
+        Anchor::Middle,
+        &[Span::plain(label, TEXT)],
+        INK,
+    );
 }
 
 fn draw_x_name(canvas: &mut Canvas, panel: Rectangle, name: &str) {
-    let position = (panel.left + panel.width / 2.0, panel.bottom() + 2.0 * TEXT + 13.0);
-    canvas.text(position, 0.0, Anchor::Middle, &[Span::plain(name, TITLE * 0.95)], INK);
+    let position = (
+        panel.left + panel.width / 2.0,
+        panel.bottom() + 2.0 * TEXT + 13.0,
+    );
+    canvas.text(
+        position,
+        0.0,
+        Anchor::Middle,
+        &[Span::plain(name, TITLE * 0.95)],
+        INK,
+    );
 }
 
 fn draw_y_name(canvas: &mut Canvas, panel: Rectangle, name: &str) {
     let position = (panel.left - 42.0, panel.top + panel.height / 2.0);
-    canvas.text(position, 90.0, Anchor::Middle, &[Span::plain(name, TITLE * 0.95)], INK);
+    canvas.text(
+        position,
+        90.0,
+        Anchor::Middle,
+        &[Span::plain(name, TITLE * 0.95)],
+        INK,
+    );
 }
 
 fn draw_title(canvas: &mut Canvas, panel: Rectangle, title: &str) {
-    canvas.text((panel.left, panel.top - 9.0), 0.0, Anchor::Start, &[Span::plain(title, TITLE)], INK);
+    canvas.text(
+        (panel.left, panel.top - 9.0),
+        0.0,
+        Anchor::Start,
+        &[Span::plain(title, TITLE)],
+        INK,
+    );
 }
 
 #[derive(Clone, Copy)]

@@ -1,5 +1,9 @@
 //! Runs the built command in directories of its own.
-#![allow(dead_code, clippy::allow_attributes, reason = "each test file uses its own part")]
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test file uses its own part"
+)]
 
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
@@ -30,21 +34,42 @@ pub fn errors(output: &Output) -> String {
 
 /// `sidereal fit` in the background.
 pub fn start_fit(campaign: &Path, out: &Path, more: &[&str]) -> Child {
-    sidereal(&["fit", text(campaign), "--out", text(out), "--device", "cpu", "-q"])
-        .args(more)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("the command starts")
+    sidereal(&[
+        "fit",
+        text(campaign),
+        "--out",
+        text(out),
+        "--device",
+        "cpu",
+        "-q",
+    ])
+    .args(more)
+    .stdout(Stdio::null())
+    .stderr(Stdio::null())
+    .spawn()
+    .expect("the command starts")
 }
 
 /// Runs `sidereal fit` to the end; the exit status must be one of `expected`.
 pub fn fit(campaign: &Path, out: &Path, more: &[&str], expected: &[i32]) -> Output {
-    let output = sidereal(&["fit", text(campaign), "--out", text(out), "--device", "cpu", "-q"])
-        .args(more)
-        .output()
-        .expect("the command starts");
-    assert!(expected.contains(&status(&output)), "status {}: {}", status(&output), errors(&output));
+    let output = sidereal(&[
+        "fit",
+        text(campaign),
+        "--out",
+        text(out),
+        "--device",
+        "cpu",
+        "-q",
+    ])
+    .args(more)
+    .output()
+    .expect("the command starts");
+    assert!(
+        expected.contains(&status(&output)),
+        "status {}: {}",
+        status(&output),
+        errors(&output)
+    );
     output
 }
 
@@ -67,16 +92,23 @@ pub struct Results {
 
 pub fn results(out: &Path) -> Results {
     let campaign = campaign_file::load(&out.join("campaign.toml")).expect("campaign.toml is valid");
-    let summary = serde_json::from_slice(&std::fs::read(out.join("summary.json")).expect("summary.json"))
-        .expect("summary.json is a summary");
-    let posterior = Posterior::load(&out.join("posterior.parquet"), &campaign.space).expect("posterior.parquet");
-    Results { campaign, summary, posterior }
+    let summary =
+        serde_json::from_slice(&std::fs::read(out.join("summary.json")).expect("summary.json"))
+            .expect("summary.json is a summary");
+    let posterior = Posterior::load(&out.join("posterior.parquet"), &campaign.space)
+        .expect("posterior.parquet");
+    Results {
+        campaign,
+        summary,
+        posterior,
+    }
 }
 
 /// `summary.json` without what depends on the clock.
 pub fn summary_without_timing(out: &Path) -> serde_json::Value {
     let bytes = std::fs::read(out.join("summary.json")).expect("summary.json");
-    let mut summary: serde_json::Value = serde_json::from_slice(&bytes).expect("summary.json is JSON");
+    let mut summary: serde_json::Value =
+        serde_json::from_slice(&bytes).expect("summary.json is JSON");
     summary.as_object_mut().expect("an object").remove("timing");
     summary
 }

@@ -19,19 +19,32 @@ struct Quiet(bool);
 impl Observer for Quiet {
     fn on_epoch(&mut self, s: &TrainingState, sec: f64) -> Result<(), TrainingError> {
         if self.0 && s.epoch % 10 == 0 {
-            eprintln!("  epoch {} {:.3} {:.3} best {:.3} {:.2}s", s.epoch, s.training_loss.last().unwrap(), s.validation_loss.last().unwrap(), s.best_validation_loss, sec);
+            eprintln!(
+                "  epoch {} {:.3} {:.3} best {:.3} {:.2}s",
+                s.epoch,
+                s.training_loss.last().unwrap(),
+                s.validation_loss.last().unwrap(),
+                s.best_validation_loss,
+                sec
+            );
         }
         Ok(())
     }
 }
 
 fn env(name: &str, default: f64) -> f64 {
-    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+    std::env::var(name)
+        .ok()
+        .and_then(|v| v.parse().ok())
+        .unwrap_or(default)
 }
 
 fn simulate(model: &BuiltinModel, grid: &[f64], t: &[f64]) -> Vec<f64> {
     match model {
-        BuiltinModel::Sine => grid.iter().map(|x| t[1] * (t[2] * x + t[0]).sin()).collect(),
+        BuiltinModel::Sine => grid
+            .iter()
+            .map(|x| t[1] * (t[2] * x + t[0]).sin())
+            .collect(),
         BuiltinModel::Microlensing => {
             let te = 10f64.powf(t[2]);
             grid.iter()
@@ -63,13 +76,37 @@ fn main() {
     let hidden = env("HIDDEN", 64.0) as usize;
     let fl = env("FLOWH", 64.0) as usize;
     c.featurizer = match env("NET", 0.0) as u32 {
-        0 => Featurizer::ResnetGru { channels: width, stages: env("STAGES", 3.0) as usize, hidden, features: hidden, normalization: Normalization::Weight },
-        1 => Featurizer::Mlp { layers: 3, hidden, features: 64 },
-        2 => Featurizer::Resnet { channels: width, stages: env("STAGES", 3.0) as usize, features: hidden, normalization: Normalization::Weight },
+        0 => Featurizer::ResnetGru {
+            channels: width,
+            stages: env("STAGES", 3.0) as usize,
+            hidden,
+            features: hidden,
+            normalization: Normalization::Weight,
+        },
+        1 => Featurizer::Mlp {
+            layers: 3,
+            hidden,
+            features: 64,
+        },
+        2 => Featurizer::Resnet {
+            channels: width,
+            stages: env("STAGES", 3.0) as usize,
+            features: hidden,
+            normalization: Normalization::Weight,
+        },
         _ => panic!(),
     };
-    c.flow = Flow::Maf { blocks: env("BLOCKS", 4.0) as usize, hidden: fl, layers: 2, components: env("COMP", 8.0) as usize, max_log_scale: env("MLS", 5.0) };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(env("THREADS", 2.0) as usize).build().unwrap();
+    c.flow = Flow::Maf {
+        blocks: env("BLOCKS", 4.0) as usize,
+        hidden: fl,
+        layers: 2,
+        components: env("COMP", 8.0) as usize,
+        max_log_scale: env("MLS", 5.0),
+    };
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(env("THREADS", 2.0) as usize)
+        .build()
+        .unwrap();
     let device = Device::flex();
     let obs = c.observation.clone().unwrap();
     let mut rounds: Vec<weights::RoundColumns> = vec![];
@@ -78,9 +115,32 @@ fn main() {
     let t0 = std::time::Instant::now();
     for r in 0..n_rounds {
         let round = RoundId(r);
-        let proposal = if r == 0 { Proposal::prior() } else { stopping::next_proposal(FlowId(r - 1), &(0..r - 1).map(FlowId).collect::<Vec<_>>(), defensive) };
-        let scorers: BTreeMap<_, _> = models.iter().map(|m| (m.flow(), m.scorer(&obs).unwrap())).collect();
-        let (draws, scores) = draw::draw(&DrawPlan { campaign: &c, seed: c.seed, purpose: Purpose::Draw, round, rows: 0..n_sim, proposal: &proposal }, &scorers, &pool).unwrap();
+        let proposal = if r == 0 {
+            Proposal::prior()
+        } else {
+            stopping::next_proposal(
+                FlowId(r - 1),
+                &(0..r - 1).map(FlowId).collect::<Vec<_>>(),
+                defensive,
+            )
+        };
+        let scorers: BTreeMap<_, _> = models
+            .iter()
+            .map(|m| (m.flow(), m.scorer(&obs).unwrap()))
+            .collect();
+        let (draws, scores) = draw::draw(
+            &DrawPlan {
+                campaign: &c,
+                seed: c.seed,
+                purpose: Purpose::Draw,
+                round,
+                rows: 0..n_sim,
+                proposal: &proposal,
+            },
+            &scorers,
+            &pool,
+        )
+        .unwrap();
         let mut x = vec![];
         let mut ll = vec![];
         for i in 0..n_sim as usize {
@@ -92,7 +152,15 @@ fn main() {
         for (f, s) in scores.flows.iter().zip(scores.log_density) {
             log_flow.insert(*f, s);
         }
-        let col = weights::RoundColumns { round, proposal, log_likelihood: ll, log_prior: draws.log_prior.clone(), log_proposal: draws.log_proposal.clone(), component: draws.component.clone(), log_flow };
+        let col = weights::RoundColumns {
+            round,
+            proposal,
+            log_likelihood: ll,
+            log_prior: draws.log_prior.clone(),
+            log_proposal: draws.log_proposal.clone(),
+            component: draws.component.clone(),
+            log_flow,
+        };
         let d = weights::diagnostics(&weights::round_log_weights(&col));
         rounds.push(col);
         all.push((draws, x));
@@ -100,7 +168,14 @@ fn main() {
         let cd = comb.diagnostics();
         eprintln!(
             "seed {} round {r}: n_eff {:.1} eff {:.4} k {:.2?} | combined n_eff {:.1} k {:.2?} logZ {:?} | {:.0}s",
-            c.seed, d.n_eff, d.efficiency, d.pareto_k, cd.n_eff, cd.pareto_k, cd.evidence.map(|e| (e.log_evidence, e.error)), t0.elapsed().as_secs_f64()
+            c.seed,
+            d.n_eff,
+            d.efficiency,
+            d.pareto_k,
+            cd.n_eff,
+            cd.pareto_k,
+            cd.evidence.map(|e| (e.log_evidence, e.error)),
+            t0.elapsed().as_secs_f64()
         );
         if r + 1 == n_rounds {
             break;
@@ -122,12 +197,20 @@ fn main() {
         let st = Standardization::new(&set);
         let e = Estimator::init(&c, flow, st.n_channels(), &device.clone().autodiff());
         let f = training::fit(&set, &st, e, None, &pool, &mut Quiet(env("V", 0.0) > 0.0)).unwrap();
-        eprintln!("  trained {} rows, {} epochs best {} loss {:.3} | {:.0}s", set.n_rows(), f.summary.n_epochs, f.summary.best_epoch, f.summary.best_validation_loss, t0.elapsed().as_secs_f64());
+        eprintln!(
+            "  trained {} rows, {} epochs best {} loss {:.3} | {:.0}s",
+            set.n_rows(),
+            f.summary.n_epochs,
+            f.summary.best_epoch,
+            f.summary.best_validation_loss,
+            t0.elapsed().as_secs_f64()
+        );
         let m = Model::new(c.clone(), st, f.summary, f.estimator, device.clone());
         // score earlier rounds
         let sc = m.scorer(&obs).unwrap();
         for (col, (draws, _)) in rounds.iter_mut().zip(&all) {
-            col.log_flow.insert(flow, draw::score(&c, &sc, draws, &pool).unwrap());
+            col.log_flow
+                .insert(flow, draw::score(&c, &sc, draws, &pool).unwrap());
         }
         models.push(m);
     }

@@ -58,14 +58,18 @@ pub fn store(directory: &Path, task: &str, state: &TrainingState) -> Result<(), 
     tensors.extend(state.best.iter().cloned());
     let scalars = serde_json::to_string(&scalars).map_err(|error| invalid(error.to_string()))?;
     let metadata = HashMap::from([("state".to_owned(), scalars)]);
-    files::write_atomically(&path, &write_tensors(&tensors, Some(metadata)).map_err(invalid)?)
+    files::write_atomically(
+        &path,
+        &write_tensors(&tensors, Some(metadata)).map_err(invalid)?,
+    )
 }
 
 /// The checkpoint in `directory`; None where there is none of this task that can be used.
 pub fn load(directory: &Path, task: &str, device: &Device) -> Option<TrainingState> {
     let bytes = std::fs::read(directory.join(CHECKPOINT_FILE)).ok()?;
     let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
-    let scalars: Scalars = serde_json::from_str(metadata.metadata().as_ref()?.get("state")?).ok()?;
+    let scalars: Scalars =
+        serde_json::from_str(metadata.metadata().as_ref()?.get("state")?).ok()?;
     if scalars.format != FORMAT || scalars.version != VERSION || scalars.task != task {
         return None;
     }
@@ -73,14 +77,19 @@ pub fn load(directory: &Path, task: &str, device: &Device) -> Option<TrainingSta
     let mut next_vector = |name: &str| -> Option<Tensor<1>> {
         let tensor = tensors.next().filter(|tensor| tensor.name == name)?;
         let n = tensor.values.len();
-        Some(Tensor::from_data(TensorData::new(tensor.values, [n]), device))
+        Some(Tensor::from_data(
+            TensorData::new(tensor.values, [n]),
+            device,
+        ))
     };
     let values = next_vector("values")?;
     let adam = match scalars.adam_time {
         Some(time) => {
             let moment_1 = next_vector("adam.moment_1")?;
             let moment_2 = next_vector("adam.moment_2")?;
-            Some(AdamState::new(AdaptiveMomentumState::new(time, moment_1, moment_2)))
+            Some(AdamState::new(AdaptiveMomentumState::new(
+                time, moment_1, moment_2,
+            )))
         }
         None => None,
     };
@@ -102,5 +111,9 @@ pub fn load(directory: &Path, task: &str, device: &Device) -> Option<TrainingSta
 
 fn vector(name: &str, values: &Tensor<1>) -> NamedTensor {
     let values = host(values.clone());
-    NamedTensor { name: name.to_owned(), shape: vec![values.len()], values }
+    NamedTensor {
+        name: name.to_owned(),
+        shape: vec![values.len()],
+        values,
+    }
 }

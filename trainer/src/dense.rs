@@ -14,7 +14,10 @@ pub struct Dense {
 
 impl Dense {
     pub fn init(n_in: usize, n_out: usize, gain: f64, initializer: &mut Initializer) -> Self {
-        Self { weight: initializer.matrix(n_in, n_out, gain), bias: initializer.zeros(n_out) }
+        Self {
+            weight: initializer.matrix(n_in, n_out, gain),
+            bias: initializer.zeros(n_out),
+        }
     }
 
     /// `[n, n_in]` -> `[n, n_out]`

@@ -6,7 +6,9 @@ use sidereal_inference::campaign::DeviceChoice;
 
 /// The device asked for cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error("training.device = \"wgpu\" finds no adapter on this machine; expected a GPU with a Vulkan, Metal or DirectX 12 driver (or use \"cpu\")")]
+#[error(
+    "training.device = \"wgpu\" finds no adapter on this machine; expected a GPU with a Vulkan, Metal or DirectX 12 driver (or use \"cpu\")"
+)]
 pub struct NoAdapter;
 
 /// The device that `choice` means on this machine; `auto` takes a GPU only where there is a real one.
@@ -14,7 +16,9 @@ pub fn choose(choice: DeviceChoice) -> Result<Device, NoAdapter> {
     match choice {
         DeviceChoice::Cpu => Ok(Device::flex()),
         DeviceChoice::Auto => Ok(first_of(&REAL_GPUS).unwrap_or_else(Device::flex)),
-        DeviceChoice::Wgpu => first_of(&REAL_GPUS).or_else(|| first_of(&[DeviceKind::Cpu])).ok_or(NoAdapter),
+        DeviceChoice::Wgpu => first_of(&REAL_GPUS)
+            .or_else(|| first_of(&[DeviceKind::Cpu]))
+            .ok_or(NoAdapter),
     }
 }
 
@@ -28,9 +32,16 @@ pub fn name(device: &Device) -> &'static str {
     if is_wgpu(device) { "wgpu" } else { "cpu" }
 }
 
-const REAL_GPUS: [DeviceKind; 3] = [DeviceKind::DiscreteGpu(0), DeviceKind::IntegratedGpu(0), DeviceKind::VirtualGpu(0)];
+const REAL_GPUS: [DeviceKind; 3] = [
+    DeviceKind::DiscreteGpu(0),
+    DeviceKind::IntegratedGpu(0),
+    DeviceKind::VirtualGpu(0),
+];
 
 fn first_of(kinds: &[DeviceKind]) -> Option<Device> {
     let found = Device::enumerate(DeviceType::Wgpu).into_vec();
-    kinds.iter().map(|kind| Device::wgpu(kind.clone())).find(|device| found.contains(device))
+    kinds
+        .iter()
+        .map(|kind| Device::wgpu(kind.clone()))
+        .find(|device| found.contains(device))
 }

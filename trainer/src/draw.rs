@@ -81,7 +81,11 @@ pub fn draw(
             draws.z[index * d..(index + 1) * d].copy_from_slice(z);
         }
     }
-    if let Some(bad) = (0..n).find(|&index| !draws.z[index * d..(index + 1) * d].iter().all(|z| z.is_finite())) {
+    if let Some(bad) = (0..n).find(|&index| {
+        !draws.z[index * d..(index + 1) * d]
+            .iter()
+            .all(|z| z.is_finite())
+    }) {
         let flow = Component::from_code(draws.component[bad]);
         let flow = match flow {
             Some(Component::Flow(flow)) => flow,
@@ -91,7 +95,9 @@ pub fn draw(
     }
     for index in 0..n {
         let row = index * d..(index + 1) * d;
-        plan.campaign.space.constrain(&draws.z[row.clone()], &mut draws.theta[row.clone()]);
+        plan.campaign
+            .space
+            .constrain(&draws.z[row.clone()], &mut draws.theta[row.clone()]);
         draws.log_prior[index] = plan.campaign.space.log_prior(&draws.theta[row]);
     }
     let mut log_density = BTreeMap::new();
@@ -101,7 +107,9 @@ pub fn draw(
     for index in 0..n {
         let of = |component| match component {
             Component::Prior => draws.log_prior[index],
-            Component::Flow(flow) => log_density.get(&flow).map_or(f64::NEG_INFINITY, |scores| scores[index]),
+            Component::Flow(flow) => log_density
+                .get(&flow)
+                .map_or(f64::NEG_INFINITY, |scores| scores[index]),
         };
         draws.log_proposal[index] = plan.proposal.log_density(of);
     }
@@ -130,21 +138,38 @@ pub fn score(
             standardization.append_y(z, &mut y);
         }
         let y = Tensor::<2>::from_data(TensorData::new(y, [n, d]), scorer.device());
-        let log_density = host(scorer.estimator().log_density_at(y, scorer.features.clone()));
+        let log_density = host(
+            scorer
+                .estimator()
+                .log_density_at(y, scorer.features.clone()),
+        );
         let first = chunk * CHUNK_ROWS;
         (0..n)
             .map(|i| {
                 let theta = &draws.theta[(first + i) * d..(first + i + 1) * d];
                 let log_density_z = f64::from(log_density[i]) + log_determinant;
-                campaign.space.log_density(&z[i * d..(i + 1) * d], theta, log_density_z)
+                campaign
+                    .space
+                    .log_density(&z[i * d..(i + 1) * d], theta, log_density_z)
             })
             .collect()
     };
-    let chunks: Vec<Vec<f64>> =
-        pool.install(|| draws.z.par_chunks(CHUNK_ROWS * d).enumerate().map(of_chunk).collect());
+    let chunks: Vec<Vec<f64>> = pool.install(|| {
+        draws
+            .z
+            .par_chunks(CHUNK_ROWS * d)
+            .enumerate()
+            .map(of_chunk)
+            .collect()
+    });
     let scores = chunks.concat();
-    if scores.iter().any(|score| score.is_nan() || *score == f64::INFINITY) {
-        return Err(ModelError::NotFinite { flow: scorer.model.flow() });
+    if scores
+        .iter()
+        .any(|score| score.is_nan() || *score == f64::INFINITY)
+    {
+        return Err(ModelError::NotFinite {
+            flow: scorer.model.flow(),
+        });
     }
     Ok(scores)
 }
@@ -160,8 +185,15 @@ struct Pending {
 fn draw_z(scorer: &Scorer, pending: &Pending, d: usize, pool: &rayon::ThreadPool) -> Vec<f64> {
     let of_chunk = |(uniform, normal): (&[f64], &[f64])| -> Vec<f64> {
         let n = normal.len() / d;
-        let base = BaseDraws { uniform: uniform.to_vec(), normal: normal.to_vec() };
-        let y = host(scorer.estimator().draw_at(&base, n, scorer.features.clone()));
+        let base = BaseDraws {
+            uniform: uniform.to_vec(),
+            normal: normal.to_vec(),
+        };
+        let y = host(
+            scorer
+                .estimator()
+                .draw_at(&base, n, scorer.features.clone()),
+        );
         let mut z = vec![0.0; n * d];
         for (y, z) in y.chunks_exact(d).zip(z.chunks_exact_mut(d)) {
             scorer.standardization().z(y, z);
@@ -170,11 +202,19 @@ fn draw_z(scorer: &Scorer, pending: &Pending, d: usize, pool: &rayon::ThreadPool
     };
     let size = CHUNK_ROWS * d;
     let chunks: Vec<Vec<f64>> = pool.install(|| {
-        pending.uniform.par_chunks(size).zip(pending.normal.par_chunks(size)).map(of_chunk).collect()
+        pending
+            .uniform
+            .par_chunks(size)
+            .zip(pending.normal.par_chunks(size))
+            .map(of_chunk)
+            .collect()
     });
     chunks.concat()
 }
 
 fn missing(flow: FlowId) -> ModelError {
-    ModelError::Invalid { path: "proposal".into(), reason: format!("{flow} is drawn from but was not given") }
+    ModelError::Invalid {
+        path: "proposal".into(),
+        reason: format!("{flow} is drawn from but was not given"),
+    }
 }

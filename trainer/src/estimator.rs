@@ -23,14 +23,24 @@ pub struct Estimator {
 impl Estimator {
     /// A network with initial weights of its own stream; `length` data in `channels` channels.
     pub fn init(campaign: &Campaign, flow: FlowId, channels: usize, device: &Device) -> Self {
-        let rng = stream(campaign.seed, RoundId(flow.0), RowId(0), Purpose::Initialize);
+        let rng = stream(
+            campaign.seed,
+            RoundId(flow.0),
+            RowId(0),
+            Purpose::Initialize,
+        );
         let mut initializer = Initializer { rng, device };
         let length = campaign.simulator.grid.len();
         let features = n_features(&campaign.featurizer);
         Self {
             featurizer: Featurizer::init(&campaign.featurizer, length, channels, &mut initializer),
             bypass: Dense::init(length * channels, features, 0.3, &mut initializer),
-            flow: Flow::init(&campaign.flow, campaign.space.len(), features, &mut initializer),
+            flow: Flow::init(
+                &campaign.flow,
+                campaign.space.len(),
+                features,
+                &mut initializer,
+            ),
         }
     }
 
@@ -42,7 +52,9 @@ impl Estimator {
     /// The feature vector of each datum: `[n, length, channels]` -> `[n, features]`
     pub fn features(&self, x: Tensor<3>) -> Tensor<2> {
         let [n, length, channels] = x.dims();
-        self.bypass.forward(x.clone().reshape([n, length * channels])) + self.featurizer.forward(x)
+        self.bypass
+            .forward(x.clone().reshape([n, length * channels]))
+            + self.featurizer.forward(x)
     }
 
     /// log q(y | features) where all rows share one feature vector `[1, features]`.

@@ -82,13 +82,23 @@ impl Model {
         estimator: Estimator,
         device: Device,
     ) -> Self {
-        Self { flow: training.flow, campaign, standardization, training, estimator, device }
+        Self {
+            flow: training.flow,
+            campaign,
+            standardization,
+            training,
+            estimator,
+            device,
+        }
     }
 
     /// Reads a model directory; every file is checked before it is used.
     pub fn load(directory: &Path, device: &Device) -> Result<Self, ModelError> {
         let path = directory.join(MODEL_FILE);
-        let invalid = |reason: String| ModelError::Invalid { path: path.clone(), reason };
+        let invalid = |reason: String| ModelError::Invalid {
+            path: path.clone(),
+            reason,
+        };
         let document: ModelDocument = serde_json::from_slice(&files::read(&path)?)
             .map_err(|error| invalid(format!("not a model description: {error}")))?;
         if document.format != FORMAT || document.version != VERSION {
@@ -106,12 +116,18 @@ impl Model {
                 reason: format!("sha256 {found}, expected {}", document.weights_sha256),
             });
         }
-        let tensors = read_tensors(&bytes)
-            .map_err(|reason| ModelError::Invalid { path: weights_path.clone(), reason })?;
+        let tensors = read_tensors(&bytes).map_err(|reason| ModelError::Invalid {
+            path: weights_path.clone(),
+            reason,
+        })?;
         let n_channels = document.standardization.n_channels();
         let empty = Estimator::init(&document.campaign, document.flow, n_channels, device);
-        let estimator = parameters::with_named_tensors(empty, &tensors)
-            .map_err(|source| ModelError::Parameters { path: weights_path, source })?;
+        let estimator = parameters::with_named_tensors(empty, &tensors).map_err(|source| {
+            ModelError::Parameters {
+                path: weights_path,
+                source,
+            }
+        })?;
         Ok(Self {
             flow: document.flow,
             campaign: document.campaign,
@@ -125,8 +141,13 @@ impl Model {
     /// Writes the model to `directory` within `root`.
     pub fn store(&self, root: &Path, directory: &str) -> Result<ModelFiles, ModelError> {
         let weights_path = format!("{directory}/{WEIGHTS_FILE}");
-        let bytes = write_tensors(&parameters::named_tensors(&self.estimator), None)
-            .map_err(|reason| ModelError::Invalid { path: root.join(&weights_path), reason })?;
+        let bytes =
+            write_tensors(&parameters::named_tensors(&self.estimator), None).map_err(|reason| {
+                ModelError::Invalid {
+                    path: root.join(&weights_path),
+                    reason,
+                }
+            })?;
         let weights = files::store(root, &weights_path, &bytes)?;
         let document = ModelDocument {
             format: FORMAT.to_owned(),
@@ -134,12 +155,17 @@ impl Model {
             flow: self.flow,
             weights_sha256: weights.sha256.clone(),
             standardization: self.standardization.clone(),
-            training: TrainingSummary { weights_sha256: weights.sha256.clone(), ..self.training.clone() },
+            training: TrainingSummary {
+                weights_sha256: weights.sha256.clone(),
+                ..self.training.clone()
+            },
             campaign: self.campaign.clone(),
         };
         let model_path = format!("{directory}/{MODEL_FILE}");
-        let json = serde_json::to_vec_pretty(&document)
-            .map_err(|error| ModelError::Invalid { path: root.join(&model_path), reason: error.to_string() })?;
+        let json = serde_json::to_vec_pretty(&document).map_err(|error| ModelError::Invalid {
+            path: root.join(&model_path),
+            reason: error.to_string(),
+        })?;
         let model = files::store(root, &model_path, &json)?;
         Ok(ModelFiles {
             flow: self.flow,
@@ -165,13 +191,20 @@ impl Model {
     pub fn scorer(&self, observation: &Observation) -> Result<Scorer<'_>, ModelError> {
         let expected = self.campaign.simulator.grid.len();
         if observation.value.len() != expected {
-            return Err(ModelError::Length { found: observation.value.len(), expected });
+            return Err(ModelError::Length {
+                found: observation.value.len(),
+                expected,
+            });
         }
         let mut channels = Vec::new();
-        self.standardization.append_channels(&observation.value, &observation.sigma, &mut channels);
+        self.standardization
+            .append_channels(&observation.value, &observation.sigma, &mut channels);
         let shape = [1, expected, self.standardization.n_channels()];
         let x = Tensor::<3>::from_data(TensorData::new(channels, shape), &self.device);
-        Ok(Scorer { model: self, features: self.estimator.features(x) })
+        Ok(Scorer {
+            model: self,
+            features: self.estimator.features(x),
+        })
     }
 }
 
@@ -191,26 +224,42 @@ impl<'a> Scorer<'a> {
 
 /// All tensors of a safetensors file, in the order of the file's names, which must be f32.
 pub(crate) fn read_tensors(bytes: &[u8]) -> Result<Vec<NamedTensor>, String> {
-    let file = SafeTensors::deserialize(bytes).map_err(|error| format!("not a safetensors file: {error}"))?;
+    let file = SafeTensors::deserialize(bytes)
+        .map_err(|error| format!("not a safetensors file: {error}"))?;
     let mut tensors = Vec::with_capacity(file.len());
     for (name, view) in file.tensors() {
         if view.dtype() != Dtype::F32 {
-            return Err(format!("tensor `{name}` is of type {:?}, expected F32", view.dtype()));
+            return Err(format!(
+                "tensor `{name}` is of type {:?}, expected F32",
+                view.dtype()
+            ));
         }
         let values = view
             .data()
             .chunks_exact(4)
             .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
             .collect();
-        tensors.push((name, NamedTensor { name: String::new(), shape: view.shape().to_vec(), values }));
+        tensors.push((
+            name,
+            NamedTensor {
+                name: String::new(),
+                shape: view.shape().to_vec(),
+                values,
+            },
+        ));
     }
     // Written with their position in front, because the format sorts by name.
     tensors.sort_by(|(left, _), (right, _)| left.cmp(right));
     tensors
         .into_iter()
         .map(|(name, tensor)| match name.split_once(':') {
-            Some((_, own)) => Ok(NamedTensor { name: own.to_owned(), ..tensor }),
-            None => Err(format!("tensor `{name}` has no position in front of its name")),
+            Some((_, own)) => Ok(NamedTensor {
+                name: own.to_owned(),
+                ..tensor
+            }),
+            None => Err(format!(
+                "tensor `{name}` has no position in front of its name"
+            )),
         })
         .collect()
 }
@@ -219,11 +268,20 @@ pub(crate) fn write_tensors(
     tensors: &[NamedTensor],
     metadata: Option<std::collections::HashMap<String, String>>,
 ) -> Result<Vec<u8>, String> {
-    let bytes: Vec<Vec<u8>> =
-        tensors.iter().map(|tensor| tensor.values.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
+    let bytes: Vec<Vec<u8>> = tensors
+        .iter()
+        .map(|tensor| {
+            tensor
+                .values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect()
+        })
+        .collect();
     let mut views = Vec::with_capacity(tensors.len());
     for (index, (tensor, bytes)) in tensors.iter().zip(&bytes).enumerate() {
-        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes).map_err(|error| error.to_string())?;
+        let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)
+            .map_err(|error| error.to_string())?;
         views.push((format!("{index:05}:{}", tensor.name), view));
     }
     safetensors::serialize(views, metadata).map_err(|error| error.to_string())

@@ -19,9 +19,13 @@ impl Initializer<'_> {
     /// A `[n_in, n_out]` matrix, uniform within ±`gain` · sqrt(3 / n_in).
     pub fn matrix(&mut self, n_in: usize, n_out: usize, gain: f64) -> Param<Tensor<2>> {
         let bound = gain * (3.0 / n_in.max(1) as f64).sqrt();
-        let values: Vec<f32> =
-            (0..n_in * n_out).map(|_| ((self.rng.random::<f64>() * 2.0 - 1.0) * bound) as f32).collect();
-        parameter(Tensor::from_data(TensorData::new(values, [n_in, n_out]), self.device))
+        let values: Vec<f32> = (0..n_in * n_out)
+            .map(|_| ((self.rng.random::<f64>() * 2.0 - 1.0) * bound) as f32)
+            .collect();
+        parameter(Tensor::from_data(
+            TensorData::new(values, [n_in, n_out]),
+            self.device,
+        ))
     }
 
     pub fn vector(&mut self, values: Vec<f32>) -> Param<Tensor<1>> {
@@ -77,8 +81,15 @@ pub fn named_tensors<M: Module>(module: &M) -> Vec<NamedTensor> {
 /// A stored network that does not fit the one that it is read into.
 #[derive(Debug, thiserror::Error)]
 pub enum ParameterError {
-    #[error("tensor `{found}` of shape {found_shape:?} stands where `{expected}` of shape {expected_shape:?} is expected")]
-    Mismatch { found: String, found_shape: Vec<usize>, expected: String, expected_shape: Vec<usize> },
+    #[error(
+        "tensor `{found}` of shape {found_shape:?} stands where `{expected}` of shape {expected_shape:?} is expected"
+    )]
+    Mismatch {
+        found: String,
+        found_shape: Vec<usize>,
+        expected: String,
+        expected_shape: Vec<usize>,
+    },
     #[error("{found} tensors, expected {expected}")]
     Count { found: usize, expected: usize },
     #[error("tensor `{0}` holds a value that is not finite")]
@@ -86,10 +97,16 @@ pub enum ParameterError {
 }
 
 /// The network with the values of `tensors`, which must be exactly its own by name and shape.
-pub fn with_named_tensors<M: Module>(module: M, tensors: &[NamedTensor]) -> Result<M, ParameterError> {
+pub fn with_named_tensors<M: Module>(
+    module: M,
+    tensors: &[NamedTensor],
+) -> Result<M, ParameterError> {
     let own = named_tensors(&module);
     if own.len() != tensors.len() {
-        return Err(ParameterError::Count { found: tensors.len(), expected: own.len() });
+        return Err(ParameterError::Count {
+            found: tensors.len(),
+            expected: own.len(),
+        });
     }
     for (expected, found) in own.iter().zip(tensors) {
         if expected.name != found.name || expected.shape != found.shape {
@@ -118,7 +135,9 @@ pub fn with_named_tensors<M: Module>(module: M, tensors: &[NamedTensor]) -> Resu
             }
         }
     }
-    Ok(module.map(&mut Writer { tensors: tensors.iter() }))
+    Ok(module.map(&mut Writer {
+        tensors: tensors.iter(),
+    }))
 }
 
 /// All trainable parameters, end to end: `[n]`, outside the autodiff graph.
@@ -159,7 +178,10 @@ pub fn flat_gradients<M: Module>(module: &M, gradients: &mut Gradients) -> Tenso
             }
         }
     }
-    let mut gather = Gather { gradients, parts: Vec::new() };
+    let mut gather = Gather {
+        gradients,
+        parts: Vec::new(),
+    };
     module.visit(&mut gather);
     Tensor::cat(gather.parts, 0)
 }
@@ -180,7 +202,11 @@ pub fn with_flat<M: Module>(module: M, values: &Tensor<1>) -> M {
                 let n = shape.iter().product::<usize>();
                 let part = self.values.clone().narrow(0, self.offset, n).reshape(shape);
                 self.offset += n;
-                if old.is_autodiff() { Tensor::from_inner(part) } else { part }
+                if old.is_autodiff() {
+                    Tensor::from_inner(part)
+                } else {
+                    part
+                }
             })
         }
     }
@@ -197,10 +223,17 @@ fn is_trainable<const D: usize>(param: &Param<Tensor<D>>) -> bool {
     param.val().is_require_grad()
 }
 
-fn replace<const D: usize>(param: Param<Tensor<D>>, value: impl FnOnce(&Tensor<D>) -> Tensor<D>) -> Param<Tensor<D>> {
+fn replace<const D: usize>(
+    param: Param<Tensor<D>>,
+    value: impl FnOnce(&Tensor<D>) -> Tensor<D>,
+) -> Param<Tensor<D>> {
     let trainable = is_trainable(&param);
     param.map(|old| {
         let new = value(&old);
-        if old.is_autodiff() && trainable { new.require_grad() } else { new }
+        if old.is_autodiff() && trainable {
+            new.require_grad()
+        } else {
+            new
+        }
     })
 }

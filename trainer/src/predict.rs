@@ -13,9 +13,13 @@ impl Model {
     /// `n` draws of the flow at `observation`, with their log proposal density; the same for the same
     /// seed on the same device.
     pub fn draw(&self, observation: &Observation, n: u64, seed: u64) -> Result<Draws, ModelError> {
-        let pool = rayon::ThreadPoolBuilder::new().build().map_err(|source| ModelError::Threads { source })?;
+        let pool = rayon::ThreadPoolBuilder::new()
+            .build()
+            .map_err(|source| ModelError::Threads { source })?;
         let scorers = BTreeMap::from([(self.flow(), self.scorer(observation)?)]);
-        let proposal = Proposal { components: vec![(Component::Flow(self.flow()), 1.0)] };
+        let proposal = Proposal {
+            components: vec![(Component::Flow(self.flow()), 1.0)],
+        };
         let plan = DrawPlan {
             campaign: self.campaign(),
             seed,

@@ -15,7 +15,11 @@ pub enum RowsError {
     #[error(transparent)]
     Table(#[from] TableError),
     #[error("{round}: rows {found} follow where row {expected} is next")]
-    Gap { round: RoundId, found: u64, expected: u64 },
+    Gap {
+        round: RoundId,
+        found: u64,
+        expected: u64,
+    },
 }
 
 /// Appends the rows of the newest of `rounds` (as many as the campaign says) whose simulation did not fail.
@@ -41,11 +45,25 @@ pub fn load_training_rows(
 }
 
 /// All draws of a round, from its draws file where there is one, else from its shards.
-pub fn load_draws(campaign: &Campaign, round: &FinalRound, directory: &Path) -> Result<Draws, RowsError> {
+pub fn load_draws(
+    campaign: &Campaign,
+    round: &FinalRound,
+    directory: &Path,
+) -> Result<Draws, RowsError> {
     if let Some(stored) = &round.draws {
-        return Ok(Draws::load(directory, stored, &campaign.space, round.round)?);
+        return Ok(Draws::load(
+            directory,
+            stored,
+            &campaign.space,
+            round.round,
+        )?);
     }
-    Ok(Draws::from_prior(&campaign.space, campaign.seed, round.round, 0..round.n_rows))
+    Ok(Draws::from_prior(
+        &campaign.space,
+        campaign.seed,
+        round.round,
+        0..round.n_rows,
+    ))
 }
 
 fn for_each_shard(
@@ -59,13 +77,21 @@ fn for_each_shard(
     let mut next = 0;
     for shard in shards {
         if shard.first_row != next {
-            return Err(RowsError::Gap { round: round.round, found: shard.first_row, expected: next });
+            return Err(RowsError::Gap {
+                round: round.round,
+                found: shard.first_row,
+                expected: next,
+            });
         }
         next += shard.n_rows;
         on_rows(&ShardRows::load(directory, shard, &campaign.space)?);
     }
     if next != round.n_rows {
-        return Err(RowsError::Gap { round: round.round, found: round.n_rows, expected: next });
+        return Err(RowsError::Gap {
+            round: round.round,
+            found: round.n_rows,
+            expected: next,
+        });
     }
     Ok(())
 }

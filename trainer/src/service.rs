@@ -38,7 +38,11 @@ pub enum TrainerError {
     #[error(transparent)]
     Coordinator(#[from] ClientError),
     #[error("gave up on the coordinator at {address} after {:.0} s without an answer: {last}", waited.as_secs_f64())]
-    GaveUp { address: String, waited: Duration, last: ClientError },
+    GaveUp {
+        address: String,
+        waited: Duration,
+        last: ClientError,
+    },
     #[error(transparent)]
     Device(#[from] NoAdapter),
     #[error("cannot start {n} training threads: {source}")]
@@ -55,12 +59,18 @@ pub enum TrainerError {
 ///
 /// A task that cannot be done is reported as failed; the trainer stays. A coordinator that goes away
 /// is waited for, up to `patience`.
-pub async fn run(config: TrainerConfig, mut shutdown: watch::Receiver<bool>) -> Result<(), TrainerError> {
+pub async fn run(
+    config: TrainerConfig,
+    mut shutdown: watch::Receiver<bool>,
+) -> Result<(), TrainerError> {
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(config.n_threads.max(1))
         .thread_name(|index| format!("trainer-{index}"))
         .build()
-        .map_err(|source| TrainerError::Threads { n: config.n_threads, source })?;
+        .map_err(|source| TrainerError::Threads {
+            n: config.n_threads,
+            source,
+        })?;
     let pool = Arc::new(pool);
     let mut absent_since: Option<Instant> = None;
     loop {
@@ -77,7 +87,11 @@ pub async fn run(config: TrainerConfig, mut shutdown: watch::Receiver<bool>) -> 
         if let Some(last) = last
             && since.elapsed() > config.patience
         {
-            return Err(TrainerError::GaveUp { address: config.address, waited: since.elapsed(), last });
+            return Err(TrainerError::GaveUp {
+                address: config.address,
+                waited: since.elapsed(),
+                last,
+            });
         }
         tokio::select! {
             () = tokio::time::sleep(Duration::from_millis(500)) => {}
@@ -105,12 +119,26 @@ async fn session(
         n_threads: u32::try_from(config.n_threads).unwrap_or(u32::MAX),
     };
     let session = client.register(&registration).await?;
-    let directory = config.directory.clone().unwrap_or_else(|| PathBuf::from(&session.directory));
+    let directory = config
+        .directory
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(&session.directory));
     let device = device::choose(config.device.unwrap_or(session.campaign.training.device))?;
-    tracing::info!(device = device::name(&device), threads = config.n_threads, "trainer is ready");
-    let job = Arc::new(Job { campaign: session.campaign, directory, device, pool: Arc::clone(pool) });
+    tracing::info!(
+        device = device::name(&device),
+        threads = config.n_threads,
+        "trainer is ready"
+    );
+    let job = Arc::new(Job {
+        campaign: session.campaign,
+        directory,
+        device,
+        pool: Arc::clone(pool),
+    });
     let (to_coordinator, messages) = mpsc::channel(64);
-    let mut tasks = client.train(session.peer, ReceiverStream::new(messages)).await?;
+    let mut tasks = client
+        .train(session.peer, ReceiverStream::new(messages))
+        .await?;
     loop {
         if to_coordinator.send(FromTrainer::Ready).await.is_err() {
             return Ok(Ended::Disconnected);
@@ -157,7 +185,12 @@ async fn run_task(
     let attempt = task.attempt;
     let beat = Duration::from_secs_f64((task.lease_s / 3.0).clamp(0.1, 60.0));
     let interrupted = Arc::new(AtomicBool::new(false));
-    let mut done = start_task(Arc::clone(job), task, to_coordinator.clone(), Arc::clone(&interrupted));
+    let mut done = start_task(
+        Arc::clone(job),
+        task,
+        to_coordinator.clone(),
+        Arc::clone(&interrupted),
+    );
     let mut heartbeat = tokio::time::interval(beat);
     let mut ended = None;
     loop {

@@ -26,12 +26,23 @@ impl Standardization {
         let (z_mean, z_sd) = column_moments(set.z(), set.n_parameters());
         let (x_mean, simulated_sd) = column_moments(set.simulated(), set.n_data());
         let typical = set.typical_sigma();
-        let x_sd = simulated_sd.iter().zip(&typical.sigma).map(|(sd, sigma)| sd.hypot(*sigma)).collect();
+        let x_sd = simulated_sd
+            .iter()
+            .zip(&typical.sigma)
+            .map(|(sd, sigma)| sd.hypot(*sigma))
+            .collect();
         let reference = match set.observed() {
             Some(observed) => observed.to_vec(),
             None => x_mean.clone(),
         };
-        Self { z_mean, z_sd: z_sd.iter().map(|sd| sd.max(1e-6)).collect(), x_mean, x_sd, reference, log_sigma: typical.log_sigma }
+        Self {
+            z_mean,
+            z_sd: z_sd.iter().map(|sd| sd.max(1e-6)).collect(),
+            x_mean,
+            x_sd,
+            reference,
+            log_sigma: typical.log_sigma,
+        }
     }
 
     pub fn n_channels(&self) -> usize {
@@ -91,6 +102,9 @@ fn column_moments<T: Copy + Into<f64>>(values: &[T], n_columns: usize) -> (Vec<f
             *variance += deviation * deviation;
         }
     }
-    let sd = variance.iter().map(|variance| (variance / n).sqrt()).collect();
+    let sd = variance
+        .iter()
+        .map(|variance| (variance / n).sqrt())
+        .collect();
     (mean, sd)
 }

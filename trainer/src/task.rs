@@ -18,7 +18,9 @@ use sidereal_inference::scores::Scores;
 use sidereal_inference::seeds::Purpose;
 use sidereal_inference::summary::TrainingSummary;
 use sidereal_inference::table::TableError;
-use sidereal_inference::task::{FinalRound, ModelFiles, ScoresFile, TrainerReport, TrainerTask, TrainingProgress};
+use sidereal_inference::task::{
+    FinalRound, ModelFiles, ScoresFile, TrainerReport, TrainerTask, TrainingProgress,
+};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,8 +46,15 @@ pub enum TaskError {
     Table(#[from] TableError),
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("{flow} scores row {row} as {found}, but {stored} was recorded; this machine or binary computes differently from the one that trained it")]
-    ScoresDiffer { flow: FlowId, row: u64, found: f64, stored: f64 },
+    #[error(
+        "{flow} scores row {row} as {found}, but {stored} was recorded; this machine or binary computes differently from the one that trained it"
+    )]
+    ScoresDiffer {
+        flow: FlowId,
+        row: u64,
+        found: f64,
+        stored: f64,
+    },
     #[error("the task names {flow} but the campaign has no observation to score it at")]
     NoObservation { flow: FlowId },
 }
@@ -68,7 +77,10 @@ pub struct TaskContext<'a> {
 #[derive(Debug, Clone)]
 pub enum TaskProgress {
     Training(TrainingProgress),
-    Drawing { round: sidereal_inference::ids::RoundId, n_rows: u64 },
+    Drawing {
+        round: sidereal_inference::ids::RoundId,
+        n_rows: u64,
+    },
 }
 
 /// Runs a task. The report depends on the campaign and the recorded rows alone (and on the device).
@@ -77,7 +89,10 @@ pub fn run(task: &TrainerTask, context: &mut TaskContext) -> Result<TrainerRepor
     files::create_dir_all(&context.directory.join(&task.output))?;
     let mut models = Vec::with_capacity(task.models.len() + 1);
     for stored in &task.models {
-        models.push(Model::load(&context.directory.join(&stored.path), context.device)?);
+        models.push(Model::load(
+            &context.directory.join(&stored.path),
+            context.device,
+        )?);
     }
     let trained = match task.train {
         Some(flow) => Some(train(flow, task, context)?),
@@ -116,12 +131,21 @@ fn train(
     rows::load_training_rows(&mut set, &task.rounds, context.directory)?;
     let standardization = Standardization::new(&set);
     let device = context.device.clone().autodiff();
-    let estimator = Estimator::init(context.campaign, flow, standardization.n_channels(), &device);
+    let estimator = Estimator::init(
+        context.campaign,
+        flow,
+        standardization.n_channels(),
+        &device,
+    );
     let name = task_name(context.campaign, flow, &task.rounds);
     let output = context.directory.join(&task.output);
     let resumed = latest_checkpoint(task, &name, context);
     if let Some(state) = &resumed {
-        tracing::info!(flow = flow.0, epoch = state.epoch, "training goes on from a checkpoint");
+        tracing::info!(
+            flow = flow.0,
+            epoch = state.epoch,
+            "training goes on from a checkpoint"
+        );
     }
     let mut observer = TaskObserver {
         flow,
@@ -132,17 +156,35 @@ fn train(
         interrupted: context.interrupted,
         on_progress: context.on_progress,
     };
-    let fitted = training::fit(&set, &standardization, estimator, resumed, context.pool, &mut observer)?;
-    let model =
-        Model::new(context.campaign.clone(), standardization, fitted.summary, fitted.estimator, context.device.clone());
+    let fitted = training::fit(
+        &set,
+        &standardization,
+        estimator,
+        resumed,
+        context.pool,
+        &mut observer,
+    )?;
+    let model = Model::new(
+        context.campaign.clone(),
+        standardization,
+        fitted.summary,
+        fitted.estimator,
+        context.device.clone(),
+    );
     let files = model.store(context.directory, &task.output)?;
-    let summary = TrainingSummary { weights_sha256: files.weights_sha256.clone(), ..model.training().clone() };
+    let summary = TrainingSummary {
+        weights_sha256: files.weights_sha256.clone(),
+        ..model.training().clone()
+    };
     Ok((model, files, summary))
 }
 
 /// What is trained on what: a checkpoint is only good for exactly this.
 fn task_name(campaign: &Campaign, flow: FlowId, rounds: &[FinalRound]) -> String {
-    let mut text = format!("{} {flow}", sidereal_inference::campaign_file::identity(campaign).0);
+    let mut text = format!(
+        "{} {flow}",
+        sidereal_inference::campaign_file::identity(campaign).0
+    );
     for round in rounds {
         // Rows are the same however they are split into shards, so the shards' own hashes are no part of it.
         text.push_str(&format!(" {} {}", round.round, round.n_rows));
@@ -150,11 +192,17 @@ fn task_name(campaign: &Campaign, flow: FlowId, rounds: &[FinalRound]) -> String
     files::sha256_hex(text.as_bytes())
 }
 
-fn latest_checkpoint(task: &TrainerTask, name: &str, context: &TaskContext) -> Option<TrainingState> {
+fn latest_checkpoint(
+    task: &TrainerTask,
+    name: &str,
+    context: &TaskContext,
+) -> Option<TrainingState> {
     task.earlier_attempts
         .iter()
         .chain([&task.output])
-        .filter_map(|attempt| checkpoint::load(&context.directory.join(attempt), name, context.device))
+        .filter_map(|attempt| {
+            checkpoint::load(&context.directory.join(attempt), name, context.device)
+        })
         .max_by_key(|state| state.epoch)
 }
 
@@ -186,7 +234,11 @@ impl Observer for TaskObserver<'_> {
             }
             self.last_checkpoint = Instant::now();
         }
-        if interrupted { Err(TrainingError::Interrupted) } else { Ok(()) }
+        if interrupted {
+            Err(TrainingError::Interrupted)
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -200,20 +252,32 @@ fn score_and_draw(
         return Err(TaskError::NoObservation { flow: FlowId(0) });
     };
     let Some(observation) = &context.campaign.observation else {
-        return Err(TaskError::NoObservation { flow: models.last().map_or(FlowId(0), Model::flow) });
+        return Err(TaskError::NoObservation {
+            flow: models.last().map_or(FlowId(0), Model::flow),
+        });
     };
-    (context.on_progress)(TaskProgress::Drawing { round: draw_task.round, n_rows: draw_task.n_rows });
+    (context.on_progress)(TaskProgress::Drawing {
+        round: draw_task.round,
+        n_rows: draw_task.n_rows,
+    });
     let mut scorers = BTreeMap::new();
     for model in models {
         scorers.insert(model.flow(), model.scorer(observation)?);
     }
     check_stored_scores(task, &scorers, context)?;
     let mut stored = Vec::new();
-    if let Some((flow, scorer)) = task.train.and_then(|flow| Some((flow, scorers.get(&flow)?))) {
+    if let Some((flow, scorer)) = task
+        .train
+        .and_then(|flow| Some((flow, scorers.get(&flow)?)))
+    {
         for round in &task.rounds {
             let draws = rows::load_draws(context.campaign, round, context.directory)?;
             let log_density = draw::score(context.campaign, scorer, &draws, context.pool)?;
-            let scores = Scores { round: round.round, flows: vec![flow], log_density: vec![log_density] };
+            let scores = Scores {
+                round: round.round,
+                flows: vec![flow],
+                log_density: vec![log_density],
+            };
             let name = format!("{}/scores-round-{:03}.parquet", task.output, round.round.0);
             stored.push(scores.store(context.directory, &name)?);
         }
@@ -227,8 +291,18 @@ fn score_and_draw(
         proposal: &draw_task.proposal,
     };
     let (draws, scores) = draw::draw(&plan, &scorers, context.pool)?;
-    let draws = draws.store(&context.campaign.space, context.directory, &format!("{}/draws.parquet", task.output))?;
-    stored.push(scores.store(context.directory, &format!("{}/scores-round-{:03}.parquet", task.output, draw_task.round.0))?);
+    let draws = draws.store(
+        &context.campaign.space,
+        context.directory,
+        &format!("{}/draws.parquet", task.output),
+    )?;
+    stored.push(scores.store(
+        context.directory,
+        &format!(
+            "{}/scores-round-{:03}.parquet",
+            task.output, draw_task.round.0
+        ),
+    )?);
     Ok((draws, stored))
 }
 
@@ -253,7 +327,12 @@ fn check_stored_scores(
             for (row, (&found, &stored)) in found.iter().zip(stored).enumerate() {
                 let both_zero = found == f64::NEG_INFINITY && stored == f64::NEG_INFINITY;
                 if !both_zero && (found - stored).abs() > SCORE_TOLERANCE * (1.0 + stored.abs()) {
-                    return Err(TaskError::ScoresDiffer { flow: *flow, row: row as u64, found, stored });
+                    return Err(TaskError::ScoresDiffer {
+                        flow: *flow,
+                        row: row as u64,
+                        found,
+                        stored,
+                    });
                 }
             }
         }

@@ -28,7 +28,9 @@ const MAX_RECOVERIES: u32 = 5;
 pub enum TrainingError {
     #[error("{found} usable rows are too few to train on; at least {expected} are needed")]
     TooFewRows { found: usize, expected: usize },
-    #[error("the loss of {flow} was not finite {n} times, at ever lower learning rates; the simulated data may hold values far beyond their usual range")]
+    #[error(
+        "the loss of {flow} was not finite {n} times, at ever lower learning rates; the simulated data may hold values far beyond their usual range"
+    )]
     NotFinite { flow: FlowId, n: u32 },
     #[error("the training was interrupted")]
     Interrupted,
@@ -87,20 +89,39 @@ pub fn fit(
     };
     let slicing = Slicing::of(set);
     let validation = validation_batches(set, &split.validation, standardization, pool);
-    while state.epoch < config.max_epochs && state.epoch.saturating_sub(state.best_epoch) <= config.patience {
+    while state.epoch < config.max_epochs
+        && state.epoch.saturating_sub(state.best_epoch) <= config.patience
+    {
         let started = std::time::Instant::now();
         let before = state.clone();
-        let epoch = Epoch { set, standardization, adam: &adam, pool, slicing };
+        let epoch = Epoch {
+            set,
+            standardization,
+            adam: &adam,
+            pool,
+            slicing,
+        };
         let (trained, training_loss) = epoch.run(estimator, &split.training, &mut state);
         estimator = trained;
         let validation_loss = mean_loss(&estimator, &validation, pool);
         if !(training_loss.is_finite() && validation_loss.is_finite()) {
             if before.n_recoveries >= MAX_RECOVERIES {
-                return Err(TrainingError::NotFinite { flow: set.flow(), n: MAX_RECOVERIES + 1 });
+                return Err(TrainingError::NotFinite {
+                    flow: set.flow(),
+                    n: MAX_RECOVERIES + 1,
+                });
             }
-            tracing::warn!(flow = set.flow().0, epoch = state.epoch, "loss is not finite: back to the last good epoch at a lower rate");
+            tracing::warn!(
+                flow = set.flow().0,
+                epoch = state.epoch,
+                "loss is not finite: back to the last good epoch at a lower rate"
+            );
             estimator = restore(estimator, &before.current);
-            state = TrainingState { n_recoveries: before.n_recoveries + 1, adam: None, ..before };
+            state = TrainingState {
+                n_recoveries: before.n_recoveries + 1,
+                adam: None,
+                ..before
+            };
             continue;
         }
         state.current = parameters::named_tensors(&estimator);
@@ -126,7 +147,10 @@ pub fn fit(
         n_recoveries: state.n_recoveries,
         weights_sha256: String::new(),
     };
-    Ok(Fitted { estimator: estimator.valid(), summary })
+    Ok(Fitted {
+        estimator: estimator.valid(),
+        summary,
+    })
 }
 
 impl TrainingState {
@@ -158,15 +182,26 @@ impl Split {
         const FEWEST: usize = 20;
         let n = set.n_rows();
         if n < FEWEST {
-            return Err(TrainingError::TooFewRows { found: n, expected: FEWEST });
+            return Err(TrainingError::TooFewRows {
+                found: n,
+                expected: FEWEST,
+            });
         }
         let mut rows: Vec<usize> = (0..n).collect();
-        rows.shuffle(&mut stream(set.campaign().seed, RoundId(set.flow().0), RowId(0), Purpose::Split));
+        rows.shuffle(&mut stream(
+            set.campaign().seed,
+            RoundId(set.flow().0),
+            RowId(0),
+            Purpose::Split,
+        ));
         let n_validation = ((n as f64 * fraction).round() as usize).clamp(1, n / 2);
         let mut validation = rows.split_off(n - n_validation);
         rows.sort_unstable();
         validation.sort_unstable();
-        Ok(Self { training: rows, validation })
+        Ok(Self {
+            training: rows,
+            validation,
+        })
     }
 }
 
@@ -182,10 +217,22 @@ enum Slicing {
 impl Slicing {
     fn of(set: &TrainingSet) -> Self {
         match &set.campaign().featurizer {
-            Featurizer::ResnetGru { normalization: Normalization::Batch, .. }
-            | Featurizer::Resnet { normalization: Normalization::Batch, .. } => Self::Whole,
-            Featurizer::ResnetGru { normalization: Normalization::Weight, .. }
-            | Featurizer::Resnet { normalization: Normalization::Weight, .. }
+            Featurizer::ResnetGru {
+                normalization: Normalization::Batch,
+                ..
+            }
+            | Featurizer::Resnet {
+                normalization: Normalization::Batch,
+                ..
+            } => Self::Whole,
+            Featurizer::ResnetGru {
+                normalization: Normalization::Weight,
+                ..
+            }
+            | Featurizer::Resnet {
+                normalization: Normalization::Weight,
+                ..
+            }
             | Featurizer::Gru { .. }
             | Featurizer::Mlp { .. } => Self::Rows(SLICE_ROWS),
         }
@@ -209,31 +256,57 @@ struct Epoch<'a> {
 
 impl Epoch<'_> {
     /// One pass over the training rows; the mean loss.
-    fn run(&self, mut estimator: Estimator, rows: &[usize], state: &mut TrainingState) -> (Estimator, f64) {
+    fn run(
+        &self,
+        mut estimator: Estimator,
+        rows: &[usize],
+        state: &mut TrainingState,
+    ) -> (Estimator, f64) {
         let config = &self.set.campaign().training;
         let seed = self.set.campaign().seed;
         let epoch = state.epoch;
         let mut rows = rows.to_vec();
-        rows.shuffle(&mut stream(seed, RoundId(self.set.flow().0), RowId(0), Purpose::Shuffle { epoch }));
-        let slicing = if on_wgpu(&estimator) { Slicing::Whole } else { self.slicing };
-        let batches: Vec<&[usize]> =
-            rows.chunks(config.batch_size).filter(|batch| batch.len() == config.batch_size.min(rows.len())).collect();
+        rows.shuffle(&mut stream(
+            seed,
+            RoundId(self.set.flow().0),
+            RowId(0),
+            Purpose::Shuffle { epoch },
+        ));
+        let slicing = if on_wgpu(&estimator) {
+            Slicing::Whole
+        } else {
+            self.slicing
+        };
+        let batches: Vec<&[usize]> = rows
+            .chunks(config.batch_size)
+            .filter(|batch| batch.len() == config.batch_size.min(rows.len()))
+            .collect();
         let n_batches = batches.len();
         let mut losses = Vec::with_capacity(n_batches);
         for (step, batch) in batches.into_iter().enumerate() {
-            let done = (f64::from(epoch) + step as f64 / n_batches as f64) / f64::from(config.max_epochs);
+            let done =
+                (f64::from(epoch) + step as f64 / n_batches as f64) / f64::from(config.max_epochs);
             let rate = learning_rate(config.learning_rate, done, state.n_recoveries);
             let (loss, gradient) = self.gradient(&estimator, &state.values, batch, epoch, slicing);
             let norm = gradient.clone().powi_scalar(2).sum().sqrt();
-            let factor = (norm + 1e-12).recip().mul_scalar(config.clip_norm).clamp_max(1.0);
-            let (values, adam) = self.adam.step(rate, state.values.clone(), gradient * factor, state.adam.take());
+            let factor = (norm + 1e-12)
+                .recip()
+                .mul_scalar(config.clip_norm)
+                .clamp_max(1.0);
+            let (values, adam) = self.adam.step(
+                rate,
+                state.values.clone(),
+                gradient * factor,
+                state.adam.take(),
+            );
             estimator = parameters::with_flat(estimator, &values);
             state.values = values;
             state.adam = adam;
             losses.push(loss);
         }
         let losses = parameters::host(Tensor::cat(losses, 0));
-        let mean = losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / losses.len().max(1) as f64;
+        let mean =
+            losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / losses.len().max(1) as f64;
         (estimator, mean)
     }
 
@@ -255,25 +328,39 @@ impl Epoch<'_> {
                 Slicing::Rows(_) => parameters::with_flat(estimator.clone(), values),
                 Slicing::Whole => estimator.clone(),
             };
-            let minibatch = self.set.minibatch(rows, Purpose::TrainingNoise { epoch }, self.standardization);
+            let minibatch =
+                self.set
+                    .minibatch(rows, Purpose::TrainingNoise { epoch }, self.standardization);
             let loss = summed_loss(&own, &minibatch, &device) / batch.len() as f64;
             let mut gradients = loss.backward();
-            (loss.inner(), parameters::flat_gradients(&own, &mut gradients))
+            (
+                loss.inner(),
+                parameters::flat_gradients(&own, &mut gradients),
+            )
         };
-        let parts: Vec<(Tensor<1>, Tensor<1>)> = self.pool.install(|| slices.par_iter().map(of_slice).collect());
+        let parts: Vec<(Tensor<1>, Tensor<1>)> = self
+            .pool
+            .install(|| slices.par_iter().map(of_slice).collect());
         let mut parts = parts.into_iter();
         let Some(first) = parts.next() else {
             let n = parameters::flat(estimator).dims()[0];
-            return (Tensor::zeros([1], &device.clone().inner()), Tensor::zeros([n], &device.inner()));
+            return (
+                Tensor::zeros([1], &device.clone().inner()),
+                Tensor::zeros([n], &device.inner()),
+            );
         };
-        parts.fold(first, |(loss, gradient), (next_loss, next_gradient)| (loss + next_loss, gradient + next_gradient))
+        parts.fold(first, |(loss, gradient), (next_loss, next_gradient)| {
+            (loss + next_loss, gradient + next_gradient)
+        })
     }
 }
 
 /// Cosine decay over `done` in [0, 1], lowered by each recovery.
 fn learning_rate(start: f64, done: f64, n_recoveries: u32) -> f64 {
     let cosine = 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos());
-    start * (FINAL_RATE + (1.0 - FINAL_RATE) * cosine) * RECOVERY_RATE.powi(n_recoveries.cast_signed())
+    start
+        * (FINAL_RATE + (1.0 - FINAL_RATE) * cosine)
+        * RECOVERY_RATE.powi(n_recoveries.cast_signed())
 }
 
 /// - Σ weight · log q(y | x): `[1]`
@@ -288,13 +375,19 @@ fn tensors(batch: &Minibatch, device: &Device) -> (Tensor<3>, Tensor<2>) {
     let d = batch.y.len() / n;
     let (length, channels) = batch_shape(batch);
     (
-        Tensor::from_data(TensorData::new(batch.x.clone(), [batch.n, length, channels]), device),
+        Tensor::from_data(
+            TensorData::new(batch.x.clone(), [batch.n, length, channels]),
+            device,
+        ),
         Tensor::from_data(TensorData::new(batch.y.clone(), [batch.n, d]), device),
     )
 }
 
 fn batch_shape(batch: &Minibatch) -> (usize, usize) {
-    (batch.length, batch.x.len() / (batch.n.max(1) * batch.length.max(1)))
+    (
+        batch.length,
+        batch.x.len() / (batch.n.max(1) * batch.length.max(1)),
+    )
 }
 
 fn validation_batches(
@@ -314,11 +407,17 @@ fn mean_loss(estimator: &Estimator, batches: &[Minibatch], pool: &rayon::ThreadP
     let device = estimator.devices()[0].clone();
     let sums = |batch: &Minibatch| -> (f64, f64) {
         let loss = parameters::host(summed_loss(&estimator, batch, &device));
-        let weight = batch.weight.iter().map(|&weight| f64::from(weight)).sum::<f64>();
+        let weight = batch
+            .weight
+            .iter()
+            .map(|&weight| f64::from(weight))
+            .sum::<f64>();
         (loss.iter().map(|&loss| f64::from(loss)).sum(), weight)
     };
     let parts: Vec<(f64, f64)> = pool.install(|| batches.par_iter().map(sums).collect());
-    let (loss, weight) = parts.into_iter().fold((0.0, 0.0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
+    let (loss, weight) = parts
+        .into_iter()
+        .fold((0.0, 0.0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
     loss / weight.max(f64::MIN_POSITIVE)
 }
 

@@ -38,7 +38,13 @@ pub struct Minibatch {
 impl<'a> TrainingSet<'a> {
     /// For training `flow`.
     pub fn new(campaign: &'a Campaign, flow: FlowId) -> Self {
-        Self { campaign, flow, z: Vec::new(), simulated: Vec::new(), weight: Vec::new() }
+        Self {
+            campaign,
+            flow,
+            z: Vec::new(),
+            simulated: Vec::new(),
+            weight: Vec::new(),
+        }
     }
 
     pub fn push(&mut self, z: &[f64], simulated: &[f32], weight: f64) {
@@ -49,9 +55,16 @@ impl<'a> TrainingSet<'a> {
 
     /// Scales the weights to a mean of one.
     pub fn normalize_weights(&mut self) {
-        let mean = self.weight.iter().map(|&weight| f64::from(weight)).sum::<f64>() / self.weight.len().max(1) as f64;
+        let mean = self
+            .weight
+            .iter()
+            .map(|&weight| f64::from(weight))
+            .sum::<f64>()
+            / self.weight.len().max(1) as f64;
         if mean > 0.0 {
-            self.weight.iter_mut().for_each(|weight| *weight = (f64::from(*weight) / mean) as f32);
+            self.weight
+                .iter_mut()
+                .for_each(|weight| *weight = (f64::from(*weight) / mean) as f32);
         }
     }
 
@@ -84,7 +97,10 @@ impl<'a> TrainingSet<'a> {
     }
 
     pub fn observed(&self) -> Option<&'a [f64]> {
-        self.campaign.observation.as_ref().map(|observation| observation.value.as_slice())
+        self.campaign
+            .observation
+            .as_ref()
+            .map(|observation| observation.value.as_slice())
     }
 
     /// Root mean square of each datum's sigma over up to 1,000 rows, as validation draws it.
@@ -105,13 +121,21 @@ impl<'a> TrainingSet<'a> {
         let mean = sum / n_values;
         let sd = (sum_of_squares / n_values - mean * mean).max(1e-12).sqrt();
         TypicalSigma {
-            sigma: square.iter().map(|square| (square / n as f64).sqrt()).collect(),
+            sigma: square
+                .iter()
+                .map(|square| (square / n as f64).sqrt())
+                .collect(),
             log_sigma: self.campaign.noise.sigma_varies().then_some((mean, sd)),
         }
     }
 
     /// The given rows with noise of `purpose`, made ready for the network.
-    pub fn minibatch(&self, rows: &[usize], purpose: Purpose, standardization: &Standardization) -> Minibatch {
+    pub fn minibatch(
+        &self,
+        rows: &[usize],
+        purpose: Purpose,
+        standardization: &Standardization,
+    ) -> Minibatch {
         let (d, length) = (self.n_parameters(), self.n_data());
         let mut batch = Minibatch {
             n: rows.len(),
@@ -124,7 +148,11 @@ impl<'a> TrainingSet<'a> {
         let mut x = vec![0.0; length];
         for &row in rows {
             let mut rng = self.draw_sigma(row, purpose, &mut sigma);
-            for ((x, &simulated), &sigma) in x.iter_mut().zip(&self.simulated[row * length..]).zip(&sigma) {
+            for ((x, &simulated), &sigma) in x
+                .iter_mut()
+                .zip(&self.simulated[row * length..])
+                .zip(&sigma)
+            {
                 let normal: f64 = StandardNormal.sample(&mut rng);
                 *x = f64::from(simulated) + sigma * normal;
             }
@@ -135,9 +163,21 @@ impl<'a> TrainingSet<'a> {
         batch
     }
 
-    fn draw_sigma(&self, row: usize, purpose: Purpose, sigma: &mut [f64]) -> rand_chacha::ChaCha8Rng {
-        let mut rng = stream(self.campaign.seed, RoundId(self.flow.0), RowId(row as u64), purpose);
-        self.campaign.noise.draw_sigma(self.campaign.observation.as_ref(), &mut rng, sigma);
+    fn draw_sigma(
+        &self,
+        row: usize,
+        purpose: Purpose,
+        sigma: &mut [f64],
+    ) -> rand_chacha::ChaCha8Rng {
+        let mut rng = stream(
+            self.campaign.seed,
+            RoundId(self.flow.0),
+            RowId(row as u64),
+            purpose,
+        );
+        self.campaign
+            .noise
+            .draw_sigma(self.campaign.observation.as_ref(), &mut rng, sigma);
         rng
     }
 }

@@ -9,7 +9,9 @@ use sidereal_inference::ids::{FlowId, RoundId, RowId};
 use sidereal_inference::seeds::{Purpose, stream};
 use sidereal_trainer::estimator::Estimator;
 use sidereal_trainer::flow::{BaseDraws, Flow};
-use sidereal_trainer::parameters::{Initializer, NamedTensor, flat_gradients, host, named_tensors, with_named_tensors};
+use sidereal_trainer::parameters::{
+    Initializer, NamedTensor, flat_gradients, host, named_tensors, with_named_tensors,
+};
 
 const FEATURES: usize = 3;
 
@@ -17,14 +19,28 @@ const FEATURES: usize = 3;
 fn flow(d: usize, blocks: usize, components: usize) -> Flow {
     let device = Device::flex();
     let rng = stream(1, RoundId(0), RowId(0), Purpose::Initialize);
-    let mut initializer = Initializer { rng, device: &device };
-    let config = FlowConfig::Maf { blocks, hidden: 16, layers: 2, components, max_log_scale: 3.0 };
+    let mut initializer = Initializer {
+        rng,
+        device: &device,
+    };
+    let config = FlowConfig::Maf {
+        blocks,
+        hidden: 16,
+        layers: 2,
+        components,
+        max_log_scale: 3.0,
+    };
     let flow = Flow::init(&config, d, FEATURES, &mut initializer);
     let tensors: Vec<NamedTensor> = named_tensors(&flow)
         .into_iter()
         .map(|tensor| {
             let random = normals(tensor.values.len());
-            let values = tensor.values.iter().zip(random).map(|(value, random)| value + 0.1 * random as f32).collect();
+            let values = tensor
+                .values
+                .iter()
+                .zip(random)
+                .map(|(value, random)| value + 0.1 * random as f32)
+                .collect();
             NamedTensor { values, ..tensor }
         })
         .collect();
@@ -36,7 +52,10 @@ fn features(n: usize) -> Tensor<2> {
 }
 
 fn rows(values: &[f32], d: usize) -> Tensor<2> {
-    Tensor::from_data(TensorData::new(values.to_vec(), [values.len() / d, d]), &Device::flex())
+    Tensor::from_data(
+        TensorData::new(values.to_vec(), [values.len() / d, d]),
+        &Device::flex(),
+    )
 }
 
 /// ∫ q(y) dy over a grid wide enough for the flow's tails.
@@ -47,8 +66,15 @@ fn density_integrates_to_one() {
         let flow = flow(1, blocks, components);
         let grid: Vec<f32> = (0..n).map(|i| low + step * i as f32).collect();
         let log_density = host(flow.log_density(rows(&grid, 1), features(n)));
-        let mass: f64 = log_density.iter().map(|&value| f64::from(value).exp()).sum::<f64>() * f64::from(step);
-        assert!((mass - 1.0).abs() < 2e-3, "{blocks} blocks, {components} components: mass {mass}");
+        let mass: f64 = log_density
+            .iter()
+            .map(|&value| f64::from(value).exp())
+            .sum::<f64>()
+            * f64::from(step);
+        assert!(
+            (mass - 1.0).abs() < 2e-3,
+            "{blocks} blocks, {components} components: mass {mass}"
+        );
     }
 }
 
@@ -76,7 +102,10 @@ fn draws_follow_the_stated_density() {
         cumulative += f64::from(log_density).exp() * f64::from(step);
         gap = gap.max((cumulative - next as f64 / n as f64).abs());
     }
-    assert!(gap < 0.015, "largest distance of the distribution functions {gap}");
+    assert!(
+        gap < 0.015,
+        "largest distance of the distribution functions {gap}"
+    );
 }
 
 /// The stated density is the base density over the volume change of drawing, which runs the other way.
@@ -90,7 +119,13 @@ fn log_determinant_agrees_with_finite_differences_of_the_inverse() {
         let normal = normals(n * d);
         let map = |normal: &[f64]| {
             let uniform = vec![0.5; normal.len()];
-            host(flow.draw(&BaseDraws { uniform, normal: normal.to_vec() }, features(normal.len() / d)))
+            host(flow.draw(
+                &BaseDraws {
+                    uniform,
+                    normal: normal.to_vec(),
+                },
+                features(normal.len() / d),
+            ))
         };
         let centre = map(&normal);
         let stated = host(flow.log_density(rows(&centre, d), features(n)));
@@ -114,7 +149,10 @@ fn log_determinant_agrees_with_finite_differences_of_the_inverse() {
                 .sum();
             let expected = log_base - log_abs_determinant(&mut jacobian, d);
             let found = f64::from(stated[row]);
-            assert!((found - expected).abs() < 0.03, "d = {d}, row {row}: {found}, expected {expected}");
+            assert!(
+                (found - expected).abs() < 0.03,
+                "d = {d}, row {row}: {found}, expected {expected}"
+            );
         }
     }
 }
@@ -124,7 +162,11 @@ fn log_abs_determinant(matrix: &mut [f64], d: usize) -> f64 {
     let mut sum = 0.0;
     for column in 0..d {
         let pivot = (column..d)
-            .max_by(|&a, &b| matrix[a * d + column].abs().total_cmp(&matrix[b * d + column].abs()))
+            .max_by(|&a, &b| {
+                matrix[a * d + column]
+                    .abs()
+                    .total_cmp(&matrix[b * d + column].abs())
+            })
             .unwrap_or(column);
         for k in 0..d {
             matrix.swap(column * d + k, pivot * d + k);
@@ -150,7 +192,9 @@ fn every_weight_of_every_network_gets_a_gradient() {
         "kind = \"gru\"\nhidden = 6\nfeatures = 5",
         "kind = \"mlp\"\nlayers = 2\nhidden = 6\nfeatures = 5",
     ] {
-        let campaign = campaign(&format!("[featurizer]\n{featurizer}\n[flow]\nkind = \"maf\"\nblocks = 2\nhidden = 8\ncomponents = 3"));
+        let campaign = campaign(&format!(
+            "[featurizer]\n{featurizer}\n[flow]\nkind = \"maf\"\nblocks = 2\nhidden = 8\ncomponents = 3"
+        ));
         let device = Device::flex().autodiff();
         let estimator = Estimator::init(&campaign, FlowId(0), 2, &device);
         let n = 64;
@@ -163,7 +207,13 @@ fn every_weight_of_every_network_gets_a_gradient() {
         let n_weights: usize = gradient.len();
         let n_zero = gradient.iter().filter(|value| **value == 0.0).count();
         // Masked weights of the conditioners get none, and a unit may be switched off by chance.
-        assert!(n_zero * 2 < n_weights, "{featurizer}: {n_zero} of {n_weights} gradients are zero");
-        assert!(gradient.iter().all(|value| value.is_finite()), "{featurizer}");
+        assert!(
+            n_zero * 2 < n_weights,
+            "{featurizer}: {n_zero} of {n_weights} gradients are zero"
+        );
+        assert!(
+            gradient.iter().all(|value| value.is_finite()),
+            "{featurizer}"
+        );
     }
 }

@@ -29,7 +29,10 @@ fn threads_do_not_change_a_bit() {
     let mut ignore = AfterEpoch(|_: &TrainingState| Ok(()));
     let one = fit(&campaign, 1, None, &mut ignore).expect("one thread");
     let three = fit(&campaign, 3, None, &mut ignore).expect("three threads");
-    assert_eq!(named_tensors(&one.estimator), named_tensors(&three.estimator));
+    assert_eq!(
+        named_tensors(&one.estimator),
+        named_tensors(&three.estimator)
+    );
     assert_eq!(one.summary, three.summary);
 }
 
@@ -43,16 +46,26 @@ fn interrupted_training_resumes_bit_for_bit() {
         if state.epoch < 3 {
             return Ok(());
         }
-        sidereal_trainer::checkpoint::store(directory.path(), "task", state).expect("checkpoint is written");
+        sidereal_trainer::checkpoint::store(directory.path(), "task", state)
+            .expect("checkpoint is written");
         Err(TrainingError::Interrupted)
     });
-    assert!(matches!(fit(&campaign, 1, None, &mut interrupt), Err(TrainingError::Interrupted)));
+    assert!(matches!(
+        fit(&campaign, 1, None, &mut interrupt),
+        Err(TrainingError::Interrupted)
+    ));
     let device = burn::tensor::Device::flex();
-    assert!(sidereal_trainer::checkpoint::load(directory.path(), "another task", &device).is_none());
-    let state = sidereal_trainer::checkpoint::load(directory.path(), "task", &device).expect("checkpoint");
+    assert!(
+        sidereal_trainer::checkpoint::load(directory.path(), "another task", &device).is_none()
+    );
+    let state =
+        sidereal_trainer::checkpoint::load(directory.path(), "task", &device).expect("checkpoint");
     assert_eq!(state.epoch, 3);
     let resumed = fit(&campaign, 1, Some(state), &mut ignore).expect("resumed training");
-    assert_eq!(named_tensors(&whole.estimator), named_tensors(&resumed.estimator));
+    assert_eq!(
+        named_tensors(&whole.estimator),
+        named_tensors(&resumed.estimator)
+    );
     assert_eq!(whole.summary, resumed.summary);
 }
 
@@ -61,7 +74,8 @@ fn damaged_checkpoint_is_ignored() {
     let campaign = campaign(SMALL);
     let directory = tempfile::tempdir().expect("temporary directory");
     let mut once = AfterEpoch(|state: &TrainingState| {
-        sidereal_trainer::checkpoint::store(directory.path(), "task", state).expect("checkpoint is written");
+        sidereal_trainer::checkpoint::store(directory.path(), "task", state)
+            .expect("checkpoint is written");
         Err(TrainingError::Interrupted)
     });
     assert!(fit(&campaign, 1, None, &mut once).is_err());
@@ -70,13 +84,17 @@ fn damaged_checkpoint_is_ignored() {
     let device = burn::tensor::Device::flex();
     for n in [0, 7, 100, bytes.len() / 2, bytes.len() - 1] {
         std::fs::write(&path, &bytes[..n]).expect("truncate");
-        assert!(sidereal_trainer::checkpoint::load(directory.path(), "task", &device).is_none(), "{n} bytes");
+        assert!(
+            sidereal_trainer::checkpoint::load(directory.path(), "task", &device).is_none(),
+            "{n} bytes"
+        );
     }
 }
 
 #[test]
 fn loss_falls_and_the_best_epoch_is_kept() {
-    let campaign = campaign(&SMALL.replace("batch_size = 100", "batch_size = 60\nlearning_rate = 1e-2"));
+    let campaign =
+        campaign(&SMALL.replace("batch_size = 100", "batch_size = 60\nlearning_rate = 1e-2"));
     let mut ignore = AfterEpoch(|_: &TrainingState| Ok(()));
     let fitted = fit(&campaign, 2, None, &mut ignore).expect("training");
     let losses = &fitted.summary.validation_loss;
@@ -88,7 +106,10 @@ fn loss_falls_and_the_best_epoch_is_kept() {
 
 #[test]
 fn infinite_loss_goes_back_and_gives_up_in_the_end() {
-    let campaign = campaign(&SMALL.replace("batch_size = 100", "batch_size = 100\nlearning_rate = 1e30\nclip_norm = 1e30"));
+    let campaign = campaign(&SMALL.replace(
+        "batch_size = 100",
+        "batch_size = 100\nlearning_rate = 1e30\nclip_norm = 1e30",
+    ));
     let mut ignore = AfterEpoch(|_: &TrainingState| Ok(()));
     match fit(&campaign, 1, None, &mut ignore) {
         Err(TrainingError::NotFinite { n, .. }) => assert_eq!(n, 6),

@@ -42,8 +42,16 @@ fn wgpu_trains_as_the_cpu_does() {
     let mut ignore = AfterEpoch(|_: &TrainingState| Ok(()));
     let cpu = fit_on(&Device::flex(), &campaign, 1, None, &mut ignore).expect("on the CPU");
     let gpu = fit_on(&wgpu, &campaign, 1, None, &mut ignore).expect("on wgpu");
-    for (cpu, gpu) in cpu.summary.validation_loss.iter().zip(&gpu.summary.validation_loss) {
-        assert!((cpu - gpu).abs() < 1e-3 * (1.0 + cpu.abs()), "CPU {cpu}, wgpu {gpu}");
+    for (cpu, gpu) in cpu
+        .summary
+        .validation_loss
+        .iter()
+        .zip(&gpu.summary.validation_loss)
+    {
+        assert!(
+            (cpu - gpu).abs() < 1e-3 * (1.0 + cpu.abs()),
+            "CPU {cpu}, wgpu {gpu}"
+        );
     }
 }
 

@@ -85,11 +85,11 @@ pub(super) fn training() -> Training {
         device: DeviceChoice::Auto,
         batch_size: 128,
         learning_rate: 2e-3,
-        max_epochs: 60,
+        max_epochs: 50,
         patience: 20,
         validation_fraction: 0.1,
         clip_norm: 5.0,
-        rounds: 1,
+        rounds: 2,
     }
 }
 

@@ -32,9 +32,17 @@ impl Conv3 {
                 let norm = crate::parameters::host(column_norm(weight.val()));
                 (Some(initializer.vector(norm)), None)
             }
-            Normalization::Batch => (None, Some(BatchNormConfig::new(channels_out).init(initializer.device))),
+            Normalization::Batch => (
+                None,
+                Some(BatchNormConfig::new(channels_out).init(initializer.device)),
+            ),
         };
-        Self { weight, bias, scale, batch_norm }
+        Self {
+            weight,
+            bias,
+            scale,
+            batch_norm,
+        }
     }
 
     /// `[batch, length, channels_in]` -> `[batch, length, channels_out]`
@@ -43,7 +51,8 @@ impl Conv3 {
         let weight = match &self.scale {
             Some(scale) => {
                 let weight = self.weight.val();
-                let factor = scale.val().unsqueeze::<2>() / column_norm(weight.clone()).unsqueeze::<2>();
+                let factor =
+                    scale.val().unsqueeze::<2>() / column_norm(weight.clone()).unsqueeze::<2>();
                 weight * factor
             }
             None => self.weight.val(),
@@ -62,13 +71,20 @@ impl Conv3 {
 fn shifted_product(input: Tensor<3>, weight: Tensor<2>) -> Tensor<2> {
     let [batch, length, channels] = input.dims();
     let edge = Tensor::<3>::zeros([batch, 1, channels], &input.device());
-    let before = Tensor::cat(vec![edge.clone(), input.clone().narrow(1, 0, length - 1)], 1);
+    let before = Tensor::cat(
+        vec![edge.clone(), input.clone().narrow(1, 0, length - 1)],
+        1,
+    );
     let after = Tensor::cat(vec![input.clone().narrow(1, 1, length - 1), edge], 1);
     let columns = Tensor::cat(vec![before, input, after], 2);
-    columns.reshape([batch * length, 3 * channels]).matmul(weight)
+    columns
+        .reshape([batch * length, 3 * channels])
+        .matmul(weight)
 }
 
 /// Euclidean norm of each column: `[n, m]` -> `[m]`, never zero.
 fn column_norm(weight: Tensor<2>) -> Tensor<1> {
-    (weight.powi_scalar(2).sum_dim(0) + 1e-12).sqrt().squeeze_dim(0)
+    (weight.powi_scalar(2).sum_dim(0) + 1e-12)
+        .sqrt()
+        .squeeze_dim(0)
 }

@@ -34,10 +34,13 @@ impl Gru {
         for step in 0..length {
             let from_input = gates.clone().narrow(1, step, 1).reshape([batch, 3 * n]);
             let from_state = self.state.forward(state.clone());
-            let opening = sigmoid(from_input.clone().narrow(1, 0, 2 * n) + from_state.clone().narrow(1, 0, 2 * n));
+            let opening = sigmoid(
+                from_input.clone().narrow(1, 0, 2 * n) + from_state.clone().narrow(1, 0, 2 * n),
+            );
             let reset = opening.clone().narrow(1, 0, n);
             let update = opening.narrow(1, n, n);
-            let candidate = (from_input.narrow(1, 2 * n, n) + reset * from_state.narrow(1, 2 * n, n)).tanh();
+            let candidate =
+                (from_input.narrow(1, 2 * n, n) + reset * from_state.narrow(1, 2 * n, n)).tanh();
             state = candidate.clone() + update * (state - candidate);
         }
         state
@@ -53,7 +56,12 @@ pub struct GruFeaturizer {
 }
 
 impl GruFeaturizer {
-    pub fn init(channels: usize, hidden: usize, features: usize, initializer: &mut Initializer) -> Self {
+    pub fn init(
+        channels: usize,
+        hidden: usize,
+        features: usize,
+        initializer: &mut Initializer,
+    ) -> Self {
         Self {
             embed: Dense::init(channels, hidden, 1.0, initializer),
             gru: Gru::init(hidden, hidden, initializer),

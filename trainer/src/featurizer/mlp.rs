@@ -15,10 +15,18 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    pub fn init(n_in: usize, layers: usize, hidden: usize, features: usize, initializer: &mut Initializer) -> Self {
+    pub fn init(
+        n_in: usize,
+        layers: usize,
+        hidden: usize,
+        features: usize,
+        initializer: &mut Initializer,
+    ) -> Self {
         Self {
             input: Dense::init(n_in, hidden, 1.0, initializer),
-            hidden: (1..layers).map(|_| Dense::init(hidden, hidden, 0.8, initializer)).collect(),
+            hidden: (1..layers)
+                .map(|_| Dense::init(hidden, hidden, 0.8, initializer))
+                .collect(),
             output: Dense::init(hidden, features, 1.0, initializer),
         }
     }
@@ -26,7 +34,10 @@ impl Mlp {
     /// `[batch, length, channels]` -> `[batch, features]`
     pub fn forward(&self, input: Tensor<3>) -> Tensor<2> {
         let [batch, length, channels] = input.dims();
-        let mut state = relu(self.input.forward(input.reshape([batch, length * channels])));
+        let mut state = relu(
+            self.input
+                .forward(input.reshape([batch, length * channels])),
+        );
         for layer in &self.hidden {
             state = state.clone() + relu(layer.forward(state));
         }

@@ -21,9 +21,20 @@ pub enum Featurizer {
 
 impl Featurizer {
     /// `length` data in `channels` channels.
-    pub fn init(config: &campaign::Featurizer, length: usize, channels: usize, initializer: &mut Initializer) -> Self {
+    pub fn init(
+        config: &campaign::Featurizer,
+        length: usize,
+        channels: usize,
+        initializer: &mut Initializer,
+    ) -> Self {
         match config {
-            campaign::Featurizer::ResnetGru { channels: width, stages, hidden, features, normalization } => {
+            campaign::Featurizer::ResnetGru {
+                channels: width,
+                stages,
+                hidden,
+                features,
+                normalization,
+            } => {
                 let tower = resnet::TowerConfig {
                     length,
                     channels_in: channels,
@@ -31,9 +42,19 @@ impl Featurizer {
                     stages: *stages,
                     normalization: *normalization,
                 };
-                Self::ResnetGru(resnet::ResnetGru::init(&tower, *hidden, *features, initializer))
+                Self::ResnetGru(resnet::ResnetGru::init(
+                    &tower,
+                    *hidden,
+                    *features,
+                    initializer,
+                ))
             }
-            campaign::Featurizer::Resnet { channels: width, stages, features, normalization } => {
+            campaign::Featurizer::Resnet {
+                channels: width,
+                stages,
+                features,
+                normalization,
+            } => {
                 let tower = resnet::TowerConfig {
                     length,
                     channels_in: channels,
@@ -43,12 +64,23 @@ impl Featurizer {
                 };
                 Self::Resnet(resnet::Resnet::init(&tower, *features, initializer))
             }
-            campaign::Featurizer::Gru { hidden, features } => {
-                Self::Gru(gru::GruFeaturizer::init(channels, *hidden, *features, initializer))
-            }
-            campaign::Featurizer::Mlp { layers, hidden, features } => {
-                Self::Mlp(mlp::Mlp::init(length * channels, *layers, *hidden, *features, initializer))
-            }
+            campaign::Featurizer::Gru { hidden, features } => Self::Gru(gru::GruFeaturizer::init(
+                channels,
+                *hidden,
+                *features,
+                initializer,
+            )),
+            campaign::Featurizer::Mlp {
+                layers,
+                hidden,
+                features,
+            } => Self::Mlp(mlp::Mlp::init(
+                length * channels,
+                *layers,
+                *hidden,
+                *features,
+                initializer,
+            )),
         }
     }
 

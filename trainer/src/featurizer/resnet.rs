@@ -28,8 +28,19 @@ impl TowerConfig {
     fn init(&self, initializer: &mut Initializer) -> Tower {
         let patch = self.patch();
         let stem = match patch {
-            1 => Stem::Conv(Conv3::init(self.channels_in, self.width, 1.0, self.normalization, initializer)),
-            patch => Stem::Patches(Dense::init(patch * self.channels_in, self.width, 1.0, initializer)),
+            1 => Stem::Conv(Conv3::init(
+                self.channels_in,
+                self.width,
+                1.0,
+                self.normalization,
+                initializer,
+            )),
+            patch => Stem::Patches(Dense::init(
+                patch * self.channels_in,
+                self.width,
+                1.0,
+                initializer,
+            )),
         };
         let mut width = self.width;
         let mut stages = Vec::with_capacity(self.stages);
@@ -42,20 +53,30 @@ impl TowerConfig {
             });
             width = wider;
         }
-        Tower { stem, patch, stages }
+        Tower {
+            stem,
+            patch,
+            stages,
+        }
     }
 
     /// Data in a patch: the smallest power of two that is enough.
     fn patch(&self) -> usize {
-        self.length.div_ceil(LONGEST_FIRST_STAGE).next_power_of_two()
+        self.length
+            .div_ceil(LONGEST_FIRST_STAGE)
+            .next_power_of_two()
     }
 
     fn length_out(&self) -> usize {
-        (0..self.stages).fold(self.length.div_ceil(self.patch()), |length, _| length.div_ceil(2))
+        (0..self.stages).fold(self.length.div_ceil(self.patch()), |length, _| {
+            length.div_ceil(2)
+        })
     }
 
     fn channels_out(&self) -> usize {
-        (0..self.stages).fold(self.width, |width, _| (2 * width).min(MAX_WIDENING * self.width))
+        (0..self.stages).fold(self.width, |width, _| {
+            (2 * width).min(MAX_WIDENING * self.width)
+        })
     }
 }
 
@@ -70,7 +91,9 @@ struct Stage {
 impl Stage {
     /// `[batch, length, channels]` -> `[batch, length / 2 rounded up, wider]`
     fn forward(&self, input: Tensor<3>) -> Tensor<3> {
-        let inner = self.second.forward(relu(self.first.forward(relu(input.clone()))));
+        let inner = self
+            .second
+            .forward(relu(self.first.forward(relu(input.clone()))));
         self.pool.forward_sequence(patches(input + inner, 2))
     }
 }
@@ -84,7 +107,10 @@ fn patches(input: Tensor<3>, n: usize) -> Tensor<3> {
     let even = if missing == 0 {
         input
     } else {
-        let last = input.clone().narrow(1, length - 1, 1).expand([batch, missing, channels]);
+        let last = input
+            .clone()
+            .narrow(1, length - 1, 1)
+            .expand([batch, missing, channels]);
         Tensor::cat(vec![input, last], 1)
     };
     even.reshape([batch, n_patches, n * channels])
@@ -126,7 +152,12 @@ pub struct ResnetGru {
 }
 
 impl ResnetGru {
-    pub fn init(config: &TowerConfig, hidden: usize, features: usize, initializer: &mut Initializer) -> Self {
+    pub fn init(
+        config: &TowerConfig,
+        hidden: usize,
+        features: usize,
+        initializer: &mut Initializer,
+    ) -> Self {
         Self {
             tower: config.init(initializer),
             gru: Gru::init(config.channels_out(), hidden, initializer),
@@ -135,7 +166,8 @@ impl ResnetGru {
     }
 
     pub fn forward(&self, input: Tensor<3>) -> Tensor<2> {
-        self.output.forward(self.gru.forward(self.tower.forward(input)))
+        self.output
+            .forward(self.gru.forward(self.tower.forward(input)))
     }
 }
 
@@ -150,13 +182,19 @@ impl Resnet {
     pub fn init(config: &TowerConfig, features: usize, initializer: &mut Initializer) -> Self {
         Self {
             tower: config.init(initializer),
-            output: Dense::init(config.channels_out() * config.length_out(), features, 1.0, initializer),
+            output: Dense::init(
+                config.channels_out() * config.length_out(),
+                features,
+                1.0,
+                initializer,
+            ),
         }
     }
 
     pub fn forward(&self, input: Tensor<3>) -> Tensor<2> {
         let state = self.tower.forward(input);
         let [batch, length, channels] = state.dims();
-        self.output.forward(state.reshape([batch, length * channels]))
+        self.output
+            .forward(state.reshape([batch, length * channels]))
     }
 }

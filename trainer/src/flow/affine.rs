@@ -15,7 +15,11 @@ pub struct Affine {
 
 impl Affine {
     pub fn init(config: &MadeConfig, max_log_scale: f64, initializer: &mut Initializer) -> Self {
-        Self { made: config.init(initializer), order: config.order.to_vec(), max_log_scale }
+        Self {
+            made: config.init(initializer),
+            order: config.order.to_vec(),
+            max_log_scale,
+        }
     }
 
     /// `[n, d]` -> u `[n, d]` and log |det du/dy| `[n]`
@@ -33,7 +37,8 @@ impl Affine {
         let mut y = Tensor::<2>::zeros([n, d], &u.device());
         for &dimension in &self.order {
             let (shift, log_scale) = self.shift_and_log_scale(y.clone(), context.clone());
-            let column = u.clone().narrow(1, dimension, 1) * log_scale.narrow(1, dimension, 1).exp()
+            let column = u.clone().narrow(1, dimension, 1)
+                * log_scale.narrow(1, dimension, 1).exp()
                 + shift.narrow(1, dimension, 1);
             y = y.slice_assign([0..n, dimension..dimension + 1], column);
         }

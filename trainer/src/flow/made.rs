@@ -45,18 +45,30 @@ impl MadeConfig<'_> {
         let degree: Vec<usize> = (0..self.hidden).map(|unit| unit % d).collect();
         let mask = |rows: usize, columns: usize, open: &dyn Fn(usize, usize) -> bool| {
             let values: Vec<f32> = (0..rows * columns)
-                .map(|i| if open(i / columns, i % columns) { 1.0 } else { 0.0 })
+                .map(|i| {
+                    if open(i / columns, i % columns) {
+                        1.0
+                    } else {
+                        0.0
+                    }
+                })
                 .collect();
             Tensor::<2>::from_data(TensorData::new(values, [rows, columns]), initializer.device)
         };
         let input_mask = mask(d, self.hidden, &|i, unit| rank[i] < degree[unit]);
-        let hidden_mask = mask(self.hidden, self.hidden, &|from, to| degree[from] <= degree[to]);
-        let output_mask = mask(self.hidden, self.n_outputs * d, &|unit, out| degree[unit] <= rank[out % d]);
+        let hidden_mask = mask(self.hidden, self.hidden, &|from, to| {
+            degree[from] <= degree[to]
+        });
+        let output_mask = mask(self.hidden, self.n_outputs * d, &|unit, out| {
+            degree[unit] <= rank[out % d]
+        });
         Made {
             input: Dense::init(d, self.hidden, 1.0, initializer),
             context: Dense::init(self.n_features, self.hidden, 1.0, initializer),
             direct: Dense::init(self.n_features, self.n_outputs * d, 0.05, initializer),
-            hidden: (1..self.layers).map(|_| Dense::init(self.hidden, self.hidden, 0.8, initializer)).collect(),
+            hidden: (1..self.layers)
+                .map(|_| Dense::init(self.hidden, self.hidden, 0.8, initializer))
+                .collect(),
             output: Dense::init(self.hidden, self.n_outputs * d, 0.05, initializer),
             input_mask,
             hidden_mask,
@@ -68,7 +80,10 @@ impl MadeConfig<'_> {
 impl Made {
     /// What the features contribute: the same for every pass of a draw.
     pub fn context(&self, features: Tensor<2>) -> Context {
-        Context { to_hidden: self.context.forward(features.clone()), to_output: self.direct.forward(features) }
+        Context {
+            to_hidden: self.context.forward(features.clone()),
+            to_output: self.direct.forward(features),
+        }
     }
 
     pub fn forward(&self, y: Tensor<2>, context: Context) -> Tensor<2> {

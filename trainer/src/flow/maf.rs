@@ -37,18 +37,33 @@ impl MafConfig {
             // Reversed between blocks, and rotated after each pair, so that each parameter comes first in turn.
             let d = self.n_parameters;
             let rotated = (0..d).map(|i| (i + block / 2) % d);
-            if block % 2 == 0 { rotated.collect() } else { rotated.rev().collect() }
+            if block % 2 == 0 {
+                rotated.collect()
+            } else {
+                rotated.rev().collect()
+            }
         };
         let blocks = (0..self.blocks)
             .map(|block| Affine::init(&self.made(&order(block)), self.max_log_scale, initializer))
             .collect();
         let last = order(self.blocks);
-        let base = Mixture::init(self.made(&last), self.components, self.max_log_scale, initializer);
+        let base = Mixture::init(
+            self.made(&last),
+            self.components,
+            self.max_log_scale,
+            initializer,
+        );
         Maf { blocks, base }
     }
 
     fn made<'a>(&self, order: &'a [usize]) -> MadeConfig<'a> {
-        MadeConfig { order, n_features: self.n_features, hidden: self.hidden, layers: self.layers, n_outputs: 2 }
+        MadeConfig {
+            order,
+            n_features: self.n_features,
+            hidden: self.hidden,
+            layers: self.layers,
+            n_outputs: 2,
+        }
     }
 }
 
@@ -73,7 +88,9 @@ impl Maf {
     }
 
     pub fn draw(&self, base: &BaseDraws, features: Tensor<2>) -> Tensor<2> {
-        let mut y = self.base.draw(&base.uniform, &base.normal, features.clone());
+        let mut y = self
+            .base
+            .draw(&base.uniform, &base.normal, features.clone());
         for block in self.blocks.iter().rev() {
             y = block.inverse(y, features.clone());
         }

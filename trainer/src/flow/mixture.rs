@@ -28,7 +28,12 @@ struct Terms {
 
 impl Mixture {
     /// `config.n_outputs` is set here: three for each component.
-    pub fn init(config: MadeConfig, components: usize, max_log_scale: f64, initializer: &mut Initializer) -> Self {
+    pub fn init(
+        config: MadeConfig,
+        components: usize,
+        max_log_scale: f64,
+        initializer: &mut Initializer,
+    ) -> Self {
         let d = config.order.len();
         let order = config.order.to_vec();
         // Means start spread over the standardized draws, so that components differ from the start.
@@ -44,16 +49,28 @@ impl Mixture {
                 _ => 0.0,
             })
             .collect();
-        let made = MadeConfig { n_outputs: 3 * components, ..config }.init(initializer).with_output_bias(bias, initializer);
-        Self { made, order, components, max_log_scale }
+        let made = MadeConfig {
+            n_outputs: 3 * components,
+            ..config
+        }
+        .init(initializer)
+        .with_output_bias(bias, initializer);
+        Self {
+            made,
+            order,
+            components,
+            max_log_scale,
+        }
     }
 
     /// `[n, d]` -> log p(u) `[n]`
     pub fn log_density(&self, u: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
         let context = self.made.context(features);
         let terms = self.terms(u.clone(), context);
-        let deviation = (u.unsqueeze_dim::<3>(1) - terms.mean) * terms.log_scale.clone().neg().exp();
-        let log_term = terms.log_weight - terms.log_scale - deviation.powi_scalar(2) * 0.5 - LOG_SQRT_2PI;
+        let deviation =
+            (u.unsqueeze_dim::<3>(1) - terms.mean) * terms.log_scale.clone().neg().exp();
+        let log_term =
+            terms.log_weight - terms.log_scale - deviation.powi_scalar(2) * 0.5 - LOG_SQRT_2PI;
         log_sum_exp(log_term).sum_dim(1).squeeze_dim(1)
     }
 
@@ -72,8 +89,10 @@ impl Mixture {
             let log_scale = host(terms.log_scale.narrow(2, dimension, 1));
             for row in 0..n {
                 let own = row * self.components..(row + 1) * self.components;
-                let picked = own.start + pick(&log_weight[own.clone()], uniform[row * d + dimension]);
-                let value = f64::from(mean[picked]) + f64::from(log_scale[picked]).exp() * normal[row * d + dimension];
+                let picked =
+                    own.start + pick(&log_weight[own.clone()], uniform[row * d + dimension]);
+                let value = f64::from(mean[picked])
+                    + f64::from(log_scale[picked]).exp() * normal[row * d + dimension];
                 u[row * d + dimension] = value as f32;
             }
         }
@@ -84,7 +103,12 @@ impl Mixture {
         let [n, d] = u.dims();
         let c = self.components;
         let output = self.made.forward(u, context);
-        let part = |index: usize| output.clone().narrow(1, index * c * d, c * d).reshape([n, c, d]);
+        let part = |index: usize| {
+            output
+                .clone()
+                .narrow(1, index * c * d, c * d)
+                .reshape([n, c, d])
+        };
         Terms {
             log_weight: log_softmax(part(0), 1),
             mean: part(1),

@@ -26,7 +26,13 @@ impl Flow {
         initializer: &mut Initializer,
     ) -> Self {
         match config {
-            campaign::Flow::Maf { blocks, hidden, layers, components, max_log_scale } => {
+            campaign::Flow::Maf {
+                blocks,
+                hidden,
+                layers,
+                components,
+                max_log_scale,
+            } => {
                 let config = maf::MafConfig {
                     n_parameters,
                     n_features,

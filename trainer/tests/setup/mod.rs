@@ -1,4 +1,9 @@
 //! A small linear-Gaussian campaign and rows of it, made without any service.
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test file uses its own part"
+)]
 
 use burn::tensor::Device;
 use rand_distr::{Distribution, StandardNormal};
@@ -43,7 +48,9 @@ pub fn training_set(campaign: &Campaign, n_rows: u64) -> TrainingSet<'_> {
     let draws = Draws::from_prior(&campaign.space, campaign.seed, RoundId(0), 0..n_rows);
     for i in 0..draws.n_rows() {
         let theta = draws.theta_row(i);
-        let x: Vec<f32> = (0..6).map(|j| (theta[0] + 0.2 * f64::from(j) * theta[1]) as f32).collect();
+        let x: Vec<f32> = (0..6)
+            .map(|j| (theta[0] + 0.2 * f64::from(j) * theta[1]) as f32)
+            .collect();
         set.push(draws.z_row(i), &x, 1.0);
     }
     set
@@ -70,7 +77,10 @@ impl<F: FnMut(&TrainingState) -> Result<(), TrainingError>> Observer for AfterEp
 }
 
 pub fn pool(n_threads: usize) -> rayon::ThreadPool {
-    rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().expect("threads start")
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(n_threads)
+        .build()
+        .expect("threads start")
 }
 
 /// Trains from scratch or from `resumed`, on the CPU.
@@ -94,5 +104,12 @@ pub fn fit_on(
     let standardization = Standardization::new(&set);
     let device = device.clone().autodiff();
     let estimator = Estimator::init(campaign, FlowId(0), standardization.n_channels(), &device);
-    training::fit(&set, &standardization, estimator, resumed, &pool(n_threads), observer)
+    training::fit(
+        &set,
+        &standardization,
+        estimator,
+        resumed,
+        &pool(n_threads),
+        observer,
+    )
 }

@@ -1,10 +1,10 @@
 //! `absorption-spectrum`: a sloped continuum with a Gaussian absorption doublet at one radial
 //! velocity.
 //!
-//! F = c0 (1 + s (λ - pivot)/half_range) exp(-τ), τ = d [G((λ - lines[0] k)/w) + r G((λ - lines[1]
-//! k)/w)], G(z) = exp(-z²/2), k = 1 + v/c: optical depths of thermally broadened lines (Draine
-//! 2011, Physics of the Interstellar and Intergalactic Medium, section 6.4) with the
-//! non-relativistic Doppler shift.
+//! F = c0 (1 + s (λ - pivot)/half_range) exp(-τ),
+//! τ = d [G((λ - lines[0] k)/w) + r G((λ - lines[1] k)/w)], G(z) = exp(-z²/2), k = 1 + v/c:
+//! optical depths of lines with a Gaussian profile (Draine 2011, Physics of the Interstellar and
+//! Intergalactic Medium, chapter 9) and the non-relativistic Doppler shift.
 
 use super::{SimulationError, Simulator, check_finite, ordered, positions};
 use rand_chacha::ChaCha8Rng;

@@ -24,10 +24,10 @@ use transit::Transit;
 /// The expensive, noise-free part of a forward model, run once per draw.
 ///
 /// Promise of an implementation:
-/// - `simulate` writes all `n_data()` values of `out` (its length), in the order of the data; `n_data` is
-///   at least 1 and never changes.
-/// - It is a function of `parameters` (in the order of the campaign file) and `rng` alone: not of earlier
-///   calls, of the thread, or of what `out` held. The same arguments give the same bits.
+/// - `simulate` writes all `n_data()` values of `out` (its length), in the order of the data;
+///   `n_data` is at least 1 and never changes.
+/// - It is a function of `parameters` (in the order of the campaign file) and `rng` alone: not of
+///   earlier calls, of the thread, or of what `out` held. The same arguments give the same bits.
 /// - `Ok(())` means that every value is finite; a θ that has no answer is a [`SimulationError`]. What
 ///   `out` holds after an error is ignored.
 /// - It does not panic; where it does all the same, the worker records a failed row.

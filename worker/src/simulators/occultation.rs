@@ -1,6 +1,6 @@
 //! Flux of a quadratically limb-darkened star behind an opaque disc (Mandel & Agol 2002, ApJ 580,
-//! L171), in the well-conditioned form of Agol, Luger & Foreman-Mackey 2020 (AJ 159, 123; equation
-//! numbers below are theirs).
+//! L171), in the well-conditioned form of Agol, Luger & Foreman-Mackey 2020 (AJ 159, 123), whose
+//! integrals s0, s1 and s2 these are.
 
 use std::f64::consts::{FRAC_PI_2, PI, TAU};
 
@@ -51,8 +51,7 @@ impl QuadraticLimbDarkening {
     }
 }
 
-/// Integrals of 1, μ and 4μ² - 2 over the visible part of the star (s0, s1 and s2, eq. 13 to 35),
-/// for a disc that hides some of the star and not all of it.
+/// Integrals of 1, μ and 4μ² - 2 over the visible part of the star (s0, s1 and s2), for a disc that hides some of the star and not all of it.
 fn visible_integrals(separation: f64, radius: f64) -> [f64; 3] {
     let (z, r) = (separation, radius);
     let (z2, r2) = (z * z, r * r);
@@ -80,8 +79,8 @@ fn four_times_triangle(x: f64, y: f64, z: f64) -> f64 {
         .sqrt()
 }
 
-/// Integral of μ over the visible part of the star (eq. 34 and 35; Λ here is -2π times that of
-/// Mandel & Agol's table 1, up to the step at z = r).
+/// Integral of μ over the visible part of the star: (2π - λ)/3 or, where the disc covers the star's
+/// centre, -λ/3, with λ by the cases of Mandel & Agol's table 1.
 fn visible_linear(z: f64, r: f64) -> f64 {
     let (z2, r2) = (z * z, r * r);
     // Grouped so that the first factors are exact where they vanish.
@@ -141,8 +140,9 @@ fn mixed_kind(kc: f64) -> f64 {
     complete_elliptic(kc, 1.0, 1.0, 0.0)
 }
 
-/// Bulirsch's general complete elliptic integral (1969, Numerische Mathematik 13, 305), ∫ (a cos²φ
-/// + b sin²φ) / ((cos²φ + p sin²φ) sqrt(cos²φ + kc² sin²φ)) dφ over [0, π/2], for kc and p above 0.
+/// Bulirsch's general complete elliptic integral (1969, Numerische Mathematik 13, 305) for kc and p
+/// above 0: over φ in [0, π/2],
+/// ∫ (a cos²φ + b sin²φ) / ((cos²φ + p sin²φ) sqrt(cos²φ + kc² sin²φ)) dφ.
 fn complete_elliptic(kc: f64, p: f64, a: f64, b: f64) -> f64 {
     const TOLERANCE: f64 = 1e-8;
     // It converges quadratically: a dozen turns for the smallest kc there is. The bound only keeps
@@ -181,8 +181,8 @@ mod tests {
     }
 
     #[test]
-    fn elliptic_integrals_agree_with_tables() {
-        // Abramowitz & Stegun, table 17.1 (m = 0.5) and 17.9 (n = 0.1, sin α = sqrt(0.5)).
+    fn elliptic_integrals_agree_with_mpmath() {
+        // K(0.5), E(0.5) and Π(0.1, 0.5) by mpmath 1.4.1.
         let kc = 0.5_f64.sqrt();
         assert_close(
             complete_elliptic(kc, 1.0, 1.0, 1.0),

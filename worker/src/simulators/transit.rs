@@ -1,8 +1,8 @@
 //! `transit`: relative flux of a star with a planet in front (Mandel & Agol 2002, ApJ 580, L171),
 //! quadratic limb darkening.
 //!
-//! Circular orbit with inclination acos(b/aRs). At the angle φ = 2π (t - t0)/P the centres are z =
-//! aRs sqrt(sin²φ + (b/aRs)² cos²φ) stellar radii apart on the sky, and the planet is in front
+//! Circular orbit with inclination acos(b/aRs). At the angle φ = 2π (t - t0)/P the centres are
+//! z = aRs sqrt(sin²φ + (b/aRs)² cos²φ) stellar radii apart on the sky, and the planet is in front
 //! where cos φ > 0. Held against the `batman` package (Kreidberg 2015, PASP 127, 1161) in
 //! `tests/transit_table.rs`.
 
