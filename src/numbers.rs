@@ -38,9 +38,9 @@ pub fn like(number: f64, pattern: &str) -> String {
     signed(&format!("{number:.decimals$}"))
 }
 
-/// A share as per cent, as short as three decimals allow: `2.5 %`.
+/// A share as per cent, with one decimal at most: `2.5 %`.
 pub fn short_percent(share: f64) -> String {
-    let text = format!("{:.3}", share * 100.0);
+    let text = format!("{:.1}", share * 100.0);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 

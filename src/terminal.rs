@@ -228,7 +228,7 @@ impl<'a> CampaignView<'a> {
                 self.bar(
                     n_rows,
                     "",
-                    &format!("{round}: simulating {{bar:30}} {{pos}}/{{len}}  {{msg}}"),
+                    &format!("{round}: simulating {{bar:20}} {{pos}}/{{len}}  {{msg}}"),
                 );
                 (now, n_committed)
             }
@@ -254,23 +254,25 @@ impl<'a> CampaignView<'a> {
         if self.phase != Phase::Training {
             self.begin(Phase::Training);
             let template = format!(
-                "{}: training {{bar:30}} epoch {{pos}}/{{len}}  {{msg}}",
+                "{}: training {{bar:16}} {{pos}}/{{len}}  {{msg}}",
                 training.flow
             );
             self.bar(u64::from(training.max_epochs), "", &template);
         }
         let left = f64::from(training.max_epochs.saturating_sub(training.epoch)) * training.epoch_s;
-        let text = format!(
-            "loss {}  validation {}  best {}  at most {} left",
-            loss(training.training_loss),
-            loss(training.validation_loss),
-            loss(training.best_validation_loss),
-            numbers::seconds(left)
-        );
+        let [last, validation, best] = [
+            training.training_loss,
+            training.validation_loss,
+            training.best_validation_loss,
+        ]
+        .map(loss);
+        let left = numbers::seconds(left);
+        // In 80 columns; early stopping may come first.
+        let message = format!("loss {last}/{validation}  best {best}  ≤ {left}");
         self.terminal.bar.set_position(u64::from(training.epoch));
-        self.terminal.bar.set_message(text.clone());
+        self.terminal.bar.set_message(message);
         self.sometimes(&format!(
-            "{}: epoch {}/{}  {text}",
+            "{}: epoch {}/{}  loss {last}  validation {validation}  best {best}  at most {left} left",
             training.flow, training.epoch, training.max_epochs
         ));
     }

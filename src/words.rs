@@ -361,11 +361,11 @@ mod tests {
             (flow(2), 0.9),
             (Component::Prior, 0.05),
             (flow(0), 0.025),
-            (flow(1), 0.025),
+            (flow(1), 0.05 / 3.0),
         ];
         assert_eq!(
             proposal(&Proposal { components }),
-            "flow 2 90 %, prior 5 %, flow 0 2.5 %, flow 1 2.5 %"
+            "flow 2 90 %, prior 5 %, flow 0 2.5 %, flow 1 1.7 %"
         );
         assert_eq!(proposal(&Proposal::prior()), "prior");
     }

@@ -107,6 +107,7 @@ pub struct TrainingSummary {
     pub flow: FlowId,
     pub n_rows: u64,
     pub n_epochs: u32,
+    /// Counted from 1; 0: none was better than the start.
     pub best_epoch: u32,
     pub best_validation_loss: f64,
     /// Mean loss of each epoch.

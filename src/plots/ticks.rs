@@ -76,12 +76,23 @@ impl Axis {
     }
 }
 
-/// A decade axis: ticks at powers of ten between `low` and `high`, both positive.
-pub fn decades(low: f64, high: f64) -> Vec<f64> {
+/// A decade axis: exponents of the powers of ten between `low` and `high`, both positive.
+pub fn decades(low: f64, high: f64) -> Vec<i32> {
     let (first, last) = (low.log10().ceil() as i32, high.log10().floor() as i32);
-    (first..=last)
-        .map(|exponent| 10f64.powi(exponent))
-        .collect()
+    (first..=last).collect()
+}
+
+/// A power of ten: `0.01`, `1`, `1000`, `10⁻⁵`.
+pub fn power_of_ten(exponent: i32) -> String {
+    match exponent {
+        -3..0 => format!(
+            "{:.*}",
+            exponent.unsigned_abs() as usize,
+            10f64.powi(exponent)
+        ),
+        0..=4 => 10_u32.pow(exponent.unsigned_abs()).to_string(),
+        _ => format!("10{}", superscript(exponent)),
+    }
 }
 
 /// With a real minus sign.
@@ -181,6 +192,20 @@ mod tests {
         let huge = Axis::new(-3.0e7, 3.0e7, 3);
         assert_eq!(labels(&huge), ["−20", "0", "20"]);
         assert_eq!(huge.label("distance"), "distance / 10⁶");
+    }
+
+    #[test]
+    fn powers_of_ten_are_short() {
+        let expected = [
+            "10⁻⁴", "0.001", "0.01", "0.1", "1", "10", "100", "1000", "10000", "10⁵",
+        ];
+        assert_eq!(
+            decades(9e-5, 2e5)
+                .into_iter()
+                .map(power_of_ten)
+                .collect::<Vec<_>>(),
+            expected
+        );
     }
 
     #[test]

@@ -105,8 +105,10 @@ fn draw_losses(canvas: &mut Canvas, panel: Rectangle, flows: &[TrainingSummary])
                 .collect();
             canvas.line(&points, pen);
         }
-        if let Some(loss) = flow.validation_loss.get(flow.best_epoch as usize) {
-            let (x, y) = place(first + f64::from(flow.best_epoch) + 0.5, *loss);
+        // Epochs are counted from 1.
+        let best = (flow.best_epoch as usize).saturating_sub(1);
+        if let Some(loss) = flow.validation_loss.get(best) {
+            let (x, y) = place(first + best as f64 + 0.5, *loss);
             canvas.dot(x, y, 2.6, BEST);
         }
         canvas.unclip();
@@ -165,9 +167,8 @@ fn draw_efficiency(canvas: &mut Canvas, panel: Rectangle, rounds: &[RoundSummary
         .iter()
         .flat_map(|round| [round.all.efficiency, round.newest_component.efficiency]);
     let axis = LogAxis::new(panel, values, 1.0);
-    draw_log_axis(canvas, panel, &axis, |value| match value * 100.0 {
-        percent if percent < 0.001 => format!("{percent:e} %"),
-        percent => format!("{percent} %"),
+    draw_log_axis(canvas, panel, &axis, |exponent| {
+        format!("{} %", ticks::power_of_ten(exponent + 2))
     });
     let x = |i: usize| panel.left + panel.width * (i as f64 + 0.5) / rounds.len() as f64;
     let all: Vec<_> = rounds
@@ -211,7 +212,7 @@ fn draw_n_eff(canvas: &mut Canvas, panel: Rectangle, summary: &Summary) {
         .map_or(0.0, |combined| combined.n_eff);
     let values = rounds.iter().map(|round| round.all.n_eff).chain([together]);
     let axis = LogAxis::new(panel, values, f64::INFINITY);
-    draw_log_axis(canvas, panel, &axis, |value| format!("{value}"));
+    draw_log_axis(canvas, panel, &axis, ticks::power_of_ten);
     let slot = panel.width / rounds.len() as f64;
     for (i, round) in rounds.iter().enumerate() {
         let top = axis.place(round.all.n_eff);
@@ -273,17 +274,17 @@ fn draw_log_axis(
     canvas: &mut Canvas,
     panel: Rectangle,
     axis: &LogAxis,
-    label: impl Fn(f64) -> String,
+    label: impl Fn(i32) -> String,
 ) {
-    let decades = ticks::decades(axis.low, axis.high * 1.0001);
+    let decades = ticks::decades(axis.low * 0.999, axis.high * 1.001);
     let every = decades.len().div_ceil(7).max(1);
-    for &value in decades.iter().step_by(every) {
-        let y = axis.place(value);
+    for &exponent in decades.iter().step_by(every) {
+        let y = axis.place(10f64.powi(exponent));
         canvas.line(
             &[(panel.left, y), (panel.right(), y)],
             Pen::solid(GREY, 0.6),
         );
-        let text = [Span::plain(label(value), TEXT)];
+        let text = [Span::plain(label(exponent), TEXT)];
         canvas.text(
             (panel.left - 5.0, y + TEXT * 0.36),
             0.0,
@@ -295,7 +296,7 @@ fn draw_log_axis(
     if every == 1 {
         let between = decades
             .iter()
-            .flat_map(|decade| (2..10).map(move |i| decade * f64::from(i)));
+            .flat_map(|&exponent| (2..10).map(move |i| 10f64.powi(exponent) * f64::from(i)));
         let between: Vec<_> = between
             .filter(|value| *value < axis.high)
             .map(|value| {

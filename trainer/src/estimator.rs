@@ -4,6 +4,7 @@ use crate::dense::Dense;
 use crate::featurizer::Featurizer;
 use crate::flow::{BaseDraws, Flow};
 use crate::parameters::Initializer;
+use crate::standardization::DISTANCE_CHANNEL;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use sidereal_inference::campaign::{self, Campaign};
@@ -15,7 +16,7 @@ use sidereal_inference::seeds::{Purpose, stream};
 pub struct Estimator {
     featurizer: Featurizer,
     /// Straight from data to features: near the observation the best summaries are linear in the data,
-    /// which deep layers are slow to find to the precision of a late round.
+    /// which deep layers are slow to find to the precision of a late round. Far from it nothing passes.
     bypass: Dense,
     flow: Flow,
 }
@@ -34,7 +35,7 @@ impl Estimator {
         let features = n_features(&campaign.featurizer);
         Self {
             featurizer: Featurizer::init(&campaign.featurizer, length, channels, &mut initializer),
-            bypass: Dense::init(length * channels, features, 0.3, &mut initializer),
+            bypass: Dense::init(length, features, 0.3, &mut initializer),
             flow: Flow::init(
                 &campaign.flow,
                 campaign.space.len(),
@@ -51,10 +52,8 @@ impl Estimator {
 
     /// The feature vector of each datum: `[n, length, channels]` -> `[n, features]`
     pub fn features(&self, x: Tensor<3>) -> Tensor<2> {
-        let [n, length, channels] = x.dims();
-        self.bypass
-            .forward(x.clone().reshape([n, length * channels]))
-            + self.featurizer.forward(x)
+        let distance = x.clone().narrow(2, DISTANCE_CHANNEL, 1).squeeze_dim::<2>(2);
+        self.bypass.forward(nearby(distance)) + self.featurizer.forward(x)
     }
 
     /// log q(y | features) where all rows share one feature vector `[1, features]`.
@@ -69,6 +68,12 @@ impl Estimator {
         let width = features.dims()[1];
         self.flow.draw(base, features.expand([n, width]))
     }
+}
+
+/// The identity near zero, fading beyond a few noise standard deviations (`distance` is their asinh).
+fn nearby(distance: Tensor<2>) -> Tensor<2> {
+    let fading = (distance.clone().powi_scalar(2) * -0.25).exp();
+    distance * fading
 }
 
 fn n_features(featurizer: &campaign::Featurizer) -> usize {

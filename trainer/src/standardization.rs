@@ -4,6 +4,9 @@
 use crate::training_set::TrainingSet;
 use serde::{Deserialize, Serialize};
 
+/// The channel that measures the distance to the reference in noise standard deviations.
+pub const DISTANCE_CHANNEL: usize = 1;
+
 /// Scales of data and parameters, from the rows that a flow is trained on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Standardization {

@@ -5,7 +5,9 @@ use crate::campaign::{DeviceChoice, Featurizer, Flow, Normalization, Training};
 /// Data up to this length are features as they are; longer ones are summarized by a `resnet-gru`.
 const LONGEST_MLP_DATA: usize = 16;
 /// Convolutions halve the data's length until about this many steps are left.
-const STEPS_AFTER_STAGES: usize = 8;
+const STEPS_AFTER_STAGES: usize = 6;
+/// Longer data enter the convolutions in patches, a power of two of neighbours each.
+const LONGEST_FIRST_STAGE: usize = 128;
 const MOST_STAGES: usize = 6;
 
 /// Which featurizer a campaign gets that names none.
@@ -57,11 +59,13 @@ pub(super) fn mlp(n_parameters: usize) -> Featurizer {
 
 /// Room for several summaries of each parameter.
 fn features(n_parameters: usize) -> usize {
-    (8 * n_parameters).clamp(32, 256)
+    (8 * n_parameters).clamp(64, 256)
 }
 
 fn stages(n_data: usize) -> usize {
-    let halvings = (n_data / STEPS_AFTER_STAGES).max(1).ilog2() as usize;
+    let patch = n_data.div_ceil(LONGEST_FIRST_STAGE).next_power_of_two();
+    let n_steps = n_data / patch;
+    let halvings = (n_steps / STEPS_AFTER_STAGES).max(1).ilog2() as usize;
     halvings.clamp(1, MOST_STAGES).min(most_stages(n_data))
 }
 
@@ -72,7 +76,7 @@ pub(super) fn most_stages(n_data: usize) -> usize {
 
 pub(super) fn maf(n_parameters: usize) -> Flow {
     Flow::Maf {
-        blocks: if n_parameters <= 5 { 6 } else { 8 },
+        blocks: if n_parameters <= 5 { 4 } else { 6 },
         hidden: (16 * n_parameters).clamp(64, 256),
         layers: 2,
         components: 8,

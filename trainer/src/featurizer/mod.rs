@@ -12,6 +12,7 @@ use sidereal_inference::campaign;
 
 /// Any of the featurizers of the campaign file.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one per network")]
 pub enum Featurizer {
     ResnetGru(resnet::ResnetGru),
     Resnet(resnet::Resnet),

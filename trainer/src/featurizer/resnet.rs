@@ -118,6 +118,7 @@ fn patches(input: Tensor<3>, n: usize) -> Tensor<3> {
 
 /// From data to the first stage's channels.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one per network")]
 enum Stem {
     Conv(Conv3),
     Patches(Dense),

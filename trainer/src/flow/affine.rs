@@ -1,6 +1,6 @@
 //! Autoregressive affine bijection (Papamakarios et al. 2017) with bounded log scales.
 
-use super::made::{Context, Made, MadeConfig};
+use super::made::{Made, MadeConfig};
 use crate::parameters::Initializer;
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -45,7 +45,7 @@ impl Affine {
         y
     }
 
-    fn shift_and_log_scale(&self, y: Tensor<2>, context: Context) -> (Tensor<2>, Tensor<2>) {
+    fn shift_and_log_scale(&self, y: Tensor<2>, context: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let d = y.dims()[1];
         let output = self.made.forward(y, context);
         let shift = output.clone().narrow(1, 0, d);

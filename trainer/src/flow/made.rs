@@ -23,8 +23,6 @@ pub struct MadeConfig<'a> {
 pub struct Made {
     input: Dense,
     context: Dense,
-    /// From the features to the outputs without a detour.
-    direct: Dense,
     hidden: Vec<Dense>,
     output: Dense,
     input_mask: Tensor<2>,
@@ -65,7 +63,6 @@ impl MadeConfig<'_> {
         Made {
             input: Dense::init(d, self.hidden, 1.0, initializer),
             context: Dense::init(self.n_features, self.hidden, 1.0, initializer),
-            direct: Dense::init(self.n_features, self.n_outputs * d, 0.05, initializer),
             hidden: (1..self.layers)
                 .map(|_| Dense::init(self.hidden, self.hidden, 0.8, initializer))
                 .collect(),
@@ -79,20 +76,17 @@ impl MadeConfig<'_> {
 
 impl Made {
     /// What the features contribute: the same for every pass of a draw.
-    pub fn context(&self, features: Tensor<2>) -> Context {
-        Context {
-            to_hidden: self.context.forward(features.clone()),
-            to_output: self.direct.forward(features),
-        }
+    pub fn context(&self, features: Tensor<2>) -> Tensor<2> {
+        self.context.forward(features)
     }
 
-    pub fn forward(&self, y: Tensor<2>, context: Context) -> Tensor<2> {
-        let first = masked(&self.input, &self.input_mask, y) + context.to_hidden;
+    pub fn forward(&self, y: Tensor<2>, context: Tensor<2>) -> Tensor<2> {
+        let first = masked(&self.input, &self.input_mask, y) + context;
         let mut state = relu(first);
         for layer in &self.hidden {
             state = state.clone() + relu(masked(layer, &self.hidden_mask, state));
         }
-        masked(&self.output, &self.output_mask, state) + context.to_output
+        masked(&self.output, &self.output_mask, state)
     }
 
     /// Adds `bias` to the output layer's initial bias.
@@ -100,13 +94,6 @@ impl Made {
         self.output.bias = initializer.vector(bias);
         self
     }
-}
-
-/// The features' share of a [`Made`]'s first hidden layer and of its outputs.
-#[derive(Clone)]
-pub struct Context {
-    to_hidden: Tensor<2>,
-    to_output: Tensor<2>,
 }
 
 fn masked(layer: &Dense, mask: &Tensor<2>, input: Tensor<2>) -> Tensor<2> {

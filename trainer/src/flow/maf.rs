@@ -37,7 +37,7 @@ impl MafConfig {
             // Reversed between blocks, and rotated after each pair, so that each parameter comes first in turn.
             let d = self.n_parameters;
             let rotated = (0..d).map(|i| (i + block / 2) % d);
-            if block % 2 == 0 {
+            if block.is_multiple_of(2) {
                 rotated.collect()
             } else {
                 rotated.rev().collect()

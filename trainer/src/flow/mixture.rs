@@ -2,7 +2,7 @@
 //! the features (MADE MoG of Papamakarios et al. 2017; Zhang et al. 2021), which separates modes.
 
 use super::affine::bounded;
-use super::made::{Context, Made, MadeConfig};
+use super::made::{Made, MadeConfig};
 use crate::parameters::{Initializer, host};
 use burn::module::Module;
 use burn::tensor::activation::log_softmax;
@@ -99,7 +99,7 @@ impl Mixture {
         Tensor::from_data(TensorData::new(u, [n, d]), &device)
     }
 
-    fn terms(&self, u: Tensor<2>, context: Context) -> Terms {
+    fn terms(&self, u: Tensor<2>, context: Tensor<2>) -> Terms {
         let [n, d] = u.dims();
         let c = self.components;
         let output = self.made.forward(u, context);
