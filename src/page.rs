@@ -76,9 +76,9 @@ pub fn render(contents: &Contents) -> String {
     }
     push(&mut body, "h2", "What was run");
     body.push_str(&settings_table(campaign, summary));
-    let _ = write!(
+    let _ = writeln!(
         body,
-        "<details><summary>campaign.toml</summary><pre>{}</pre></details>\n",
+        "<details><summary>campaign.toml</summary><pre>{}</pre></details>",
         escape(campaign_toml)
     );
     if summary.combined.is_some() {
@@ -116,10 +116,7 @@ fn trust(summary: &Summary) -> String {
                  <code>sidereal predict</code> gives every prediction its own weights and n_eff."
             .to_owned(),
     };
-    let _ = write!(
-        text,
-        "<section class=\"trust good\">{statement}</section>\n"
-    );
+    let _ = writeln!(text, "<section class=\"trust good\">{statement}</section>");
     text
 }
 
@@ -301,9 +298,9 @@ fn training_table(flows: &[TrainingSummary]) -> String {
 fn settings_table(campaign: &Campaign, summary: &Summary) -> String {
     let mut text = "<table class=settings>\n".to_owned();
     let mut line = |name: &str, value: &str| {
-        let _ = write!(
+        let _ = writeln!(
             text,
-            "<tr><th scope=row>{name}</th><td class=text>{}</td></tr>\n",
+            "<tr><th scope=row>{name}</th><td class=text>{}</td></tr>",
             escape(value)
         );
     };
@@ -352,7 +349,7 @@ fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     }
     text.push_str("</tr></thead>\n<tbody>\n");
     for row in rows {
-        let _ = write!(text, "<tr>{}</tr>\n", row.concat());
+        let _ = writeln!(text, "<tr>{}</tr>", row.concat());
     }
     text.push_str("</tbody></table></div>\n");
     text
@@ -365,7 +362,7 @@ fn cell(value: &str) -> String {
 /// Appends an element; `tag` may carry attributes, `inner` is HTML already.
 fn push(text: &mut String, tag: &str, inner: &str) {
     let name = tag.split(' ').next().unwrap_or(tag);
-    let _ = write!(text, "<{tag}>{inner}</{name}>\n");
+    let _ = writeln!(text, "<{tag}>{inner}</{name}>");
 }
 
 fn escape(text: &str) -> String {

@@ -280,7 +280,7 @@ mod tests {
         let n_draws = 400;
         let spot = |i: usize| {
             let u = (i / 2) as f64 / (n_draws / 2) as f64 - 0.5;
-            (if i % 2 == 0 { 0.25 } else { 0.75 }) + 0.04 * u + 0.1 * u.powi(3)
+            (if i.is_multiple_of(2) { 0.25 } else { 0.75 }) + 0.04 * u + 0.1 * u.powi(3)
         };
         let x: Vec<f64> = (0..n_draws).map(spot).collect();
         let y: Vec<f64> = (0..n_draws)
