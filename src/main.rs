@@ -3,6 +3,8 @@
 mod campaign_directory;
 mod exit;
 mod fit;
+#[cfg(test)]
+mod gallery;
 mod local;
 mod numbers;
 mod page;

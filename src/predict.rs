@@ -396,16 +396,22 @@ fn show(
     } else {
         results::print(&text(targets, predictions));
     }
-    let mut ending = Ending::Done;
-    for prediction in predictions
+    let warnings: Vec<String> = predictions
         .iter()
         .filter(|prediction| !prediction.warnings.is_empty())
-    {
-        let of = |warning: &String| format!("{}: {warning}", prediction.observation);
-        terminal.not_trusted(&prediction.warnings.iter().map(of).collect::<Vec<_>>());
-        ending = Ending::NotTrusted;
+        .map(|prediction| {
+            format!(
+                "{}: {}",
+                prediction.observation,
+                prediction.warnings.join("; ")
+            )
+        })
+        .collect();
+    if warnings.is_empty() {
+        return Ok(Ending::Done);
     }
-    Ok(ending)
+    terminal.not_trusted(&warnings);
+    Ok(Ending::NotTrusted)
 }
 
 /// One prediction in full, several as a line each.

@@ -55,12 +55,12 @@ impl Standardization {
     /// Channels of one datum after the other, `[length, channels]` row-major, appended to `out`.
     ///
     /// The first channel is standardized by the training data; the second measures the distance to
-    /// the reference in noise standard deviations. Both are compressed by asinh, linear nearby and
+    /// the reference in noise standard deviations, compressed by asinh. Both are linear nearby and
     /// logarithmic far away, so that outliers do not throw the network off and late rounds resolve
     /// what the first cannot.
     pub fn append_channels(&self, x: &[f64], sigma: &[f64], out: &mut Vec<f32>) {
         for (i, (&x, &sigma)) in x.iter().zip(sigma).enumerate() {
-            out.push((((x - self.x_mean[i]) / self.x_sd[i]).asinh()) as f32);
+            out.push(tamed((x - self.x_mean[i]) / self.x_sd[i]) as f32);
             out.push((((x - self.reference[i]) / sigma).asinh()) as f32);
             if let Some((mean, sd)) = self.log_sigma {
                 out.push(((sigma.ln() - mean) / sd) as f32);
@@ -86,6 +86,15 @@ impl Standardization {
     pub fn log_determinant(&self) -> f64 {
         -self.z_sd.iter().map(|sd| sd.ln()).sum::<f64>()
     }
+}
+
+/// The identity up to three standard deviations, logarithmic beyond.
+fn tamed(value: f64) -> f64 {
+    const LINEAR: f64 = 3.0;
+    if value.abs() <= LINEAR {
+        return value;
+    }
+    value.signum() * (LINEAR + (1.0 + value.abs() - LINEAR).ln())
 }
 
 /// Mean and standard deviation of each column of a row-major matrix.

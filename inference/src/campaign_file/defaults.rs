@@ -93,7 +93,7 @@ pub(super) fn training() -> Training {
         patience: 20,
         validation_fraction: 0.1,
         clip_norm: 5.0,
-        rounds: 2,
+        rounds: 4,
     }
 }
 

@@ -1,0 +1,315 @@
+//! Synthetic campaigns drawn as pictures and pages; `SIDEREAL_GALLERY=DIR` keeps them to be looked at.
+
+use crate::page;
+use crate::plots::{PlotError, corner, training};
+use sidereal_inference::campaign::Campaign;
+use sidereal_inference::campaign_file;
+use sidereal_inference::evidence::Evidence;
+use sidereal_inference::ids::{FlowId, RoundId};
+use sidereal_inference::posterior::Posterior;
+use sidereal_inference::proposal::{Component, Proposal};
+use sidereal_inference::stopping::StopReason;
+use sidereal_inference::summary::{
+    ParameterSummary, RoundKind, RoundSummary, RoundTiming, SUMMARY_FORMAT, SUMMARY_VERSION,
+    Summary, Timing, TrainingSummary, WeightDiagnostics, parameter_summaries,
+};
+use std::path::Path;
+
+/// Numbers without a pattern, the same each time.
+struct Noise(u64);
+
+impl Noise {
+    fn uniform(&mut self) -> f64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        ((self.0 >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
+    }
+
+    fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * self.uniform().ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.uniform()).cos()
+    }
+}
+
+/// A campaign of parameters with uniform priors.
+fn campaign(parameters: &[(&str, f64, f64)]) -> Campaign {
+    let mut text = "name = \"a <b> & c\"\n[simulator]\nbuiltin = \"linear-gaussian\"\n".to_owned();
+    for (name, low, high) in parameters {
+        text.push_str(&format!(
+            "[[parameters]]\nname = \"{name}\"\nprior = {{ uniform = {{ low = {low:?}, high = {high:?} }} }}\n"
+        ));
+    }
+    let ones: Vec<f64> = vec![1.0; parameters.len()];
+    text.push_str(&format!(
+        "[observation]\ngrid = {ones:?}\nvalue = {ones:?}\nsigma = {ones:?}\n"
+    ));
+    campaign_file::parse(&text, Path::new("gallery.toml")).expect("a campaign")
+}
+
+/// Draws of `row`, which gives parameters and weight.
+fn posterior(n_rows: usize, mut row: impl FnMut(&mut Noise) -> (Vec<f64>, f64)) -> Posterior {
+    let mut noise = Noise(88_172_645_463_325_252);
+    let (rows, weights): (Vec<Vec<f64>>, Vec<f64>) = (0..n_rows).map(|_| row(&mut noise)).unzip();
+    let sum: f64 = weights.iter().sum();
+    Posterior {
+        n_parameters: rows.first().map_or(0, Vec::len),
+        theta: rows.concat(),
+        log_likelihood: vec![0.0; n_rows],
+        log_prior: vec![0.0; n_rows],
+        log_proposal: vec![0.0; n_rows],
+        round: vec![0; n_rows],
+        weight: weights.iter().map(|weight| weight / sum).collect(),
+    }
+}
+
+fn diagnostics(n: u64, n_eff: f64) -> WeightDiagnostics {
+    WeightDiagnostics {
+        n,
+        n_eff,
+        efficiency: n_eff / n as f64,
+        pareto_k: Some(0.31),
+        max_weight: 0.004,
+        evidence: Some(Evidence {
+            log_evidence: 28.4871,
+            error: 0.031,
+        }),
+    }
+}
+
+fn round(index: u32, n_eff: f64) -> RoundSummary {
+    let proposal = match index {
+        0 => Proposal::prior(),
+        _ => Proposal {
+            components: vec![
+                (Component::Flow(FlowId(index - 1)), 0.9),
+                (Component::Prior, 0.1),
+            ],
+        },
+    };
+    RoundSummary {
+        round: RoundId(index),
+        kind: if index == 4 {
+            RoundKind::TopUp
+        } else {
+            RoundKind::Training
+        },
+        proposal,
+        n_failed: if index == 1 { 12 } else { 0 },
+        failed_median: (index == 1).then(|| vec![1.0; 3]),
+        all: diagnostics(2560, n_eff),
+        newest_component: diagnostics(2304, n_eff * 1.06),
+        efficiency_error: 0.02,
+    }
+}
+
+/// A training whose first epoch has the loss of a network that knows nothing at all.
+fn flow(index: u32, first_loss: f64) -> TrainingSummary {
+    let mut noise = Noise(777 + u64::from(index));
+    let level = -1.5 * f64::from(index);
+    let mut training_loss: Vec<f64> = (0..60)
+        .map(|epoch| 4.0 * (-f64::from(epoch) / 8.0).exp() + level + 0.05 * noise.normal())
+        .collect();
+    let validation_loss = training_loss.iter().map(|loss| loss + 0.2).collect();
+    training_loss[0] = first_loss;
+    TrainingSummary {
+        flow: FlowId(index),
+        n_rows: 2560,
+        n_epochs: 60,
+        best_epoch: 55,
+        best_validation_loss: level,
+        training_loss,
+        validation_loss,
+        n_recoveries: 0,
+        weights_sha256: "0".repeat(64),
+    }
+}
+
+fn summary(parameters: Vec<ParameterSummary>) -> Summary {
+    let n_effs = [0.003, 41.0, 502.0, 1190.0, 1204.0];
+    Summary {
+        format: SUMMARY_FORMAT.to_owned(),
+        version: SUMMARY_VERSION,
+        campaign: "gallery".to_owned(),
+        seed: 0,
+        simulations: 12_800,
+        rounds: (0..)
+            .zip(n_effs)
+            .map(|(i, n_eff)| round(i, n_eff))
+            .collect(),
+        combined: Some(diagnostics(12_800, 2931.0)),
+        fresh: Some(diagnostics(2560, 1204.0)),
+        parameters,
+        best_flow: Some(FlowId(3)),
+        model: Some("model".to_owned()),
+        stop_reason: StopReason::Rounds { max: 5 },
+        warnings: Vec::new(),
+        missing_mass: Some("nothing that is known".to_owned()),
+        training: (0..)
+            .zip([5.0, 1e13, 3.0])
+            .map(|(i, loss)| flow(i, loss))
+            .collect(),
+        not_reproducible: Vec::new(),
+        timing: Timing {
+            total_s: 187.2,
+            rounds: (0..5)
+                .map(|round| RoundTiming {
+                    round,
+                    simulating_s: 0.8,
+                    training_s: 41.2,
+                })
+                .collect(),
+        },
+    }
+}
+
+fn keep(name: &str, bytes: &[u8]) {
+    if let Some(directory) = std::env::var_os("SIDEREAL_GALLERY") {
+        std::fs::write(Path::new(&directory).join(name), bytes).expect("the gallery is writable");
+    }
+}
+
+/// Width and height from the header of a PNG.
+fn size(png: &[u8]) -> (u32, u32) {
+    assert_eq!(&png[..8], b"\x89PNG\r\n\x1a\n");
+    let number = |at: usize| u32::from_be_bytes([png[at], png[at + 1], png[at + 2], png[at + 3]]);
+    (number(16), number(20))
+}
+
+fn corner_of(name: &str, campaign: &Campaign, posterior: &Posterior) -> Vec<u8> {
+    let parameters = parameter_summaries(&campaign.space, posterior);
+    let supports: Vec<(f64, f64)> = campaign
+        .space
+        .parameters
+        .iter()
+        .map(|parameter| parameter.prior.support())
+        .collect();
+    let png = corner::draw(posterior, &parameters, &supports).expect("a corner plot");
+    keep(name, &png);
+    png
+}
+
+fn two_modes() -> (Campaign, Posterior) {
+    let campaign = campaign(&[("phi0", 0.0, 6.3), ("A", -4.0, 4.0), ("omega", 6.0, 38.0)]);
+    let posterior = posterior(4000, |noise| {
+        let side = if noise.uniform() < 0.5 { 1.0 } else { -1.0 };
+        let tilt = noise.normal();
+        let phi0 = 4.4 + 1.57 * side - 0.25 * tilt + 0.06 * noise.normal();
+        let amplitude = side * (0.38 + 0.02 * noise.normal());
+        (
+            vec![phi0, amplitude, 36.8 + 0.18 * tilt],
+            noise.uniform().powi(3),
+        )
+    });
+    (campaign, posterior)
+}
+
+#[test]
+fn corner_plots_grow_with_the_parameters() {
+    let (sine, posterior_of_sine) = two_modes();
+    let (width, height) = size(&corner_of("sine.png", &sine, &posterior_of_sine));
+    assert!(
+        (800..1200).contains(&width) && (800..1200).contains(&height),
+        "{width} x {height}"
+    );
+
+    let far = campaign(&[("t0", 5370.0, 5390.0), ("rp", 0.0, 1.0)]);
+    let draws = posterior(2000, |noise| {
+        (
+            vec![5379.5712 + 0.0012 * noise.normal(), 1e-4 * noise.uniform()],
+            1.0,
+        )
+    });
+    corner_of("offsets.png", &far, &draws);
+
+    let names: Vec<String> = (0..15).map(|i| format!("parameter_{i}")).collect();
+    let many: Vec<(&str, f64, f64)> = names
+        .iter()
+        .map(|name| (name.as_str(), -1e9, 1e9))
+        .collect();
+    let draws = posterior(500, |noise| {
+        (
+            (0..15)
+                .map(|i| 10f64.powi(i % 7 - 3) * noise.normal())
+                .collect(),
+            1.0,
+        )
+    });
+    let (wider, _) = size(&corner_of("fifteen.png", &campaign(&many), &draws));
+    assert!(wider > 2 * width, "{wider}");
+}
+
+#[test]
+fn poor_posteriors_are_drawn_and_empty_ones_refused() {
+    let two = campaign(&[("a", 0.0, 1.0), ("b", 0.0, 1.0)]);
+    corner_of(
+        "single.png",
+        &two,
+        &posterior(1, |_| (vec![0.5, 0.25], 1.0)),
+    );
+    let poor = posterior(500, |noise| {
+        (
+            vec![noise.uniform(), noise.uniform()],
+            (30.0 * noise.normal()).exp(),
+        )
+    });
+    corner_of("poor.png", &two, &poor);
+    let parameters = parameter_summaries(&two.space, &poor);
+    let nothing = Posterior {
+        weight: vec![0.0; 500],
+        ..poor
+    };
+    let supports = [(0.0, 1.0); 2];
+    assert_eq!(
+        corner::draw(&nothing, &parameters, &supports),
+        Err(PlotError::NoWeight)
+    );
+}
+
+#[test]
+fn training_is_drawn_with_and_without_an_observation() {
+    let full = summary(Vec::new());
+    let png = training::draw(&full).expect("a plot");
+    keep("training.png", &png);
+    let amortized = Summary {
+        combined: None,
+        ..full.clone()
+    };
+    let losses_alone = training::draw(&amortized).expect("a plot");
+    assert!(size(&losses_alone).1 < size(&png).1);
+    let nothing = Summary {
+        training: Vec::new(),
+        ..amortized
+    };
+    assert_eq!(training::draw(&nothing), Err(PlotError::NoHistory));
+}
+
+#[test]
+fn pages_say_first_whether_to_trust() {
+    let (sine, draws) = two_modes();
+    let corner = corner_of("sine.png", &sine, &draws);
+    let trusted = summary(parameter_summaries(&sine.space, &draws));
+    let page = |summary: &Summary| {
+        page::render(&page::Contents {
+            campaign: &sine,
+            campaign_toml: "name = \"<script>\"",
+            summary,
+            corner: Some(&corner),
+            training: None,
+        })
+    };
+    let good = page(&trusted);
+    keep("report.html", good.as_bytes());
+    assert!(good.contains("No check failed.") && !good.contains("Not to be trusted"));
+    assert!(good.contains("<h1>a &lt;b&gt; &amp; c</h1>") && !good.contains("<script>"));
+    assert_eq!(good.matches("src=\"data:image/png;base64,").count(), 1);
+    let warnings = vec!["n_eff is 3 < 100".to_owned()];
+    let bad = page(&Summary {
+        warnings,
+        ..trusted
+    });
+    keep("report-bad.html", bad.as_bytes());
+    let distrust = bad.find("Not to be trusted").expect("a loud warning");
+    assert!(distrust < bad.find("<table>").expect("a table"));
+    assert!(bad.contains("n_eff is 3 &lt; 100") && !bad.contains("No check failed"));
+}
