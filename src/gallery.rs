@@ -8,6 +8,7 @@ use sidereal_inference::evidence::Evidence;
 use sidereal_inference::ids::{FlowId, RoundId};
 use sidereal_inference::posterior::Posterior;
 use sidereal_inference::proposal::{Component, Proposal};
+use sidereal_inference::refinement::Objective;
 use sidereal_inference::stopping::StopReason;
 use sidereal_inference::summary::{
     ParameterSummary, RoundKind, RoundSummary, RoundTiming, SUMMARY_FORMAT, SUMMARY_VERSION,
@@ -114,6 +115,7 @@ fn flow(index: u32, first_loss: f64) -> TrainingSummary {
     training_loss[0] = first_loss;
     TrainingSummary {
         flow: FlowId(index),
+        objective: Objective::Simulations,
         n_rows: 2560,
         n_epochs: 60,
         best_epoch: 55,

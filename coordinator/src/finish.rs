@@ -2,11 +2,11 @@
 
 use crate::campaign::event::Settings;
 use crate::campaign::state::{State, Stopped};
-use crate::rounds::{RoundRows, load_rows};
 use sidereal_inference::campaign::{Campaign, DeviceChoice};
 use sidereal_inference::files::{self, FileError, StoredFileError};
 use sidereal_inference::ids::FlowId;
 use sidereal_inference::posterior::Posterior;
+use sidereal_inference::rounds::{RoundRows, load_rows};
 use sidereal_inference::stopping::StopReason;
 use sidereal_inference::summary::{
     SUMMARY_FORMAT, SUMMARY_VERSION, Summary, Timing, WeightDiagnostics, parameter_summaries,

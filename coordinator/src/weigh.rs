@@ -1,8 +1,8 @@
 //! Weighs a complete round, by itself and together with all earlier ones.
 
-use crate::rounds::load_rows;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::ids::RowId;
+use sidereal_inference::rounds::load_rows;
 use sidereal_inference::seeds::{Purpose, stream};
 use sidereal_inference::summary::{RoundKind, RoundSummary, WeightDiagnostics, summarize_round};
 use sidereal_inference::table::TableError;

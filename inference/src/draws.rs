@@ -241,6 +241,7 @@ mod tests {
         let parameter = |name: &str, prior| Parameter {
             name: name.to_owned(),
             prior,
+            periodic: false,
         };
         ParameterSpace {
             parameters: vec![

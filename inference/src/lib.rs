@@ -5,6 +5,7 @@
 mod beta;
 pub mod campaign;
 pub mod campaign_file;
+pub mod circle;
 pub mod draws;
 pub mod evidence;
 pub mod files;
@@ -17,6 +18,8 @@ pub mod posterior;
 pub mod prior;
 pub mod progress;
 pub mod proposal;
+pub mod refinement;
+pub mod rounds;
 pub mod scores;
 pub mod seeds;
 pub mod shard;

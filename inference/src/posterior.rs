@@ -106,6 +106,7 @@ mod tests {
             parameters: vec![Parameter {
                 name: "a".to_owned(),
                 prior,
+                periodic: false,
             }],
         };
         let posterior = Posterior {

@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 pub struct Parameter {
     pub name: String,
     pub prior: Prior,
+    /// Whether the bounds of its uniform prior are one and the same point (phases, angles).
+    #[serde(default)]
+    pub periodic: bool,
 }
 
 /// All parameters of a campaign, in the order of the campaign file. Never empty.
@@ -94,6 +97,7 @@ mod tests {
                 mean: 10.0,
                 sd: 2.0,
             },
+            periodic: false,
         };
         let space = ParameterSpace {
             parameters: vec![parameter("a"), parameter("b")],
@@ -126,6 +130,7 @@ mod tests {
                 low: 0.0,
                 high: 2.0,
             },
+            periodic: false,
         };
         let space = ParameterSpace {
             parameters: vec![parameter("a"), parameter("b")],

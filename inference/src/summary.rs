@@ -4,6 +4,7 @@ use crate::evidence::Evidence;
 use crate::ids::{FlowId, RoundId};
 use crate::posterior::Posterior;
 use crate::proposal::Proposal;
+use crate::refinement::Objective;
 use crate::space::ParameterSpace;
 use crate::stopping::StopReason;
 use crate::weights::{self, RoundColumns, WeightsError};
@@ -105,6 +106,8 @@ pub struct Summary {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainingSummary {
     pub flow: FlowId,
+    /// What the flow was fitted to.
+    pub objective: Objective,
     pub n_rows: u64,
     pub n_epochs: u32,
     /// Counted from 1; 0: none was better than the start.
@@ -297,6 +300,7 @@ mod tests {
         let parameter = |name: &str| Parameter {
             name: name.to_owned(),
             prior: Prior::Normal { mean: 0.0, sd: 1.0 },
+            periodic: false,
         };
         let space = ParameterSpace {
             parameters: vec![parameter("a"), parameter("b")],

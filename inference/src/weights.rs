@@ -5,7 +5,7 @@
 mod combine;
 
 pub use combine::{
-    CombinedWeights, RoundColumns, WeightsError, combine, mixture_log_proposal,
+    CombinedWeights, RoundColumns, WeightsError, combine, log_density_under, mixture_log_proposal,
     newest_component_log_weights, round_log_weights,
 };
 

@@ -49,7 +49,10 @@ pub fn store(directory: &Path, task: &str, state: &TrainingState) -> Result<(), 
         n_recoveries: state.n_recoveries,
         n_network_tensors: state.current.len(),
     };
-    let mut tensors = vec![vector("values", &state.values)];
+    let mut tensors = vec![
+        vector("values", &state.values),
+        vector("average", &state.average),
+    ];
     if let Some(adam) = &state.adam {
         tensors.push(vector("adam.moment_1", &adam.momentum.moment_1));
         tensors.push(vector("adam.moment_2", &adam.momentum.moment_2));
@@ -83,6 +86,7 @@ pub fn load(directory: &Path, task: &str, device: &Device) -> Option<TrainingSta
         ))
     };
     let values = next_vector("values")?;
+    let average = next_vector("average")?;
     let adam = match scalars.adam_time {
         Some(time) => {
             let moment_1 = next_vector("adam.moment_1")?;
@@ -98,6 +102,7 @@ pub fn load(directory: &Path, task: &str, device: &Device) -> Option<TrainingSta
     Some(TrainingState {
         epoch: scalars.epoch,
         values,
+        average,
         adam,
         best: best.to_vec(),
         current: current.to_vec(),

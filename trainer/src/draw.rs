@@ -134,6 +134,10 @@ pub fn score(
     let of_chunk = |(chunk, z): (usize, &[f64])| -> Vec<f64> {
         let n = z.len() / d;
         let mut y = Vec::with_capacity(z.len());
+        let z: Vec<f64> = z
+            .chunks_exact(d)
+            .flat_map(|z| standardization.cut(z))
+            .collect();
         for z in z.chunks_exact(d) {
             standardization.append_y(z, &mut y);
         }

@@ -1,6 +1,6 @@
 //! Trained models and their files: `weights.safetensors` beside `model.json`.
 
-use crate::estimator::Estimator;
+use crate::estimator::{Estimator, no_features};
 use crate::parameters::{self, NamedTensor, ParameterError};
 use crate::standardization::Standardization;
 use burn::module::Module;
@@ -11,6 +11,7 @@ use sidereal_inference::campaign::Campaign;
 use sidereal_inference::files::{self, FileError};
 use sidereal_inference::ids::FlowId;
 use sidereal_inference::observation::Observation;
+use sidereal_inference::refinement::Objective;
 use sidereal_inference::summary::TrainingSummary;
 use sidereal_inference::task::ModelFiles;
 use std::path::{Path, PathBuf};
@@ -121,7 +122,13 @@ impl Model {
             reason,
         })?;
         let n_channels = document.standardization.n_channels();
-        let empty = Estimator::init(&document.campaign, document.flow, n_channels, device);
+        let empty = Estimator::init(
+            &document.campaign,
+            document.flow,
+            document.training.objective,
+            n_channels,
+            device,
+        );
         let estimator = parameters::with_named_tensors(empty, &tensors).map_err(|source| {
             ModelError::Parameters {
                 path: weights_path,
@@ -195,6 +202,15 @@ impl Model {
                 found: observation.value.len(),
                 expected,
             });
+        }
+        match self.training.objective {
+            Objective::Simulations => {}
+            Objective::WeightedDraws { .. } => {
+                return Ok(Scorer {
+                    model: self,
+                    features: no_features(&self.device),
+                });
+            }
         }
         let mut channels = Vec::new();
         self.standardization

@@ -2,11 +2,15 @@
 
 use crate::training_set::TrainingSet;
 use sidereal_inference::campaign::Campaign;
+use sidereal_inference::circle::emptiest_seams;
 use sidereal_inference::draws::Draws;
-use sidereal_inference::ids::RoundId;
+use sidereal_inference::ids::{FlowId, RoundId};
+use sidereal_inference::refinement::{Objective, objective, simulation_weights};
+use sidereal_inference::rounds::load_rows;
 use sidereal_inference::shard::{RowStatus, ShardRows};
 use sidereal_inference::table::TableError;
 use sidereal_inference::task::FinalRound;
+use sidereal_inference::weights::{self, WeightsError};
 use std::path::Path;
 
 /// Recorded rows that cannot be read.
@@ -14,6 +18,8 @@ use std::path::Path;
 pub enum RowsError {
     #[error(transparent)]
     Table(#[from] TableError),
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     #[error("{round}: rows {found} follow where row {expected} is next")]
     Gap {
         round: RoundId,
@@ -22,26 +28,86 @@ pub enum RowsError {
     },
 }
 
-/// Appends the rows of the newest of `rounds` (as many as the campaign says) whose simulation did not fail.
-pub fn load_training_rows(
-    set: &mut TrainingSet,
+/// What the next flow after `earlier` is to be fitted to, with its rows: simulations of the newest rounds
+/// (as many as the campaign says), or the weighted draws of all.
+pub fn training_set<'a>(
+    campaign: &'a Campaign,
+    flow: FlowId,
+    earlier: &[(FlowId, Objective)],
     rounds: &[FinalRound],
     directory: &Path,
-) -> Result<(), RowsError> {
-    let campaign = set.campaign();
+) -> Result<TrainingSet<'a>, RowsError> {
     let newest = usize::try_from(campaign.training.rounds).unwrap_or(usize::MAX);
-    for round in &rounds[rounds.len().saturating_sub(newest)..] {
+    let newest = &rounds[rounds.len().saturating_sub(newest)..];
+    if campaign.observation.is_none() || earlier.is_empty() {
+        return simulations(campaign, flow, newest, None, directory);
+    }
+    let mut columns = Vec::with_capacity(rounds.len());
+    for round in rounds {
+        columns.push(load_rows(directory, campaign, round)?.columns);
+    }
+    let objectives: Vec<Objective> = earlier.iter().map(|(_, objective)| *objective).collect();
+    let (objective, tempered) = objective(&columns, campaign.space.len(), &objectives)?;
+    let weight = weights::normalized(&tempered.log_weights.concat());
+    let mut z = Vec::new();
+    for round in rounds {
+        z.extend(load_draws(campaign, round, directory)?.z);
+    }
+    let seams = emptiest_seams(&campaign.space, &z, &weight);
+    match objective {
+        Objective::Simulations => {
+            let newest_tempered =
+                earlier
+                    .iter()
+                    .rev()
+                    .find_map(|(flow, objective)| match objective {
+                        Objective::Simulations => None,
+                        Objective::WeightedDraws { .. } => Some(*flow),
+                    });
+            let columns = &columns[rounds.len() - newest.len()..];
+            let weights = match newest_tempered {
+                Some(tempered) => Some(simulation_weights(columns, tempered)?),
+                None => None,
+            };
+            Ok(simulations(campaign, flow, newest, weights, directory)?.with_seams(seams))
+        }
+        Objective::WeightedDraws { .. } => {
+            let mut set = TrainingSet::new(campaign, flow, objective).with_seams(seams);
+            for (z, &weight) in z.chunks_exact(campaign.space.len()).zip(&weight) {
+                if weight > 0.0 {
+                    set.push_draw(z, weight);
+                }
+            }
+            Ok(set)
+        }
+    }
+}
+
+/// The rows of `rounds` whose simulation did not fail; `weights` has one vector a round.
+fn simulations<'a>(
+    campaign: &'a Campaign,
+    flow: FlowId,
+    rounds: &[FinalRound],
+    weights: Option<Vec<Vec<f64>>>,
+    directory: &Path,
+) -> Result<TrainingSet<'a>, RowsError> {
+    let mut set = TrainingSet::new(campaign, flow, Objective::Simulations);
+    for (index, round) in rounds.iter().enumerate() {
         for_each_shard(campaign, round, directory, |rows| {
+            let first = rows.draws.first_row as usize;
             for i in 0..rows.draws.n_rows() {
                 if rows.status[i] == RowStatus::Ok {
                     let simulated = &rows.simulated[i * rows.n_data..(i + 1) * rows.n_data];
-                    set.push(rows.draws.z_row(i), simulated, 1.0);
+                    let weight = weights
+                        .as_ref()
+                        .map_or(1.0, |weights| weights[index][first + i]);
+                    set.push_simulation(rows.draws.z_row(i), simulated, weight);
                 }
             }
         })?;
     }
     set.normalize_weights();
-    Ok(())
+    Ok(set)
 }
 
 /// All draws of a round, from its draws file where there is one, else from its shards.

@@ -3,13 +3,19 @@
 
 use crate::training_set::TrainingSet;
 use serde::{Deserialize, Serialize};
+use sidereal_inference::circle;
+use sidereal_inference::refinement::Objective;
 
 /// The channel that measures the distance to the reference in noise standard deviations.
 pub const DISTANCE_CHANNEL: usize = 1;
 
-/// Scales of data and parameters, from the rows that a flow is trained on.
+/// Scales of data and parameters, from the rows that a flow is trained on. A flow that was fitted to
+/// weighted draws sees no data: its columns of x are empty.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Standardization {
+    /// Where the circle of each periodic parameter is cut, in turns after the prior's lower bound; 0 for
+    /// others. What follows is of z cut there.
+    pub seams: Vec<f64>,
     /// Mean of each unconstrained parameter z.
     pub z_mean: Vec<f64>,
     /// Standard deviation of each z.
@@ -26,8 +32,29 @@ pub struct Standardization {
 
 impl Standardization {
     pub fn new(set: &TrainingSet) -> Self {
-        let (z_mean, z_sd) = column_moments(set.z(), set.n_parameters());
-        let (x_mean, simulated_sd) = column_moments(set.simulated(), set.n_data());
+        let seams = set.seams().to_vec();
+        let z: Vec<f64> = set
+            .z()
+            .chunks_exact(set.n_parameters())
+            .flat_map(|z| cut(&seams, z))
+            .collect();
+        let (z_mean, z_sd) = column_moments(&z, set.n_parameters(), Some(set.weight()));
+        let z_sd = z_sd.iter().map(|sd| sd.max(1e-6)).collect();
+        match set.objective() {
+            Objective::Simulations => {}
+            Objective::WeightedDraws { .. } => {
+                return Self {
+                    seams,
+                    z_mean,
+                    z_sd,
+                    x_mean: Vec::new(),
+                    x_sd: Vec::new(),
+                    reference: Vec::new(),
+                    log_sigma: None,
+                };
+            }
+        }
+        let (x_mean, simulated_sd) = column_moments(set.simulated(), set.n_data(), None);
         let typical = set.typical_sigma();
         let x_sd = simulated_sd
             .iter()
@@ -39,8 +66,9 @@ impl Standardization {
             None => x_mean.clone(),
         };
         Self {
+            seams,
             z_mean,
-            z_sd: z_sd.iter().map(|sd| sd.max(1e-6)).collect(),
+            z_sd,
             x_mean,
             x_sd,
             reference,
@@ -68,17 +96,25 @@ impl Standardization {
         }
     }
 
-    /// y = (z - mean) / sd of one row, appended to `out`.
-    pub fn append_y(&self, z: &[f64], out: &mut Vec<f32>) {
-        for ((z, mean), sd) in z.iter().zip(&self.z_mean).zip(&self.z_sd) {
+    /// z of one row with its circles cut at this flow's seams.
+    pub fn cut(&self, z: &[f64]) -> Vec<f64> {
+        cut(&self.seams, z)
+    }
+
+    /// y = (z - mean) / sd of one row whose circles are cut, appended to `out`.
+    pub fn append_y(&self, z_cut: &[f64], out: &mut Vec<f32>) {
+        for ((z, mean), sd) in z_cut.iter().zip(&self.z_mean).zip(&self.z_sd) {
             out.push(((z - mean) / sd) as f32);
         }
     }
 
-    /// z = mean + sd · y of one row.
+    /// z = mean + sd · y of one row, circles closed again.
     pub fn z(&self, y: &[f32], z: &mut [f64]) {
         for (i, z) in z.iter_mut().enumerate() {
-            *z = self.z_mean[i] + self.z_sd[i] * f64::from(y[i]);
+            *z = circle::uncut(
+                self.seams[i],
+                self.z_mean[i] + self.z_sd[i] * f64::from(y[i]),
+            );
         }
     }
 
@@ -86,6 +122,13 @@ impl Standardization {
     pub fn log_determinant(&self) -> f64 {
         -self.z_sd.iter().map(|sd| sd.ln()).sum::<f64>()
     }
+}
+
+fn cut(seams: &[f64], z: &[f64]) -> Vec<f64> {
+    z.iter()
+        .zip(seams)
+        .map(|(&z, &seam)| circle::cut_at(seam, z))
+        .collect()
 }
 
 /// The identity up to three standard deviations, logarithmic beyond.
@@ -97,26 +140,32 @@ fn tamed(value: f64) -> f64 {
     value.signum() * (LINEAR + (1.0 + value.abs() - LINEAR).ln())
 }
 
-/// Mean and standard deviation of each column of a row-major matrix.
-fn column_moments<T: Copy + Into<f64>>(values: &[T], n_columns: usize) -> (Vec<f64>, Vec<f64>) {
-    let n = (values.len() / n_columns.max(1)).max(1) as f64;
+/// Mean and standard deviation of each column of a row-major matrix; rows without weights count alike.
+fn column_moments<T: Copy + Into<f64>>(
+    values: &[T],
+    n_columns: usize,
+    weights: Option<&[f64]>,
+) -> (Vec<f64>, Vec<f64>) {
+    let n_rows = values.len() / n_columns.max(1);
+    let weight = |row: usize| weights.map_or(1.0, |weights| weights[row]);
+    let total = (0..n_rows).map(weight).sum::<f64>().max(f64::MIN_POSITIVE);
     let mut mean = vec![0.0; n_columns];
-    for row in values.chunks_exact(n_columns) {
-        for (mean, &value) in mean.iter_mut().zip(row) {
-            *mean += value.into();
+    for (row, values) in values.chunks_exact(n_columns).enumerate() {
+        for (mean, &value) in mean.iter_mut().zip(values) {
+            *mean += weight(row) * value.into();
         }
     }
-    mean.iter_mut().for_each(|mean| *mean /= n);
+    mean.iter_mut().for_each(|mean| *mean /= total);
     let mut variance = vec![0.0; n_columns];
-    for row in values.chunks_exact(n_columns) {
-        for ((variance, mean), &value) in variance.iter_mut().zip(&mean).zip(row) {
+    for (row, values) in values.chunks_exact(n_columns).enumerate() {
+        for ((variance, mean), &value) in variance.iter_mut().zip(&mean).zip(values) {
             let deviation = value.into() - mean;
-            *variance += deviation * deviation;
+            *variance += weight(row) * deviation * deviation;
         }
     }
     let sd = variance
         .iter()
-        .map(|variance| (variance / n).sqrt())
+        .map(|variance| (variance / total).sqrt())
         .collect();
     (mean, sd)
 }

@@ -8,8 +8,7 @@ use crate::estimator::Estimator;
 use crate::model::{Model, ModelError, Scorer};
 use crate::rows::{self, RowsError};
 use crate::standardization::Standardization;
-use crate::training::{self, Observer, TrainingError, TrainingState};
-use crate::training_set::TrainingSet;
+use crate::training::{self, Observer, Schedule, TrainingError, TrainingState};
 use burn::tensor::Device;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::files::{self, FileError};
@@ -95,7 +94,7 @@ pub fn run(task: &TrainerTask, context: &mut TaskContext) -> Result<TrainerRepor
         )?);
     }
     let trained = match task.train {
-        Some(flow) => Some(train(flow, task, context)?),
+        Some(flow) => Some(train(flow, task, &models, context)?),
         None => None,
     };
     let (model_files, summary) = match trained {
@@ -125,15 +124,26 @@ pub fn run(task: &TrainerTask, context: &mut TaskContext) -> Result<TrainerRepor
 fn train(
     flow: FlowId,
     task: &TrainerTask,
+    earlier: &[Model],
     context: &mut TaskContext,
 ) -> Result<(Model, ModelFiles, TrainingSummary), TaskError> {
-    let mut set = TrainingSet::new(context.campaign, flow);
-    rows::load_training_rows(&mut set, &task.rounds, context.directory)?;
+    let earlier: Vec<_> = earlier
+        .iter()
+        .map(|model| (model.flow(), model.training().objective))
+        .collect();
+    let set = rows::training_set(
+        context.campaign,
+        flow,
+        &earlier,
+        &task.rounds,
+        context.directory,
+    )?;
     let standardization = Standardization::new(&set);
     let device = context.device.clone().autodiff();
     let estimator = Estimator::init(
         context.campaign,
         flow,
+        set.objective(),
         standardization.n_channels(),
         &device,
     );
@@ -149,7 +159,7 @@ fn train(
     }
     let mut observer = TaskObserver {
         flow,
-        max_epochs: context.campaign.training.max_epochs,
+        max_epochs: Schedule::of(&set).max_epochs,
         output,
         name,
         last_checkpoint: Instant::now(),

@@ -8,20 +8,27 @@ use crate::training_set::{Minibatch, TrainingSet};
 use burn::module::Module;
 use burn::optim::{Adam, AdamConfig, AdamState, Optimizer};
 use burn::tensor::{Device, Tensor, TensorData};
+use rand::RngExt;
 use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use sidereal_inference::campaign::{Featurizer, Normalization};
 use sidereal_inference::ids::{FlowId, RoundId, RowId};
+use sidereal_inference::refinement::Objective;
 use sidereal_inference::seeds::{Purpose, stream};
 use sidereal_inference::summary::TrainingSummary;
 
 /// Rows of a minibatch that one thread works on: fixed, so that threads never change the sums.
 const SLICE_ROWS: usize = 32;
+/// The same for weighted draws, which pass through a flow alone.
+const DRAW_SLICE_ROWS: usize = 128;
 /// The learning rate ends at this share of its start.
 const FINAL_RATE: f64 = 0.01;
 /// The learning rate after each recovery, relative to before.
 const RECOVERY_RATE: f64 = 0.3;
 const MAX_RECOVERIES: u32 = 5;
+/// Weighted draws are resampled to this number in each epoch.
+const DRAWS_PER_EPOCH: usize = 2560;
 
 /// Why a training ended without a model.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +48,8 @@ pub enum TrainingError {
 pub struct TrainingState {
     pub epoch: u32,
     pub values: Tensor<1>,
+    /// Running mean of `values` over the last steps: what is validated, and what a model is made of.
+    pub average: Tensor<1>,
     pub adam: Option<AdamState<1>>,
     /// All tensors of the network by name at the best epoch, running statistics included.
     pub best: Vec<NamedTensor>,
@@ -76,8 +85,8 @@ pub fn fit(
     pool: &rayon::ThreadPool,
     observer: &mut dyn Observer,
 ) -> Result<Fitted, TrainingError> {
-    let config = &set.campaign().training;
-    let split = Split::new(set, config.validation_fraction)?;
+    let schedule = Schedule::of(set);
+    let split = Split::new(set, schedule.validation_fraction)?;
     let adam = AdamConfig::new().with_epsilon(1e-8).build();
     let mut estimator = estimator;
     let mut state = match resumed {
@@ -89,13 +98,14 @@ pub fn fit(
     };
     let slicing = Slicing::of(set);
     let validation = validation_batches(set, &split.validation, standardization, pool);
-    while state.epoch < config.max_epochs
-        && state.epoch.saturating_sub(state.best_epoch) <= config.patience
+    while state.epoch < schedule.max_epochs
+        && state.epoch.saturating_sub(state.best_epoch) <= schedule.patience
     {
         let started = std::time::Instant::now();
         let before = state.clone();
         let epoch = Epoch {
             set,
+            schedule: &schedule,
             standardization,
             adam: &adam,
             pool,
@@ -103,7 +113,8 @@ pub fn fit(
         };
         let (trained, training_loss) = epoch.run(estimator, &split.training, &mut state);
         estimator = trained;
-        let validation_loss = mean_loss(&estimator, &validation, pool);
+        let averaged = parameters::with_flat(estimator.clone(), &state.average);
+        let validation_loss = mean_loss(&averaged, &validation, pool);
         if !(training_loss.is_finite() && validation_loss.is_finite()) {
             if before.n_recoveries >= MAX_RECOVERIES {
                 return Err(TrainingError::NotFinite {
@@ -131,13 +142,14 @@ pub fn fit(
         if validation_loss < state.best_validation_loss {
             state.best_validation_loss = validation_loss;
             state.best_epoch = state.epoch;
-            state.best = state.current.clone();
+            state.best = parameters::named_tensors(&averaged);
         }
         observer.on_epoch(&state, started.elapsed().as_secs_f64())?;
     }
     let estimator = restore(estimator, &state.best);
     let summary = TrainingSummary {
         flow: set.flow(),
+        objective: set.objective(),
         n_rows: set.n_rows() as u64,
         n_epochs: state.epoch,
         best_epoch: state.best_epoch,
@@ -156,9 +168,11 @@ pub fn fit(
 impl TrainingState {
     fn new(estimator: &Estimator) -> Self {
         let current = parameters::named_tensors(estimator);
+        let values = parameters::flat(estimator);
         Self {
             epoch: 0,
-            values: parameters::flat(estimator),
+            average: values.clone(),
+            values,
             adam: None,
             best: current.clone(),
             current,
@@ -167,6 +181,42 @@ impl TrainingState {
             training_loss: Vec::new(),
             validation_loss: Vec::new(),
             n_recoveries: 0,
+        }
+    }
+}
+
+/// How long, how fast and on which rows of an epoch a network is trained.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    pub batch_size: usize,
+    pub learning_rate: f64,
+    pub max_epochs: u32,
+    pub patience: u32,
+    pub validation_fraction: f64,
+    pub clip_norm: f64,
+}
+
+impl Schedule {
+    /// Of the campaign file for simulations; fixed for weighted draws, which are cheap.
+    pub fn of(set: &TrainingSet) -> Self {
+        let config = &set.campaign().training;
+        match set.objective() {
+            Objective::Simulations => Self {
+                batch_size: config.batch_size,
+                learning_rate: config.learning_rate,
+                max_epochs: config.max_epochs,
+                patience: config.patience,
+                validation_fraction: config.validation_fraction,
+                clip_norm: config.clip_norm,
+            },
+            Objective::WeightedDraws { .. } => Self {
+                batch_size: 256,
+                learning_rate: 3e-3,
+                max_epochs: 150,
+                patience: 30,
+                validation_fraction: 0.2,
+                clip_norm: 5.0,
+            },
         }
     }
 }
@@ -216,6 +266,10 @@ enum Slicing {
 
 impl Slicing {
     fn of(set: &TrainingSet) -> Self {
+        match set.objective() {
+            Objective::Simulations => {}
+            Objective::WeightedDraws { .. } => return Self::Rows(DRAW_SLICE_ROWS),
+        }
         match &set.campaign().featurizer {
             Featurizer::ResnetGru {
                 normalization: Normalization::Batch,
@@ -248,6 +302,7 @@ impl Slicing {
 
 struct Epoch<'a> {
     set: &'a TrainingSet<'a>,
+    schedule: &'a Schedule,
     standardization: &'a Standardization,
     adam: &'a Adam,
     pool: &'a rayon::ThreadPool,
@@ -262,36 +317,29 @@ impl Epoch<'_> {
         rows: &[usize],
         state: &mut TrainingState,
     ) -> (Estimator, f64) {
-        let config = &self.set.campaign().training;
-        let seed = self.set.campaign().seed;
+        let schedule = self.schedule;
         let epoch = state.epoch;
-        let mut rows = rows.to_vec();
-        rows.shuffle(&mut stream(
-            seed,
-            RoundId(self.set.flow().0),
-            RowId(0),
-            Purpose::Shuffle { epoch },
-        ));
+        let rows = self.rows(rows, epoch);
         let slicing = if on_wgpu(&estimator) {
             Slicing::Whole
         } else {
             self.slicing
         };
         let batches: Vec<&[usize]> = rows
-            .chunks(config.batch_size)
-            .filter(|batch| batch.len() == config.batch_size.min(rows.len()))
+            .chunks(schedule.batch_size)
+            .filter(|batch| batch.len() == schedule.batch_size.min(rows.len()))
             .collect();
         let n_batches = batches.len();
         let mut losses = Vec::with_capacity(n_batches);
         for (step, batch) in batches.into_iter().enumerate() {
-            let done =
-                (f64::from(epoch) + step as f64 / n_batches as f64) / f64::from(config.max_epochs);
-            let rate = learning_rate(config.learning_rate, done, state.n_recoveries);
+            let done = (f64::from(epoch) + step as f64 / n_batches as f64)
+                / f64::from(schedule.max_epochs);
+            let rate = learning_rate(schedule.learning_rate, done, state.n_recoveries);
             let (loss, gradient) = self.gradient(&estimator, &state.values, batch, epoch, slicing);
             let norm = gradient.clone().powi_scalar(2).sum().sqrt();
             let factor = (norm + 1e-12)
                 .recip()
-                .mul_scalar(config.clip_norm)
+                .mul_scalar(schedule.clip_norm)
                 .clamp_max(1.0);
             let (values, adam) = self.adam.step(
                 rate,
@@ -300,6 +348,9 @@ impl Epoch<'_> {
                 state.adam.take(),
             );
             estimator = parameters::with_flat(estimator, &values);
+            let n_steps = adam.as_ref().map_or(0, |adam| adam.momentum.time);
+            let keep = average_decay(n_steps);
+            state.average = state.average.clone() * keep + values.clone() * (1.0 - keep);
             state.values = values;
             state.adam = adam;
             losses.push(loss);
@@ -310,7 +361,25 @@ impl Epoch<'_> {
         (estimator, mean)
     }
 
-    /// Mean weighted loss `[1]` of a minibatch and its gradient `[n]`.
+    /// The rows of an epoch in their order: simulations once each, draws as often as their weight asks for.
+    fn rows(&self, rows: &[usize], epoch: u32) -> Vec<usize> {
+        let rng = &mut stream(
+            self.set.campaign().seed,
+            RoundId(self.set.flow().0),
+            RowId(0),
+            Purpose::Shuffle { epoch },
+        );
+        let mut rows = match self.set.objective() {
+            Objective::Simulations => rows.to_vec(),
+            Objective::WeightedDraws { .. } => {
+                resample(self.set.weight(), rows, DRAWS_PER_EPOCH, rng)
+            }
+        };
+        rows.shuffle(rng);
+        rows
+    }
+
+    /// Mean loss `[1]` of a minibatch and its gradient `[n]`.
     fn gradient(
         &self,
         estimator: &Estimator,
@@ -331,7 +400,16 @@ impl Epoch<'_> {
             let minibatch =
                 self.set
                     .minibatch(rows, Purpose::TrainingNoise { epoch }, self.standardization);
-            let loss = summed_loss(&own, &minibatch, &device) / batch.len() as f64;
+            let log_density = log_density(&own, &minibatch, &device);
+            let log_density = match self.set.objective() {
+                Objective::Simulations => {
+                    let weight = TensorData::new(minibatch.weight.clone(), [minibatch.n]);
+                    log_density * Tensor::from_data(weight, &device)
+                }
+                // Their weight is in how often they come.
+                Objective::WeightedDraws { .. } => log_density,
+            };
+            let loss = log_density.sum().neg() / batch.len() as f64;
             let mut gradients = loss.backward();
             (
                 loss.inner(),
@@ -355,6 +433,13 @@ impl Epoch<'_> {
     }
 }
 
+/// Share of the running mean that a step keeps: over all steps at first, over the last 200 later.
+fn average_decay(n_steps: usize) -> f64 {
+    const LONGEST: f64 = 200.0;
+    let n = n_steps as f64;
+    (n / (n + 10.0)).min(1.0 - 1.0 / LONGEST)
+}
+
 /// Cosine decay over `done` in [0, 1], lowered by each recovery.
 fn learning_rate(start: f64, done: f64, n_recoveries: u32) -> f64 {
     let cosine = 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos());
@@ -363,31 +448,33 @@ fn learning_rate(start: f64, done: f64, n_recoveries: u32) -> f64 {
         * RECOVERY_RATE.powi(n_recoveries.cast_signed())
 }
 
-/// - Σ weight · log q(y | x): `[1]`
-fn summed_loss(estimator: &Estimator, batch: &Minibatch, device: &Device) -> Tensor<1> {
-    let (x, y) = tensors(batch, device);
-    let weight = Tensor::<1>::from_data(TensorData::new(batch.weight.clone(), [batch.n]), device);
-    (estimator.log_density(y, x) * weight).sum().neg()
+/// `n` of `rows`, each as often as its share of the weight asks for, up to one (systematic resampling).
+fn resample(weight: &[f64], rows: &[usize], n: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+    let total: f64 = rows.iter().map(|&row| weight[row]).sum();
+    let mut resampled = Vec::with_capacity(n);
+    let mut next: f64 = rng.random();
+    let mut passed = 0.0;
+    for &row in rows {
+        passed += weight[row] / total * n as f64;
+        while next < passed && resampled.len() < n {
+            resampled.push(row);
+            next += 1.0;
+        }
+    }
+    resampled
 }
 
-fn tensors(batch: &Minibatch, device: &Device) -> (Tensor<3>, Tensor<2>) {
+/// log q(y | x) of each row: `[n]`
+fn log_density(estimator: &Estimator, batch: &Minibatch, device: &Device) -> Tensor<1> {
     let n = batch.n.max(1);
     let d = batch.y.len() / n;
-    let (length, channels) = batch_shape(batch);
-    (
-        Tensor::from_data(
-            TensorData::new(batch.x.clone(), [batch.n, length, channels]),
-            device,
-        ),
-        Tensor::from_data(TensorData::new(batch.y.clone(), [batch.n, d]), device),
-    )
-}
-
-fn batch_shape(batch: &Minibatch) -> (usize, usize) {
-    (
-        batch.length,
-        batch.x.len() / (batch.n.max(1) * batch.length.max(1)),
-    )
+    let y = Tensor::from_data(TensorData::new(batch.y.clone(), [batch.n, d]), device);
+    let x = (!batch.x.is_empty()).then(|| {
+        let channels = batch.x.len() / (n * batch.length.max(1));
+        let shape = [batch.n, batch.length, channels];
+        Tensor::from_data(TensorData::new(batch.x.clone(), shape), device)
+    });
+    estimator.log_density(y, x)
 }
 
 fn validation_batches(
@@ -406,13 +493,16 @@ fn mean_loss(estimator: &Estimator, batches: &[Minibatch], pool: &rayon::ThreadP
     let estimator = estimator.valid();
     let device = estimator.devices()[0].clone();
     let sums = |batch: &Minibatch| -> (f64, f64) {
-        let loss = parameters::host(summed_loss(&estimator, batch, &device));
-        let weight = batch
-            .weight
-            .iter()
-            .map(|&weight| f64::from(weight))
-            .sum::<f64>();
-        (loss.iter().map(|&loss| f64::from(loss)).sum(), weight)
+        let log_density = parameters::host(log_density(&estimator, batch, &device));
+        let weight = || batch.weight.iter().map(|&weight| f64::from(weight));
+        let loss = log_density.iter().zip(weight());
+        (
+            // A weight of zero takes no part, however low the density.
+            loss.filter(|(_, weight)| *weight > 0.0)
+                .map(|(&log_density, weight)| -f64::from(log_density) * weight)
+                .sum(),
+            weight().sum(),
+        )
     };
     let parts: Vec<(f64, f64)> = pool.install(|| batches.par_iter().map(sums).collect());
     let (loss, weight) = parts

@@ -1,19 +1,24 @@
-//! Training rows in memory, in row order, with noise added anew whenever they are shown.
+//! Training rows in memory, in row order: simulations, with noise added anew whenever they are shown, or
+//! weighted draws.
 
 use crate::standardization::Standardization;
 use rand_distr::{Distribution, StandardNormal};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::ids::{FlowId, RoundId, RowId};
+use sidereal_inference::refinement::Objective;
 use sidereal_inference::seeds::{Purpose, stream};
 
-/// Rows that a flow is trained on: z, simulated data without noise, and a weight of each.
+/// Rows that a flow is trained on: z, a weight, and, where it is fitted to simulations, their data
+/// without noise.
 #[derive(Debug, Clone)]
 pub struct TrainingSet<'a> {
     campaign: &'a Campaign,
     flow: FlowId,
+    objective: Objective,
+    seams: Vec<f64>,
     z: Vec<f64>,
     simulated: Vec<f32>,
-    weight: Vec<f32>,
+    weight: Vec<f64>,
 }
 
 /// Sigma as the standardization needs it.
@@ -27,44 +32,51 @@ pub struct TypicalSigma {
 pub struct Minibatch {
     pub n: usize,
     pub length: usize,
-    /// `[n, length, channels]`
+    /// `[n, length, channels]`; empty for weighted draws
     pub x: Vec<f32>,
     /// `[n, parameters]`
     pub y: Vec<f32>,
-    /// `[n]`, mean 1 over the set
+    /// `[n]`; mean 1 over a set of simulations
     pub weight: Vec<f32>,
 }
 
 impl<'a> TrainingSet<'a> {
-    /// For training `flow`.
-    pub fn new(campaign: &'a Campaign, flow: FlowId) -> Self {
+    /// For training `flow`; rows are added by [`push_simulation`](Self::push_simulation) or
+    /// [`push_draw`](Self::push_draw), as the objective asks.
+    pub fn new(campaign: &'a Campaign, flow: FlowId, objective: Objective) -> Self {
         Self {
             campaign,
             flow,
+            objective,
+            seams: vec![0.0; campaign.space.len()],
             z: Vec::new(),
             simulated: Vec::new(),
             weight: Vec::new(),
         }
     }
 
-    pub fn push(&mut self, z: &[f64], simulated: &[f32], weight: f64) {
+    /// Cuts the circles of periodic parameters at `seams`, one for each parameter, in turns.
+    pub fn with_seams(mut self, seams: Vec<f64>) -> Self {
+        self.seams = seams;
+        self
+    }
+
+    pub fn push_simulation(&mut self, z: &[f64], simulated: &[f32], weight: f64) {
         self.z.extend_from_slice(z);
         self.simulated.extend_from_slice(simulated);
-        self.weight.push(weight as f32);
+        self.weight.push(weight);
+    }
+
+    pub fn push_draw(&mut self, z: &[f64], weight: f64) {
+        self.z.extend_from_slice(z);
+        self.weight.push(weight);
     }
 
     /// Scales the weights to a mean of one.
     pub fn normalize_weights(&mut self) {
-        let mean = self
-            .weight
-            .iter()
-            .map(|&weight| f64::from(weight))
-            .sum::<f64>()
-            / self.weight.len().max(1) as f64;
+        let mean = self.weight.iter().sum::<f64>() / self.n_rows().max(1) as f64;
         if mean > 0.0 {
-            self.weight
-                .iter_mut()
-                .for_each(|weight| *weight = (f64::from(*weight) / mean) as f32);
+            self.weight.iter_mut().for_each(|weight| *weight /= mean);
         }
     }
 
@@ -101,6 +113,18 @@ impl<'a> TrainingSet<'a> {
             .observation
             .as_ref()
             .map(|observation| observation.value.as_slice())
+    }
+
+    pub fn objective(&self) -> Objective {
+        self.objective
+    }
+
+    pub fn seams(&self) -> &[f64] {
+        &self.seams
+    }
+
+    pub fn weight(&self) -> &[f64] {
+        &self.weight
     }
 
     /// Root mean square of each datum's sigma over up to 1,000 rows, as validation draws it.
@@ -144,6 +168,15 @@ impl<'a> TrainingSet<'a> {
             y: Vec::with_capacity(rows.len() * d),
             weight: Vec::with_capacity(rows.len()),
         };
+        for &row in rows {
+            let z = standardization.cut(&self.z[row * d..(row + 1) * d]);
+            standardization.append_y(&z, &mut batch.y);
+            batch.weight.push(self.weight[row] as f32);
+        }
+        match self.objective {
+            Objective::Simulations => {}
+            Objective::WeightedDraws { .. } => return batch,
+        }
         let mut sigma = vec![0.0; length];
         let mut x = vec![0.0; length];
         for &row in rows {
@@ -157,8 +190,6 @@ impl<'a> TrainingSet<'a> {
                 *x = f64::from(simulated) + sigma * normal;
             }
             standardization.append_channels(&x, &sigma, &mut batch.x);
-            standardization.append_y(&self.z[row * d..(row + 1) * d], &mut batch.y);
-            batch.weight.push(self.weight[row]);
         }
         batch
     }

@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use setup::{campaign, normals};
 use sidereal_inference::campaign::Flow as FlowConfig;
 use sidereal_inference::ids::{FlowId, RoundId, RowId};
+use sidereal_inference::refinement::Objective;
 use sidereal_inference::seeds::{Purpose, stream};
 use sidereal_trainer::estimator::Estimator;
 use sidereal_trainer::flow::{BaseDraws, Flow};
@@ -196,13 +197,13 @@ fn every_weight_of_every_network_gets_a_gradient() {
             "[featurizer]\n{featurizer}\n[flow]\nkind = \"maf\"\nblocks = 2\nhidden = 8\ncomponents = 3"
         ));
         let device = Device::flex().autodiff();
-        let estimator = Estimator::init(&campaign, FlowId(0), 2, &device);
+        let estimator = Estimator::init(&campaign, FlowId(0), Objective::Simulations, 2, &device);
         let n = 64;
         let y: Vec<f32> = normals(n * 2).iter().map(|&value| value as f32).collect();
         let x: Vec<f32> = normals(n * 12).iter().map(|&value| value as f32).collect();
         let y = Tensor::<2>::from_data(TensorData::new(y, [n, 2]), &device);
         let x = Tensor::<3>::from_data(TensorData::new(x, [n, 6, 2]), &device);
-        let mut gradients = estimator.log_density(y, x).sum().backward();
+        let mut gradients = estimator.log_density(y, Some(x)).sum().backward();
         let gradient = host(flat_gradients(&estimator, &mut gradients));
         let n_weights: usize = gradient.len();
         let n_zero = gradient.iter().filter(|value| **value == 0.0).count();

@@ -19,6 +19,7 @@ fn flux_agrees_with_batman_and_with_the_integral() {
     let parameter = |name: &str| Parameter {
         name: name.to_owned(),
         prior: prior.clone(),
+        periodic: false,
     };
     let space = ParameterSpace {
         parameters: ["rp", "aRs", "b", "t0", "u1", "u2"].map(parameter).to_vec(),

@@ -7,6 +7,7 @@ use super::state::{State, TaskResult};
 use sidereal_inference::campaign::{Combine, DeviceChoice, Rounds, Stop, StopRule, Workers};
 use sidereal_inference::ids::{CampaignHash, FlowId, RoundId, RunId};
 use sidereal_inference::proposal::Proposal;
+use sidereal_inference::refinement::Objective;
 use sidereal_inference::summary::{RoundKind, RoundSummary, TrainingSummary, WeightDiagnostics};
 use sidereal_inference::task::{DrawTask, ModelFiles, ScoresFile, ShardFile, StoredFile};
 use std::ops::Range;
@@ -117,6 +118,7 @@ pub fn task_result(train: Option<FlowId>, draw: Option<&DrawTask>, n_rounds: u32
         }),
         training: train.map(|flow| TrainingSummary {
             flow,
+            objective: Objective::Simulations,
             n_rows: 1,
             n_epochs: 1,
             best_epoch: 1,

@@ -14,6 +14,7 @@ use sidereal_inference::noise::{GaussianNoise, SigmaSource};
 use sidereal_inference::observation::Observation;
 use sidereal_inference::prior::Prior;
 use sidereal_inference::proposal::Component;
+use sidereal_inference::refinement::Objective;
 use sidereal_inference::scores::Scores;
 use sidereal_inference::seeds::{Purpose, stream};
 use sidereal_inference::shard::{RowStatus, ShardRows, load_log_columns};
@@ -42,6 +43,7 @@ pub fn campaign() -> Campaign {
     let parameter = |name: &str| Parameter {
         name: name.to_owned(),
         prior: Prior::Normal { mean: 0.0, sd: 1.0 },
+        periodic: false,
     };
     Campaign {
         name: "linear".to_owned(),
@@ -296,6 +298,7 @@ fn run_task(campaign: &Campaign, directory: &Path, task: &TrainerTask) -> Traine
         };
         training = Some(TrainingSummary {
             flow,
+            objective: Objective::Simulations,
             n_rows: task.rounds.iter().map(|round| round.n_rows).sum(),
             n_epochs: 1,
             best_epoch: 1,

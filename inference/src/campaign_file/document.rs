@@ -192,6 +192,14 @@ impl<'a> Entry<'a> {
         text
     }
 
+    pub fn boolean(&self) -> Option<bool> {
+        let boolean = self.value.get_ref().as_bool();
+        if boolean.is_none() {
+            return self.wrong_type("true or false");
+        }
+        boolean
+    }
+
     /// A finite number.
     pub fn number(&self) -> Option<f64> {
         let value = self.value.get_ref();

@@ -60,7 +60,7 @@ pub(super) fn parameters<'a>(
             parameters.push(None);
             continue;
         };
-        section.check_keys(&["name", "prior"]);
+        section.check_keys(&["name", "prior", "periodic"]);
         let named = section
             .require("name", "the parameter's name")
             .and_then(name);
@@ -78,9 +78,11 @@ pub(super) fn parameters<'a>(
         let prior = section
             .require("prior", PRIOR_EXPECTED)
             .and_then(|entry| prior(&entry));
+        let periodic = periodic(&section, prior.as_ref());
         parameters.push(named.as_ref().zip(prior).map(|(named, prior)| Parameter {
             name: named.name.to_owned(),
             prior,
+            periodic,
         }));
         names.push(named);
     }
@@ -89,6 +91,29 @@ pub(super) fn parameters<'a>(
         names.into_iter().collect(),
         space.map(|parameters| ParameterSpace { parameters }),
     )
+}
+
+/// Only a uniform prior is the same everywhere on a circle.
+fn periodic(section: &Section, prior: Option<&Prior>) -> bool {
+    let Some(entry) = section.get("periodic") else {
+        return false;
+    };
+    let periodic = entry.boolean().unwrap_or(false);
+    match prior {
+        Some(Prior::Uniform { .. }) | None => {}
+        Some(
+            Prior::LogUniform { .. }
+            | Prior::Normal { .. }
+            | Prior::LogNormal { .. }
+            | Prior::TruncatedNormal { .. }
+            | Prior::Beta { .. },
+        ) => {
+            if periodic {
+                entry.mistake("found true, expected it of a parameter with a uniform prior only");
+            }
+        }
+    }
+    periodic
 }
 
 fn name(entry: Entry<'_>) -> Option<Named<'_>> {

@@ -46,10 +46,13 @@ pub(super) fn parts(campaign: &Campaign) -> Vec<Part> {
         ],
     )];
     for (i, parameter) in campaign.space.parameters.iter().enumerate() {
-        let entries = vec![
+        let mut entries = vec![
             ("name", Value::from(parameter.name.as_str())),
             ("prior", prior(&parameter.prior)),
         ];
+        if parameter.periodic {
+            entries.push(("periodic", Value::from(true)));
+        }
         parts.push(part(&format!("parameters[{i}]"), entries));
     }
     parts.push(part("simulator", simulator(campaign)));

@@ -14,6 +14,7 @@ fn space() -> ParameterSpace {
     let parameter = |name: &str| Parameter {
         name: name.to_owned(),
         prior: prior.clone(),
+        periodic: false,
     };
     ParameterSpace {
         parameters: vec![parameter("a"), parameter("b")],

@@ -274,7 +274,7 @@ fn check(columns: &RoundColumns) -> Result<(), WeightsError> {
 }
 
 /// log q(θ) of a proposal at the rows of a round.
-fn log_density_under(
+pub fn log_density_under(
     columns: &RoundColumns,
     proposal: &Proposal,
 ) -> Result<Vec<f64>, WeightsError> {

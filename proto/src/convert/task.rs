@@ -4,6 +4,7 @@ use super::draws::{path_inside, sha256};
 use super::{WireError, finite_and_not_negative, required};
 use crate::v1;
 use sidereal_inference::ids::{AttemptId, FlowId, RoundId};
+use sidereal_inference::refinement::Objective;
 use sidereal_inference::summary::TrainingSummary;
 use sidereal_inference::task::{
     BatchLease, BatchReport, DrawTask, FinalRound, TrainerReport, TrainerTask, TrainingProgress,
@@ -159,6 +160,10 @@ impl From<&TrainingSummary> for v1::TrainingSummary {
             validation_loss: summary.validation_loss.clone(),
             n_recoveries: summary.n_recoveries,
             weights_sha256: summary.weights_sha256.clone(),
+            weighted_draws_exponent: match summary.objective {
+                Objective::Simulations => None,
+                Objective::WeightedDraws { exponent } => Some(exponent),
+            },
         }
     }
 }
@@ -186,8 +191,23 @@ impl TryFrom<v1::TrainingSummary> for TrainingSummary {
                 });
             }
         }
+        let objective = match wire.weighted_draws_exponent {
+            None => Objective::Simulations,
+            Some(exponent) if exponent > 0.0 && exponent <= 1.0 => {
+                Objective::WeightedDraws { exponent }
+            }
+            Some(exponent) => {
+                return Err(WireError::Value {
+                    message: MESSAGE,
+                    field: "weighted_draws_exponent",
+                    found: exponent.to_string(),
+                    expected: "a number in (0, 1]",
+                });
+            }
+        };
         Ok(Self {
             flow: FlowId(wire.flow),
+            objective,
             n_rows: wire.n_rows,
             n_epochs: wire.n_epochs,
             best_epoch: wire.best_epoch,

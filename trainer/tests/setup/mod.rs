@@ -11,6 +11,7 @@ use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
 use sidereal_inference::draws::Draws;
 use sidereal_inference::ids::{FlowId, RoundId};
+use sidereal_inference::refinement::Objective;
 use sidereal_trainer::estimator::Estimator;
 use sidereal_trainer::standardization::Standardization;
 use sidereal_trainer::training::{self, Fitted, Observer, TrainingError, TrainingState};
@@ -44,14 +45,14 @@ simulations = 400
 
 /// Rows of round 0 in a training set.
 pub fn training_set(campaign: &Campaign, n_rows: u64) -> TrainingSet<'_> {
-    let mut set = TrainingSet::new(campaign, FlowId(0));
+    let mut set = TrainingSet::new(campaign, FlowId(0), Objective::Simulations);
     let draws = Draws::from_prior(&campaign.space, campaign.seed, RoundId(0), 0..n_rows);
     for i in 0..draws.n_rows() {
         let theta = draws.theta_row(i);
         let x: Vec<f32> = (0..6)
             .map(|j| (theta[0] + 0.2 * f64::from(j) * theta[1]) as f32)
             .collect();
-        set.push(draws.z_row(i), &x, 1.0);
+        set.push_simulation(draws.z_row(i), &x, 1.0);
     }
     set
 }
@@ -103,7 +104,13 @@ pub fn fit_on(
     let set = training_set(campaign, 400);
     let standardization = Standardization::new(&set);
     let device = device.clone().autodiff();
-    let estimator = Estimator::init(campaign, FlowId(0), standardization.n_channels(), &device);
+    let estimator = Estimator::init(
+        campaign,
+        FlowId(0),
+        set.objective(),
+        standardization.n_channels(),
+        &device,
+    );
     training::fit(
         &set,
         &standardization,

@@ -18,6 +18,7 @@ impl Case {
         let parameter = |&(name, low, high): &(&str, f64, f64)| Parameter {
             name: name.to_owned(),
             prior: Prior::Uniform { low, high },
+            periodic: false,
         };
         ParameterSpace {
             parameters: self.parameters.iter().map(parameter).collect(),

@@ -70,6 +70,7 @@ fn full_campaign() -> Campaign {
     let parameter = |name: &str, prior| Parameter {
         name: name.to_owned(),
         prior,
+        periodic: false,
     };
     Campaign {
         name: "full \"quoted\"".to_owned(),

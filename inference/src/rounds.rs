@@ -1,0 +1,68 @@
+//! Reading a weighed round's files: the columns that its weights are made of.
+
+use crate::campaign::Campaign;
+use crate::ids::FlowId;
+use crate::scores::Scores;
+use crate::shard::{RowStatus, load_log_columns};
+use crate::table::TableError;
+use crate::task::FinalRound;
+use crate::weights::RoundColumns;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A round's rows, in row order, without the simulated data.
+#[derive(Debug)]
+pub struct RoundRows {
+    pub columns: RoundColumns,
+    /// Row-major, `n_parameters` columns.
+    pub theta: Vec<f64>,
+    pub is_failed: Vec<bool>,
+}
+
+/// Reads the shards in row order, and the scores beside them.
+pub fn load_rows(
+    directory: &Path,
+    campaign: &Campaign,
+    round: &FinalRound,
+) -> Result<RoundRows, TableError> {
+    let mut rows = RoundRows {
+        columns: RoundColumns {
+            round: round.round,
+            proposal: round.proposal.clone(),
+            log_likelihood: Vec::new(),
+            log_prior: Vec::new(),
+            log_proposal: Vec::new(),
+            component: Vec::new(),
+            log_flow: log_flow(directory, round)?,
+        },
+        theta: Vec::new(),
+        is_failed: Vec::new(),
+    };
+    for shard in &round.shards {
+        let read = load_log_columns(directory, shard, &campaign.space)?;
+        let columns = &mut rows.columns;
+        columns.log_likelihood.extend(read.log_likelihood);
+        columns.log_prior.extend(read.log_prior);
+        columns.log_proposal.extend(read.log_proposal);
+        columns.component.extend(read.component);
+        rows.theta.extend(read.theta);
+        rows.is_failed
+            .extend(read.status.iter().map(|status| match status {
+                RowStatus::Ok => false,
+                RowStatus::Failed => true,
+            }));
+    }
+    Ok(rows)
+}
+
+fn log_flow(
+    directory: &Path,
+    round: &FinalRound,
+) -> Result<BTreeMap<FlowId, Vec<f64>>, TableError> {
+    let mut log_flow = BTreeMap::new();
+    for stored in &round.scores {
+        let scores = Scores::load(directory, stored, round.n_rows)?;
+        log_flow.extend(scores.flows.into_iter().zip(scores.log_density));
+    }
+    Ok(log_flow)
+}
