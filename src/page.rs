@@ -269,6 +269,10 @@ fn training_table(flows: &[TrainingSummary]) -> String {
         .map(|flow| {
             vec![
                 format!("<th scope=row>{}</th>", flow.flow),
+                format!(
+                    "<td class=text>{}</td>",
+                    escape(&words::objective(&flow.objective))
+                ),
                 cell(&numbers::count(flow.n_rows)),
                 cell(&flow.n_epochs.to_string()),
                 cell(&flow.best_epoch.to_string()),
@@ -284,6 +288,7 @@ fn training_table(flows: &[TrainingSummary]) -> String {
     table(
         &[
             "",
+            "fitted to",
             "rows",
             "epochs",
             "best epoch",

@@ -355,8 +355,9 @@ fn training_line(training: &TrainingSummary, seconds: f64) -> String {
         n => format!("  {n} recoveries from losses that were not finite"),
     };
     format!(
-        "{:<8} {} epochs, best {}  validation loss {}{recoveries}  {}",
+        "{:<8} fitted to {}  {} epochs, best {}  validation loss {}{recoveries}  {}",
         training.flow.to_string(),
+        words::objective(&training.objective),
         training.n_epochs,
         training.best_epoch,
         loss(training.best_validation_loss),

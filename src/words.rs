@@ -9,6 +9,7 @@ use sidereal_inference::evidence::Evidence;
 use sidereal_inference::noise::SigmaSource;
 use sidereal_inference::prior::Prior;
 use sidereal_inference::proposal::{Component, Proposal};
+use sidereal_inference::refinement::Objective;
 use sidereal_inference::stopping::StopReason;
 use sidereal_inference::summary::{RoundKind, RoundSummary};
 
@@ -120,6 +121,17 @@ pub fn round_name(round: &RoundSummary) -> String {
     match round.kind {
         RoundKind::Training => round.round.0.to_string(),
         RoundKind::TopUp => format!("{} (top-up)", round.round.0),
+    }
+}
+
+/// `simulations`, `weighted draws`, `weighted draws, tempered by 0.0661`
+pub fn objective(objective: &Objective) -> String {
+    match objective {
+        Objective::Simulations => "simulations".to_owned(),
+        Objective::WeightedDraws { exponent } if *exponent == 1.0 => "weighted draws".to_owned(),
+        Objective::WeightedDraws { exponent } => {
+            format!("weighted draws, tempered by {}", numbers::short(*exponent))
+        }
     }
 }
 

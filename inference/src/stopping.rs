@@ -3,8 +3,10 @@
 use crate::campaign::{Rounds, Stop, StopRule};
 use crate::ids::{FlowId, RoundId};
 use crate::proposal::{Component, Proposal};
+use crate::refinement::Objective;
 use crate::summary::{RoundKind, RoundSummary, WeightDiagnostics};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Below this n_eff an efficiency is not judged and a result is not trusted.
 pub const MIN_N_EFF: f64 = 100.0;
@@ -52,12 +54,13 @@ pub enum Decision {
 
 /// Whether the campaign goes on after the last round of `history`.
 ///
-/// `combined` are the weights of all rounds, `simulations` all of them so far, `elapsed_s` the seconds
-/// since the campaign's first start. Targets that were reached come first, budgets last.
+/// `objectives` says what each flow was fitted to, `combined` are the weights of all rounds, `simulations` all
+/// of them so far, `elapsed_s` the seconds since the campaign's first start. Targets that were reached come first, budgets last.
 pub fn after_round(
     rounds: &Rounds,
     has_observation: bool,
     history: &[RoundSummary],
+    objectives: &BTreeMap<FlowId, Objective>,
     combined: &WeightDiagnostics,
     simulations: u64,
     elapsed_s: f64,
@@ -66,7 +69,7 @@ pub fn after_round(
         return Decision::Stop(StopReason::Amortized);
     }
     match target_reached(&rounds.stop, history, combined)
-        .or_else(|| efficiency_dropped(rounds.stop.rule, history))
+        .or_else(|| efficiency_dropped(rounds.stop.rule, history, objectives))
         .or_else(|| budget_spent(rounds, history, simulations, elapsed_s))
     {
         Some(reason) => Decision::Stop(reason),
@@ -150,7 +153,11 @@ fn target_reached(
 }
 
 /// Algorithm 1: round 0 draws from the prior and is no flow's measure.
-fn efficiency_dropped(rule: StopRule, history: &[RoundSummary]) -> Option<StopReason> {
+fn efficiency_dropped(
+    rule: StopRule,
+    history: &[RoundSummary],
+    objectives: &BTreeMap<FlowId, Objective>,
+) -> Option<StopReason> {
     let newest = newest_flow_round(history)?;
     let earlier = || flow_rounds(history).filter(|summary| summary.round < newest.round);
     let efficiency = newest.newest_component.efficiency;
@@ -163,7 +170,9 @@ fn efficiency_dropped(rule: StopRule, history: &[RoundSummary]) -> Option<StopRe
             })
         }
         StopRule::Bootstrap => {
-            if newest.newest_component.n_eff < MIN_N_EFF {
+            if newest.newest_component.n_eff < MIN_N_EFF
+                || is_on_the_way(&newest.proposal, objectives)
+            {
                 return None;
             }
             let best = earlier().max_by(|a, b| {
@@ -179,6 +188,20 @@ fn efficiency_dropped(rule: StopRule, history: &[RoundSummary]) -> Option<StopRe
                 },
             )
         }
+    }
+}
+
+/// Whether the newest flow of a proposal was fitted to tempered draws, or to simulations before the draws
+/// themselves are fitted to: such flows are not meant to be the best so far.
+fn is_on_the_way(proposal: &Proposal, objectives: &BTreeMap<FlowId, Objective>) -> bool {
+    let objective = match proposal.newest() {
+        Component::Prior => None,
+        Component::Flow(flow) => objectives.get(&flow),
+    };
+    match objective {
+        Some(Objective::Simulations) => true,
+        Some(Objective::WeightedDraws { exponent }) => *exponent < 1.0,
+        None => false,
     }
 }
 

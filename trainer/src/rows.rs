@@ -1,7 +1,7 @@
 //! Recorded rows as the trainer reads them: shards and draws in row order, never shard order.
 
 use crate::training_set::TrainingSet;
-use sidereal_inference::campaign::Campaign;
+use sidereal_inference::campaign::{Campaign, StopRule};
 use sidereal_inference::circle::emptiest_seams;
 use sidereal_inference::draws::Draws;
 use sidereal_inference::ids::{FlowId, RoundId};
@@ -39,7 +39,12 @@ pub fn training_set<'a>(
 ) -> Result<TrainingSet<'a>, RowsError> {
     let newest = usize::try_from(campaign.training.rounds).unwrap_or(usize::MAX);
     let newest = &rounds[rounds.len().saturating_sub(newest)..];
-    if campaign.observation.is_none() || earlier.is_empty() {
+    let is_refined = match campaign.rounds.stop.rule {
+        StopRule::Bootstrap => campaign.observation.is_some() && !earlier.is_empty(),
+        // Algorithm 1 to the letter knows simulations only.
+        StopRule::Paper => false,
+    };
+    if !is_refined {
         return simulations(campaign, flow, newest, None, directory);
     }
     let mut columns = Vec::with_capacity(rounds.len());

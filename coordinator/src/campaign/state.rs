@@ -4,6 +4,7 @@ use super::event::Settings;
 use serde::{Deserialize, Serialize};
 use sidereal_inference::ids::{CampaignHash, FlowId, RoundId, RunId};
 use sidereal_inference::proposal::{Component, Proposal};
+use sidereal_inference::refinement::Objective;
 use sidereal_inference::stopping::StopReason;
 use sidereal_inference::summary::{
     RoundKind, RoundSummary, RoundTiming, TrainingSummary, WeightDiagnostics,
@@ -183,6 +184,14 @@ impl State {
     /// The number that the next round gets.
     pub fn next_round(&self) -> RoundId {
         RoundId(u32::try_from(self.rounds.len()).unwrap_or(u32::MAX))
+    }
+
+    /// What each flow was fitted to.
+    pub fn objectives(&self) -> BTreeMap<FlowId, Objective> {
+        self.training
+            .iter()
+            .map(|training| (training.flow, training.objective))
+            .collect()
     }
 
     pub fn flows(&self) -> Vec<FlowId> {

@@ -2,7 +2,7 @@
 
 use crate::campaign::{DeviceChoice, Featurizer, Flow, Normalization, Training};
 
-/// Data up to this length are features as they are; longer ones are summarized by a `resnet-gru`.
+/// Data up to this length are features as they are; longer ones are summarized by a `resnet`.
 const LONGEST_MLP_DATA: usize = 16;
 /// Convolutions halve the data's length until about this many steps are left.
 const STEPS_AFTER_STAGES: usize = 6;
@@ -15,7 +15,7 @@ pub(super) fn featurizer_kind(n_data: usize) -> &'static str {
     if n_data <= LONGEST_MLP_DATA {
         "mlp"
     } else {
-        "resnet-gru"
+        "resnet"
     }
 }
 
@@ -33,7 +33,7 @@ pub(super) fn resnet_gru(n_data: usize, n_parameters: usize) -> Featurizer {
 /// Sizes of the featurizer `resnet`.
 pub(super) fn resnet(n_data: usize, n_parameters: usize) -> Featurizer {
     Featurizer::Resnet {
-        channels: 16,
+        channels: 32,
         stages: stages(n_data),
         features: features(n_parameters),
         normalization: Normalization::Weight,
@@ -87,10 +87,10 @@ pub(super) fn maf(n_parameters: usize) -> Flow {
 pub(super) fn training() -> Training {
     Training {
         device: DeviceChoice::Auto,
-        batch_size: 128,
+        batch_size: 64,
         learning_rate: 2e-3,
-        max_epochs: 50,
-        patience: 20,
+        max_epochs: 100,
+        patience: 30,
         validation_fraction: 0.1,
         clip_norm: 5.0,
         rounds: 4,
@@ -98,8 +98,8 @@ pub(super) fn training() -> Training {
 }
 
 /// Rounds of a campaign with an observation; one without has one.
-pub(super) const ROUNDS_MAX: u64 = 5;
-pub(super) const ROUND_SIMULATIONS: u64 = 2560;
+pub(super) const ROUNDS_MAX: u64 = 10;
+pub(super) const ROUND_SIMULATIONS: u64 = 1280;
 /// All simulations of an amortized campaign are in one round.
 pub(super) const AMORTIZED_SIMULATIONS: u64 = 12_800;
 pub(super) const DEFENSIVE_SHARE: f64 = 0.1;

@@ -47,7 +47,9 @@ fn rounds(rule: StopRule) -> Rounds {
 
 fn decide(rounds: &Rounds, history: &[RoundSummary]) -> Decision {
     let n = 1000 * history.len() as u64;
-    after_round(rounds, true, history, &diagnostics(n, 0.25), n, 60.0)
+    let objectives = BTreeMap::new();
+    let combined = diagnostics(n, 0.25);
+    after_round(rounds, true, history, &objectives, &combined, n, 60.0)
 }
 
 fn dropped(efficiency: f64, best: f64) -> Decision {
@@ -301,5 +303,27 @@ fn top_up_covers_what_is_missing_within_the_budgets() {
     assert_eq!(
         top_up_size(&stop, &hopeless, &diagnostics(2000, 0.0), 2000),
         10_000
+    );
+}
+
+#[test]
+fn flows_on_the_way_are_not_judged() {
+    let rounds = rounds(StopRule::Bootstrap);
+    let mut newest = round(2, 0.2, 0.01);
+    newest.proposal = next_proposal(FlowId(1), &[FlowId(0)], 0.1);
+    let history = [round(0, 0.001, 0.0), round(1, 0.5, 0.01), newest];
+    let of = |objective| {
+        let objectives = BTreeMap::from([(FlowId(1), objective)]);
+        let combined = diagnostics(3000, 0.25);
+        after_round(&rounds, true, &history, &objectives, &combined, 3000, 60.0)
+    };
+    assert_eq!(of(Objective::Simulations), Decision::Continue);
+    assert_eq!(
+        of(Objective::WeightedDraws { exponent: 0.5 }),
+        Decision::Continue
+    );
+    assert_eq!(
+        of(Objective::WeightedDraws { exponent: 1.0 }),
+        dropped(0.2, 0.5)
     );
 }

@@ -450,7 +450,7 @@ fn the_identity_is_the_same_in_every_build() {
 fn examples_are_good_campaigns() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
     let table = [
-        ("sine/campaign.toml", 50, 3, 5, 2560),
+        ("sine/campaign.toml", 50, 3, 10, 1280),
         ("sine/amortized.toml", 50, 3, 1, 12_800),
         ("microlensing/campaign.toml", 383, 5, 5, 5120),
         ("transit/campaign.toml", 200, 6, 5, 5120),
