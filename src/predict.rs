@@ -17,6 +17,7 @@ use sidereal_inference::noise::SigmaSource;
 use sidereal_inference::observation::Observation;
 use sidereal_inference::posterior::Posterior;
 use sidereal_inference::proposal::{Component, Proposal};
+use sidereal_inference::refinement::Objective;
 use sidereal_inference::seeds::Purpose;
 use sidereal_inference::shard::ShardRows;
 use sidereal_inference::summary::{ParameterSummary, WeightDiagnostics, parameter_summaries};
@@ -96,6 +97,17 @@ pub fn run(arguments: &PredictArguments, terminal: &Terminal) -> Result<Ending, 
     let device = sidereal_trainer::device::choose(DeviceChoice::from(arguments.device))
         .map_err(CommandError::unusable)?;
     let model = Model::load(&model_directory, &device).map_err(CommandError::unusable)?;
+    match model.training().objective {
+        Objective::Simulations => {}
+        Objective::WeightedDraws { .. } => {
+            return Err(CommandError::unusable(format!(
+                "{}: {} was fitted to the posterior of the campaign's own observation, expected a model for any \
+                 observation (from a campaign file without [observation])",
+                model_directory.display(),
+                model.flow()
+            )));
+        }
+    }
     let simulator = simulators::build(&model.campaign().simulator, &model.campaign().space)
         .map_err(CommandError::unusable)?;
     let targets = targets(arguments, model.campaign())?;

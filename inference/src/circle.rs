@@ -32,12 +32,19 @@ pub fn uncut(seam: f64, z: f64) -> f64 {
 pub fn emptiest_seams(space: &ParameterSpace, z: &[f64], weight: &[f64]) -> Vec<f64> {
     let n_parameters = space.len();
     let of_parameter = |j: usize| -> f64 {
+        let places: Vec<f64> = z
+            .iter()
+            .skip(j)
+            .step_by(n_parameters)
+            .map(|&z| turns(z))
+            .collect();
         let around = |candidate: usize| -> f64 {
             let seam = candidate as f64 / N_CANDIDATES as f64;
-            z.chunks_exact(n_parameters)
+            places
+                .iter()
                 .zip(weight)
-                .map(|(z, weight)| {
-                    let distance = (turns(z[j]) - seam).rem_euclid(1.0);
+                .map(|(place, weight)| {
+                    let distance = (place - seam).rem_euclid(1.0);
                     let distance = distance.min(1.0 - distance) / WIDTH;
                     weight * (-0.5 * distance * distance).exp()
                 })

@@ -166,7 +166,7 @@ fn draw_efficiency(canvas: &mut Canvas, panel: Rectangle, rounds: &[RoundSummary
     let values = rounds
         .iter()
         .flat_map(|round| [round.all.efficiency, round.newest_component.efficiency]);
-    let axis = LogAxis::new(panel, values, 1.0);
+    let axis = LogAxis::new(panel, values, 1e-5, 1.0);
     draw_log_axis(canvas, panel, &axis, |exponent| {
         format!("{} %", ticks::power_of_ten(exponent + 2))
     });
@@ -211,7 +211,7 @@ fn draw_n_eff(canvas: &mut Canvas, panel: Rectangle, summary: &Summary) {
         .as_ref()
         .map_or(0.0, |combined| combined.n_eff);
     let values = rounds.iter().map(|round| round.all.n_eff).chain([together]);
-    let axis = LogAxis::new(panel, values, f64::INFINITY);
+    let axis = LogAxis::new(panel, values, 0.1, f64::INFINITY);
     draw_log_axis(canvas, panel, &axis, ticks::power_of_ten);
     let slot = panel.width / rounds.len() as f64;
     for (i, round) in rounds.iter().enumerate() {
@@ -250,9 +250,12 @@ struct LogAxis {
 }
 
 impl LogAxis {
-    /// Holds all positive `values`, and a decade at least; `most` is the highest value that makes sense.
-    fn new(panel: Rectangle, values: impl Iterator<Item = f64>, most: f64) -> Self {
-        let positive = values.filter(|value| *value > 0.0 && value.is_finite());
+    /// Holds all `values` from `least` on, lower ones at its lower end, and a decade at least; `most` is the
+    /// highest value that makes sense.
+    fn new(panel: Rectangle, values: impl Iterator<Item = f64>, least: f64, most: f64) -> Self {
+        let positive = values
+            .filter(|value| *value > 0.0 && value.is_finite())
+            .map(|value| value.max(least));
         let (low, high) = positive.fold((f64::INFINITY, 0.0_f64), |(low, high), value| {
             (low.min(value), high.max(value))
         });

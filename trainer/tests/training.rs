@@ -2,8 +2,9 @@
 
 mod setup;
 
-use setup::{AfterEpoch, campaign, fit};
+use setup::{AfterEpoch, campaign, fit, fit_to_draws, weighted_draws};
 use sidereal_trainer::parameters::named_tensors;
+use sidereal_trainer::standardization::Standardization;
 use sidereal_trainer::training::{TrainingError, TrainingState};
 
 const SMALL: &str = r#"
@@ -116,4 +117,28 @@ fn infinite_loss_goes_back_and_gives_up_in_the_end() {
         Err(error) => panic!("{error}"),
         Ok(fitted) => panic!("trained to {}", fitted.summary.best_validation_loss),
     }
+}
+
+#[test]
+fn weighted_draws_are_fitted_to_as_if_they_were_drawn() {
+    let campaign = campaign(SMALL);
+    let set = weighted_draws(&campaign, 3000);
+    let standardization = Standardization::new(&set);
+    for (mean, sd) in standardization.z_mean.iter().zip(&standardization.z_sd) {
+        assert!(
+            (mean - 1.0).abs() < 0.05 && (sd - 0.5).abs() < 0.03,
+            "{mean} {sd}"
+        );
+    }
+    let fitted = fit_to_draws(&set, 2);
+    // Standardized, the best that there is: the entropy of two standard normal numbers.
+    let entropy = (2.0 * std::f64::consts::PI * std::f64::consts::E).ln();
+    let loss = fitted.summary.best_validation_loss;
+    assert!((loss - entropy).abs() < 0.1, "{loss}, expected {entropy}");
+    let other = fit_to_draws(&set, 1);
+    assert_eq!(
+        named_tensors(&fitted.estimator),
+        named_tensors(&other.estimator),
+        "threads do not change a bit"
+    );
 }

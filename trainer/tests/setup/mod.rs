@@ -120,3 +120,36 @@ pub fn fit_on(
         observer,
     )
 }
+
+/// Draws from the prior, in z, with weights that make them draws from N(1, 0.5²) in each of both.
+pub fn weighted_draws(campaign: &Campaign, n_rows: u64) -> TrainingSet<'_> {
+    let objective = Objective::WeightedDraws { exponent: 1.0 };
+    let mut set = TrainingSet::new(campaign, FlowId(0), objective);
+    let draws = Draws::from_prior(&campaign.space, campaign.seed, RoundId(0), 0..n_rows);
+    for i in 0..draws.n_rows() {
+        let z = draws.z_row(i);
+        let log_weight: f64 = z
+            .iter()
+            .map(|z| 0.5 * z * z - 0.5 * ((z - 1.0) / 0.5).powi(2))
+            .sum();
+        set.push_draw(z, log_weight.exp());
+    }
+    set
+}
+
+/// Fits a flow to weighted draws, on the CPU.
+pub fn fit_to_draws(set: &TrainingSet, n_threads: usize) -> Fitted {
+    let standardization = Standardization::new(set);
+    let device = Device::flex().autodiff();
+    let estimator = Estimator::init(set.campaign(), FlowId(0), set.objective(), 0, &device);
+    let mut ignore = AfterEpoch(|_: &TrainingState| Ok(()));
+    training::fit(
+        set,
+        &standardization,
+        estimator,
+        None,
+        &pool(n_threads),
+        &mut ignore,
+    )
+    .expect("training")
+}

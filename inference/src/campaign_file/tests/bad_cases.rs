@@ -86,6 +86,18 @@ pub(super) const PARAMETERS: &[Case] = &[
         ],
     ),
     (
+        "{ normal = { mean = 0.0, sd = 2 } }",
+        "{ normal = { mean = 0.0, sd = 2 } }\nperiodic = true",
+        &[
+            "c.toml:8: parameters[1].periodic: found true, expected it of a parameter with a uniform prior only",
+        ],
+    ),
+    (
+        "{ normal = { mean = 0.0, sd = 2 } }",
+        "{ normal = { mean = 0.0, sd = 2 } }\nperiodic = \"yes\"",
+        &["c.toml:8: parameters[1].periodic: found \"yes\", expected true or false"],
+    ),
+    (
         "sd = 2",
         "sd = 0",
         &["c.toml:7: parameters[1].prior.normal.sd: found 0, expected a positive number"],

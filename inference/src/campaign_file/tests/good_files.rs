@@ -452,9 +452,9 @@ fn examples_are_good_campaigns() {
     let table = [
         ("sine/campaign.toml", 50, 3, 10, 1280),
         ("sine/amortized.toml", 50, 3, 1, 12_800),
-        ("microlensing/campaign.toml", 383, 5, 5, 5120),
-        ("transit/campaign.toml", 200, 6, 5, 5120),
-        ("absorption-spectrum/campaign.toml", 181, 6, 5, 5120),
+        ("microlensing/campaign.toml", 383, 5, 16, 1600),
+        ("transit/campaign.toml", 200, 6, 12, 1600),
+        ("absorption-spectrum/campaign.toml", 181, 6, 12, 1600),
         ("linear-gaussian/campaign.toml", 9, 3, 3, 2560),
     ];
     for (name, n_data, n_parameters, max, simulations) in table {
