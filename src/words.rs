@@ -335,7 +335,7 @@ fn rounds(rounds: &Rounds) -> String {
 fn stops(stop: &Stop) -> String {
     let mut parts = vec![
         match stop.rule {
-            StopRule::Bootstrap => "efficiency drops beyond its error",
+            StopRule::Bootstrap => "efficiency drops beyond twice its error",
             StopRule::Paper => "efficiency drops",
         }
         .to_owned(),

@@ -202,7 +202,7 @@ pub struct Stop {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StopRule {
-    /// Stop when efficiency drops beyond its bootstrap error; not judged while n_eff is below 100.
+    /// Stop when efficiency drops beyond twice its bootstrap error; not judged while n_eff is below 100.
     Bootstrap,
     /// Algorithm 1 of Zhang et al. 2023 to the letter: stop as soon as efficiency drops.
     Paper,

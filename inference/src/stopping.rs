@@ -11,6 +11,10 @@ use std::collections::BTreeMap;
 /// Below this n_eff an efficiency is not judged and a result is not trusted.
 pub const MIN_N_EFF: f64 = 100.0;
 
+/// Bootstrap errors by which an efficiency must drop to stop a campaign: the next flow, fitted to more draws,
+/// mends what one heavy weight has done.
+const N_ERRORS: f64 = 2.0;
+
 /// Why a campaign stopped.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "reason")]
@@ -175,13 +179,14 @@ fn efficiency_dropped(
             {
                 return None;
             }
-            let best = earlier().max_by(|a, b| {
+            let judged = earlier().filter(|summary| !is_on_the_way(&summary.proposal, objectives));
+            let best = judged.max_by(|a, b| {
                 a.newest_component
                     .efficiency
                     .total_cmp(&b.newest_component.efficiency)
             })?;
             let drop = best.newest_component.efficiency - efficiency;
-            (drop > best.efficiency_error.hypot(newest.efficiency_error)).then_some(
+            (drop > N_ERRORS * best.efficiency_error.hypot(newest.efficiency_error)).then_some(
                 StopReason::EfficiencyDropped {
                     efficiency,
                     best: best.newest_component.efficiency,
@@ -192,7 +197,8 @@ fn efficiency_dropped(
 }
 
 /// Whether the newest flow of a proposal was fitted to tempered draws, or to simulations before the draws
-/// themselves are fitted to: such flows are not meant to be the best so far.
+/// themselves are fitted to: such flows are not meant to be the best, nor is the first one after them, fitted to few
+/// draws, to be held against them.
 fn is_on_the_way(proposal: &Proposal, objectives: &BTreeMap<FlowId, Objective>) -> bool {
     let objective = match proposal.newest() {
         Component::Prior => None,

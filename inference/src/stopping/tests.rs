@@ -64,19 +64,19 @@ fn bootstrap_rule_stops_at_drops_beyond_the_combined_errors() {
         decide(&rounds, &history(round(2, 0.51, 0.04))),
         Decision::Continue
     );
-    // The combined error is 0.05.
+    // Twice the combined error is 0.1.
     assert_eq!(
-        decide(&rounds, &history(round(2, 0.46, 0.04))),
+        decide(&rounds, &history(round(2, 0.41, 0.04))),
         Decision::Continue
     );
     assert_eq!(
-        decide(&rounds, &history(round(2, 0.44, 0.04))),
-        dropped(0.44, 0.5)
+        decide(&rounds, &history(round(2, 0.39, 0.04))),
+        dropped(0.39, 0.5)
     );
     // Against the best so far, not the previous one.
     let mut longer = history(round(2, 0.46, 0.04));
-    longer.push(round(3, 0.42, 0.04));
-    assert_eq!(decide(&rounds, &longer), dropped(0.42, 0.5));
+    longer.push(round(3, 0.39, 0.04));
+    assert_eq!(decide(&rounds, &longer), dropped(0.39, 0.5));
 }
 
 #[test]
@@ -182,6 +182,7 @@ fn without_an_observation_one_round_is_all() {
         &rounds(StopRule::Bootstrap),
         false,
         &[round(0, 0.0, 0.0)],
+        &BTreeMap::new(),
         &diagnostics(0, 0.0),
         9,
         0.0,
@@ -307,23 +308,27 @@ fn top_up_covers_what_is_missing_within_the_budgets() {
 }
 
 #[test]
-fn flows_on_the_way_are_not_judged() {
+fn flows_on_the_way_are_neither_judged_nor_held_against_others() {
     let rounds = rounds(StopRule::Bootstrap);
-    let mut newest = round(2, 0.2, 0.01);
-    newest.proposal = next_proposal(FlowId(1), &[FlowId(0)], 0.1);
-    let history = [round(0, 0.001, 0.0), round(1, 0.5, 0.01), newest];
-    let of = |objective| {
-        let objectives = BTreeMap::from([(FlowId(1), objective)]);
+    let from = |flow: u32, mut summary: RoundSummary| {
+        summary.proposal = next_proposal(FlowId(flow), &[], 0.1);
+        summary
+    };
+    let history = [
+        round(0, 0.001, 0.0),
+        from(0, round(1, 0.5, 0.01)),
+        from(1, round(2, 0.2, 0.01)),
+    ];
+    let of = |objective_0, objective_1| {
+        let objectives = BTreeMap::from([(FlowId(0), objective_0), (FlowId(1), objective_1)]);
         let combined = diagnostics(3000, 0.25);
         after_round(&rounds, true, &history, &objectives, &combined, 3000, 60.0)
     };
-    assert_eq!(of(Objective::Simulations), Decision::Continue);
-    assert_eq!(
-        of(Objective::WeightedDraws { exponent: 0.5 }),
-        Decision::Continue
-    );
-    assert_eq!(
-        of(Objective::WeightedDraws { exponent: 1.0 }),
-        dropped(0.2, 0.5)
-    );
+    let tempered = Objective::WeightedDraws { exponent: 0.5 };
+    let untempered = Objective::WeightedDraws { exponent: 1.0 };
+    assert_eq!(of(untempered, untempered), dropped(0.2, 0.5));
+    for on_the_way in [Objective::Simulations, tempered] {
+        assert_eq!(of(untempered, on_the_way), Decision::Continue);
+        assert_eq!(of(on_the_way, untempered), Decision::Continue);
+    }
 }

@@ -502,7 +502,7 @@ pub(super) const ROUNDS: &[Case] = &[
         "",
         "[rounds.stop]\nsimulations = 100\nwall_time = \"2 weeks\"\nrul = \"paper\"",
         &[
-            "c.toml:16: rounds.stop.simulations: 100 simulations in total are fewer than the 2560 of one round",
+            "c.toml:16: rounds.stop.simulations: 100 simulations in total are fewer than the 1280 of one round",
             "c.toml:17: rounds.stop.wall_time: found \"2 weeks\", expected seconds or a time such as \"90s\", \"45m\", \
         \"2h\" or \"1d12h\"",
             "c.toml:18: rounds.stop.rul: unknown key, did you mean rule?",

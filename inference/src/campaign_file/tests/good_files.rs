@@ -210,7 +210,7 @@ fn a_short_file_is_completed_by_its_data() {
             campaign.rounds.stop.n_eff,
             campaign.rounds.stop.top_up
         ),
-        (5, None, 0)
+        (10, None, 0)
     );
     assert_eq!(
         campaign.workers,
@@ -254,7 +254,7 @@ fn amortized_campaigns_have_a_grid_of_their_own() {
         }
     );
     assert!(
-        matches!(campaign.featurizer, Featurizer::ResnetGru { .. }),
+        matches!(campaign.featurizer, Featurizer::Resnet { .. }),
         "{:?}",
         campaign.featurizer
     );
