@@ -8,7 +8,7 @@ use crate::estimator::Estimator;
 use crate::model::{Model, ModelError, Scorer};
 use crate::rows::{self, RowsError};
 use crate::standardization::Standardization;
-use crate::training::{self, Observer, Schedule, TrainingError, TrainingState};
+use crate::training::{self, Observer, TrainingError, TrainingState};
 use burn::tensor::Device;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::files::{self, FileError};
@@ -159,7 +159,7 @@ fn train(
     }
     let mut observer = TaskObserver {
         flow,
-        max_epochs: Schedule::of(&set).max_epochs,
+        max_epochs: training::schedule(&set).max_epochs,
         output,
         name,
         last_checkpoint: Instant::now(),

@@ -12,7 +12,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use sidereal_inference::campaign::{Featurizer, Normalization};
+use sidereal_inference::campaign::{Featurizer, Normalization, Training};
 use sidereal_inference::ids::{FlowId, RoundId, RowId};
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::seeds::{Purpose, stream};
@@ -85,7 +85,7 @@ pub fn fit(
     pool: &rayon::ThreadPool,
     observer: &mut dyn Observer,
 ) -> Result<Fitted, TrainingError> {
-    let schedule = Schedule::of(set);
+    let schedule = schedule(set);
     let split = Split::new(set, schedule.validation_fraction)?;
     let adam = AdamConfig::new().with_epsilon(1e-8).build();
     let mut estimator = estimator;
@@ -185,39 +185,21 @@ impl TrainingState {
     }
 }
 
-/// How long, how fast and on which rows of an epoch a network is trained.
-#[derive(Debug, Clone)]
-pub struct Schedule {
-    pub batch_size: usize,
-    pub learning_rate: f64,
-    pub max_epochs: u32,
-    pub patience: u32,
-    pub validation_fraction: f64,
-    pub clip_norm: f64,
-}
-
-impl Schedule {
-    /// Of the campaign file for simulations; fixed for weighted draws, which are cheap.
-    pub fn of(set: &TrainingSet) -> Self {
-        let config = &set.campaign().training;
-        match set.objective() {
-            Objective::Simulations => Self {
-                batch_size: config.batch_size,
-                learning_rate: config.learning_rate,
-                max_epochs: config.max_epochs,
-                patience: config.patience,
-                validation_fraction: config.validation_fraction,
-                clip_norm: config.clip_norm,
-            },
-            Objective::WeightedDraws { .. } => Self {
-                batch_size: 256,
-                learning_rate: 3e-3,
-                max_epochs: 150,
-                patience: 30,
-                validation_fraction: 0.2,
-                clip_norm: 5.0,
-            },
-        }
+/// How a network is trained: as the campaign file says on simulations; on weighted draws, which are cheap, in
+/// a way of its own.
+pub fn schedule(set: &TrainingSet) -> Training {
+    let config = set.campaign().training.clone();
+    match set.objective() {
+        Objective::Simulations => config,
+        Objective::WeightedDraws { .. } => Training {
+            batch_size: 256,
+            learning_rate: 3e-3,
+            max_epochs: 150,
+            patience: 30,
+            validation_fraction: 0.2,
+            clip_norm: 5.0,
+            ..config
+        },
     }
 }
 
@@ -302,7 +284,7 @@ impl Slicing {
 
 struct Epoch<'a> {
     set: &'a TrainingSet<'a>,
-    schedule: &'a Schedule,
+    schedule: &'a Training,
     standardization: &'a Standardization,
     adam: &'a Adam,
     pool: &'a rayon::ThreadPool,
