@@ -135,21 +135,37 @@ pub fn objective(objective: &Objective) -> String {
     }
 }
 
-/// `flow 2 90 %, prior 10 %`
+/// `flow 2 90 %, prior 10 %`; neighbours of equal share together, `flow 0 to flow 7 5 % in all`
 pub fn proposal(proposal: &Proposal) -> String {
     let name = |component: Component| match component {
         Component::Prior => "prior".to_owned(),
         Component::Flow(flow) => flow.to_string(),
     };
-    match proposal.components.as_slice() {
-        [(only, _)] => name(*only),
-        several => {
-            let part = |&(component, share): &(Component, f64)| {
-                format!("{} {}", name(component), numbers::short_percent(share))
-            };
-            several.iter().map(part).collect::<Vec<_>>().join(", ")
-        }
+    if let [(only, _)] = proposal.components.as_slice() {
+        return name(*only);
     }
+    let are_alike = |a: &(Component, f64), b: &(Component, f64)| match (a.0, b.0) {
+        (Component::Flow(_), Component::Flow(_)) => a.1 == b.1,
+        (Component::Prior, _) | (_, Component::Prior) => false,
+    };
+    let parts = proposal.components.chunk_by(are_alike).map(|alike| {
+        let all: f64 = alike.iter().map(|(_, share)| share).sum();
+        match alike {
+            [(first, _), _, .., (last, _)] => format!(
+                "{} to {} {} in all",
+                name(*first),
+                name(*last),
+                numbers::short_percent(all)
+            ),
+            few => {
+                let part = |&(component, share): &(Component, f64)| {
+                    format!("{} {}", name(component), numbers::short_percent(share))
+                };
+                few.iter().map(part).collect::<Vec<_>>().join(", ")
+            }
+        }
+    });
+    parts.collect::<Vec<_>>().join(", ")
 }
 
 pub fn prior(prior: &Prior) -> String {
@@ -380,6 +396,18 @@ mod tests {
             "flow 2 90 %, prior 5 %, flow 0 2.5 %, flow 1 1.7 %"
         );
         assert_eq!(proposal(&Proposal::prior()), "prior");
+        let components = vec![
+            (flow(4), 0.9),
+            (flow(0), 0.0125),
+            (flow(1), 0.0125),
+            (flow(2), 0.0125),
+            (flow(3), 0.0125),
+            (Component::Prior, 0.05),
+        ];
+        assert_eq!(
+            proposal(&Proposal { components }),
+            "flow 4 90 %, flow 0 to flow 3 5 % in all, prior 5 %"
+        );
     }
 
     #[test]
