@@ -255,4 +255,42 @@ mod tests {
         assert_eq!(fewest_draws(2), 150.0);
         assert_eq!(fewest_draws(10), 400.0);
     }
+
+    #[test]
+    fn large_exponents_do_not_hide_what_small_ones_see() {
+        // 300 draws of a mode that is known well, and 3 of another that was hardly drawn from.
+        let mut round = round(vec![Some(0.0); 303]);
+        for i in 300..303 {
+            round.log_likelihood[i] = Some(-50.0);
+            round.log_proposal[i] = round.log_prior[i] - 8.0;
+        }
+        let at_one = |i: usize| {
+            round.log_likelihood[i].unwrap_or_default() + round.log_prior[i] - round.log_proposal[i]
+        };
+        let log_weights: Vec<f64> = (0..303).map(at_one).collect();
+        assert!(effective_sample_size(&log_weights) > 290.0);
+        let found = temper(&[round], 100.0, 1.0).expect("complete columns");
+        assert_eq!(found.exponent, 1e-8);
+    }
+
+    #[test]
+    fn a_step_leaves_draws_of_the_last_tempered_flow() {
+        let rounds = [round(vec![Some(1.0); 500])];
+        let tempered = Objective::WeightedDraws { exponent: 1e-3 };
+        let earlier = [Objective::Simulations, tempered, Objective::Simulations];
+        let found = objective(&rounds, 3, &earlier).expect("complete columns").0;
+        // A tenth of the 500 draws, in three dimensions.
+        let exponent = 1e-3 * 10f64.powf(2.0 / 3.0);
+        assert_eq!(found, Objective::WeightedDraws { exponent });
+    }
+
+    #[test]
+    fn simulations_are_weighted_as_if_drawn_broadly() {
+        let mut round = round(vec![Some(0.0); 2]);
+        let flow = FlowId(1);
+        let log_flow = vec![-1.5 + 3f64.ln(), f64::NEG_INFINITY];
+        round.log_flow = BTreeMap::from([(flow, log_flow)]);
+        let found = simulation_weights(&[round], flow).expect("complete columns");
+        assert!((found[0][0] - 2.0).abs() < 1e-14 && (found[0][1] - 0.5).abs() < 1e-14);
+    }
 }

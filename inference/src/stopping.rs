@@ -58,8 +58,9 @@ pub enum Decision {
 
 /// Whether the campaign goes on after the last round of `history`.
 ///
-/// `objectives` says what each flow was fitted to, `combined` are the weights of all rounds, `simulations` all
-/// of them so far, `elapsed_s` the seconds since the campaign's first start. Targets that were reached come first, budgets last.
+/// `objectives` says what each flow was fitted to, `combined` are the weights of all rounds, `simulations`
+/// all of them so far, `elapsed_s` the seconds since the campaign's first start. Targets that were reached
+/// come first, budgets last.
 pub fn after_round(
     rounds: &Rounds,
     has_observation: bool,
@@ -196,9 +197,9 @@ fn efficiency_dropped(
     }
 }
 
-/// Whether the newest flow of a proposal was fitted to tempered draws, or to simulations before the draws
-/// themselves are fitted to: such flows are not meant to be the best, nor is the first one after them, fitted to few
-/// draws, to be held against them.
+/// Whether the newest flow of a proposal was fitted to tempered draws, or to simulations before any flow is
+/// fitted to draws as they are: such a flow is not meant to be the best, and the first one after it, fitted
+/// to few draws, is not held against it.
 fn is_on_the_way(proposal: &Proposal, objectives: &BTreeMap<FlowId, Objective>) -> bool {
     let objective = match proposal.newest() {
         Component::Prior => None,

@@ -13,6 +13,7 @@ use burn::tensor::Device;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::files::{self, FileError};
 use sidereal_inference::ids::FlowId;
+use sidereal_inference::refinement::Objective;
 use sidereal_inference::scores::Scores;
 use sidereal_inference::seeds::Purpose;
 use sidereal_inference::summary::TrainingSummary;
@@ -147,7 +148,7 @@ fn train(
         standardization.n_channels(),
         &device,
     );
-    let name = task_name(context.campaign, flow, &task.rounds);
+    let name = task_name(context.campaign, flow, set.objective(), &task.rounds);
     let output = context.directory.join(&task.output);
     let resumed = latest_checkpoint(task, &name, context);
     if let Some(state) = &resumed {
@@ -190,9 +191,14 @@ fn train(
 }
 
 /// What is trained on what: a checkpoint is only good for exactly this.
-fn task_name(campaign: &Campaign, flow: FlowId, rounds: &[FinalRound]) -> String {
+fn task_name(
+    campaign: &Campaign,
+    flow: FlowId,
+    objective: Objective,
+    rounds: &[FinalRound],
+) -> String {
     let mut text = format!(
-        "{} {flow}",
+        "{} {flow} {objective:?}",
         sidereal_inference::campaign_file::identity(campaign).0
     );
     for round in rounds {

@@ -433,6 +433,10 @@ fn learning_rate(start: f64, done: f64, n_recoveries: u32) -> f64 {
 /// `n` of `rows`, each as often as its share of the weight asks for, up to one (systematic resampling).
 fn resample(weight: &[f64], rows: &[usize], n: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     let total: f64 = rows.iter().map(|&row| weight[row]).sum();
+    if total <= 0.0 {
+        // All the weight was held out: nothing tells these rows apart.
+        return rows.to_vec();
+    }
     let mut resampled = Vec::with_capacity(n);
     let mut next: f64 = rng.random();
     let mut passed = 0.0;
