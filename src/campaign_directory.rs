@@ -3,8 +3,9 @@
 use crate::exit::CommandError;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
-use sidereal_inference::files;
+use sidereal_inference::directory::Directory;
 use sidereal_inference::summary::{SUMMARY_FORMAT, SUMMARY_VERSION, Summary};
+use sidereal_store::Kind;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +15,14 @@ pub const SUMMARY_FILE: &str = "summary.json";
 pub const POSTERIOR_FILE: &str = "posterior.parquet";
 const JOURNAL: &str = "journal";
 /// What a coordinator makes before its first record.
-const FIRST_ENTRIES: [&str; 3] = [CAMPAIGN_FILE, JOURNAL, "rounds"];
+const FIRST_ENTRIES: [&str; 6] = [
+    CAMPAIGN_FILE,
+    JOURNAL,
+    "rounds",
+    "access.json",
+    "access.key",
+    "logs",
+];
 
 /// What stands in the place of a campaign's directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +40,42 @@ pub fn default_for(campaign: &Campaign) -> PathBuf {
 }
 
 /// Refuses a directory that belongs to another campaign, to a changed one, or to no campaign.
-pub fn inspect(directory: &Path, campaign: &Campaign) -> Result<Found, CommandError> {
+pub fn inspect(location: &str, campaign: &Campaign) -> Result<Found, CommandError> {
+    let found = match sidereal_store::kind(location) {
+        Kind::FileSystem => inspect_entries(Path::new(location))?,
+        Kind::ObjectStore => Found::Begun,
+    };
+    match found {
+        Found::Nothing => return Ok(Found::Nothing),
+        Found::Begun => {}
+    }
+    let directory = sidereal_store::open(location).map_err(CommandError::unusable)?;
+    let Some(bytes) = read(&directory, CAMPAIGN_FILE)? else {
+        return Ok(Found::Nothing);
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let begun = campaign_file::parse(&text, &directory.join(CAMPAIGN_FILE))
+        .map_err(CommandError::unusable)?;
+    let changed = campaign_file::changed_keys(&begun, campaign);
+    if changed.is_empty() {
+        return Ok(Found::Begun);
+    }
+    let what = if begun.name == campaign.name {
+        "was begun with other values, which may not change".to_owned()
+    } else {
+        format!(
+            "belongs to campaign {:?}, not to {:?}",
+            begun.name, campaign.name
+        )
+    };
+    Err(CommandError::unusable(format!(
+        "{location}: {what} (choose another directory with --out or --dir):\n  {}",
+        changed.join("\n  ")
+    )))
+}
+
+/// Refuses a directory with files of others and no campaign.
+fn inspect_entries(directory: &Path) -> Result<Found, CommandError> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Nothing),
@@ -62,56 +105,23 @@ pub fn inspect(directory: &Path, campaign: &Campaign) -> Result<Found, CommandEr
         && !has_journal
     {
         return Err(CommandError::unusable(format!(
-            "{}: holds {foreign:?} but no campaign, expected a new, an empty or a campaign directory (choose it with --out)",
+            "{}: holds {foreign:?} but no campaign, expected a new, an empty or a campaign directory (choose it with --out or --dir)",
             directory.display()
         )));
     }
-    let path = directory.join(CAMPAIGN_FILE);
-    if !path.exists() {
-        return Ok(Found::Begun);
-    }
-    let begun = campaign_file::load(&path).map_err(CommandError::unusable)?;
-    let changed = campaign_file::changed_keys(&begun, campaign);
-    if changed.is_empty() {
-        return Ok(Found::Begun);
-    }
-    let what = if begun.name == campaign.name {
-        "was begun with other values, which may not change".to_owned()
-    } else {
-        format!(
-            "belongs to campaign {:?}, not to {:?}",
-            begun.name, campaign.name
-        )
-    };
-    Err(CommandError::unusable(format!(
-        "{}: {what} (choose another directory with --out):\n  {}",
-        directory.display(),
-        changed.join("\n  ")
-    )))
+    Ok(Found::Begun)
 }
 
 /// Campaign and result of a finished campaign directory.
-pub fn load_finished(directory: &Path) -> Result<(Campaign, Summary), CommandError> {
-    let path = directory.join(CAMPAIGN_FILE);
-    if !path.exists() {
+pub fn load_finished(directory: &Directory) -> Result<(Campaign, Summary), CommandError> {
+    let location = directory.location();
+    let campaign = load_campaign(directory)?;
+    let Some(bytes) = read(directory, SUMMARY_FILE)? else {
         return Err(CommandError::unusable(format!(
-            "{}: not a campaign directory, it has no {CAMPAIGN_FILE}",
-            directory.display()
+            "{location}: the campaign is not finished, it has no {SUMMARY_FILE}; `sidereal fit` goes on with it"
         )));
-    }
-    let campaign = campaign_file::load(&path).map_err(CommandError::unusable)?;
+    };
     let path = directory.join(SUMMARY_FILE);
-    if !path.exists() {
-        return Err(CommandError::unusable(format!(
-            "{}: the campaign is not finished, it has no {SUMMARY_FILE}; `sidereal fit` goes on with it",
-            directory.display()
-        )));
-    }
-    Ok((campaign, load_summary(&path)?))
-}
-
-fn load_summary(path: &Path) -> Result<Summary, CommandError> {
-    let bytes = files::read(path).map_err(CommandError::failed)?;
     let summary: Summary = serde_json::from_slice(&bytes).map_err(|error| {
         CommandError::unusable(format!("{}: not a summary: {error}", path.display()))
     })?;
@@ -123,7 +133,23 @@ fn load_summary(path: &Path) -> Result<Summary, CommandError> {
             summary.version
         )));
     }
-    Ok(summary)
+    Ok((campaign, summary))
+}
+
+/// The campaign that a directory holds.
+pub fn load_campaign(directory: &Directory) -> Result<Campaign, CommandError> {
+    let Some(bytes) = read(directory, CAMPAIGN_FILE)? else {
+        return Err(CommandError::unusable(format!(
+            "{}: not a campaign directory, it has no {CAMPAIGN_FILE}",
+            directory.location()
+        )));
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    campaign_file::parse(&text, &directory.join(CAMPAIGN_FILE)).map_err(CommandError::unusable)
+}
+
+fn read(directory: &Directory, name: &str) -> Result<Option<bytes::Bytes>, CommandError> {
+    directory.read_if_there(name).map_err(CommandError::failed)
 }
 
 fn cannot_read(directory: &Path, error: &io::Error) -> CommandError {
@@ -161,9 +187,12 @@ mod tests {
         let root = tempfile::tempdir().expect("temporary directory");
         let line = campaign(CAMPAIGN);
         let directory = root.path().join("run");
+        let inspect = |path: &Path, campaign: &Campaign| {
+            super::inspect(path.to_str().expect("UTF-8"), campaign)
+        };
         assert_eq!(inspect(&directory, &line), Ok(Found::Nothing));
         fs::create_dir_all(directory.join(JOURNAL)).expect("create");
-        assert_eq!(inspect(&directory, &line), Ok(Found::Begun));
+        assert_eq!(inspect(&directory, &line), Ok(Found::Nothing));
         fs::write(directory.join(CAMPAIGN_FILE), campaign_file::to_toml(&line)).expect("write");
         fs::write(directory.join("notes.txt"), "mine").expect("write");
         assert_eq!(inspect(&directory, &line), Ok(Found::Begun));

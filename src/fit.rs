@@ -5,16 +5,16 @@ use crate::exit::{CommandError, Ending, STATUS_INTERRUPTED};
 use crate::local::{self, LocalCampaign, LocalEnding};
 use crate::report;
 use crate::results;
+use crate::services::{create_directory, runtime, shutdown_on_signals};
 use crate::terminal::{CampaignView, Terminal};
 use crate::words;
 use clap::{Args, ValueEnum};
+use sidereal_coordinator::Earlier;
 use sidereal_inference::campaign::{Campaign, DeviceChoice};
 use sidereal_inference::campaign_file;
-use sidereal_inference::summary::Summary;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// Threads that serve connections; simulations and training have their own.
 const SERVICE_THREADS: usize = 2;
@@ -25,25 +25,25 @@ pub struct FitArguments {
     #[arg(value_name = "CAMPAIGN.toml")]
     campaign: PathBuf,
 
-    /// Campaign directory: a new or empty one, or one that this campaign was begun in [default: runs/<campaign name>]
+    /// Campaign directory: a new or empty one, or one that this campaign was begun in; a path or
+    /// s3://bucket/prefix [default: runs/<campaign name>]
     #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
+    out: Option<String>,
 
-    /// As `seed` in the file
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
-    seed: Option<u64>,
+    #[command(flatten)]
+    settings: SettingArguments,
 
     /// As `workers.count` in the file: simulations at a time [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     workers: Option<u32>,
 
-    /// As `training.device` in the file
-    #[arg(long)]
-    device: Option<DeviceArgument>,
-
     /// Threads of the training on a CPU; the result does not depend on them [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
+
+    /// Go on with a campaign that was run on another machine and did not end in peace there
+    #[arg(long)]
+    take_over: bool,
 
     /// Check the file and print what would be run
     #[arg(long)]
@@ -56,6 +56,34 @@ pub struct FitArguments {
     /// No progress on standard error, only warnings and errors
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+/// Keys of the campaign file that an argument may stand for.
+#[derive(Args)]
+pub struct SettingArguments {
+    /// As `seed` in the file
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    seed: Option<u64>,
+
+    /// As `training.device` in the file
+    #[arg(long)]
+    device: Option<DeviceArgument>,
+}
+
+impl SettingArguments {
+    /// The campaign file with these settings, checked as far as it goes without running.
+    pub fn campaign(&self, path: &Path) -> Result<Campaign, CommandError> {
+        let mut campaign = campaign_file::load(path).map_err(CommandError::unusable)?;
+        if let Some(seed) = self.seed {
+            campaign.seed = seed;
+        }
+        if let Some(device) = self.device {
+            campaign.training.device = device.into();
+        }
+        sidereal_worker::simulators::build(&campaign.simulator, &campaign.space)
+            .map_err(|error| CommandError::unusable(format!("{}: {error}", path.display())))?;
+        Ok(campaign)
+    }
 }
 
 /// Where networks run.
@@ -79,11 +107,14 @@ impl From<DeviceArgument> for DeviceChoice {
 }
 
 pub fn run(arguments: &FitArguments, terminal: &Terminal) -> Result<Ending, CommandError> {
-    let campaign = campaign_of(arguments)?;
-    let directory = arguments
-        .out
-        .clone()
-        .unwrap_or_else(|| campaign_directory::default_for(&campaign));
+    let mut campaign = arguments.settings.campaign(&arguments.campaign)?;
+    if let Some(count) = arguments.workers {
+        campaign.workers.count = Some(count);
+    }
+    let directory = arguments.out.clone().unwrap_or_else(|| {
+        let path = campaign_directory::default_for(&campaign);
+        path.display().to_string()
+    });
     let found = campaign_directory::inspect(&directory, &campaign)?;
     if arguments.dry_run {
         results::print(&plan(&campaign, &directory, found));
@@ -102,16 +133,21 @@ pub fn run(arguments: &FitArguments, terminal: &Terminal) -> Result<Ending, Comm
         words::campaign_line(&campaign)
     ));
     terminal.note(&format!(
-        "in {} with {n_workers} worker{}, training on {}",
-        directory.display(),
+        "in {directory} with {n_workers} worker{}, training on {}",
         if n_workers == 1 { "" } else { "s" },
         sidereal_trainer::device::name(&device)
     ));
+    let directory = create_directory(&directory)?;
     let local = LocalCampaign {
         campaign: campaign.clone(),
         directory: directory.clone(),
         n_workers,
         n_threads,
+        earlier: if arguments.take_over {
+            Earlier::TakeOver
+        } else {
+            Earlier::Respect
+        },
     };
     let ending = run_here(local, terminal)?;
     terminal.clear();
@@ -122,112 +158,29 @@ pub fn run(arguments: &FitArguments, terminal: &Terminal) -> Result<Ending, Comm
         }
         LocalEnding::Finished(outcome) => {
             report::write(&directory, &campaign, &outcome.summary, terminal)?;
-            show(&outcome.summary, &directory, arguments, terminal)
+            results::show(&outcome.summary, &directory, arguments.json, terminal)
         }
         LocalEnding::WasFinished(outcome) => {
             terminal.note("finished before; this is its result");
             report::write(&directory, &campaign, &outcome.summary, terminal)?;
-            show(&outcome.summary, &directory, arguments, terminal)
+            results::show(&outcome.summary, &directory, arguments.json, terminal)
         }
     }
 }
 
-/// The campaign file with the arguments that stand for its keys, checked as far as it goes without running.
-fn campaign_of(arguments: &FitArguments) -> Result<Campaign, CommandError> {
-    let mut campaign = campaign_file::load(&arguments.campaign).map_err(CommandError::unusable)?;
-    if let Some(seed) = arguments.seed {
-        campaign.seed = seed;
-    }
-    if let Some(count) = arguments.workers {
-        campaign.workers.count = Some(count);
-    }
-    if let Some(device) = arguments.device {
-        campaign.training.device = device.into();
-    }
-    sidereal_worker::simulators::build(&campaign.simulator, &campaign.space).map_err(|error| {
-        CommandError::unusable(format!("{}: {error}", arguments.campaign.display()))
-    })?;
-    Ok(campaign)
-}
-
 fn run_here(local: LocalCampaign, terminal: &Terminal) -> Result<LocalEnding, CommandError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(SERVICE_THREADS)
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            CommandError::failed(format!("cannot start the services' threads: {error}"))
-        })?;
-    let (interrupt, interrupted) = watch::channel(false);
+    let runtime = runtime(SERVICE_THREADS)?;
     let mut view = CampaignView::new(terminal);
     let ending = runtime.block_on(async {
-        tokio::spawn(interrupt_on_signals(interrupt, terminal.clone()));
+        let interrupted = shutdown_on_signals(terminal, STATUS_INTERRUPTED);
         local::run(local, interrupted, |step| view.show(step)).await
     });
     runtime.shutdown_timeout(Duration::from_millis(200));
     ending
 }
 
-/// The first Ctrl-C (or SIGTERM) ends cleanly, the second one at once.
-async fn interrupt_on_signals(interrupt: watch::Sender<bool>, terminal: Terminal) {
-    if next_signal().await.is_err() {
-        tracing::warn!(
-            "signals cannot be caught; Ctrl-C ends at once, which loses nothing that was recorded"
-        );
-        // The sender must live: without it the campaign would look as if it were told.
-        return std::future::pending().await;
-    }
-    terminal.note("interrupted: ending cleanly; once more ends at once");
-    // Without a receiver the campaign has ended already.
-    let _ = interrupt.send(true);
-    if next_signal().await.is_ok() {
-        terminal.clear();
-        std::process::exit(i32::from(STATUS_INTERRUPTED));
-    }
-}
-
-#[cfg(unix)]
-async fn next_signal() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        result = tokio::signal::ctrl_c() => result,
-        _ = terminate.recv() => Ok(()),
-    }
-}
-
-#[cfg(not(unix))]
-async fn next_signal() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
-}
-
-fn show(
-    summary: &Summary,
-    directory: &Path,
-    arguments: &FitArguments,
-    terminal: &Terminal,
-) -> Result<Ending, CommandError> {
-    if arguments.json {
-        let json = serde_json::to_string_pretty(summary).map_err(CommandError::failed)?;
-        results::print(&format!("{json}\n"));
-    } else {
-        let mut text = results::campaign(summary);
-        results::line(
-            &mut text,
-            "report",
-            &directory.join("report.html").display().to_string(),
-        );
-        results::print(&text);
-    }
-    if summary.warnings.is_empty() {
-        return Ok(Ending::Done);
-    }
-    terminal.not_trusted(&summary.warnings);
-    Ok(Ending::NotTrusted)
-}
-
 /// What `--dry-run` prints.
-fn plan(campaign: &Campaign, directory: &Path, found: Found) -> String {
+fn plan(campaign: &Campaign, directory: &str, found: Found) -> String {
     let mut text = String::new();
     results::line(&mut text, "campaign", &campaign.name);
     for parameter in &campaign.space.parameters {
@@ -249,14 +202,10 @@ fn plan(campaign: &Campaign, directory: &Path, found: Found) -> String {
         Found::Nothing => "new",
         Found::Begun => "begun, would go on",
     };
-    results::line(
-        &mut text,
-        "directory",
-        &format!("{} ({state})", directory.display()),
-    );
+    results::line(&mut text, "directory", &format!("{directory} ({state})"));
     text
 }
 
-fn n_cores() -> usize {
+pub fn n_cores() -> usize {
     available_parallelism().map_or(1, usize::from)
 }

@@ -1,14 +1,21 @@
 //! A whole campaign in one process: coordinator, workers and trainer, over gRPC on loopback.
 
+use crate::coordinator;
 use crate::exit::CommandError;
-use sidereal_coordinator::{CampaignFailure, CoordinatorConfig, Outcome, Running};
+use crate::services::host_name;
+use sidereal_coordinator::{
+    AfterTheEnd, CampaignFailure, CoordinatorConfig, Earlier, Outcome, Running, ServeConfig,
+};
 use sidereal_inference::campaign::Campaign;
+use sidereal_inference::directory::Directory;
 use sidereal_inference::progress::Progress;
+use sidereal_proto::access::{ACCESS_FILE, Access, AccessSource, SERVER_NAME, Secrets, key_path};
 use sidereal_proto::client::{Client, ClientError, Incoming};
+use sidereal_store::{Kind, StorageChoice};
 use sidereal_trainer::TrainerConfig;
 use sidereal_worker::WorkerConfig;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -23,10 +30,11 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What is run, where, and by how many.
 pub struct LocalCampaign {
     pub campaign: Campaign,
-    pub directory: PathBuf,
+    pub directory: Directory,
     pub n_workers: usize,
     /// Threads that the trainer shares a minibatch among.
     pub n_threads: usize,
+    pub earlier: Earlier,
 }
 
 /// How a campaign in this process ended.
@@ -43,26 +51,14 @@ pub async fn run(
     mut interrupted: watch::Receiver<bool>,
     mut on_progress: impl FnMut(&Progress),
 ) -> Result<LocalEnding, CommandError> {
-    let token = random_token()?;
-    let running = sidereal_coordinator::start(CoordinatorConfig {
-        directory: local.directory.clone(),
-        campaign: local.campaign.clone(),
-        listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        token: token.clone(),
-    })
-    .await
-    .map_err(|error| match error.is_unusable_input() {
-        true => CommandError::unusable(error),
-        false => CommandError::failed(error),
-    })?;
+    let running = coordinator::start(config(&local)?).await?;
     if running.was_finished {
         let outcome = running.wait().await.map_err(CommandError::failed)?;
         return Ok(LocalEnding::WasFinished(Box::new(outcome)));
     }
-    let address = format!("http://{}", running.address);
-    let mut steps = watch_steps(&address, &token).await;
+    let mut steps = watch_steps(&running.access).await;
     let (shut_down, shutdown) = watch::channel(false);
-    let mut peers = start_peers(&local, &address, &token, &shutdown);
+    let mut peers = start_peers(&local, &running.access, &shutdown);
 
     let stopper = running.stopper();
     let mut outcome = std::pin::pin!(running_outcome(running));
@@ -118,8 +114,8 @@ pub async fn run(
 }
 
 /// None where the coordinator has ended already: its outcome says the rest.
-async fn watch_steps(address: &str, token: &str) -> Option<Incoming<Progress>> {
-    let steps = async { Client::connect(address, token).await?.watch().await };
+async fn watch_steps(access: &Access) -> Option<Incoming<Progress>> {
+    let steps = async { Client::connect(access, None).await?.watch().await };
     match steps.await {
         Ok(steps) => Some(steps),
         Err(error) => {
@@ -146,19 +142,21 @@ type PeerResult = Result<(), String>;
 
 fn start_peers(
     local: &LocalCampaign,
-    address: &str,
-    token: &str,
+    access: &Access,
     shutdown: &watch::Receiver<bool>,
 ) -> JoinSet<PeerResult> {
     let mut peers = JoinSet::new();
     for index in 0..local.n_workers {
         let config = WorkerConfig {
-            address: address.to_owned(),
-            token: token.to_owned(),
-            directory: Some(local.directory.clone()),
+            access: AccessSource::Fixed(access.clone()),
+            identity: None,
+            storage: StorageChoice::Directory(local.directory.clone()),
             name: format!("worker {index}"),
             n_threads: 1,
             patience: PATIENCE,
+            idle_timeout: None,
+            grace: FAREWELL,
+            ends_at: None,
         };
         let shutdown = shutdown.clone();
         peers.spawn(async move {
@@ -168,13 +166,15 @@ fn start_peers(
         });
     }
     let config = TrainerConfig {
-        address: address.to_owned(),
-        token: token.to_owned(),
-        directory: Some(local.directory.clone()),
+        access: AccessSource::Fixed(access.clone()),
+        identity: None,
+        storage: StorageChoice::Directory(local.directory.clone()),
         name: "trainer".to_owned(),
         device: None,
         n_threads: local.n_threads,
         patience: PATIENCE,
+        idle_timeout: None,
+        grace: FAREWELL,
     };
     let shutdown = shutdown.clone();
     peers.spawn(async move {
@@ -195,10 +195,37 @@ fn failure_of(ended: Result<PeerResult, tokio::task::JoinError>) -> Option<Strin
     }
 }
 
-/// 256 random bits, so that nobody else on this machine takes part.
-fn random_token() -> Result<String, CommandError> {
-    let mut bytes = [0_u8; 32];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| CommandError::failed(format!("cannot draw a random token: {error}")))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+/// A coordinator on loopback. On a file system others on this machine find it through its access file; with
+/// object storage its secrets are this process's own.
+fn config(local: &LocalCampaign) -> Result<CoordinatorConfig, CommandError> {
+    let location = local.directory.location();
+    let access_file = match sidereal_store::kind(location) {
+        Kind::FileSystem => Some(Path::new(location).join(ACCESS_FILE)),
+        Kind::ObjectStore => None,
+    };
+    let secrets = match &access_file {
+        Some(path) => Secrets::load_or_create(&key_path(path)),
+        None => Secrets::generate(),
+    }
+    .map_err(CommandError::failed)?;
+    Ok(CoordinatorConfig {
+        directory: local.directory.clone(),
+        campaign: local.campaign.clone(),
+        serve: ServeConfig {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            is_plaintext: false,
+            client_ca: None,
+            health: None,
+            metrics: None,
+        },
+        secrets,
+        advertise: Ipv4Addr::LOCALHOST.to_string(),
+        server_name: SERVER_NAME.to_owned(),
+        access_file,
+        host: host_name(),
+        identity: None,
+        earlier: local.earlier,
+        after_the_end: AfterTheEnd::Exit,
+        lease_s: CoordinatorConfig::DEFAULT_LEASE_S,
+    })
 }

@@ -1,6 +1,8 @@
 //! The `sidereal` command: arguments, progress and printing; the work is done by the other crates.
 
+mod access;
 mod campaign_directory;
+mod coordinator;
 mod exit;
 mod fit;
 #[cfg(test)]
@@ -12,8 +14,12 @@ mod plots;
 mod predict;
 mod report;
 mod results;
+mod services;
+mod status;
 mod terminal;
+mod trainer;
 mod words;
+mod worker;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -25,12 +31,31 @@ use terminal::Terminal;
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
+
+    /// What is logged, such as info or warn,sidereal_worker=debug [default: SIDEREAL_LOG, else info for the
+    /// services and warn for the rest]
+    #[arg(long, global = true, value_name = "FILTER")]
+    log: Option<String>,
+
+    /// How log lines on standard error look
+    #[arg(long, global = true, value_enum, default_value_t = services::LogFormat::Text)]
+    log_format: services::LogFormat,
 }
 
 #[derive(Subcommand)]
 enum Verb {
     /// Run a whole campaign on this machine; the same command goes on where it stopped
     Fit(fit::FitArguments),
+    /// Own a campaign and lease its work to workers and trainers on other machines
+    Coordinator(Box<coordinator::CoordinatorArguments>),
+    /// Run the forward model for a coordinator
+    Worker(worker::WorkerArguments),
+    /// Train flows and draw from them for a coordinator
+    Trainer(trainer::TrainerArguments),
+    /// Show where a campaign stands
+    Status(status::StatusArguments),
+    /// Make an access file and its key before any coordinator runs, for a secret store
+    Access(access::AccessArguments),
     /// Weighted posteriors of observations from a trained model
     Predict(predict::PredictArguments),
     /// Write the plots and report.html of a finished campaign again
@@ -39,26 +64,41 @@ enum Verb {
 
 const EXIT_STATUS: &str = "Exit status: 0 done; 1 failed; 2 unusable input; 3 finished but not to be trusted; \
                            4 interrupted, the same command goes on.\nResults go to standard output, everything \
-                           else to standard error. SIDEREAL_LOG sets what is logged (default: warn).";
+                           else to standard error. SIDEREAL_LOG sets what is logged.";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let quiet = match &cli.verb {
-        Verb::Fit(arguments) => arguments.quiet,
-        Verb::Predict(arguments) => arguments.quiet,
-        Verb::Report(_) => false,
+    let (quiet, filter) = match &cli.verb {
+        Verb::Fit(arguments) => (arguments.quiet, "warn"),
+        Verb::Predict(arguments) => (arguments.quiet, "warn"),
+        Verb::Report(_) | Verb::Status(_) | Verb::Access(_) => (false, "warn"),
+        Verb::Coordinator(_) | Verb::Worker(_) | Verb::Trainer(_) => (false, "info"),
     };
     let terminal = Terminal::new(quiet);
-    terminal.start_logging();
-    let result = match cli.verb {
-        Verb::Fit(arguments) => fit::run(&arguments, &terminal),
-        Verb::Predict(arguments) => predict::run(&arguments, &terminal),
-        Verb::Report(arguments) => report::run(&arguments, &terminal),
+    let result = match services::log_filter(cli.log.as_deref(), filter) {
+        Ok(filter) => {
+            terminal.start_logging(cli.log_format, filter);
+            run(cli.verb, &terminal)
+        }
+        Err(error) => Err(error),
     };
     if let Err(error) = &result {
         terminal.error(&error.to_string());
     }
     exit::status(&result)
+}
+
+fn run(verb: Verb, terminal: &Terminal) -> Result<exit::Ending, exit::CommandError> {
+    match verb {
+        Verb::Fit(arguments) => fit::run(&arguments, terminal),
+        Verb::Coordinator(arguments) => coordinator::run(&arguments, terminal),
+        Verb::Worker(arguments) => worker::run(&arguments, terminal),
+        Verb::Trainer(arguments) => trainer::run(&arguments, terminal),
+        Verb::Status(arguments) => status::run(&arguments, terminal),
+        Verb::Access(arguments) => access::run(&arguments),
+        Verb::Predict(arguments) => predict::run(&arguments, terminal),
+        Verb::Report(arguments) => report::run(&arguments, terminal),
+    }
 }
 
 #[cfg(test)]

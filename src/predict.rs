@@ -6,11 +6,13 @@ use crate::fit::DeviceArgument;
 use crate::numbers;
 use crate::report::{self, CORNER_FILE};
 use crate::results;
+use crate::services::create_directory;
 use crate::terminal::Terminal;
 use crate::words;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use sidereal_inference::campaign::{Campaign, DeviceChoice};
+use sidereal_inference::directory::Directory;
 use sidereal_inference::files;
 use sidereal_inference::ids::{FlowId, RoundId};
 use sidereal_inference::noise::SigmaSource;
@@ -96,7 +98,8 @@ pub fn run(arguments: &PredictArguments, terminal: &Terminal) -> Result<Ending, 
     let model_directory = model_directory(&arguments.model)?;
     let device = sidereal_trainer::device::choose(DeviceChoice::from(arguments.device))
         .map_err(CommandError::unusable)?;
-    let model = Model::load(&model_directory, &device).map_err(CommandError::unusable)?;
+    let model =
+        Model::load(&open(&model_directory)?, "", &device).map_err(CommandError::unusable)?;
     match model.training().objective {
         Objective::Simulations => {}
         Objective::WeightedDraws { .. } => {
@@ -139,6 +142,10 @@ pub fn run(arguments: &PredictArguments, terminal: &Terminal) -> Result<Ending, 
     show(arguments, &targets, &predictions, terminal)
 }
 
+fn open(path: &Path) -> Result<Directory, CommandError> {
+    sidereal_store::open(&path.display().to_string()).map_err(CommandError::unusable)
+}
+
 /// The model directory that an argument means.
 fn model_directory(path: &Path) -> Result<PathBuf, CommandError> {
     if path.join(MODEL_FILE).exists() {
@@ -150,7 +157,8 @@ fn model_directory(path: &Path) -> Result<PathBuf, CommandError> {
             path.display()
         )));
     }
-    let (_, summary) = campaign_directory::load_finished(path)?;
+    let directory = open(path)?;
+    let (_, summary) = campaign_directory::load_finished(&directory)?;
     match summary.model {
         Some(model) => Ok(path.join(model)),
         None => Err(CommandError::unusable(format!(
@@ -348,9 +356,9 @@ impl Predictor<'_> {
     ) -> Result<(), CommandError> {
         let campaign = self.model.campaign();
         let directory = &target.directory;
-        files::create_dir_all(directory).map_err(CommandError::failed)?;
+        let storage = create_directory(&directory.display().to_string())?;
         posterior
-            .store(&campaign.space, directory, POSTERIOR_FILE)
+            .store(&campaign.space, &storage, POSTERIOR_FILE)
             .map_err(CommandError::failed)?;
         let mut json = serde_json::to_string_pretty(prediction).map_err(CommandError::failed)?;
         json.push('\n');

@@ -9,10 +9,10 @@ use crate::terminal::Terminal;
 use clap::Args;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
-use sidereal_inference::files;
+use sidereal_inference::directory::Directory;
 use sidereal_inference::posterior::Posterior;
 use sidereal_inference::summary::{ParameterSummary, Summary};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub const CORNER_FILE: &str = "corner.png";
 const TRAINING_FILE: &str = "training.png";
@@ -22,13 +22,13 @@ const PAGE_FILE: &str = "report.html";
 pub struct ReportArguments {
     /// Directory of a finished campaign
     #[arg(value_name = "DIR")]
-    directory: PathBuf,
+    directory: String,
 }
 
 pub fn run(arguments: &ReportArguments, terminal: &Terminal) -> Result<Ending, CommandError> {
-    let directory = &arguments.directory;
-    let (campaign, summary) = campaign_directory::load_finished(directory)?;
-    for path in write(directory, &campaign, &summary, terminal)? {
+    let directory = sidereal_store::open(&arguments.directory).map_err(CommandError::unusable)?;
+    let (campaign, summary) = campaign_directory::load_finished(&directory)?;
+    for path in write(&directory, &campaign, &summary, terminal)? {
         results::print(&format!("{}\n", path.display()));
     }
     Ok(if summary.warnings.is_empty() {
@@ -40,7 +40,7 @@ pub fn run(arguments: &ReportArguments, terminal: &Terminal) -> Result<Ending, C
 
 /// Writes `corner.png`, `training.png` and `report.html`, as far as there is something to show.
 pub fn write(
-    directory: &Path,
+    directory: &Directory,
     campaign: &Campaign,
     summary: &Summary,
     terminal: &Terminal,
@@ -50,9 +50,10 @@ pub fn write(
         |drawn: Result<Vec<u8>, PlotError>, name: &str| -> Result<Option<Vec<u8>>, CommandError> {
             match drawn {
                 Ok(png) => {
-                    let path = directory.join(name);
-                    files::write_atomically(&path, &png).map_err(CommandError::failed)?;
-                    written.push(path);
+                    directory
+                        .write(name, png.clone())
+                        .map_err(CommandError::failed)?;
+                    written.push(directory.join(name));
                     Ok(Some(png))
                 }
                 // A report without one picture is better than none.
@@ -64,7 +65,7 @@ pub fn write(
         };
     let corner = match (&summary.combined, summary.parameters.as_slice()) {
         (Some(_), [_, ..]) => {
-            let posterior = Posterior::load(&directory.join(POSTERIOR_FILE), &campaign.space)
+            let posterior = Posterior::load(directory, POSTERIOR_FILE, &campaign.space)
                 .map_err(CommandError::failed)?;
             picture(
                 draw_corner(&posterior, &summary.parameters, campaign),
@@ -74,7 +75,7 @@ pub fn write(
         (Some(_) | None, _) => None,
     };
     let training = picture(training::draw(summary), TRAINING_FILE)?;
-    let campaign_toml = match files::read(&directory.join(CAMPAIGN_FILE)) {
+    let campaign_toml = match directory.read(CAMPAIGN_FILE) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(_) => campaign_file::to_toml(campaign),
     };
@@ -85,9 +86,10 @@ pub fn write(
         corner: corner.as_deref(),
         training: training.as_deref(),
     });
-    let path = directory.join(PAGE_FILE);
-    files::write_atomically(&path, html.as_bytes()).map_err(CommandError::failed)?;
-    written.push(path);
+    directory
+        .write(PAGE_FILE, html.into_bytes())
+        .map_err(CommandError::failed)?;
+    written.push(directory.join(PAGE_FILE));
     Ok(written)
 }
 

@@ -1,7 +1,10 @@
 //! Results as text on standard output.
 
+use crate::exit::{CommandError, Ending};
 use crate::numbers::{self, Estimate};
+use crate::terminal::Terminal;
 use crate::words;
+use sidereal_inference::directory::Directory;
 use sidereal_inference::summary::{ParameterSummary, Summary, WeightDiagnostics};
 use std::fmt::Write;
 use std::io::Write as _;
@@ -10,6 +13,29 @@ use std::io::Write as _;
 pub fn print(text: &str) {
     // Nothing is left to do where standard output is closed.
     let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Shows a finished campaign on standard output, loudly where it is not to be trusted.
+pub fn show(
+    summary: &Summary,
+    directory: &Directory,
+    as_json: bool,
+    terminal: &Terminal,
+) -> Result<Ending, CommandError> {
+    if as_json {
+        let json = serde_json::to_string_pretty(summary).map_err(CommandError::failed)?;
+        print(&format!("{json}\n"));
+    } else {
+        let mut text = campaign(summary);
+        let report = directory.join("report.html").display().to_string();
+        line(&mut text, "report", &report);
+        print(&text);
+    }
+    if summary.warnings.is_empty() {
+        return Ok(Ending::Done);
+    }
+    terminal.not_trusted(&summary.warnings);
+    Ok(Ending::NotTrusted)
 }
 
 /// What a finished campaign found, as people read it.

@@ -1,6 +1,7 @@
 //! Standard error as people see it: notes, warnings, and progress as a bar or as plain lines.
 
 use crate::numbers;
+use crate::services::LogFormat;
 use crate::words;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sidereal_inference::progress::Progress;
@@ -8,6 +9,7 @@ use sidereal_inference::summary::{RoundKind, RoundSummary, TrainingSummary};
 use sidereal_inference::task::TrainingProgress;
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
+use tracing_subscriber::EnvFilter;
 
 /// Between two plain lines about the same thing.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -41,15 +43,16 @@ impl Terminal {
     }
 
     /// What the crates log goes to standard error, above the bar.
-    pub fn start_logging(&self) {
-        let filter = tracing_subscriber::EnvFilter::try_from_env("SIDEREAL_LOG")
-            .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    pub fn start_logging(&self, format: LogFormat, filter: EnvFilter) {
         let bar = self.bar.clone();
-        tracing_subscriber::fmt()
+        let logging = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_ansi(io::stderr().is_terminal())
-            .with_writer(move || AboveBar { bar: bar.clone() })
-            .init();
+            .with_writer(move || AboveBar { bar: bar.clone() });
+        match format {
+            LogFormat::Text => logging.init(),
+            LogFormat::Json => logging.json().flatten_event(true).init(),
+        }
     }
 
     /// One line of information.

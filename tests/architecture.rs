@@ -17,6 +17,7 @@ fn sources() -> Vec<PathBuf> {
         "tests",
         "inference",
         "proto",
+        "store",
         "coordinator",
         "worker",
         "trainer",
@@ -60,7 +61,14 @@ fn arrows_point_one_way() {
         "sidereal-worker",
         "sidereal-trainer",
     ];
-    for member in ["inference", "proto", "coordinator", "worker", "trainer"] {
+    for member in [
+        "inference",
+        "proto",
+        "store",
+        "coordinator",
+        "worker",
+        "trainer",
+    ] {
         let found = dependencies(member);
         for service in services {
             assert!(
@@ -70,7 +78,7 @@ fn arrows_point_one_way() {
         }
     }
     let inference = dependencies("inference");
-    for forbidden in ["tokio", "tonic", "burn", "sidereal-proto"] {
+    for forbidden in ["tokio", "tonic", "burn", "object_store", "sidereal-proto"] {
         assert!(
             !inference.iter().any(|name| name == forbidden),
             "inference depends on {forbidden}"
@@ -80,7 +88,7 @@ fn arrows_point_one_way() {
 
 #[test]
 fn burn_is_in_the_trainer_alone() {
-    for member in [".", "inference", "proto", "coordinator", "worker"] {
+    for member in [".", "inference", "proto", "store", "coordinator", "worker"] {
         assert!(
             !dependencies(member).iter().any(|name| name == "burn"),
             "{member} depends on burn"

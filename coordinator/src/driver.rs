@@ -10,21 +10,27 @@ pub use messages::{Message, Messages, StreamId, TrainerOutbox, WatcherOutbox, Wo
 use crate::campaign::apply::{Misfit, apply};
 use crate::campaign::decide::{Decision, Input, decide};
 use crate::campaign::effects::Effect;
-use crate::campaign::event::Opened;
-use crate::campaign::leases::{LeaseRules, Leases};
+use crate::campaign::event::{Event, Fact, Opened};
+use crate::campaign::leases::{LeaseRules, Leases, Loss};
 use crate::campaign::state::{Phase, State, rows_of};
-use crate::finish::{FinishError, MODEL_DIRECTORY};
+use crate::finish::FinishError;
 use crate::journal::{Journal, JournalError};
+use crate::metrics::Metrics;
 use crate::rounds::RoundDraws;
+use crate::status::status_of;
 use crate::weigh::WeighError;
 use outbox::Outboxes;
 use sidereal_inference::campaign::Campaign;
+use sidereal_inference::directory::Directory;
 use sidereal_inference::ids::{AttemptId, RoundId};
 use sidereal_inference::progress::Progress;
+use sidereal_inference::status::{CampaignStatus, LiveStatus};
 use sidereal_inference::summary::Summary;
 use sidereal_inference::table::TableError;
-use sidereal_inference::task::ShardFile;
-use std::path::{Path, PathBuf};
+use sidereal_inference::task::{ShardFile, TrainingProgress};
+use sidereal_proto::access::AccessFile;
+use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
@@ -36,6 +42,9 @@ const GROUPING: Duration = Duration::from_millis(20);
 const MAX_GROUP: usize = 256;
 /// How often leases are looked at and progress is told.
 const TICK: Duration = Duration::from_millis(100);
+/// Waits before a record is written again that the store refused.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Attempts of one run; far more than it can make.
 const ATTEMPTS_PER_RUN: u64 = 1_000_000_000;
 /// Shards that are checked at a time.
@@ -45,11 +54,12 @@ const CHECKS_AT_A_TIME: usize = 4;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     pub summary: Summary,
-    pub summary_path: PathBuf,
+    /// Paths in the campaign directory.
+    pub summary_path: String,
     /// None without an observation.
-    pub posterior_path: Option<PathBuf>,
-    /// Directory of the final flow; None where the campaign ended with the prior.
-    pub model_path: Option<PathBuf>,
+    pub posterior_path: Option<String>,
+    /// Folder of the final flow; None where the campaign ended with the prior.
+    pub model_path: Option<String>,
 }
 
 /// Why a coordinator ended without a result. The campaign directory is sound in each case.
@@ -76,12 +86,19 @@ pub enum CampaignFailure {
     },
     #[error("cannot write the results: {0}")]
     Finish(#[from] FinishError),
-    #[error("row {row} of {round} cannot be simulated, it fails by itself each time: {message}")]
-    Row {
+    /// Not a matter of single rows any more.
+    #[error(
+        "row {row} of {round} cannot be simulated, as {n_given_up} rows of it before: {message}; \
+         the same command goes on once the cause is mended"
+    )]
+    Rows {
+        n_given_up: u64,
         round: RoundId,
         row: u64,
         message: String,
     },
+    #[error("cannot write the shard of a row that is given up: {0}")]
+    GivenUp(TableError),
     #[error("a trainer's task failed {n_failures} times: {message}")]
     Task { n_failures: u32, message: String },
     #[error("the service ended: {message}")]
@@ -92,17 +109,29 @@ pub enum CampaignFailure {
 
 /// What a driver is started with.
 pub struct DriverConfig {
-    pub directory: PathBuf,
+    pub directory: Directory,
     pub campaign: Arc<Campaign>,
     pub journal: Journal,
     pub state: State,
     pub opened: Opened,
     pub rules: LeaseRules,
+    pub metrics: Metrics,
+    /// Where peers find this coordinator; told once the campaign is finished.
+    pub access: Option<(PathBuf, AccessFile)>,
+    pub after_the_end: AfterTheEnd,
+}
+
+/// What a coordinator does once the campaign has its results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterTheEnd {
+    Exit,
+    /// Goes on answering status and metrics, and tells peers that nothing is left, until it is stopped.
+    Linger,
 }
 
 /// The campaign and everything around it that one run knows.
 pub struct Driver {
-    directory: PathBuf,
+    directory: Directory,
     campaign: Arc<Campaign>,
     /// None while a record is being written.
     journal: Option<Journal>,
@@ -116,16 +145,22 @@ pub struct Driver {
     checked: Vec<ShardFile>,
     flush_at: Option<Instant>,
     checks: Arc<Semaphore>,
-    messages: mpsc::Sender<Message>,
+    messages: Messages,
+    metrics: Metrics,
     announced_rows: u64,
-    n_ignored: u64,
+    training: Option<TrainingProgress>,
+    access: Option<(PathBuf, AccessFile)>,
+    after_the_end: AfterTheEnd,
+    /// There once the results are.
+    outcome: Option<Outcome>,
     ended: Option<Result<Outcome, CampaignFailure>>,
 }
 
 impl Driver {
     /// The driver, and where messages to it go.
     pub fn new(config: DriverConfig) -> (Self, Messages, mpsc::Receiver<Message>) {
-        let (messages, inbox) = mpsc::channel(1024);
+        let (sender, inbox) = mpsc::channel(1024);
+        let messages = Messages::new(sender);
         // Unique over all runs, since the journal numbers them.
         let first_attempt = AttemptId((config.state.n_runs + 1).saturating_mul(ATTEMPTS_PER_RUN));
         let driver = Self {
@@ -142,11 +177,15 @@ impl Driver {
             flush_at: None,
             checks: Arc::new(Semaphore::new(CHECKS_AT_A_TIME)),
             messages: messages.clone(),
+            metrics: config.metrics,
             announced_rows: 0,
-            n_ignored: 0,
+            training: None,
+            access: config.access,
+            after_the_end: config.after_the_end,
+            outcome: None,
             ended: None,
         };
-        (driver, Messages::new(messages), inbox)
+        (driver, messages, inbox)
     }
 
     /// Takes the campaign: after this, every other run stops at its next write.
@@ -184,11 +223,13 @@ impl Driver {
                 self.fail(failure);
             }
         }
-        if self.n_ignored > 0 {
-            tracing::info!(
-                n_ignored = self.n_ignored,
-                "reports came too late and were ignored"
-            );
+        if let Some(Err(CampaignFailure::Interrupted)) = self.ended
+            && self.journal.is_some()
+        {
+            // Without this record the next coordinator only asks in vain.
+            if let Err(error) = self.step(Input::Close).await {
+                tracing::debug!(%error, "the end is not recorded");
+            }
         }
         self.ended.unwrap_or(Err(CampaignFailure::Interrupted))
     }
@@ -201,24 +242,86 @@ impl Driver {
     async fn step(&mut self, input: Input) -> Result<(), CampaignFailure> {
         let Decision { events, effects } = decide(&self.state, input, self.now_s());
         if !events.is_empty() {
-            let Some(mut journal) = self.journal.take() else {
-                return Err(CampaignFailure::Interrupted);
-            };
-            let written = blocking(move || {
-                let result = journal.append(&events);
-                (journal, events, result)
-            });
-            let (journal, events, result) = written.await?;
-            result?;
-            self.journal = Some(journal);
-            for event in &events {
+            for event in &self.record(events).await? {
                 apply(&mut self.state, event)?;
+                self.count(event);
             }
         }
         for effect in effects {
             self.carry_out(effect);
         }
         Ok(())
+    }
+
+    /// Makes events durable. A store that refuses (a full disk, a server that is down) pauses the campaign
+    /// until it takes them or the run is interrupted.
+    async fn record(&mut self, mut events: Vec<Event>) -> Result<Vec<Event>, CampaignFailure> {
+        let mut pause = SHORTEST_PAUSE;
+        loop {
+            let Some(mut journal) = self.journal.take() else {
+                return Err(CampaignFailure::Interrupted);
+            };
+            let started = Instant::now();
+            let written = blocking(move || {
+                let result = journal.append(&events);
+                (journal, events, result)
+            });
+            let (journal, same_events, result) = written.await?;
+            events = same_events;
+            self.journal = Some(journal);
+            let seconds = started.elapsed().as_secs_f64();
+            self.metrics.journal_seconds.observe(seconds);
+            let error = match result {
+                Ok(()) => {
+                    self.metrics.is_paused.set(0);
+                    self.messages.set_paused(None);
+                    return Ok(events);
+                }
+                Err(JournalError::File(error)) => error,
+                Err(error) => return Err(error.into()),
+            };
+            self.metrics.is_paused.set(1);
+            self.messages
+                .set_paused(Some(self.status(Some(error.to_string()))));
+            tracing::error!(%error, retry_s = pause.as_secs(), "the campaign is paused: its journal cannot be written");
+            let again_at = Instant::now() + pause;
+            while Instant::now() < again_at {
+                if self.messages.is_interrupted() {
+                    return Err(CampaignFailure::Interrupted);
+                }
+                tokio::time::sleep(SHORTEST_PAUSE).await;
+            }
+            pause = (2 * pause).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Shows what has happened to those who measure.
+    fn count(&self, event: &Event) {
+        let metrics = &self.metrics;
+        match &event.fact {
+            Fact::ShardCommitted(shard) => {
+                metrics.rows_committed.inc_by(shard.n_rows);
+                metrics.rows_failed.inc_by(shard.n_failed);
+                metrics.shard_bytes.inc_by(shard.file.n_bytes);
+            }
+            Fact::RoundOpened(opened) => {
+                metrics.round.set(opened.round.0.into());
+            }
+            Fact::RoundWeighed { summary, combined } => {
+                metrics.efficiency.set(summary.all.efficiency);
+                if let Some(combined) = combined {
+                    metrics.effective_sample_size.set(combined.n_eff);
+                }
+            }
+            Fact::Opened(_)
+            | Fact::Closed
+            | Fact::RowGivenUp { .. }
+            | Fact::TaskOpened(_)
+            | Fact::TaskCommitted(_)
+            | Fact::Stopped { .. }
+            | Fact::Reopened
+            | Fact::Finished { .. } => {}
+        }
     }
 
     fn carry_out(&mut self, effect: Effect) {
@@ -264,13 +367,61 @@ impl Driver {
         self.step(Input::ShardsChecked(shards)).await?;
         for (rows, was_wanted) in ranges.iter().zip(wanted_before) {
             if was_wanted {
-                self.leases.on_committed(rows);
+                self.on_committed(rows);
             } else {
-                self.n_ignored += 1;
+                self.metrics.reports_ignored.inc();
             }
         }
         self.grant();
         Ok(())
+    }
+
+    /// Frees the leases on rows that are final.
+    fn on_committed(&mut self, rows: &Range<u64>) {
+        for (peer, attempt) in self.leases.on_committed(rows) {
+            self.outboxes.cancel(peer, attempt);
+        }
+    }
+
+    /// Rows of the open round that were given up.
+    fn n_given_up(&self, round: RoundId) -> u64 {
+        let given_up = self.state.given_up.iter();
+        given_up.filter(|given_up| given_up.round == round).count() as u64
+    }
+
+    /// More of them are no matter of single rows.
+    fn most_given_up(&self) -> u64 {
+        match &self.state.phase {
+            Phase::Simulating(open) => (open.plan.n_rows / 100).max(10),
+            Phase::New
+            | Phase::Weighing(_)
+            | Phase::Deciding
+            | Phase::Training(_)
+            | Phase::Finishing
+            | Phase::Finished(_) => 0,
+        }
+    }
+
+    /// Where the campaign stands, with what only this run knows.
+    fn status(&self, paused: Option<String>) -> CampaignStatus {
+        let now_s = self.now_s();
+        let elapsed_s = self.state.elapsed_at(now_s);
+        CampaignStatus {
+            live: Some(LiveStatus {
+                peers: self.leases.status(now_s),
+                training: self.training.clone(),
+                paused,
+                n_refused: self.metrics.n_refused(),
+            }),
+            ..status_of(&self.state, &self.campaign.name, elapsed_s)
+        }
+    }
+
+    fn on_training(&mut self, progress: &TrainingProgress) {
+        self.metrics.epoch.set(progress.epoch.into());
+        self.metrics.training_loss.set(progress.training_loss);
+        self.metrics.validation_loss.set(progress.validation_loss);
+        self.training = Some(progress.clone());
     }
 
     /// Adds a checked shard to the next record.
@@ -297,15 +448,31 @@ impl Driver {
     fn on_tick(&mut self) {
         let expired = self.leases.expire(self.now_s());
         for lease in &expired {
+            self.metrics.leases_expired.inc();
             tracing::warn!(
                 peer = self.leases.name(lease.peer),
                 attempt = lease.attempt.0,
                 "lease expired; its work is offered again"
             );
         }
-        if !expired.is_empty() {
-            self.grant();
+        // Peers that registered and never opened a stream.
+        for peer in self.leases.silent(self.now_s()) {
+            if !self.outboxes.has_stream(peer) {
+                self.leases.on_lost(peer, Loss::Drained);
+            }
         }
+        // Also where nothing has expired: a batch may have become a straggler.
+        self.grant();
+        let (n_workers, n_trainers) = self.leases.n_peers();
+        self.metrics.workers.set(gauge(n_workers));
+        self.metrics.trainers.set(gauge(n_trainers));
+        self.metrics
+            .leases_active
+            .set(gauge(self.leases.n_leased()));
+        let n_simulations = self.state.n_simulations();
+        self.metrics
+            .simulations
+            .set(i64::try_from(n_simulations).unwrap_or(i64::MAX));
         self.announce_rows();
     }
 
@@ -349,7 +516,8 @@ impl Driver {
             | CampaignFailure::Draws { .. }
             | CampaignFailure::Weigh { .. }
             | CampaignFailure::Finish(_)
-            | CampaignFailure::Row { .. }
+            | CampaignFailure::Rows { .. }
+            | CampaignFailure::GivenUp(_)
             | CampaignFailure::Task { .. }
             | CampaignFailure::Service { .. }
             | CampaignFailure::Panicked { .. } => {
@@ -372,21 +540,37 @@ impl Driver {
             | Phase::Training(_)
             | Phase::Finishing => None,
         };
-        let model_path = summary
-            .model
-            .is_some()
-            .then(|| self.directory.join(MODEL_DIRECTORY));
-        self.ended = Some(Ok(Outcome {
+        let outcome = Outcome {
+            summary_path: "summary.json".to_owned(),
+            posterior_path: posterior.map(|stored| stored.path.clone()),
+            model_path: summary.model.clone(),
             summary,
-            summary_path: self.directory.join("summary.json"),
-            posterior_path: posterior.map(|stored| self.directory.join(&stored.path)),
-            model_path,
-        }));
+        };
+        if let Some((path, access)) = &mut self.access {
+            access.finished = true;
+            if let Err(error) = access.store(path) {
+                tracing::warn!(%error, "peers that come late are not told that the campaign is finished");
+            }
+        }
+        match self.after_the_end {
+            AfterTheEnd::Exit => self.ended = Some(Ok(outcome)),
+            AfterTheEnd::Linger => {
+                tracing::info!("the campaign is finished; staying until stopped");
+                self.outcome = Some(outcome);
+            }
+        }
     }
 
-    fn directory(&self) -> &Path {
-        &self.directory
+    /// Ends this run: without a result unless it is there already.
+    fn interrupt(&mut self) -> Result<(), CampaignFailure> {
+        let outcome = self.outcome.take().ok_or(CampaignFailure::Interrupted)?;
+        self.ended = Some(Ok(outcome));
+        Ok(())
     }
+}
+
+fn gauge(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 async fn sleep_until_some(deadline: Option<Instant>) {

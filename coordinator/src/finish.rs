@@ -1,8 +1,9 @@
 //! Writes the results: `posterior.parquet`, `summary.json` and the final model.
 
 use crate::campaign::event::Settings;
-use crate::campaign::state::{State, Stopped};
+use crate::campaign::state::{GivenUp, State, Stopped};
 use sidereal_inference::campaign::{Campaign, DeviceChoice};
+use sidereal_inference::directory::Directory;
 use sidereal_inference::files::{self, FileError, StoredFileError};
 use sidereal_inference::ids::FlowId;
 use sidereal_inference::posterior::Posterior;
@@ -15,7 +16,6 @@ use sidereal_inference::table::TableError;
 use sidereal_inference::task::StoredFile;
 use sidereal_inference::trust::{missing_mass, trust};
 use sidereal_inference::weights::{CombinedWeights, WeightsError, combine};
-use std::path::Path;
 
 /// Results that could not be computed from what is stored, or not be written.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,7 @@ pub const MODEL_DIRECTORY: &str = "model";
 /// Writes the results of a stopped campaign; a pure function of state and stored files, but for
 /// `timing`.
 pub fn finish(
-    directory: &Path,
+    directory: &Directory,
     campaign: &Campaign,
     state: &State,
 ) -> Result<Results, FinishError> {
@@ -87,16 +87,14 @@ pub fn finish(
     let mut text = serde_json::to_string_pretty(&summary)?;
     text.push('\n');
     Ok(Results {
-        summary: files::store(directory, "summary.json", text.as_bytes())?,
+        summary: directory.store("summary.json", text.into_bytes())?,
         posterior: posterior_file,
     })
 }
 
 /// Reads a summary that a record names.
-pub fn read_summary(directory: &Path, stored: &StoredFile) -> Result<Summary, FinishError> {
-    Ok(serde_json::from_slice(&files::read_stored(
-        directory, stored,
-    )?)?)
+pub fn read_summary(directory: &Directory, stored: &StoredFile) -> Result<Summary, FinishError> {
+    Ok(serde_json::from_slice(&directory.read_stored(stored)?)?)
 }
 
 fn summary_without_results(
@@ -125,7 +123,7 @@ fn summary_without_results(
         warnings: Vec::new(),
         missing_mass: None,
         training: state.training.clone(),
-        not_reproducible: not_reproducible(settings, &stopped.reason),
+        not_reproducible: not_reproducible(settings, &stopped.reason, &state.given_up),
         timing: Timing {
             total_s: state.elapsed_s,
             rounds: state
@@ -137,7 +135,7 @@ fn summary_without_results(
     }
 }
 
-fn not_reproducible(settings: &Settings, reason: &StopReason) -> Vec<String> {
+fn not_reproducible(settings: &Settings, reason: &StopReason, given_up: &[GivenUp]) -> Vec<String> {
     let mut conditions = Vec::new();
     match reason {
         StopReason::WallTime { max_s } => conditions.push(format!(
@@ -153,6 +151,15 @@ fn not_reproducible(settings: &Settings, reason: &StopReason) -> Vec<String> {
     match settings.device {
         DeviceChoice::Wgpu => conditions.push("flows were trained on device wgpu".to_owned()),
         DeviceChoice::Auto | DeviceChoice::Cpu => {}
+    }
+    if let Some(first) = given_up.first() {
+        conditions.push(format!(
+            "{} rows were given up because no worker could run them, the first of them row {} of {}: {}",
+            given_up.len(),
+            first.row,
+            first.round,
+            first.message
+        ));
     }
     conditions
 }
@@ -194,7 +201,7 @@ fn posterior(
 
 /// Copies the final flow's model to where users find it; its path in the campaign directory.
 fn copy_model(
-    directory: &Path,
+    directory: &Directory,
     state: &State,
     flow: FlowId,
 ) -> Result<Option<String>, FinishError> {
@@ -205,18 +212,18 @@ fn copy_model(
         ("weights.safetensors", &model.weights_sha256),
         ("model.json", &model.model_json_sha256),
     ] {
-        let path = directory.join(&model.path).join(name);
-        let bytes = files::read(&path)?;
+        let path = format!("{}/{name}", model.path);
+        let bytes = directory.read(&path)?;
         let found = files::sha256_hex(&bytes);
         if found != *sha256 {
             return Err(FinishError::Stored(StoredFileError::Changed {
-                path,
+                path: directory.join(&path),
                 what: "the SHA-256",
                 found,
                 expected: sha256.clone(),
             }));
         }
-        files::store(directory, &format!("{MODEL_DIRECTORY}/{name}"), &bytes)?;
+        directory.write(&format!("{MODEL_DIRECTORY}/{name}"), bytes)?;
     }
     Ok(Some(MODEL_DIRECTORY.to_owned()))
 }

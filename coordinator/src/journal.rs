@@ -6,9 +6,10 @@
 
 use crate::campaign::event::Event;
 use serde::{Deserialize, Serialize};
-use sidereal_inference::files::{self, Created, FileError};
+use sidereal_inference::directory::{Created, Directory};
+use sidereal_inference::files::{self, FileError};
 use sidereal_inference::ids::RunId;
-use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 const FORMAT: &str = "sidereal-journal";
@@ -16,6 +17,9 @@ const VERSION: u32 = 1;
 const CHECKSUM_KEY: &str = ",\"sha256\":\"";
 /// `,"sha256":"<64 digits>"}` and a line feed.
 const CHECKSUM_BYTES: usize = CHECKSUM_KEY.len() + 64 + 3;
+const FOLDER: &str = "journal";
+/// Times that a record is created again that was there and is not.
+const MAX_VANISHED: u32 = 5;
 
 /// A journal that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +36,22 @@ pub enum JournalError {
     /// Somebody else goes on with the campaign; this run must not write any more.
     #[error("{}: another coordinator (run {}) has taken over the campaign", path.display(), other.0)]
     Superseded { path: PathBuf, other: RunId },
+    /// The store does not keep the promise that everything rests on.
+    #[error(
+        "{}: created twice, though it was there; a store that allows that cannot hold a campaign",
+        path.display()
+    )]
+    CreatesTwice { path: PathBuf },
+    #[error(
+        "{}: cannot be created only if absent ({source}); a file system without hard links, or a store \
+         without conditional writes, cannot hold a campaign",
+        path.display()
+    )]
+    CannotCreate {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("events cannot be written as JSON and read again: {message}")]
     Unrecordable { message: String },
 }
@@ -39,7 +59,7 @@ pub enum JournalError {
 /// The journal of one campaign, open for one run.
 #[derive(Debug)]
 pub struct Journal {
-    directory: PathBuf,
+    directory: Directory,
     run: RunId,
     next_sequence: u64,
 }
@@ -63,40 +83,66 @@ pub struct Opened {
     pub put_aside: Option<PathBuf>,
 }
 
-impl Journal {
-    /// Reads all records; a damaged last one is put aside, any other damage is an error.
-    pub fn open(campaign_directory: &Path, run: RunId) -> Result<Opened, JournalError> {
-        let directory = campaign_directory.join("journal");
-        files::create_dir_all(&directory)?;
-        let sequences = list(&directory)?;
-        let mut events = Vec::new();
-        let mut put_aside = None;
-        let mut next_sequence = 0;
-        for (index, &sequence) in sequences.iter().enumerate() {
-            if sequence != next_sequence {
-                let path = record_path(&directory, next_sequence);
-                return Err(JournalError::Missing { path });
-            }
-            let path = record_path(&directory, sequence);
-            match parse(&path, sequence, &files::read(&path)?) {
-                Ok(record) => {
-                    events.extend(record.events);
-                    next_sequence = sequence + 1;
-                }
-                Err(JournalError::Damaged { .. }) if index + 1 == sequences.len() => {
-                    put_aside = Some(move_aside(&path)?);
-                }
-                Err(error) => return Err(error),
-            }
+/// A journal as read, without taking part.
+#[derive(Debug)]
+pub struct Records {
+    pub events: Vec<Event>,
+    next_sequence: u64,
+    /// Of the damaged last record.
+    damaged: Option<String>,
+}
+
+/// Reads all records; a damaged last one is left out, any other damage is an error.
+pub fn read(directory: &Directory) -> Result<Records, JournalError> {
+    let mut events = Vec::new();
+    let mut next_sequence = 0;
+    let sequences = list(directory)?;
+    for (index, &sequence) in sequences.iter().enumerate() {
+        let path = directory.join(&record_path(next_sequence));
+        if sequence != next_sequence {
+            return Err(JournalError::Missing { path });
         }
+        let name = record_path(sequence);
+        match parse(&path, sequence, &directory.read(&name)?) {
+            Ok(record) => {
+                events.extend(record.events);
+                next_sequence = sequence + 1;
+            }
+            Err(JournalError::Damaged { .. }) if index + 1 == sequences.len() => {
+                return Ok(Records {
+                    events,
+                    next_sequence,
+                    damaged: Some(name),
+                });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Records {
+        events,
+        next_sequence,
+        damaged: None,
+    })
+}
+
+impl Journal {
+    /// Reads all records; a damaged last one is put aside, any other damage is an error. Refuses a store
+    /// on which two runs could create the same record.
+    pub fn open(directory: &Directory, run: RunId) -> Result<Opened, JournalError> {
+        probe(directory, &run)?;
+        let records = read(directory)?;
+        let put_aside = match &records.damaged {
+            Some(path) => Some(move_aside(directory, path)?),
+            None => None,
+        };
         let journal = Self {
-            directory,
+            directory: directory.clone(),
             run,
-            next_sequence,
+            next_sequence: records.next_sequence,
         };
         Ok(Opened {
             journal,
-            events,
+            events: records.events,
             put_aside,
         })
     }
@@ -105,26 +151,38 @@ impl Journal {
         &self.run
     }
 
-    /// Records events, durably once it returns. After an error this run must not go on.
+    /// Records events, durably once it returns. After [`JournalError::File`] the same events may be
+    /// appended again; after any other error this run must not go on.
     pub fn append(&mut self, events: &[Event]) -> Result<(), JournalError> {
         let bytes = self.encode(events)?;
-        let path = record_path(&self.directory, self.next_sequence);
-        match files::create_if_absent(&path, &bytes)? {
-            Created::Created => {}
+        let name = record_path(self.next_sequence);
+        let path = self.directory.join(&name);
+        for _ in 0..MAX_VANISHED {
+            match self.directory.create(&name, bytes.clone())? {
+                Created::Created => {
+                    self.next_sequence += 1;
+                    return Ok(());
+                }
+                Created::AlreadyExists => {}
+            }
             // The answer to our own write may have been lost.
-            Created::AlreadyExists => {
-                let found = files::read(&path)?;
-                if found != bytes {
+            match self.directory.read_if_there(&name)? {
+                Some(found) if found == bytes => {
+                    self.next_sequence += 1;
+                    return Ok(());
+                }
+                Some(found) => {
                     let other = match parse(&path, self.next_sequence, &found) {
                         Ok(record) => record.run,
                         Err(_) => RunId("unknown".to_owned()),
                     };
                     return Err(JournalError::Superseded { path, other });
                 }
+                None => {}
             }
         }
-        self.next_sequence += 1;
-        Ok(())
+        let source = io::Error::other("said to be there and not found, again and again");
+        Err(FileError::new("create", path, source).into())
     }
 
     fn encode(&self, events: &[Event]) -> Result<Vec<u8>, JournalError> {
@@ -203,37 +261,65 @@ struct Header {
 }
 
 /// Numbers of the records that are there, in order.
-fn list(directory: &Path) -> Result<Vec<u64>, JournalError> {
-    let failed = |source| FileError::new("list", directory, source);
-    let mut sequences = Vec::new();
-    for entry in fs::read_dir(directory).map_err(failed)? {
-        let name = entry.map_err(failed)?.file_name();
-        let sequence: Option<u64> = name
-            .to_str()
-            .and_then(|name| name.strip_suffix(".json"))
-            .filter(|digits| digits.len() >= 8 && digits.bytes().all(|b| b.is_ascii_digit()))
-            .and_then(|digits| digits.parse().ok());
-        sequences.extend(sequence);
-    }
+fn list(directory: &Directory) -> Result<Vec<u64>, JournalError> {
+    let sequence = |path: &String| -> Option<u64> {
+        let digits = path
+            .strip_prefix(FOLDER)?
+            .strip_prefix('/')?
+            .strip_suffix(".json")?;
+        let is_record = digits.len() >= 8 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        is_record.then(|| digits.parse().ok())?
+    };
+    let mut sequences: Vec<u64> = directory
+        .list(FOLDER)?
+        .iter()
+        .filter_map(sequence)
+        .collect();
     sequences.sort_unstable();
     Ok(sequences)
 }
 
-fn move_aside(path: &Path) -> Result<PathBuf, JournalError> {
-    for n in 0_u32.. {
-        let aside = path.with_extension(format!("damaged-{n}"));
-        if aside.exists() {
-            continue;
-        }
-        fs::rename(path, &aside).map_err(|source| FileError::new("rename", path, source))?;
-        files::sync_parent(path)?;
-        return Ok(aside);
+/// Creates an object twice: the second time must fail.
+fn probe(directory: &Directory, run: &RunId) -> Result<(), JournalError> {
+    let name = format!("{FOLDER}/probe-{}", run.0);
+    let path = directory.join(&name);
+    let create = |contents: &'static str| {
+        directory
+            .create(&name, contents)
+            .map_err(|error| JournalError::CannotCreate {
+                path: path.clone(),
+                source: error.source,
+            })
+    };
+    create("first")?;
+    let second = create("second")?;
+    let found = directory.read_if_there(&name)?;
+    directory.remove(&name)?;
+    let is_kept = found.is_none_or(|found| found == "first");
+    match second {
+        Created::AlreadyExists if is_kept => Ok(()),
+        Created::Created | Created::AlreadyExists => Err(JournalError::CreatesTwice { path }),
     }
-    Ok(path.to_owned())
 }
 
-fn record_path(directory: &Path, sequence: u64) -> PathBuf {
-    directory.join(format!("{sequence:08}.json"))
+fn move_aside(directory: &Directory, name: &str) -> Result<PathBuf, JournalError> {
+    let contents = directory.read(name)?;
+    let stem = name.strip_suffix(".json").unwrap_or(name);
+    for n in 0_u32.. {
+        let aside = format!("{stem}.damaged-{n}");
+        match directory.create(&aside, contents.clone())? {
+            Created::Created => {
+                directory.remove(name)?;
+                return Ok(directory.join(&aside));
+            }
+            Created::AlreadyExists => {}
+        }
+    }
+    Ok(directory.join(name))
+}
+
+fn record_path(sequence: u64) -> String {
+    format!("{FOLDER}/{sequence:08}.json")
 }
 
 #[cfg(test)]
@@ -248,27 +334,27 @@ mod tests {
         }]
     }
 
-    fn open(directory: &Path, run: &str) -> Opened {
+    fn open(directory: &Directory, run: &str) -> Opened {
         Journal::open(directory, RunId(run.to_owned())).expect("journal opens")
     }
 
     #[test]
     fn a_half_written_last_record_is_cut_and_its_number_used_again() {
-        let directory = tempfile::tempdir().expect("temporary directory");
-        let mut journal = open(directory.path(), "a").journal;
+        let directory = Directory::in_memory();
+        let mut journal = open(&directory, "a").journal;
         for second in 0..3 {
             journal.append(&events(f64::from(second))).expect("append");
         }
-        let last = directory.path().join("journal/00000002.json");
-        let whole = fs::read(&last).expect("read");
+        let last = "journal/00000002.json";
+        let whole = directory.read(last).expect("read");
         for length in [0, 1, whole.len() / 2, whole.len() - 1] {
-            fs::write(&last, &whole[..length]).expect("tear");
-            let opened = open(directory.path(), "b");
+            directory.write(last, whole.slice(..length)).expect("tear");
+            let opened = open(&directory, "b");
             assert_eq!(opened.events, [events(0.0), events(1.0)].concat());
             assert!(opened.put_aside.is_some());
             let mut journal = opened.journal;
             journal.append(&events(7.0)).expect("append");
-            let opened = open(directory.path(), "c");
+            let opened = open(&directory, "c");
             assert_eq!(
                 opened.events,
                 [events(0.0), events(1.0), events(7.0)].concat()
@@ -279,23 +365,24 @@ mod tests {
 
     #[test]
     fn damage_before_the_last_record_names_the_file() {
-        let directory = tempfile::tempdir().expect("temporary directory");
-        let mut journal = open(directory.path(), "a").journal;
+        let directory = Directory::in_memory();
+        let mut journal = open(&directory, "a").journal;
         for second in 0..3 {
             journal.append(&events(f64::from(second))).expect("append");
         }
-        let middle = directory.path().join("journal/00000001.json");
-        let mut bytes = fs::read(&middle).expect("read");
+        let name = "journal/00000001.json";
+        let middle = directory.join(name);
+        let mut bytes = directory.read(name).expect("read").to_vec();
         let digit = bytes.iter().position(|&b| b == b'.').expect("a number");
         bytes[digit + 1] = b'9';
-        fs::write(&middle, &bytes).expect("damage");
-        let error = Journal::open(directory.path(), RunId("b".to_owned())).expect_err("damage");
+        directory.write(name, bytes).expect("damage");
+        let error = Journal::open(&directory, RunId("b".to_owned())).expect_err("damage");
         assert!(
             matches!(&error, JournalError::Damaged { path, .. } if *path == middle),
             "{error}"
         );
-        fs::remove_file(&middle).expect("remove");
-        let error = Journal::open(directory.path(), RunId("b".to_owned())).expect_err("gap");
+        directory.remove(name).expect("remove");
+        let error = Journal::open(&directory, RunId("b".to_owned())).expect_err("gap");
         assert!(
             matches!(&error, JournalError::Missing { path } if *path == middle),
             "{error}"
@@ -304,10 +391,10 @@ mod tests {
 
     #[test]
     fn of_two_runs_the_one_that_writes_second_stops() {
-        let directory = tempfile::tempdir().expect("temporary directory");
-        let mut first = open(directory.path(), "first").journal;
+        let directory = Directory::in_memory();
+        let mut first = open(&directory, "first").journal;
         first.append(&events(0.0)).expect("append");
-        let mut second = open(directory.path(), "second").journal;
+        let mut second = open(&directory, "second").journal;
         second.append(&events(1.0)).expect("append");
         let error = first.append(&events(1.0)).expect_err("superseded");
         assert!(
@@ -319,8 +406,8 @@ mod tests {
 
     #[test]
     fn a_record_of_our_own_that_is_already_there_is_success() {
-        let directory = tempfile::tempdir().expect("temporary directory");
-        let mut journal = open(directory.path(), "a").journal;
+        let directory = Directory::in_memory();
+        let mut journal = open(&directory, "a").journal;
         journal.append(&events(0.0)).expect("append");
         // As if the store had done the write and its answer had been lost.
         journal.next_sequence = 0;
@@ -330,13 +417,13 @@ mod tests {
 
     #[test]
     fn what_json_cannot_hold_is_refused_before_it_is_written() {
-        let directory = tempfile::tempdir().expect("temporary directory");
-        let mut journal = open(directory.path(), "a").journal;
+        let directory = Directory::in_memory();
+        let mut journal = open(&directory, "a").journal;
         let error = journal.append(&events(f64::INFINITY)).expect_err("no JSON");
         assert!(
             matches!(error, JournalError::Unrecordable { .. }),
             "{error}"
         );
-        assert!(open(directory.path(), "b").events.is_empty());
+        assert!(open(&directory, "b").events.is_empty());
     }
 }

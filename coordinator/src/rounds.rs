@@ -1,11 +1,11 @@
 //! Where the draws of an open round come from.
 
 use sidereal_inference::campaign::Campaign;
+use sidereal_inference::directory::Directory;
 use sidereal_inference::draws::Draws;
 use sidereal_inference::ids::RoundId;
 use sidereal_inference::table::TableError;
 use std::ops::Range;
-use std::path::Path;
 
 use crate::campaign::state::RoundPlan;
 
@@ -19,7 +19,7 @@ pub enum RoundDraws {
 
 impl RoundDraws {
     pub fn load(
-        directory: &Path,
+        directory: &Directory,
         campaign: &Campaign,
         plan: &RoundPlan,
     ) -> Result<Self, TableError> {

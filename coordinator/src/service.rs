@@ -1,25 +1,32 @@
 //! The gRPC service: checks the token, turns wire into domain, and passes on to the driver.
 
 use crate::driver::{Message, Messages, StreamId};
+use crate::metrics::{Metrics, Reason};
+use sidereal_inference::directory::Directory;
 use sidereal_inference::ids::PeerId;
 use sidereal_inference::progress::Progress;
 use sidereal_proto::convert::{
-    WireError, progress_to_wire, registration_from_wire, trainer_message_from_wire,
+    WireError, progress_to_wire, registration_from_wire, status_to_wire, trainer_message_from_wire,
     worker_message_from_wire,
 };
-use sidereal_proto::message::{FromTrainer, FromWorker, ToTrainer, ToWorker};
+use sidereal_proto::message::{
+    FromTrainer, FromWorker, Identification, ToTrainer, ToWorker, UploadPiece,
+};
 use sidereal_proto::v1::coordinator_server::{Coordinator, CoordinatorServer};
 use sidereal_proto::{MAX_MESSAGE_BYTES, auth, v1};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 use tonic::{Request, Response, Status, Streaming};
 
 /// Messages that wait for a peer; above the leases that it can hold.
 const PEER_OUTBOX: usize = 256;
+/// Largest shard that is taken through the coordinator, and how many at a time: they wait in memory.
+const MAX_UPLOAD_BYTES: usize = 256 << 20;
+const UPLOADS_AT_A_TIME: usize = 4;
 /// Steps that wait for a watcher; above any campaign's history.
 const WATCHER_OUTBOX: usize = 8192;
 
@@ -27,15 +34,29 @@ const WATCHER_OUTBOX: usize = 8192;
 #[derive(Debug)]
 pub struct Service {
     token: Arc<str>,
+    identification: Arc<Identification>,
+    directory: Directory,
     messages: Messages,
+    metrics: Metrics,
+    uploads: Semaphore,
     n_streams: AtomicU64,
 }
 
 impl Service {
-    pub fn new(token: &str, messages: Messages) -> CoordinatorServer<Self> {
+    pub fn new(
+        token: &str,
+        identification: Identification,
+        directory: Directory,
+        messages: Messages,
+        metrics: Metrics,
+    ) -> CoordinatorServer<Self> {
         let service = Self {
             token: token.into(),
+            identification: Arc::new(identification),
+            directory,
             messages,
+            metrics,
+            uploads: Semaphore::new(UPLOADS_AT_A_TIME),
             n_streams: AtomicU64::new(0),
         };
         CoordinatorServer::new(service)
@@ -51,6 +72,11 @@ impl Service {
         if auth::carries_token(request.metadata(), &self.token) {
             return Ok(());
         }
+        self.metrics.on_refused(Reason::Token);
+        tracing::warn!(
+            peer = request.remote_addr().map(|address| address.to_string()),
+            "call refused: it does not carry this coordinator's token"
+        );
         Err(Status::unauthenticated(
             "the call does not carry this coordinator's token",
         ))
@@ -70,7 +96,26 @@ impl Coordinator for Service {
         request: Request<v1::RegisterRequest>,
     ) -> Result<Response<v1::RegisterReply>, Status> {
         self.check_token(&request)?;
-        let registration = registration_from_wire(request.into_inner()).map_err(bad_message)?;
+        let from = request.remote_addr();
+        let registration = registration_from_wire(request.into_inner()).map_err(|error| {
+            self.metrics.on_refused(Reason::Version);
+            tracing::warn!(%error, peer = from.map(|from| from.to_string()), "registration refused");
+            bad_message(error)
+        })?;
+        if let Some(campaign) = &registration.campaign
+            && *campaign != self.identification.campaign
+        {
+            self.metrics.on_refused(Reason::Campaign);
+            let message = format!(
+                "{} works for campaign {}, this is {:?} ({})",
+                registration.name,
+                campaign.0,
+                self.identification.campaign_name,
+                self.identification.campaign.0
+            );
+            tracing::warn!(message, "registration refused");
+            return Err(Status::failed_precondition(message));
+        }
         let (reply, answer) = oneshot::channel();
         self.messages
             .send(Message::Register {
@@ -162,6 +207,84 @@ impl Coordinator for Service {
             progress_to_wire(&progress?).map_err(|error| Status::internal(error.to_string()))
         });
         Ok(Response::new(Box::pin(progress)))
+    }
+
+    /// Answered without the driver, however busy it is.
+    async fn identify(
+        &self,
+        request: Request<v1::IdentifyRequest>,
+    ) -> Result<Response<v1::IdentifyReply>, Status> {
+        self.check_token(&request)?;
+        Ok(Response::new(self.identification.as_ref().into()))
+    }
+
+    async fn status(
+        &self,
+        request: Request<v1::StatusRequest>,
+    ) -> Result<Response<v1::StatusReply>, Status> {
+        self.check_token(&request)?;
+        let status = match self.messages.paused() {
+            Some(status) => status,
+            None => {
+                let (reply, answer) = oneshot::channel();
+                self.messages
+                    .send(Message::Status(reply))
+                    .await
+                    .map_err(|_| ended())?;
+                answer.await.map_err(|_| ended())?
+            }
+        };
+        let reply = status_to_wire(&status).map_err(|error| Status::internal(error.to_string()))?;
+        Ok(Response::new(reply))
+    }
+
+    async fn upload(
+        &self,
+        request: Request<Streaming<v1::UploadPiece>>,
+    ) -> Result<Response<v1::StoredFile>, Status> {
+        self.check_token(&request)?;
+        // Never closed.
+        let _permit = self.uploads.acquire().await;
+        let mut pieces = request.into_inner();
+        let first = pieces.message().await?;
+        let first = first
+            .map(UploadPiece::from)
+            .ok_or_else(|| Status::invalid_argument("an upload without any piece"))?;
+        let (reply, answer) = oneshot::channel();
+        self.messages
+            .send(Message::ShardPath {
+                peer: first.peer,
+                attempt: first.attempt,
+                reply,
+            })
+            .await
+            .map_err(|_| ended())?;
+        let expected = answer.await.map_err(|_| ended())?;
+        if expected.as_deref() != Some(first.path.as_str()) {
+            self.metrics.on_refused(Reason::Nonsense);
+            let message = format!(
+                "{} may not write {:?} as {}",
+                first.peer, first.path, first.attempt
+            );
+            tracing::warn!(message, "upload refused");
+            return Err(Status::permission_denied(message));
+        }
+        let mut contents = first.contents;
+        while let Some(piece) = pieces.message().await? {
+            if contents.len() + piece.contents.len() > MAX_UPLOAD_BYTES {
+                self.metrics.on_refused(Reason::Message);
+                let message = format!("a shard of more than {MAX_UPLOAD_BYTES} bytes");
+                tracing::warn!(peer = first.peer.0, message, "upload refused");
+                return Err(Status::resource_exhausted(message));
+            }
+            contents.extend_from_slice(&piece.contents);
+        }
+        let (directory, path) = (self.directory.clone(), first.path);
+        let stored = tokio::task::spawn_blocking(move || directory.store(&path, contents))
+            .await
+            .map_err(|error| Status::internal(error.to_string()))?
+            .map_err(|error| Status::unavailable(error.to_string()))?;
+        Ok(Response::new((&stored).into()))
     }
 }
 

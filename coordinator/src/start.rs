@@ -3,28 +3,28 @@
 use crate::campaign::apply::{Misfit, apply};
 use crate::campaign::event::{Opened, Settings};
 use crate::campaign::leases::LeaseRules;
-use crate::campaign::state::State;
-use crate::driver::{CampaignFailure, Driver, DriverConfig, Message, Messages, Outcome};
+use crate::campaign::state::{Phase, State};
+use crate::driver::{AfterTheEnd, CampaignFailure, Driver, DriverConfig, Messages, Outcome};
 use crate::journal::{Journal, JournalError};
+use crate::metrics::Metrics;
+use crate::serve::{ServeConfig, Servers, Sockets};
 use crate::service::Service;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file::{self, CampaignError};
-use sidereal_inference::files::{self, FileError};
+use sidereal_inference::directory::Directory;
+use sidereal_inference::files::FileError;
 use sidereal_inference::ids::RunId;
+use sidereal_proto::access::{Access, AccessError, AccessFile, Secrets};
+use sidereal_proto::client::{Client, ClientIdentity};
+use sidereal_proto::message::Identification;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
-/// Seconds without a word from a peer after which its work is offered again.
-const LEASE_S: f64 = 60.0;
 /// Seconds that a batch should take.
 const BATCH_S: f64 = 2.0;
 /// Rows of a worker's first batch.
@@ -33,19 +33,50 @@ const FIRST_ROWS: u64 = 64;
 const MAX_ROWS: u64 = 1 << 16;
 /// Most bytes of a batch's draws on the wire, well under a message's.
 const MAX_BATCH_BYTES: u64 = 16 << 20;
+/// Most bytes of a shard before compression, and fewest that are worth a file.
+const MAX_SHARD_BYTES: u64 = 64 << 20;
+const LEAST_SHARD_BYTES: u64 = 1 << 20;
+/// A batch is not run a second time before this, nor offered again while its worker is heard from.
+const LEAST_PATIENCE_S: f64 = 5.0;
+const LEAST_OVERDUE_S: f64 = 600.0;
+/// How long an earlier coordinator has to answer.
+const ASKING: Duration = Duration::from_secs(10);
+const CAMPAIGN_FILE: &str = "campaign.toml";
 /// How long open calls may take to end once the campaign has.
 const FAREWELL: Duration = Duration::from_secs(3);
 
 /// What a coordinator is started with.
 #[derive(Debug, Clone)]
 pub struct CoordinatorConfig {
-    /// The campaign directory; made where it is not there.
-    pub directory: PathBuf,
+    pub directory: Directory,
     pub campaign: Campaign,
-    /// Port 0: any free one.
-    pub listen: SocketAddr,
-    /// What every call must carry; not empty.
-    pub token: String,
+    pub serve: ServeConfig,
+    pub secrets: Secrets,
+    /// `host` or `host:port` that peers reach this coordinator at.
+    pub advertise: String,
+    /// The name that the certificate carries.
+    pub server_name: String,
+    /// Where the access file is written for peers; None: they are told otherwise.
+    pub access_file: Option<PathBuf>,
+    /// This machine's name.
+    pub host: String,
+    /// Shown to an earlier coordinator that asks for client certificates.
+    pub identity: Option<ClientIdentity>,
+    pub earlier: Earlier,
+    pub after_the_end: AfterTheEnd,
+    /// Seconds without a word from a peer after which its work is offered again.
+    pub lease_s: f64,
+}
+
+impl CoordinatorConfig {
+    pub const DEFAULT_LEASE_S: f64 = 60.0;
+}
+
+/// What becomes of an earlier coordinator that cannot be asked from here whether it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Earlier {
+    Respect,
+    TakeOver,
 }
 
 /// Why a coordinator did not start. Nothing has been recorded in the directory.
@@ -54,12 +85,34 @@ pub enum StartError {
     #[error("token is empty")]
     NoToken,
     #[error(transparent)]
+    Access(#[from] AccessError),
+    #[error("cannot serve: {message}")]
+    Serve { message: String },
+    /// A newcomer never ends a healthy one.
+    #[error("{location}: the campaign is served already, by run {} at {address}", run.0)]
+    Served {
+        location: String,
+        run: RunId,
+        address: String,
+    },
+    #[error("{location}: another coordinator (run {}) took the campaign at the same moment", run.0)]
+    Outrun { location: String, run: RunId },
+    #[error(
+        "{location}: the campaign was run on {host} and has not ended there; from {here} it cannot be asked \
+         whether it still lives; if it does not, take it over with --take-over"
+    )]
+    Elsewhere {
+        location: String,
+        host: String,
+        here: String,
+    },
+    #[error(transparent)]
     File(#[from] FileError),
     #[error("{0}")]
     UnreadableCampaign(#[from] CampaignError),
-    #[error("{}: belongs to campaign {found:?}, not to {expected:?}", directory.display())]
+    #[error("{location}: belongs to campaign {found:?}, not to {expected:?}")]
     OtherCampaign {
-        directory: PathBuf,
+        location: String,
         found: String,
         expected: String,
     },
@@ -72,9 +125,9 @@ pub enum StartError {
     },
     #[error(transparent)]
     Journal(#[from] JournalError),
-    #[error("{}: journal does not fit together: {source}", directory.display())]
+    #[error("{location}: journal does not fit together: {source}")]
     Replay {
-        directory: PathBuf,
+        location: String,
         #[source]
         source: Misfit,
     },
@@ -93,6 +146,11 @@ impl StartError {
     pub fn is_unusable_input(&self) -> bool {
         match self {
             Self::NoToken
+            | Self::Access(_)
+            | Self::Serve { .. }
+            | Self::Served { .. }
+            | Self::Outrun { .. }
+            | Self::Elsewhere { .. }
             | Self::UnreadableCampaign(_)
             | Self::OtherCampaign { .. }
             | Self::ChangedKeys { .. } => true,
@@ -108,14 +166,15 @@ impl StartError {
 /// A coordinator at work.
 #[derive(Debug)]
 pub struct Running {
-    /// Where workers, trainers and watchers connect.
-    pub address: SocketAddr,
+    /// How workers, trainers and watchers connect.
+    pub access: Access,
+    /// Where metrics are shown, if anywhere.
+    pub metrics_address: Option<SocketAddr>,
     /// Whether the journal says that the results are there already and still stand.
     pub was_finished: bool,
     messages: Messages,
     driver: JoinHandle<Result<Outcome, CampaignFailure>>,
-    server: JoinHandle<()>,
-    end_server: oneshot::Sender<()>,
+    servers: Servers,
 }
 
 /// Stops a coordinator from elsewhere.
@@ -144,49 +203,50 @@ impl Running {
     }
 
     /// Until the campaign is finished, fails, or is stopped; the service has ended then.
-    pub async fn wait(mut self) -> Result<Outcome, CampaignFailure> {
+    pub async fn wait(self) -> Result<Outcome, CampaignFailure> {
         let result = match self.driver.await {
             Ok(result) => result,
             Err(error) => Err(CampaignFailure::Panicked {
                 message: error.to_string(),
             }),
         };
-        // The server may have ended by itself.
-        let _ = self.end_server.send(());
-        if tokio::time::timeout(FAREWELL, &mut self.server)
-            .await
-            .is_err()
-        {
-            self.server.abort();
-        }
+        self.servers.end(FAREWELL).await;
         result
     }
 }
 
-/// Takes the campaign in `directory`, or begins it, and serves it.
+/// Takes the campaign in the directory, or begins it, and serves it.
+///
+/// Order: listen and answer, read the journal, ask the coordinator that it names, record `opened`, tell
+/// peers. Whoever reads our `opened` can ask us; whoever does not read it loses the race for its number.
 pub async fn start(config: CoordinatorConfig) -> Result<Running, StartError> {
-    if config.token.is_empty() {
+    if config.secrets.token.is_empty() {
         return Err(StartError::NoToken);
     }
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|source| StartError::Listen {
-            address: config.listen,
-            source,
-        })?;
-    let address = listener.local_addr().map_err(|source| StartError::Listen {
-        address: config.listen,
-        source,
-    })?;
-    let campaign = Arc::new(config.campaign);
+    let sockets = Sockets::bind(&config.serve).await?;
+    let metrics_address = sockets.metrics_address;
+    let access = access(&config, sockets.address);
+    let campaign = Arc::new(config.campaign.clone());
+    let identity = campaign_file::identity(&campaign);
     let Found { journal, state } = {
         let (directory, campaign) = (config.directory.clone(), Arc::clone(&campaign));
         off_the_loop(move || find(&directory, &campaign)).await??
     };
+    refuse_if_served(&config, &state, &access).await?;
     let opened = Opened {
         run: journal.run().clone(),
-        campaign: campaign_file::identity(&campaign),
+        campaign: identity.clone(),
         settings: settings(&campaign),
+        address: Some(access.address.clone()),
+        host: Some(config.host.clone()),
+    };
+    let metrics = Metrics::new();
+    let access_file = AccessFile::new(access.clone(), Some(identity.clone()), false);
+    let published = config.access_file.clone().map(|path| (path, access_file));
+    let identification = Identification {
+        campaign_name: campaign.name.clone(),
+        campaign: identity,
+        run: journal.run().clone(),
     };
     let (mut driver, messages, inbox) = Driver::new(DriverConfig {
         directory: config.directory.clone(),
@@ -194,29 +254,168 @@ pub async fn start(config: CoordinatorConfig) -> Result<Running, StartError> {
         journal,
         state,
         opened,
-        rules: lease_rules(&campaign),
+        rules: lease_rules(&campaign, config.lease_s),
+        metrics: metrics.clone(),
+        access: published.clone(),
+        after_the_end: config.after_the_end,
     });
-    driver.open().await?;
-    let was_finished = driver.is_finished();
-    {
-        let directory = config.directory.clone();
-        off_the_loop(move || write_campaign(&directory, &campaign)).await??;
-    }
-    let (end_server, ended) = oneshot::channel();
-    let server = tokio::spawn(serve(
-        listener,
-        Service::new(&config.token, messages.clone()),
-        ended,
+    let service = Service::new(
+        &config.secrets.token,
+        identification,
+        config.directory.clone(),
         messages.clone(),
-    ));
+        metrics.clone(),
+    );
+    let servers = Servers::start(
+        &config.serve,
+        &config.secrets,
+        sockets,
+        service,
+        messages.clone(),
+        metrics,
+    )
+    .await?;
+    let opening = async {
+        driver
+            .open()
+            .await
+            .map_err(|failure| outrun(failure, config.directory.location()))?;
+        let directory = config.directory.clone();
+        off_the_loop(move || {
+            write_campaign(&directory, &campaign)?;
+            publish(published)
+        })
+        .await?
+    };
+    if let Err(error) = opening.await {
+        servers.end(Duration::ZERO).await;
+        return Err(error);
+    }
     Ok(Running {
-        address,
-        was_finished,
+        access,
+        metrics_address,
+        was_finished: driver.is_finished(),
         messages,
         driver: tokio::spawn(driver.run(inbox)),
-        server,
-        end_server,
+        servers,
     })
+}
+
+/// Whoever loses the race for the `opened` record was slower than another.
+fn outrun(failure: CampaignFailure, location: &str) -> StartError {
+    if let CampaignFailure::Journal(JournalError::Superseded { other, .. }) = failure {
+        return StartError::Outrun {
+            location: location.to_owned(),
+            run: other,
+        };
+    }
+    StartError::Open(failure)
+}
+
+/// How peers reach what listens at `bound`.
+fn access(config: &CoordinatorConfig, bound: SocketAddr) -> Access {
+    let has_port = config
+        .advertise
+        .rsplit_once(':')
+        .is_some_and(|(host, port)| port.parse::<u16>().is_ok() && !host.ends_with(':'));
+    let host_and_port = if has_port {
+        config.advertise.clone()
+    } else {
+        format!("{}:{}", config.advertise, bound.port())
+    };
+    let (scheme, certificate) = if config.serve.is_plaintext {
+        ("http", None)
+    } else {
+        ("https", Some(config.secrets.certificate.clone()))
+    };
+    Access {
+        address: format!("{scheme}://{host_and_port}"),
+        server_name: config.server_name.clone(),
+        certificate,
+        token: config.secrets.token.clone(),
+    }
+}
+
+/// Asks the newest coordinator that the journal names whether it still serves this campaign.
+async fn refuse_if_served(
+    config: &CoordinatorConfig,
+    state: &State,
+    own: &Access,
+) -> Result<(), StartError> {
+    let Some(run) = &state.run else {
+        return Ok(());
+    };
+    let Some(address) = &run.address else {
+        return Ok(());
+    };
+    let location = config.directory.location().to_owned();
+    let is_elsewhere = run.host.as_ref().filter(|host| **host != config.host);
+    if let (Some(host), true) = (is_elsewhere, is_loopback(address)) {
+        return match (config.earlier, &state.phase) {
+            (Earlier::TakeOver, _) | (Earlier::Respect, Phase::Finished(_)) => Ok(()),
+            (Earlier::Respect, _) => Err(StartError::Elsewhere {
+                location,
+                host: host.clone(),
+                here: config.host.clone(),
+            }),
+        };
+    }
+    let earlier = Access {
+        address: address.clone(),
+        certificate: own
+            .certificate
+            .clone()
+            .filter(|_| address.starts_with("https:")),
+        ..own.clone()
+    };
+    let asked = async {
+        let mut client = Client::connect(&earlier, config.identity.as_ref()).await?;
+        client.identify().await
+    };
+    match tokio::time::timeout(ASKING, asked).await {
+        Ok(Ok(found)) if found.run == run.id => Err(StartError::Served {
+            location,
+            run: found.run,
+            address: address.clone(),
+        }),
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => {
+            tracing::debug!(%error, address, "the earlier coordinator is gone");
+            Ok(())
+        }
+        Err(_) => {
+            tracing::warn!(
+                address,
+                "the earlier coordinator does not answer; its campaign is taken over"
+            );
+            Ok(())
+        }
+    }
+}
+
+fn is_loopback(address: &str) -> bool {
+    let host_and_port = address.rsplit('/').next().unwrap_or(address);
+    let host = host_and_port
+        .rsplit_once(':')
+        .map_or(host_and_port, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Tells peers where we are; a file that says so already, and cannot be written, will do.
+fn publish(access: Option<(PathBuf, AccessFile)>) -> Result<(), StartError> {
+    let Some((path, access)) = access else {
+        return Ok(());
+    };
+    let Err(error) = access.store(&path) else {
+        return Ok(());
+    };
+    let found = AccessFile::load(&path);
+    if found.is_ok_and(|found| found.access == access.access) {
+        tracing::debug!(%error, "the access file stays as it is");
+        return Ok(());
+    }
+    Err(error.into())
 }
 
 struct Found {
@@ -225,23 +424,21 @@ struct Found {
 }
 
 /// What the directory holds; refuses one that holds another campaign.
-fn find(directory: &Path, campaign: &Campaign) -> Result<Found, StartError> {
-    let path = directory.join("campaign.toml");
-    if path.exists() {
-        let old = campaign_file::load(&path)?;
+fn find(directory: &Directory, campaign: &Campaign) -> Result<Found, StartError> {
+    if let Some(old) = read_campaign(directory)? {
         if old.name != campaign.name {
             return Err(StartError::OtherCampaign {
-                directory: directory.to_owned(),
+                location: directory.location().to_owned(),
                 found: old.name,
                 expected: campaign.name.clone(),
             });
         }
         if campaign_file::identity(&old) != campaign_file::identity(campaign) {
             let keys = campaign_file::changed_keys(&old, campaign);
+            let path = directory.join(CAMPAIGN_FILE);
             return Err(StartError::ChangedKeys { path, keys });
         }
     }
-    files::create_dir_all(directory)?;
     let opened = Journal::open(directory, fresh_run_id())?;
     if let Some(aside) = &opened.put_aside {
         tracing::warn!(path = %aside.display(), "the last journal record was damaged and put aside");
@@ -249,7 +446,7 @@ fn find(directory: &Path, campaign: &Campaign) -> Result<Found, StartError> {
     let mut state = State::default();
     for event in &opened.events {
         apply(&mut state, event).map_err(|source| StartError::Replay {
-            directory: directory.to_owned(),
+            location: directory.location().to_owned(),
             source,
         })?;
     }
@@ -257,7 +454,7 @@ fn find(directory: &Path, campaign: &Campaign) -> Result<Found, StartError> {
         && run.campaign != campaign_file::identity(campaign)
     {
         return Err(StartError::OtherCampaign {
-            directory: directory.to_owned(),
+            location: directory.location().to_owned(),
             found: run.campaign.0.clone(),
             expected: campaign_file::identity(campaign).0,
         });
@@ -268,15 +465,24 @@ fn find(directory: &Path, campaign: &Campaign) -> Result<Found, StartError> {
     })
 }
 
+/// The campaign that the directory was begun with; None where there is none yet.
+fn read_campaign(directory: &Directory) -> Result<Option<Campaign>, StartError> {
+    let Some(bytes) = directory.read_if_there(CAMPAIGN_FILE)? else {
+        return Ok(None);
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let campaign = campaign_file::parse(&text, &directory.join(CAMPAIGN_FILE))?;
+    Ok(Some(campaign))
+}
+
 /// `campaign.toml` as it runs now; stops and budgets may have changed.
-fn write_campaign(directory: &Path, campaign: &Campaign) -> Result<(), FileError> {
-    let path = directory.join("campaign.toml");
+fn write_campaign(directory: &Directory, campaign: &Campaign) -> Result<(), FileError> {
     let text = campaign_file::to_toml(campaign);
-    let is_same = path.exists() && files::read(&path)? == text.as_bytes();
-    if is_same {
+    let found = directory.read_if_there(CAMPAIGN_FILE)?;
+    if found.is_some_and(|found| found == text) {
         return Ok(());
     }
-    files::write_atomically(&path, text.as_bytes())
+    directory.write(CAMPAIGN_FILE, text)
 }
 
 fn settings(campaign: &Campaign) -> Settings {
@@ -288,38 +494,23 @@ fn settings(campaign: &Campaign) -> Settings {
     }
 }
 
-fn lease_rules(campaign: &Campaign) -> LeaseRules {
+fn lease_rules(campaign: &Campaign, lease_s: f64) -> LeaseRules {
+    let n_parameters = campaign.space.len() as u64;
     // z and theta, two log densities, and the component with what frames them.
-    let bytes_per_row = 16 * campaign.space.len() as u64 + 32;
+    let draw_bytes = 16 * n_parameters + 32;
+    let row_bytes = draw_bytes + 16 + 4 * campaign.simulator.grid.len() as u64;
+    let max_rows = (MAX_BATCH_BYTES / draw_bytes)
+        .min(MAX_SHARD_BYTES / row_bytes)
+        .clamp(1, MAX_ROWS);
     LeaseRules {
-        lease_s: LEASE_S,
+        lease_s,
         target_s: BATCH_S,
-        first_rows: FIRST_ROWS,
-        max_rows: (MAX_BATCH_BYTES / bytes_per_row).clamp(1, MAX_ROWS),
+        first_rows: FIRST_ROWS.min(max_rows),
+        least_rows: LEAST_SHARD_BYTES.div_ceil(row_bytes).min(max_rows),
+        max_rows,
         fixed_rows: campaign.workers.batch_rows,
-    }
-}
-
-async fn serve(
-    listener: TcpListener,
-    service: sidereal_proto::v1::coordinator_server::CoordinatorServer<Service>,
-    ended: oneshot::Receiver<()>,
-    messages: Messages,
-) {
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let served = Server::builder()
-        .http2_keepalive_interval(Some(Duration::from_secs(20)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-        .serve_with_incoming_shutdown(service, incoming, async {
-            // Dropped means the same.
-            let _ = ended.await;
-        })
-        .await;
-    if let Err(error) = served {
-        // A driver that has ended needs no service.
-        let _ = messages
-            .send(Message::ServiceEnded(error.to_string()))
-            .await;
+        least_patience_s: LEAST_PATIENCE_S,
+        least_overdue_s: LEAST_OVERDUE_S,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::campaign::state::{Task, TaskResult, WeighedRound};
 use sidereal_inference::campaign::Campaign;
+use sidereal_inference::directory::Directory;
 use sidereal_inference::draws::Draws;
 use sidereal_inference::files::{self, FileError};
 use sidereal_inference::ids::{FlowId, RoundId};
@@ -10,7 +11,6 @@ use sidereal_inference::scores::Scores;
 use sidereal_inference::table::TableError;
 use sidereal_inference::task::{DrawTask, ModelFiles, ScoresFile, TrainerReport};
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// Largest difference between a draw's log proposal density and that of its scores.
 const MAX_DIFFERENCE: f64 = 1e-6;
@@ -44,7 +44,7 @@ pub struct Expectation {
 
 /// Reads every file that the report names; what comes back is ready to be recorded.
 pub fn check_report(
-    directory: &Path,
+    directory: &Directory,
     campaign: &Campaign,
     expected: &Expectation,
     report: TrainerReport,
@@ -106,7 +106,7 @@ pub fn check_report(
 }
 
 fn check_model(
-    directory: &Path,
+    directory: &Directory,
     expected: &Expectation,
     report: &TrainerReport,
 ) -> Result<(), ReportError> {
@@ -138,7 +138,7 @@ fn check_model(
 }
 
 fn check_model_files(
-    directory: &Path,
+    directory: &Directory,
     expected: &Expectation,
     model: &ModelFiles,
 ) -> Result<(), ReportError> {
@@ -149,10 +149,10 @@ fn check_model_files(
         ("weights.safetensors", &model.weights_sha256),
         ("model.json", &model.model_json_sha256),
     ] {
-        let path = directory.join(&model.path).join(name);
-        let found = files::sha256_hex(&files::read(&path)?);
+        let path = format!("{}/{name}", model.path);
+        let found = files::sha256_hex(&directory.read(&path)?);
         if found != *sha256 {
-            let what = format!("SHA-256 of {}", path.display());
+            let what = format!("SHA-256 of {}", directory.join(&path).display());
             return Err(mismatch(what, found, sha256));
         }
     }
@@ -175,7 +175,7 @@ fn check_path(path: &str, output: &str) -> Result<(), ReportError> {
 
 /// Scores of a round under exactly these flows.
 fn load_scores(
-    directory: &Path,
+    directory: &Directory,
     round: RoundId,
     n_rows: u64,
     stored: &[&ScoresFile],

@@ -1,6 +1,7 @@
 //! Weighs a complete round, by itself and together with all earlier ones.
 
 use sidereal_inference::campaign::Campaign;
+use sidereal_inference::directory::Directory;
 use sidereal_inference::ids::RowId;
 use sidereal_inference::rounds::load_rows;
 use sidereal_inference::seeds::{Purpose, stream};
@@ -8,7 +9,6 @@ use sidereal_inference::summary::{RoundKind, RoundSummary, WeightDiagnostics, su
 use sidereal_inference::table::TableError;
 use sidereal_inference::task::FinalRound;
 use sidereal_inference::weights::{WeightsError, combine};
-use std::path::Path;
 
 /// A round whose stored columns cannot be turned into weights.
 #[derive(Debug, thiserror::Error)]
@@ -22,7 +22,7 @@ pub enum WeighError {
 /// Weighs the last of `rounds`; a pure function of the files that they name. The second part has all
 /// rounds together, None without an observation.
 pub fn weigh(
-    directory: &Path,
+    directory: &Directory,
     campaign: &Campaign,
     rounds: &[FinalRound],
     kind: RoundKind,

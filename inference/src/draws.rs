@@ -1,6 +1,6 @@
 //! Draws of one round: parameters with their unconstrained z and log densities, and `draws.parquet`.
 
-use crate::files::{self, read_stored};
+use crate::directory::Directory;
 use crate::ids::{RoundId, RowId};
 use crate::seeds::{Purpose, stream};
 use crate::space::ParameterSpace;
@@ -12,7 +12,6 @@ use arrow::array::{Float64Array, Int32Array, UInt64Array};
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use std::ops::Range;
-use std::path::Path;
 
 const FORMAT: Format = Format {
     name: "sidereal-draws",
@@ -127,7 +126,7 @@ impl Draws {
     pub fn store(
         &self,
         space: &ParameterSpace,
-        directory: &Path,
+        directory: &Directory,
         relative: &str,
     ) -> Result<StoredFile, TableError> {
         let path = directory.join(relative);
@@ -142,18 +141,18 @@ impl Draws {
             &[("round", self.round.0.to_string())],
             columns,
         )?;
-        Ok(files::store(directory, relative, &bytes)?)
+        Ok(directory.store(relative, bytes)?)
     }
 
     /// All rows of `round`; refuses a file of another format, round or parameter space.
     pub fn load(
-        directory: &Path,
+        directory: &Directory,
         stored: &StoredFile,
         space: &ParameterSpace,
         round: RoundId,
     ) -> Result<Self, TableError> {
         let path = directory.join(&stored.path);
-        let bytes = read_stored(directory, stored)?;
+        let bytes = directory.read_stored(stored)?;
         let mut names = parameter_column_names(space);
         names.push("component".to_owned());
         let table = decode(&path, FORMAT, &names, Read::All, bytes)?;
@@ -282,32 +281,32 @@ mod tests {
     #[test]
     fn draws_are_found_again_bit_for_bit_and_written_the_same_twice() {
         let space = space();
-        let directory = tempfile::tempdir().expect("temporary directory");
+        let directory = Directory::in_memory();
         let mut draws = Draws::from_prior(&space, 7, RoundId(3), 0..5000);
         draws.log_proposal[17] = -1e300;
         draws.component[18] = 2;
         let stored = draws
-            .store(&space, directory.path(), "draws.parquet")
+            .store(&space, &directory, "draws.parquet")
             .expect("store");
         let again = draws
-            .store(&space, directory.path(), "again.parquet")
+            .store(&space, &directory, "again.parquet")
             .expect("store");
         assert_eq!(stored.sha256, again.sha256);
-        let loaded = Draws::load(directory.path(), &stored, &space, RoundId(3)).expect("load");
+        let loaded = Draws::load(&directory, &stored, &space, RoundId(3)).expect("load");
         assert_eq!(loaded, draws);
     }
 
     #[test]
     fn draws_of_something_else_are_refused() {
         let space = space();
-        let directory = tempfile::tempdir().expect("temporary directory");
+        let directory = Directory::in_memory();
         let draws = Draws::from_prior(&space, 7, RoundId(3), 0..5);
         let stored = draws
-            .store(&space, directory.path(), "draws.parquet")
+            .store(&space, &directory, "draws.parquet")
             .expect("store");
-        let path = directory.path().join("draws.parquet");
+        let path = directory.join("draws.parquet");
         let refused = |space: &ParameterSpace, round| {
-            let error = Draws::load(directory.path(), &stored, space, round).expect_err("refused");
+            let error = Draws::load(&directory, &stored, space, round).expect_err("refused");
             error
                 .to_string()
                 .replace(&path.display().to_string(), "FILE")
@@ -326,9 +325,9 @@ mod tests {
 
         let tail = draws
             .slice(2..5)
-            .store(&space, directory.path(), "tail.parquet")
+            .store(&space, &directory, "tail.parquet")
             .expect("store");
-        let error = Draws::load(directory.path(), &tail, &space, RoundId(3)).expect_err("refused");
+        let error = Draws::load(&directory, &tail, &space, RoundId(3)).expect_err("refused");
         assert!(
             error
                 .to_string()
@@ -339,10 +338,9 @@ mod tests {
         let mut broken = draws.clone();
         broken.theta[3] = f64::NAN;
         let broken = broken
-            .store(&space, directory.path(), "broken.parquet")
+            .store(&space, &directory, "broken.parquet")
             .expect("store");
-        let error =
-            Draws::load(directory.path(), &broken, &space, RoundId(3)).expect_err("refused");
+        let error = Draws::load(&directory, &broken, &space, RoundId(3)).expect_err("refused");
         assert!(
             error
                 .to_string()

@@ -1,12 +1,11 @@
 //! `posterior.parquet`: weighted draws of all rounds.
 
+use crate::directory::Directory;
 use crate::draws::theta_of_table;
-use crate::files;
 use crate::space::ParameterSpace;
 use crate::table::{Column, Format, Read, TableError, decode, encode, matrix_column};
 use crate::task::StoredFile;
 use arrow::array::{Float64Array, UInt32Array};
-use std::path::Path;
 
 const FORMAT: Format = Format {
     name: "sidereal-posterior",
@@ -40,7 +39,7 @@ impl Posterior {
     pub fn store(
         &self,
         space: &ParameterSpace,
-        directory: &Path,
+        directory: &Directory,
         relative: &str,
     ) -> Result<StoredFile, TableError> {
         let path = directory.join(relative);
@@ -58,10 +57,14 @@ impl Posterior {
         columns.push(Column::new("round", UInt32Array::from(self.round.clone())));
         columns.push(Column::new("weight", doubles(&self.weight)));
         let bytes = encode(&path, FORMAT, &[], columns)?;
-        Ok(files::store(directory, relative, &bytes)?)
+        Ok(directory.store(relative, bytes)?)
     }
 
-    pub fn load(path: &Path, space: &ParameterSpace) -> Result<Self, TableError> {
+    pub fn load(
+        directory: &Directory,
+        relative: &str,
+        space: &ParameterSpace,
+    ) -> Result<Self, TableError> {
         let mut names: Vec<String> = space.names().into_iter().map(str::to_owned).collect();
         names.extend(
             [
@@ -73,7 +76,8 @@ impl Posterior {
             ]
             .map(str::to_owned),
         );
-        let table = decode(path, FORMAT, &names, Read::All, files::read(path)?)?;
+        let bytes = directory.read(relative)?;
+        let table = decode(&directory.join(relative), FORMAT, &names, Read::All, bytes)?;
         let weight = table.finite_f64s("weight")?;
         if let Some(i) = weight.iter().position(|&weight| weight < 0.0) {
             return Err(table.content(format!("weight in line {i}"), weight[i], "at least 0"));
@@ -118,28 +122,26 @@ mod tests {
             round: vec![0, 0, 1],
             weight: vec![0.75, 0.0, 0.25],
         };
-        let directory = tempfile::tempdir().expect("temporary directory");
+        let directory = Directory::in_memory();
         posterior
-            .store(&space, directory.path(), "posterior.parquet")
+            .store(&space, &directory, "posterior.parquet")
             .expect("store");
-        let path = directory.path().join("posterior.parquet");
-        assert_eq!(Posterior::load(&path, &space).expect("load"), posterior);
+        let load = || Posterior::load(&directory, "posterior.parquet", &space);
+        assert_eq!(load().expect("load"), posterior);
 
-        let good = std::fs::read(&path).expect("read");
+        let good = directory.read("posterior.parquet").expect("read");
         for length in 0..good.len() {
-            std::fs::write(&path, &good[..length]).expect("cut");
-            assert!(
-                Posterior::load(&path, &space).is_err(),
-                "{length} of {} bytes",
-                good.len()
-            );
+            directory
+                .write("posterior.parquet", good.slice(..length))
+                .expect("cut");
+            assert!(load().is_err(), "{length} of {} bytes", good.len());
         }
         for place in 0..good.len() {
-            let mut bytes = good.clone();
+            let mut bytes = good.to_vec();
             bytes[place] ^= 0x55;
-            std::fs::write(&path, &bytes).expect("damage");
+            directory.write("posterior.parquet", bytes).expect("damage");
             // Most changes are noticed; one in the bits of a number cannot be. None may panic.
-            let _ = Posterior::load(&path, &space);
+            let _ = load();
         }
     }
 }

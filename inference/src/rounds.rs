@@ -1,6 +1,7 @@
 //! Reading a weighed round's files: the columns that its weights are made of.
 
 use crate::campaign::Campaign;
+use crate::directory::Directory;
 use crate::ids::FlowId;
 use crate::scores::Scores;
 use crate::shard::{RowStatus, load_log_columns};
@@ -8,7 +9,6 @@ use crate::table::TableError;
 use crate::task::FinalRound;
 use crate::weights::RoundColumns;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// A round's rows, in row order, without the simulated data.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub struct RoundRows {
 
 /// Reads the shards in row order, and the scores beside them.
 pub fn load_rows(
-    directory: &Path,
+    directory: &Directory,
     campaign: &Campaign,
     round: &FinalRound,
 ) -> Result<RoundRows, TableError> {
@@ -56,7 +56,7 @@ pub fn load_rows(
 }
 
 fn log_flow(
-    directory: &Path,
+    directory: &Directory,
     round: &FinalRound,
 ) -> Result<BTreeMap<FlowId, Vec<f64>>, TableError> {
     let mut log_flow = BTreeMap::new();

@@ -1,11 +1,10 @@
 //! Scores: log densities of one round's draws under flows, in their own Parquet files.
 
-use crate::files::{self, read_stored};
+use crate::directory::Directory;
 use crate::ids::{FlowId, RoundId};
 use crate::table::{Column, Format, Read, TableError, decode, encode};
 use crate::task::ScoresFile;
 use arrow::array::{Float64Array, UInt64Array};
-use std::path::Path;
 
 const FORMAT: Format = Format {
     name: "sidereal-scores",
@@ -22,7 +21,7 @@ pub struct Scores {
 }
 
 impl Scores {
-    pub fn store(&self, directory: &Path, relative: &str) -> Result<ScoresFile, TableError> {
+    pub fn store(&self, directory: &Directory, relative: &str) -> Result<ScoresFile, TableError> {
         let path = directory.join(relative);
         let n_rows = self.log_density.first().map_or(0, Vec::len) as u64;
         let mut columns = vec![Column::new(
@@ -41,7 +40,7 @@ impl Scores {
             &[("round", self.round.0.to_string())],
             columns,
         )?;
-        let file = files::store(directory, relative, &bytes)?;
+        let file = directory.store(relative, bytes)?;
         Ok(ScoresFile {
             round: self.round,
             flows: self.flows.clone(),
@@ -50,9 +49,13 @@ impl Scores {
     }
 
     /// Refuses a file that does not have the round's `n_rows` rows in order, each with a log density.
-    pub fn load(directory: &Path, stored: &ScoresFile, n_rows: u64) -> Result<Self, TableError> {
+    pub fn load(
+        directory: &Directory,
+        stored: &ScoresFile,
+        n_rows: u64,
+    ) -> Result<Self, TableError> {
         let path = directory.join(&stored.file.path);
-        let bytes = read_stored(directory, &stored.file)?;
+        let bytes = directory.read_stored(&stored.file)?;
         let mut names = vec!["row_id".to_owned()];
         names.extend(stored.flows.iter().map(|&flow| column_name(flow)));
         let table = decode(&path, FORMAT, &names, Read::All, bytes)?;
@@ -80,22 +83,17 @@ mod tests {
 
     #[test]
     fn scores_are_found_again_and_the_wrong_ones_refused() {
-        let directory = tempfile::tempdir().expect("temporary directory");
+        let directory = Directory::in_memory();
         let scores = Scores {
             round: RoundId(2),
             flows: vec![FlowId(0), FlowId(1)],
             log_density: vec![vec![-1.5, f64::NEG_INFINITY, 0.1], vec![2.0, 3.0, -1e-300]],
         };
-        let stored = scores
-            .store(directory.path(), "scores.parquet")
-            .expect("store");
-        assert_eq!(
-            Scores::load(directory.path(), &stored, 3).expect("load"),
-            scores
-        );
+        let stored = scores.store(&directory, "scores.parquet").expect("store");
+        assert_eq!(Scores::load(&directory, &stored, 3).expect("load"), scores);
 
         let refused = |stored: &ScoresFile, n_rows| {
-            let error = Scores::load(directory.path(), stored, n_rows)
+            let error = Scores::load(&directory, stored, n_rows)
                 .expect_err("refused")
                 .to_string();
             error.rsplit(": ").next().unwrap_or_default().to_owned()
@@ -116,9 +114,7 @@ mod tests {
         );
         let mut broken = scores;
         broken.log_density[1][2] = f64::NAN;
-        let broken = broken
-            .store(directory.path(), "broken.parquet")
-            .expect("store");
+        let broken = broken.store(&directory, "broken.parquet").expect("store");
         assert_eq!(
             refused(&broken, 3),
             "log_flow_1 in line 2 is NaN, expected a finite number or -inf"

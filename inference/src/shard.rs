@@ -1,12 +1,11 @@
 //! Shards: the Parquet schema of simulated rows, written by workers and checked by the coordinator.
 
+use crate::directory::Directory;
 use crate::draws::{Draws, parameter_column_names, theta_of_table};
-use crate::files::{self, read_stored};
 use crate::space::ParameterSpace;
 use crate::table::{Column, Format, Read, Table, TableError, decode, encode};
 use crate::task::ShardFile;
 use arrow::array::{Float64Array, Int32Array, StringArray};
-use std::path::Path;
 
 const FORMAT: Format = Format {
     name: "sidereal-shard",
@@ -81,7 +80,7 @@ impl ShardRows {
 
     pub fn store(
         &self,
-        directory: &Path,
+        directory: &Directory,
         relative: &str,
         space: &ParameterSpace,
     ) -> Result<ShardFile, TableError> {
@@ -113,13 +112,13 @@ impl ShardRows {
             first_row: self.draws.first_row,
             n_rows: self.draws.n_rows() as u64,
             n_failed: self.n_failed(),
-            file: files::store(directory, relative, &bytes)?,
+            file: directory.store(relative, bytes)?,
         })
     }
 
     /// The whole shard; refuses other rows than `shard` names and values that no row can have.
     pub fn load(
-        directory: &Path,
+        directory: &Directory,
         shard: &ShardFile,
         space: &ParameterSpace,
     ) -> Result<Self, TableError> {
@@ -138,7 +137,7 @@ impl ShardRows {
 
 /// The columns that weights need, without reading the data.
 pub fn load_log_columns(
-    directory: &Path,
+    directory: &Directory,
     shard: &ShardFile,
     space: &ParameterSpace,
 ) -> Result<LogColumns, TableError> {
@@ -167,7 +166,7 @@ pub enum Weighed {
 /// Whether a shard holds exactly the draws that were asked for (bit for bit), each with an answer of
 /// `n_data` finite numbers and a log-likelihood as `weighed` says, or marked as failed without one.
 pub fn check(
-    directory: &Path,
+    directory: &Directory,
     shard: &ShardFile,
     space: &ParameterSpace,
     n_data: usize,
@@ -275,13 +274,13 @@ pub fn check(
 }
 
 fn open(
-    directory: &Path,
+    directory: &Directory,
     shard: &ShardFile,
     space: &ParameterSpace,
     read: Read<'_>,
 ) -> Result<Table, TableError> {
     let path = directory.join(&shard.file.path);
-    let bytes = read_stored(directory, &shard.file)?;
+    let bytes = directory.read_stored(&shard.file)?;
     let mut names = parameter_column_names(space);
     names.extend(["log_likelihood", "component", "status", "message", "x"].map(str::to_owned));
     let table = decode(&path, FORMAT, &names, read, bytes)?;

@@ -6,6 +6,7 @@ use arrow::array::{
     StringArray, UInt32Array, UInt64Array,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
@@ -184,7 +185,7 @@ pub(crate) fn decode(
     format: Format,
     names: &[String],
     read: Read<'_>,
-    bytes: Vec<u8>,
+    bytes: Bytes,
 ) -> Result<Table, TableError> {
     // The parquet crate means to return errors, but has panicked on damaged files before.
     catch_unwind(AssertUnwindSafe(|| {
@@ -198,11 +199,11 @@ fn decode_or_panic(
     format: Format,
     names: &[String],
     read: Read<'_>,
-    bytes: Vec<u8>,
+    bytes: Bytes,
 ) -> Result<Table, TableError> {
     let failed = |source: &dyn Display| TableError::parquet("read", path, source);
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(bytes))
-        .map_err(|source| failed(&source))?;
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|source| failed(&source))?;
     let metadata = builder
         .metadata()
         .file_metadata()

@@ -1,18 +1,40 @@
 //! A connection to the coordinator, for workers, trainers and watchers.
 
+use crate::access::Access;
 use crate::auth::{AddToken, TokenError};
 use crate::convert::WireError;
-use crate::message::{FromTrainer, FromWorker, Registration, Session, ToTrainer, ToWorker};
+use crate::message::{
+    FromTrainer, FromWorker, Identification, Registration, Session, ToTrainer, ToWorker,
+    UploadPiece,
+};
 use crate::v1::coordinator_client::CoordinatorClient;
-use crate::{MAX_MESSAGE_BYTES, convert, v1};
-use sidereal_inference::ids::PeerId;
+use crate::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_MESSAGE_BYTES, convert, v1};
+use sidereal_inference::ids::{AttemptId, PeerId};
 use sidereal_inference::progress::Progress;
+use sidereal_inference::status::CampaignStatus;
+use sidereal_inference::task::StoredFile;
 use std::pin::Pin;
 use std::time::Duration;
 use tonic::codegen::InterceptedService;
 use tonic::codegen::tokio_stream::{Stream, StreamExt};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 use tonic::{Status, Streaming};
+
+/// Bytes of one piece of a shard on its way to the coordinator.
+const UPLOAD_PIECE_BYTES: usize = 1 << 20;
+
+/// A certificate that a client shows, where the coordinator asks for one (mutual TLS). PEM.
+#[derive(Clone)]
+pub struct ClientIdentity {
+    pub certificate: String,
+    pub private_key: String,
+}
+
+impl std::fmt::Debug for ClientIdentity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ClientIdentity")
+    }
+}
 
 /// A coordinator that could not be reached, refused, or answered nonsense.
 #[derive(Debug, thiserror::Error)]
@@ -35,19 +57,26 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// Whether the same call may succeed later: the coordinator is absent, not unwilling.
-    pub fn is_transient(&self) -> bool {
+    /// Whether the same call may succeed later: the coordinator is absent or busy, not unwilling. A token that
+    /// is refused may be that of a predecessor where it came from a file, which then is about to be replaced.
+    pub fn is_transient(&self, source: &crate::access::AccessSource) -> bool {
+        use crate::access::AccessSource;
+        use tonic::Code;
         match self {
             Self::Address { .. } | Self::Token(_) | Self::Wire(_) => false,
             Self::Connect { .. } => true,
-            // A coordinator that restarts does not know the peers of its predecessor.
-            Self::Refused(status) => matches!(
+            Self::Refused(status) if status.code() == Code::Unauthenticated => match source {
+                AccessSource::Fixed(_) => false,
+                AccessSource::File(_) => true,
+            },
+            // A connection that breaks has many codes; a coordinator that restarts does not know the peers
+            // of its predecessor.
+            Self::Refused(status) => !matches!(
                 status.code(),
-                tonic::Code::Unavailable
-                    | tonic::Code::Unknown
-                    | tonic::Code::NotFound
-                    | tonic::Code::Cancelled
-                    | tonic::Code::DeadlineExceeded
+                Code::PermissionDenied
+                    | Code::FailedPrecondition
+                    | Code::InvalidArgument
+                    | Code::Unimplemented
             ),
         }
     }
@@ -66,23 +95,41 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to `address`, such as `http://127.0.0.1:1234`.
-    pub async fn connect(address: &str, token: &str) -> Result<Self, ClientError> {
-        let endpoint =
-            Endpoint::from_shared(address.to_owned()).map_err(|_| ClientError::Address {
-                address: address.to_owned(),
+    /// Connects to a coordinator; where the access pins a certificate, to none but that one.
+    pub async fn connect(
+        access: &Access,
+        identity: Option<&ClientIdentity>,
+    ) -> Result<Self, ClientError> {
+        let address = &access.address;
+        let mut endpoint =
+            Endpoint::from_shared(address.clone()).map_err(|_| ClientError::Address {
+                address: address.clone(),
             })?;
-        let interceptor = AddToken::new(token)?;
+        let interceptor = AddToken::new(&access.token)?;
+        let connect = |source| ClientError::Connect {
+            address: address.clone(),
+            source,
+        };
+        if let Some(certificate) = &access.certificate {
+            let mut tls = ClientTlsConfig::new()
+                .ca_certificate(Certificate::from_pem(certificate))
+                .domain_name(&access.server_name);
+            if let Some(identity) = identity {
+                tls = tls.identity(Identity::from_pem(
+                    &identity.certificate,
+                    &identity.private_key,
+                ));
+            }
+            endpoint = endpoint.tls_config(tls).map_err(connect)?;
+        }
         let channel = endpoint
             .connect_timeout(Duration::from_secs(10))
-            .http2_keep_alive_interval(Duration::from_secs(20))
+            .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
+            .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .tcp_nodelay(true)
             .connect()
             .await
-            .map_err(|source| ClientError::Connect {
-                address: address.to_owned(),
-                source,
-            })?;
+            .map_err(connect)?;
         let inner = CoordinatorClient::with_interceptor(channel, interceptor)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES);
@@ -118,6 +165,44 @@ impl Client {
         let messages = messages.map(move |message| convert::trainer_message(peer, message));
         let stream = self.inner.train(messages).await?.into_inner();
         Ok(Incoming::new(stream, ToTrainer::try_from))
+    }
+
+    /// Which campaign is served, by which run.
+    pub async fn identify(&mut self) -> Result<Identification, ClientError> {
+        let reply = self.inner.identify(v1::IdentifyRequest {}).await?;
+        Ok(reply.into_inner().into())
+    }
+
+    /// Where the campaign stands.
+    pub async fn status(&mut self) -> Result<CampaignStatus, ClientError> {
+        let reply = self.inner.status(v1::StatusRequest {}).await?;
+        Ok(convert::status_from_wire(reply.into_inner())?)
+    }
+
+    /// Sends a shard through the coordinator to where its lease says; what comes back is what was stored.
+    pub async fn upload(
+        &mut self,
+        peer: PeerId,
+        attempt: AttemptId,
+        path: &str,
+        contents: &[u8],
+    ) -> Result<StoredFile, ClientError> {
+        let mut pieces: Vec<v1::UploadPiece> = contents
+            .chunks(UPLOAD_PIECE_BYTES)
+            .map(|chunk| UploadPiece {
+                peer,
+                attempt,
+                path: String::new(),
+                contents: chunk.to_vec(),
+            })
+            .map(Into::into)
+            .collect();
+        if let Some(first) = pieces.first_mut() {
+            first.path = path.to_owned();
+        }
+        let pieces = tonic::codegen::tokio_stream::iter(pieces);
+        let reply = self.inner.upload(pieces).await?;
+        Ok(StoredFile::try_from(reply.into_inner())?)
     }
 
     /// Everything that happens, from the first round on.

@@ -6,8 +6,8 @@ mod session;
 mod task;
 
 pub use session::{
-    progress_from_wire, progress_to_wire, registration_from_wire, trainer_message,
-    trainer_message_from_wire, worker_message, worker_message_from_wire,
+    progress_from_wire, progress_to_wire, registration_from_wire, status_from_wire, status_to_wire,
+    trainer_message, trainer_message_from_wire, worker_message, worker_message_from_wire,
 };
 
 /// A message that does not say what it must.

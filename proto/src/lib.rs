@@ -3,7 +3,11 @@
 //!
 //! Architecture invariant: wire types ([`v1`]) end in [`convert`]; no service looks inside one.
 
+use std::time::Duration;
+
+pub mod access;
 pub mod auth;
+pub mod backoff;
 pub mod client;
 pub mod convert;
 pub mod message;
@@ -18,8 +22,15 @@ pub mod v1 {
     tonic::include_proto!("sidereal.v1");
 }
 
+/// The `.proto` files, encoded as a `FileDescriptorSet`, for gRPC reflection.
+pub const FILE_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sidereal.bin"));
+
 /// Of the messages in [`v1`]; a peer that speaks another one is refused.
-pub const PROTOCOL_VERSION: u32 = 1;
+pub const PROTOCOL_VERSION: u32 = 2;
+
+/// How often each side asks whether the other is still there, and how long it waits for the answer.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Largest message that either side sends or accepts.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;

@@ -1,7 +1,7 @@
 //! What coordinator, workers and trainers say to each other, in domain types.
 
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::ids::{AttemptId, PeerId, RoundId, RunId};
+use sidereal_inference::ids::{AttemptId, CampaignHash, PeerId, RoundId, RunId};
 use sidereal_inference::task::{
     BatchLease, BatchReport, TrainerReport, TrainerTask, TrainingProgress,
 };
@@ -20,6 +20,10 @@ pub struct Registration {
     /// Host name and process id, for logs.
     pub name: String,
     pub n_threads: u32,
+    /// The campaign that the peer was started for; None: any.
+    pub campaign: Option<CampaignHash>,
+    /// Seconds that the peer will live; None: without a limit that it knows.
+    pub remaining_s: Option<f64>,
 }
 
 /// The coordinator's answer to a [`Registration`].
@@ -42,6 +46,7 @@ pub enum FromWorker {
     Failure {
         attempt: AttemptId,
         message: String,
+        cause: FailureCause,
     },
     Heartbeat,
     /// The worker leaves: its leases are offered to others.
@@ -54,6 +59,34 @@ pub enum ToWorker {
     Lease(BatchLease),
     /// No more work will come.
     Done,
+    /// The rows of this lease are final already.
+    Cancel(AttemptId),
+}
+
+/// What was at fault where a batch was not run or not stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureCause {
+    /// Running these rows failed.
+    Rows,
+    /// The shard could not be stored; the rows are not to blame.
+    Storage,
+}
+
+/// Which campaign a coordinator serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identification {
+    pub campaign_name: String,
+    pub campaign: CampaignHash,
+    pub run: RunId,
+}
+
+/// A piece of a shard on its way to the coordinator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UploadPiece {
+    pub peer: PeerId,
+    pub attempt: AttemptId,
+    pub path: String,
+    pub contents: Vec<u8>,
 }
 
 /// From a trainer to the coordinator.

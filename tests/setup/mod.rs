@@ -95,7 +95,8 @@ pub fn results(out: &Path) -> Results {
     let summary =
         serde_json::from_slice(&std::fs::read(out.join("summary.json")).expect("summary.json"))
             .expect("summary.json is a summary");
-    let posterior = Posterior::load(&out.join("posterior.parquet"), &campaign.space)
+    let directory = sidereal_store::open(text(out)).expect("campaign directory");
+    let posterior = Posterior::load(&directory, "posterior.parquet", &campaign.space)
         .expect("posterior.parquet");
     Results {
         campaign,

@@ -7,9 +7,9 @@ use burn::optim::{AdamState, AdaptiveMomentumState};
 use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::tensor::SafeTensors;
 use serde::{Deserialize, Serialize};
-use sidereal_inference::files::{self, FileError};
+use sidereal_inference::directory::{Directory, path_in};
+use sidereal_inference::files::FileError;
 use std::collections::HashMap;
-use std::path::Path;
 
 pub const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
 const FORMAT: &str = "sidereal-checkpoint";
@@ -32,9 +32,15 @@ struct Scalars {
     n_network_tensors: usize,
 }
 
-/// Replaces the checkpoint in `directory`.
-pub fn store(directory: &Path, task: &str, state: &TrainingState) -> Result<(), FileError> {
-    let path = directory.join(CHECKPOINT_FILE);
+/// Replaces the checkpoint in `folder`.
+pub fn store(
+    directory: &Directory,
+    folder: &str,
+    task: &str,
+    state: &TrainingState,
+) -> Result<(), FileError> {
+    let name = path_in(folder, CHECKPOINT_FILE);
+    let path = directory.join(&name);
     let invalid = |error: String| FileError::new("encode", &path, std::io::Error::other(error));
     let scalars = Scalars {
         format: FORMAT.to_owned(),
@@ -61,15 +67,20 @@ pub fn store(directory: &Path, task: &str, state: &TrainingState) -> Result<(), 
     tensors.extend(state.best.iter().cloned());
     let scalars = serde_json::to_string(&scalars).map_err(|error| invalid(error.to_string()))?;
     let metadata = HashMap::from([("state".to_owned(), scalars)]);
-    files::write_atomically(
-        &path,
-        &write_tensors(&tensors, Some(metadata)).map_err(invalid)?,
+    directory.write(
+        &name,
+        write_tensors(&tensors, Some(metadata)).map_err(invalid)?,
     )
 }
 
-/// The checkpoint in `directory`; None where there is none of this task that can be used.
-pub fn load(directory: &Path, task: &str, device: &Device) -> Option<TrainingState> {
-    let bytes = std::fs::read(directory.join(CHECKPOINT_FILE)).ok()?;
+/// The checkpoint in `folder`; None where there is none of this task that can be used.
+pub fn load(
+    directory: &Directory,
+    folder: &str,
+    task: &str,
+    device: &Device,
+) -> Option<TrainingState> {
+    let bytes = directory.read(&path_in(folder, CHECKPOINT_FILE)).ok()?;
     let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
     let scalars: Scalars =
         serde_json::from_str(metadata.metadata().as_ref()?.get("state")?).ok()?;

@@ -8,13 +8,14 @@ use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sidereal_inference::campaign::Campaign;
+use sidereal_inference::directory::{Directory, path_in};
 use sidereal_inference::files::{self, FileError};
 use sidereal_inference::ids::FlowId;
 use sidereal_inference::observation::Observation;
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::summary::TrainingSummary;
 use sidereal_inference::task::ModelFiles;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub const WEIGHTS_FILE: &str = "weights.safetensors";
 pub const MODEL_FILE: &str = "model.json";
@@ -93,14 +94,15 @@ impl Model {
         }
     }
 
-    /// Reads a model directory; every file is checked before it is used.
-    pub fn load(directory: &Path, device: &Device) -> Result<Self, ModelError> {
-        let path = directory.join(MODEL_FILE);
+    /// Reads the model in `folder` (empty: the directory itself); every file is checked before it is used.
+    pub fn load(directory: &Directory, folder: &str, device: &Device) -> Result<Self, ModelError> {
+        let name = path_in(folder, MODEL_FILE);
+        let path = directory.join(&name);
         let invalid = |reason: String| ModelError::Invalid {
             path: path.clone(),
             reason,
         };
-        let document: ModelDocument = serde_json::from_slice(&files::read(&path)?)
+        let document: ModelDocument = serde_json::from_slice(&directory.read(&name)?)
             .map_err(|error| invalid(format!("not a model description: {error}")))?;
         if document.format != FORMAT || document.version != VERSION {
             return Err(invalid(format!(
@@ -108,8 +110,9 @@ impl Model {
                 document.format, document.version
             )));
         }
-        let weights_path = directory.join(WEIGHTS_FILE);
-        let bytes = files::read(&weights_path)?;
+        let name = path_in(folder, WEIGHTS_FILE);
+        let weights_path = directory.join(&name);
+        let bytes = directory.read(&name)?;
         let found = files::sha256_hex(&bytes);
         if found != document.weights_sha256 {
             return Err(ModelError::Invalid {
@@ -145,17 +148,17 @@ impl Model {
         })
     }
 
-    /// Writes the model to `directory` within `root`.
-    pub fn store(&self, root: &Path, directory: &str) -> Result<ModelFiles, ModelError> {
-        let weights_path = format!("{directory}/{WEIGHTS_FILE}");
+    /// Writes the model to `folder`.
+    pub fn store(&self, directory: &Directory, folder: &str) -> Result<ModelFiles, ModelError> {
+        let weights_path = path_in(folder, WEIGHTS_FILE);
         let bytes =
             write_tensors(&parameters::named_tensors(&self.estimator), None).map_err(|reason| {
                 ModelError::Invalid {
-                    path: root.join(&weights_path),
+                    path: directory.join(&weights_path),
                     reason,
                 }
             })?;
-        let weights = files::store(root, &weights_path, &bytes)?;
+        let weights = directory.store(&weights_path, bytes)?;
         let document = ModelDocument {
             format: FORMAT.to_owned(),
             version: VERSION,
@@ -168,15 +171,15 @@ impl Model {
             },
             campaign: self.campaign.clone(),
         };
-        let model_path = format!("{directory}/{MODEL_FILE}");
+        let model_path = path_in(folder, MODEL_FILE);
         let json = serde_json::to_vec_pretty(&document).map_err(|error| ModelError::Invalid {
-            path: root.join(&model_path),
+            path: directory.join(&model_path),
             reason: error.to_string(),
         })?;
-        let model = files::store(root, &model_path, &json)?;
+        let model = directory.store(&model_path, json)?;
         Ok(ModelFiles {
             flow: self.flow,
-            path: directory.to_owned(),
+            path: folder.to_owned(),
             weights_sha256: weights.sha256,
             model_json_sha256: model.sha256,
         })

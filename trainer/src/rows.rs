@@ -3,6 +3,7 @@
 use crate::training_set::TrainingSet;
 use sidereal_inference::campaign::{Campaign, StopRule};
 use sidereal_inference::circle::emptiest_seams;
+use sidereal_inference::directory::Directory;
 use sidereal_inference::draws::Draws;
 use sidereal_inference::ids::{FlowId, RoundId};
 use sidereal_inference::refinement::{Objective, objective, simulation_weights};
@@ -11,7 +12,6 @@ use sidereal_inference::shard::{RowStatus, ShardRows};
 use sidereal_inference::table::TableError;
 use sidereal_inference::task::FinalRound;
 use sidereal_inference::weights::{self, WeightsError};
-use std::path::Path;
 
 /// Recorded rows that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +35,7 @@ pub fn training_set<'a>(
     flow: FlowId,
     earlier: &[(FlowId, Objective)],
     rounds: &[FinalRound],
-    directory: &Path,
+    directory: &Directory,
 ) -> Result<TrainingSet<'a>, RowsError> {
     let newest = usize::try_from(campaign.training.rounds).unwrap_or(usize::MAX);
     let newest = &rounds[rounds.len().saturating_sub(newest)..];
@@ -94,7 +94,7 @@ fn simulations<'a>(
     flow: FlowId,
     rounds: &[FinalRound],
     weights: Option<Vec<Vec<f64>>>,
-    directory: &Path,
+    directory: &Directory,
 ) -> Result<TrainingSet<'a>, RowsError> {
     let mut set = TrainingSet::new(campaign, flow, Objective::Simulations);
     for (index, round) in rounds.iter().enumerate() {
@@ -119,7 +119,7 @@ fn simulations<'a>(
 pub fn load_draws(
     campaign: &Campaign,
     round: &FinalRound,
-    directory: &Path,
+    directory: &Directory,
 ) -> Result<Draws, RowsError> {
     if let Some(stored) = &round.draws {
         return Ok(Draws::load(
@@ -140,7 +140,7 @@ pub fn load_draws(
 fn for_each_shard(
     campaign: &Campaign,
     round: &FinalRound,
-    directory: &Path,
+    directory: &Directory,
     mut on_rows: impl FnMut(&ShardRows),
 ) -> Result<(), RowsError> {
     let mut shards: Vec<_> = round.shards.iter().collect();

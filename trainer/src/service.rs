@@ -1,27 +1,48 @@
-//! The trainer's loop: register, pull tasks, train and draw on its own threads, report.
+//! The trainer's loop: find the coordinator, register, pull tasks, train and draw on threads of its own,
+//! report; again after the coordinator comes back.
+//!
+//! At the shutdown a task ends after its epoch, with a checkpoint; one that takes longer than `grace` is
+//! left behind.
+
+mod opening;
 
 use crate::device::{self, NoAdapter};
 use crate::task::{self, TaskContext, TaskError, TaskProgress};
 use burn::tensor::Device;
+use opening::{OpenSession, Opened};
 use sidereal_inference::campaign::{Campaign, DeviceChoice};
+use sidereal_inference::directory::Directory;
+use sidereal_inference::ids::AttemptId;
 use sidereal_inference::task::{TrainerReport, TrainerTask};
-use sidereal_proto::client::{Client, ClientError, Incoming};
-use sidereal_proto::message::{FromTrainer, PeerKind, Registration, ToTrainer};
-use std::path::PathBuf;
+use sidereal_proto::access::{AccessError, AccessSource};
+use sidereal_proto::backoff::Backoff;
+use sidereal_proto::client::{ClientError, ClientIdentity, Incoming};
+use sidereal_proto::message::{FromTrainer, ToTrainer};
+use sidereal_store::{ChoiceError, StorageChoice};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::time::{Instant, MissedTickBehavior, sleep, sleep_until, timeout};
+
+/// Messages that wait to be sent, and how many of them may be heartbeats and progress.
+const OUTBOX: usize = 64;
+const CHATTER: usize = 32;
+/// A session that stood this long counts as hearing from the coordinator.
+const STEADY_SESSION: Duration = Duration::from_secs(10);
+/// Longest wait for the stream's end after `Drain`.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// As good as for ever, and a time that there is.
+const LONGEST_GRACE: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What a trainer is started with.
 #[derive(Debug, Clone)]
 pub struct TrainerConfig {
-    /// `http://host:port` of the coordinator.
-    pub address: String,
-    pub token: String,
-    /// The campaign directory on this machine; None: where the coordinator says.
-    pub directory: Option<PathBuf>,
+    pub access: AccessSource,
+    /// Shown where the coordinator asks for a certificate.
+    pub identity: Option<ClientIdentity>,
+    /// Where the shards are; a trainer cannot do without.
+    pub storage: StorageChoice,
     /// For logs: host name and process id.
     pub name: String,
     /// None: the campaign's.
@@ -30,19 +51,42 @@ pub struct TrainerConfig {
     pub n_threads: usize,
     /// How long to wait for a coordinator that is not up yet or restarts.
     pub patience: Duration,
+    /// After how long, connected but without any task, the trainer leaves in peace; None: never.
+    pub idle_timeout: Option<Duration>,
+    /// How long after the shutdown a task may take to end its epoch; one that takes longer is left behind.
+    pub grace: Duration,
+}
+
+impl TrainerConfig {
+    /// How long a trainer waits for its coordinator unless told otherwise.
+    pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(300);
+    /// Ends, with the farewell, within the 30 s that Slurm and Kubernetes leave after SIGTERM.
+    pub const DEFAULT_GRACE: Duration = Duration::from_secs(25);
 }
 
 /// Why a trainer stopped without being told to.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainerError {
+    /// There is an access file, and it is not one.
+    #[error("cannot use the access to the coordinator: {0}")]
+    Access(#[from] AccessError),
     #[error(transparent)]
     Coordinator(#[from] ClientError),
-    #[error("gave up on the coordinator at {address} after {:.0} s without an answer: {last}", waited.as_secs_f64())]
+    /// Waiting longer may help.
+    #[error("gave up on the coordinator at {coordinator} after {:.0} s without an answer: {last}", waited.as_secs_f64())]
     GaveUp {
-        address: String,
+        /// Its address, or the access file that would say it.
+        coordinator: String,
         waited: Duration,
-        last: ClientError,
+        last: String,
     },
+    /// The directory that the trainer was given is not this campaign's.
+    #[error("cannot use the campaign directory: {0}")]
+    Directory(#[from] ChoiceError),
+    #[error(
+        "a trainer reads the simulations and needs the campaign directory; {location}, as the coordinator calls it, is out of reach from this machine, not this campaign's, or was ruled out"
+    )]
+    NoDirectory { location: String },
     #[error(transparent)]
     Device(#[from] NoAdapter),
     #[error("cannot start {n} training threads: {source}")]
@@ -50,6 +94,12 @@ pub enum TrainerError {
         n: usize,
         #[source]
         source: rayon::ThreadPoolBuildError,
+    },
+    #[error("cannot start a thread for {operation}: {source}")]
+    Start {
+        operation: &'static str,
+        #[source]
+        source: std::io::Error,
     },
     #[error("the training thread ended unexpectedly")]
     TrainingThread,
@@ -72,29 +122,62 @@ pub async fn run(
             source,
         })?;
     let pool = Arc::new(pool);
-    let mut absent_since: Option<Instant> = None;
+    let coordinator = match &config.access {
+        AccessSource::Fixed(access) => access.address.clone(),
+        AccessSource::File(path) => path.display().to_string(),
+    };
+    let mut backoff = backoff();
+    let mut silent_since = Instant::now();
     loop {
-        let last = match session(&config, &pool, &mut shutdown).await {
-            Ok(Ended::NoMoreWork | Ended::ShutDown) => return Ok(()),
-            Ok(Ended::Disconnected) => {
-                absent_since = None;
-                None
-            }
-            Err(TrainerError::Coordinator(error)) if error.is_transient() => Some(error),
-            Err(error) => return Err(error),
+        let opened = tokio::select! {
+            opened = opening::open(&config) => opened?,
+            () = shut_down(&mut shutdown) => return Ok(()),
         };
-        let since = *absent_since.get_or_insert_with(Instant::now);
-        if let Some(last) = last
-            && since.elapsed() > config.patience
-        {
+        let ended = match opened {
+            Opened::Session(session) => work(&config, *session, &pool, &mut shutdown).await?,
+            Opened::Finished => {
+                tracing::info!(%coordinator, "the campaign is finished");
+                return Ok(());
+            }
+            Opened::NotYet(reason) => Ended::Lost {
+                reason,
+                heard_from: false,
+            },
+        };
+        let reason = match ended {
+            Ended::NoMoreWork => return Ok(()),
+            Ended::ShutDown => {
+                tracing::info!("shut down");
+                return Ok(());
+            }
+            Ended::Idle => {
+                tracing::info!("no task for too long");
+                return Ok(());
+            }
+            Ended::Lost { reason, heard_from } => {
+                if heard_from {
+                    silent_since = Instant::now();
+                    backoff.reset();
+                }
+                reason
+            }
+        };
+        let waited = silent_since.elapsed();
+        let Some(left) = config
+            .patience
+            .checked_sub(waited)
+            .filter(|left| !left.is_zero())
+        else {
             return Err(TrainerError::GaveUp {
-                address: config.address,
-                waited: since.elapsed(),
-                last,
+                coordinator,
+                waited,
+                last: reason,
             });
-        }
+        };
+        let wait = backoff.next_wait().min(left);
+        tracing::warn!(%coordinator, %reason, wait_s = wait.as_secs_f64(), "waiting for the coordinator");
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(500)) => {}
+            () = sleep(wait) => {}
             () = shut_down(&mut shutdown) => return Ok(()),
         }
     }
@@ -104,154 +187,239 @@ pub async fn run(
 enum Ended {
     NoMoreWork,
     ShutDown,
-    Disconnected,
-}
-
-async fn session(
-    config: &TrainerConfig,
-    pool: &Arc<rayon::ThreadPool>,
-    shutdown: &mut watch::Receiver<bool>,
-) -> Result<Ended, TrainerError> {
-    let mut client = Client::connect(&config.address, &config.token).await?;
-    let registration = Registration {
-        kind: PeerKind::Trainer,
-        name: config.name.clone(),
-        n_threads: u32::try_from(config.n_threads).unwrap_or(u32::MAX),
-    };
-    let session = client.register(&registration).await?;
-    let directory = config
-        .directory
-        .clone()
-        .unwrap_or_else(|| PathBuf::from(&session.directory));
-    let device = device::choose(config.device.unwrap_or(session.campaign.training.device))?;
-    tracing::info!(
-        device = device::name(&device),
-        threads = config.n_threads,
-        "trainer is ready"
-    );
-    let job = Arc::new(Job {
-        campaign: session.campaign,
-        directory,
-        device,
-        pool: Arc::clone(pool),
-    });
-    let (to_coordinator, messages) = mpsc::channel(64);
-    let mut tasks = client
-        .train(session.peer, ReceiverStream::new(messages))
-        .await?;
-    loop {
-        if to_coordinator.send(FromTrainer::Ready).await.is_err() {
-            return Ok(Ended::Disconnected);
-        }
-        let message = tokio::select! {
-            message = tasks.next() => message,
-            () = shut_down(shutdown) => {
-                // The session ends either way; the coordinator need not hear it.
-                let _ = to_coordinator.send(FromTrainer::Drain).await;
-                return Ok(Ended::ShutDown);
-            }
-        };
-        match message {
-            None => return Ok(Ended::Disconnected),
-            Some(Err(error)) if error.is_transient() => return Ok(Ended::Disconnected),
-            Some(Err(error)) => return Err(error.into()),
-            Some(Ok(ToTrainer::Done)) => return Ok(Ended::NoMoreWork),
-            Some(Ok(ToTrainer::Task(task))) => {
-                match run_task(&job, *task, &to_coordinator, &mut tasks, shutdown).await? {
-                    None => {}
-                    Some(ended) => return Ok(ended),
-                }
-            }
-        }
-    }
+    /// No task came for too long.
+    Idle,
+    /// Worth another session.
+    Lost {
+        reason: String,
+        heard_from: bool,
+    },
 }
 
 /// What all tasks of a session share.
 struct Job {
     campaign: Campaign,
-    directory: PathBuf,
+    directory: Directory,
     device: Device,
     pool: Arc<rayon::ThreadPool>,
 }
 
-/// Runs one task on a thread of its own, with heartbeats; Some where the session ended meanwhile.
-async fn run_task(
-    job: &Arc<Job>,
-    task: TrainerTask,
-    to_coordinator: &mpsc::Sender<FromTrainer>,
-    tasks: &mut Incoming<ToTrainer>,
+async fn work(
+    config: &TrainerConfig,
+    session: OpenSession,
+    pool: &Arc<rayon::ThreadPool>,
     shutdown: &mut watch::Receiver<bool>,
-) -> Result<Option<Ended>, TrainerError> {
-    let attempt = task.attempt;
-    let beat = Duration::from_secs_f64((task.lease_s / 3.0).clamp(0.1, 60.0));
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let mut done = start_task(
-        Arc::clone(job),
-        task,
-        to_coordinator.clone(),
-        Arc::clone(&interrupted),
+) -> Result<Ended, TrainerError> {
+    let device = device::choose(config.device.unwrap_or(session.campaign.training.device))?;
+    tracing::info!(
+        device = device::name(&device),
+        threads = config.n_threads,
+        directory = session.directory.location(),
+        "trainer is ready"
     );
-    let mut heartbeat = tokio::time::interval(beat);
-    let mut ended = None;
-    loop {
-        tokio::select! {
-            result = &mut done => {
-                let result = result.map_err(|_| TrainerError::TrainingThread)?;
-                if ended.is_some() {
-                    return Ok(ended);
-                }
-                let message = match result {
-                    Ok(report) => FromTrainer::Report(Box::new(report)),
-                    Err(error) => {
-                        tracing::error!(%error, "task failed");
-                        FromTrainer::Failure { attempt, message: error.to_string() }
+    let job = Arc::new(Job {
+        campaign: session.campaign,
+        directory: session.directory,
+        device,
+        pool: Arc::clone(pool),
+    });
+    let opened = Instant::now();
+    let mut stream = TaskStream {
+        config,
+        to_coordinator: session.to_coordinator,
+        tasks: session.tasks,
+        heard_from: false,
+    };
+    let ended = stream.run(&job, shutdown).await?;
+    Ok(match ended {
+        Ended::Lost { reason, heard_from } => Ended::Lost {
+            reason,
+            heard_from: heard_from || opened.elapsed() >= STEADY_SESSION,
+        },
+        Ended::ShutDown | Ended::Idle => {
+            stream.leave().await;
+            ended
+        }
+        Ended::NoMoreWork => ended,
+    })
+}
+
+/// The two directions of an open session.
+struct TaskStream<'a> {
+    config: &'a TrainerConfig,
+    to_coordinator: mpsc::Sender<FromTrainer>,
+    tasks: Incoming<ToTrainer>,
+    heard_from: bool,
+}
+
+impl TaskStream<'_> {
+    async fn run(
+        &mut self,
+        job: &Arc<Job>,
+        shutdown: &mut watch::Receiver<bool>,
+    ) -> Result<Ended, TrainerError> {
+        loop {
+            if let Some(ended) = self.say(FromTrainer::Ready) {
+                return Ok(ended);
+            }
+            let idle_until = self
+                .config
+                .idle_timeout
+                .and_then(|patience| Instant::now().checked_add(patience));
+            let message = tokio::select! {
+                message = self.tasks.next() => message,
+                () = at(idle_until) => return Ok(Ended::Idle),
+                () = shut_down(shutdown) => return Ok(Ended::ShutDown),
+            };
+            match message {
+                Some(Ok(ToTrainer::Done)) => return Ok(Ended::NoMoreWork),
+                Some(Ok(ToTrainer::Task(task))) => {
+                    self.heard_from = true;
+                    if let Some(ended) = self.run_task(job, *task, shutdown).await? {
+                        return Ok(ended);
                     }
-                };
-                if to_coordinator.send(message).await.is_err() {
-                    return Ok(Some(Ended::Disconnected));
                 }
-                return Ok(None);
-            }
-            _ = heartbeat.tick() => {
-                // A full channel means that messages are flowing, which is as good as a heartbeat.
-                let _ = to_coordinator.try_send(FromTrainer::Heartbeat);
-            }
-            message = tasks.next(), if ended.is_none() => match message {
-                Some(Ok(ToTrainer::Task(_))) => {
-                    tracing::warn!("the coordinator sent a second task at once; it is ignored");
+                Some(Err(error)) if !error.is_transient(&self.config.access) => {
+                    return Err(error.into());
                 }
-                Some(Ok(ToTrainer::Done)) => {
-                    interrupted.store(true, Ordering::Relaxed);
-                    ended = Some(Ended::NoMoreWork);
-                }
-                Some(Err(_)) | None => {
-                    interrupted.store(true, Ordering::Relaxed);
-                    ended = Some(Ended::Disconnected);
-                }
-            },
-            () = shut_down(shutdown), if ended.is_none() => {
-                interrupted.store(true, Ordering::Relaxed);
-                ended = Some(Ended::ShutDown);
+                Some(Err(error)) => return Ok(self.lost(opening::reason_of(&error))),
+                None => return Ok(self.lost(CLOSED.to_owned())),
             }
         }
     }
+
+    /// Runs one task on a thread of its own, with heartbeats; Some where the session ended meanwhile.
+    async fn run_task(
+        &mut self,
+        job: &Arc<Job>,
+        task: TrainerTask,
+        shutdown: &mut watch::Receiver<bool>,
+    ) -> Result<Option<Ended>, TrainerError> {
+        let attempt = task.attempt;
+        let beat = Duration::from_secs_f64((task.lease_s / 3.0).clamp(0.1, 60.0));
+        let interrupted = Arc::new(AtomicBool::new(false));
+        let mut done = start_task(
+            Arc::clone(job),
+            task,
+            self.to_coordinator.clone(),
+            Arc::clone(&interrupted),
+        )?;
+        let mut heartbeat = tokio::time::interval(beat);
+        heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ended = None;
+        let mut is_open = true;
+        let mut leave_by = None;
+        loop {
+            tokio::select! {
+                result = &mut done => {
+                    let result = result.map_err(|_| TrainerError::TrainingThread)?;
+                    return Ok(self.on_task_ended(attempt, result, ended));
+                }
+                _ = heartbeat.tick() => chat(&self.to_coordinator, FromTrainer::Heartbeat),
+                message = self.tasks.next(), if is_open => {
+                    let end = match message {
+                        Some(Ok(ToTrainer::Task(_))) => {
+                            tracing::warn!("the coordinator sent a second task at once; it is ignored");
+                            continue;
+                        }
+                        Some(Ok(ToTrainer::Done)) => Ended::NoMoreWork,
+                        Some(Err(error)) => self.lost(opening::reason_of(&error)),
+                        None => self.lost(CLOSED.to_owned()),
+                    };
+                    is_open = false;
+                    interrupted.store(true, Ordering::Relaxed);
+                    ended.get_or_insert(end);
+                }
+                () = shut_down(shutdown), if leave_by.is_none() => {
+                    interrupted.store(true, Ordering::Relaxed);
+                    leave_by = Some(Instant::now() + self.config.grace.min(LONGEST_GRACE));
+                    ended = Some(Ended::ShutDown);
+                }
+                () = at(leave_by) => {
+                    tracing::warn!("the epoch takes longer than the shutdown allows; it is left behind");
+                    return Ok(ended);
+                }
+            }
+        }
+    }
+
+    /// `ended` says whether the session ended meanwhile; so does what is returned.
+    fn on_task_ended(
+        &self,
+        attempt: AttemptId,
+        result: Result<TrainerReport, TaskError>,
+        ended: Option<Ended>,
+    ) -> Option<Ended> {
+        match (result, ended) {
+            (Ok(report), None) => self.say(FromTrainer::Report(Box::new(report))),
+            (Err(error), None) => {
+                tracing::error!(%error, "task failed");
+                let message = error.to_string();
+                self.say(FromTrainer::Failure { attempt, message })
+            }
+            (Ok(report), Some(Ended::ShutDown)) => {
+                // Where the coordinator is gone too, the next trainer does it again.
+                let _ = self.say(FromTrainer::Report(Box::new(report)));
+                Some(Ended::ShutDown)
+            }
+            (Err(error), Some(Ended::ShutDown)) => {
+                tracing::info!(%error, "the task ends unfinished");
+                Some(Ended::ShutDown)
+            }
+            // Nobody is there to hear it.
+            (
+                Ok(_) | Err(_),
+                Some(ended @ (Ended::NoMoreWork | Ended::Idle | Ended::Lost { .. })),
+            ) => Some(ended),
+        }
+    }
+
+    fn lost(&self, reason: String) -> Ended {
+        Ended::Lost {
+            reason,
+            heard_from: self.heard_from,
+        }
+    }
+
+    /// Some where the session is over by that.
+    fn say(&self, message: FromTrainer) -> Option<Ended> {
+        let reason = match self.to_coordinator.try_send(message) {
+            Ok(()) => return None,
+            Err(mpsc::error::TrySendError::Closed(_)) => CLOSED,
+            Err(mpsc::error::TrySendError::Full(_)) => "the coordinator does not read what is sent",
+        };
+        Some(self.lost(reason.to_owned()))
+    }
+
+    /// Says goodbye and waits until the coordinator has heard everything.
+    async fn leave(&mut self) {
+        if self.say(FromTrainer::Drain).is_some() {
+            return;
+        }
+        // A thread that was left behind holds the channel open; the coordinator ends the stream all the same.
+        let (closed, _) = mpsc::channel(1);
+        self.to_coordinator = closed;
+        let goodbye = async { while let Some(Ok(_)) = self.tasks.next().await {} };
+        let _ = timeout(FAREWELL, goodbye).await;
+    }
 }
+
+const CLOSED: &str = "the coordinator closed the stream";
 
 fn start_task(
     job: Arc<Job>,
     task: TrainerTask,
     to_coordinator: mpsc::Sender<FromTrainer>,
     interrupted: Arc<AtomicBool>,
-) -> oneshot::Receiver<Result<TrainerReport, TaskError>> {
+) -> Result<oneshot::Receiver<Result<TrainerReport, TaskError>>, TrainerError> {
     let (sender, receiver) = oneshot::channel();
-    std::thread::spawn(move || {
+    let run = move || {
         let mut on_progress = |progress: TaskProgress| {
             let message = match progress {
                 TaskProgress::Training(progress) => FromTrainer::Training(progress),
                 TaskProgress::Drawing { round, n_rows } => FromTrainer::Drawing { round, n_rows },
             };
-            // Progress is for people: one that finds no room is left out.
-            let _ = to_coordinator.try_send(message);
+            chat(&to_coordinator, message);
         };
         let mut context = TaskContext {
             campaign: &job.campaign,
@@ -263,8 +431,42 @@ fn start_task(
         };
         // The receiver is gone where the session ended first; the next one runs the task again.
         let _ = sender.send(task::run(&task, &mut context));
-    });
-    receiver
+    };
+    std::thread::Builder::new()
+        .name("training".to_owned())
+        .spawn(run)
+        .map_err(|source| TrainerError::Start {
+            operation: "training",
+            source,
+        })?;
+    Ok(receiver)
+}
+
+/// Sends what is for people, or says that we are there: where that much waits, it is left out.
+fn chat(to_coordinator: &mpsc::Sender<FromTrainer>, message: FromTrainer) {
+    if to_coordinator.capacity() > OUTBOX - CHATTER {
+        // A stream that is gone shows when it is read.
+        let _ = to_coordinator.try_send(message);
+    }
+}
+
+/// Waits that differ from trainer to trainer; they decide nothing but how long one waits.
+fn backoff() -> Backoff {
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng;
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let seed = u64::from(now.subsec_nanos()) ^ (u64::from(std::process::id()) << 32);
+    Backoff::new(ChaCha8Rng::seed_from_u64(seed))
+}
+
+/// Resolves at that time; never where there is none.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Resolves once `shutdown` is true; never where its sender is gone.

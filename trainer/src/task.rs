@@ -11,6 +11,7 @@ use crate::standardization::Standardization;
 use crate::training::{self, Observer, TrainingError, TrainingState};
 use burn::tensor::Device;
 use sidereal_inference::campaign::Campaign;
+use sidereal_inference::directory::Directory;
 use sidereal_inference::files::{self, FileError};
 use sidereal_inference::ids::FlowId;
 use sidereal_inference::refinement::Objective;
@@ -22,7 +23,6 @@ use sidereal_inference::task::{
     FinalRound, ModelFiles, ScoresFile, TrainerReport, TrainerTask, TrainingProgress,
 };
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -62,8 +62,7 @@ pub enum TaskError {
 /// What a task runs with.
 pub struct TaskContext<'a> {
     pub campaign: &'a Campaign,
-    /// The campaign directory on this machine.
-    pub directory: &'a Path,
+    pub directory: &'a Directory,
     /// Without autodiff.
     pub device: &'a Device,
     pub pool: &'a rayon::ThreadPool,
@@ -86,11 +85,11 @@ pub enum TaskProgress {
 /// Runs a task. The report depends on the campaign and the recorded rows alone (and on the device).
 pub fn run(task: &TrainerTask, context: &mut TaskContext) -> Result<TrainerReport, TaskError> {
     let started = Instant::now();
-    files::create_dir_all(&context.directory.join(&task.output))?;
     let mut models = Vec::with_capacity(task.models.len() + 1);
     for stored in &task.models {
         models.push(Model::load(
-            &context.directory.join(&stored.path),
+            context.directory,
+            &stored.path,
             context.device,
         )?);
     }
@@ -149,7 +148,6 @@ fn train(
         &device,
     );
     let name = task_name(context.campaign, flow, set.objective(), &task.rounds);
-    let output = context.directory.join(&task.output);
     let resumed = latest_checkpoint(task, &name, context);
     if let Some(state) = &resumed {
         tracing::info!(
@@ -161,7 +159,8 @@ fn train(
     let mut observer = TaskObserver {
         flow,
         max_epochs: training::schedule(&set).max_epochs,
-        output,
+        directory: context.directory,
+        output: &task.output,
         name,
         last_checkpoint: Instant::now(),
         interrupted: context.interrupted,
@@ -216,16 +215,15 @@ fn latest_checkpoint(
     task.earlier_attempts
         .iter()
         .chain([&task.output])
-        .filter_map(|attempt| {
-            checkpoint::load(&context.directory.join(attempt), name, context.device)
-        })
+        .filter_map(|attempt| checkpoint::load(context.directory, attempt, name, context.device))
         .max_by_key(|state| state.epoch)
 }
 
 struct TaskObserver<'a> {
     flow: FlowId,
     max_epochs: u32,
-    output: PathBuf,
+    directory: &'a Directory,
+    output: &'a str,
     name: String,
     last_checkpoint: Instant,
     interrupted: &'a AtomicBool,
@@ -245,7 +243,7 @@ impl Observer for TaskObserver<'_> {
         }));
         let interrupted = self.interrupted.load(Ordering::Relaxed);
         if interrupted || self.last_checkpoint.elapsed() > CHECKPOINT_INTERVAL {
-            if let Err(error) = checkpoint::store(&self.output, &self.name, state) {
+            if let Err(error) = checkpoint::store(self.directory, self.output, &self.name, state) {
                 tracing::warn!(%error, "cannot write a checkpoint; the training goes on without");
             }
             self.last_checkpoint = Instant::now();

@@ -3,6 +3,7 @@
 mod setup;
 
 use setup::{AfterEpoch, campaign, fit, fit_to_draws, weighted_draws};
+use sidereal_inference::directory::Directory;
 use sidereal_trainer::parameters::named_tensors;
 use sidereal_trainer::standardization::Standardization;
 use sidereal_trainer::training::{TrainingError, TrainingState};
@@ -42,12 +43,12 @@ fn interrupted_training_resumes_bit_for_bit() {
     let campaign = campaign(SMALL);
     let mut ignore = AfterEpoch(|_: &TrainingState| Ok(()));
     let whole = fit(&campaign, 1, None, &mut ignore).expect("whole training");
-    let directory = tempfile::tempdir().expect("temporary directory");
+    let directory = Directory::in_memory();
     let mut interrupt = AfterEpoch(|state: &TrainingState| {
         if state.epoch < 3 {
             return Ok(());
         }
-        sidereal_trainer::checkpoint::store(directory.path(), "task", state)
+        sidereal_trainer::checkpoint::store(&directory, "attempt", "task", state)
             .expect("checkpoint is written");
         Err(TrainingError::Interrupted)
     });
@@ -57,10 +58,11 @@ fn interrupted_training_resumes_bit_for_bit() {
     ));
     let device = burn::tensor::Device::flex();
     assert!(
-        sidereal_trainer::checkpoint::load(directory.path(), "another task", &device).is_none()
+        sidereal_trainer::checkpoint::load(&directory, "attempt", "another task", &device)
+            .is_none()
     );
-    let state =
-        sidereal_trainer::checkpoint::load(directory.path(), "task", &device).expect("checkpoint");
+    let state = sidereal_trainer::checkpoint::load(&directory, "attempt", "task", &device)
+        .expect("checkpoint");
     assert_eq!(state.epoch, 3);
     let resumed = fit(&campaign, 1, Some(state), &mut ignore).expect("resumed training");
     assert_eq!(
@@ -73,20 +75,20 @@ fn interrupted_training_resumes_bit_for_bit() {
 #[test]
 fn damaged_checkpoint_is_ignored() {
     let campaign = campaign(SMALL);
-    let directory = tempfile::tempdir().expect("temporary directory");
+    let directory = Directory::in_memory();
     let mut once = AfterEpoch(|state: &TrainingState| {
-        sidereal_trainer::checkpoint::store(directory.path(), "task", state)
+        sidereal_trainer::checkpoint::store(&directory, "attempt", "task", state)
             .expect("checkpoint is written");
         Err(TrainingError::Interrupted)
     });
     assert!(fit(&campaign, 1, None, &mut once).is_err());
-    let path = directory.path().join("checkpoint.safetensors");
-    let bytes = std::fs::read(&path).expect("checkpoint");
+    let path = "attempt/checkpoint.safetensors";
+    let bytes = directory.read(path).expect("checkpoint");
     let device = burn::tensor::Device::flex();
     for n in [0, 7, 100, bytes.len() / 2, bytes.len() - 1] {
-        std::fs::write(&path, &bytes[..n]).expect("truncate");
+        directory.write(path, bytes.slice(..n)).expect("truncate");
         assert!(
-            sidereal_trainer::checkpoint::load(directory.path(), "task", &device).is_none(),
+            sidereal_trainer::checkpoint::load(&directory, "attempt", "task", &device).is_none(),
             "{n} bytes"
         );
     }

@@ -1,13 +1,17 @@
 //! Why a worker stopped without being told to.
 
 use crate::simulators::BuildError;
-use std::path::PathBuf;
+use sidereal_proto::access::AccessError;
+use sidereal_store::ChoiceError;
 use std::time::Duration;
 
 /// What a worker could not do. None of these is mended by starting the same worker again at once,
 /// except [`WorkerError::GaveUp`].
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
+    /// There is an access file, and it is not one.
+    #[error("cannot use the access to the coordinator: {0}")]
+    Access(#[from] AccessError),
     /// The address or the token cannot be used as they stand.
     #[error("cannot use the coordinator's address or token: {0}")]
     Address(String),
@@ -19,15 +23,16 @@ pub enum WorkerError {
     },
     /// Waiting longer may help.
     #[error(
-        "gave up on the coordinator at {address} after {:.0} s without an answer: {last}",
+        "gave up on the coordinator at {coordinator} after {:.0} s without an answer: {last}",
         waited.as_secs_f64()
     )]
     GaveUp {
-        address: String,
+        /// Its address, or the access file that would say it.
+        coordinator: String,
         waited: Duration,
         last: String,
     },
-    /// The coordinator answered, and does not want this worker: wrong token or protocol version.
+    /// The coordinator answered, and does not want this worker: wrong token, campaign or protocol version.
     #[error("the coordinator refused to {operation}: {message}")]
     Refused {
         operation: &'static str,
@@ -41,12 +46,9 @@ pub enum WorkerError {
     },
     #[error("cannot build the campaign's simulator: {0}")]
     Simulator(#[from] BuildError),
-    #[error(
-        "the campaign directory {} is not a directory on this machine; \
-         the worker needs access to it to store its shards",
-        path.display()
-    )]
-    Directory { path: PathBuf },
+    /// The directory that the worker was given is not this campaign's.
+    #[error("cannot use the campaign directory: {0}")]
+    Directory(#[from] ChoiceError),
     #[error("the simulation thread ended unexpectedly")]
     SimulationThread,
 }

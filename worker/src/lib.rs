@@ -3,15 +3,19 @@
 //! A Rust user brings a forward model of their own by implementing [`Simulator`] and calling
 //! [`run_with_simulator`]; [`run`] uses the built-in one that the campaign names.
 
-mod backoff;
 mod batch;
+mod config;
 mod error;
 mod session;
 mod simulation;
 pub mod simulators;
+mod storing;
+mod stream;
+mod waits;
 
 pub use batch::{BatchError, run_batch};
+pub use config::WorkerConfig;
 pub use error::WorkerError;
 pub use rand_chacha::ChaCha8Rng;
-pub use session::{WorkerConfig, run, run_with_simulator};
+pub use session::{run, run_with_simulator};
 pub use simulators::{BuildError, SimulationError, Simulator};

@@ -1,14 +1,14 @@
-//! The thread that runs leased batches and stores their shards, away from the async runtime.
+//! The thread that runs leased batches, away from the async runtime: one at a time.
 
 use crate::batch::{BatchError, run_batch_unless};
 use crate::error::WorkerError;
 use crate::simulators::Simulator;
+use bytes::Bytes;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::ids::AttemptId;
+use sidereal_inference::directory::Directory;
 use sidereal_inference::task::{BatchLease, ShardFile};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
@@ -16,46 +16,42 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc as async_mpsc, oneshot};
 
 /// What all batches of one session have in common.
-pub(crate) struct Workplace {
+pub(crate) struct Model {
     pub campaign: Campaign,
     pub simulator: Arc<dyn Simulator>,
-    pub directory: PathBuf,
-    pub orders: Orders,
 }
 
-/// What a session tells the simulation thread about batches that it was given already.
-#[derive(Default)]
-pub(crate) struct Orders {
-    /// The batch that runs goes on to its end, those after it are skipped.
-    pub start_no_more: AtomicBool,
-    /// The batch that runs stops at its next row too.
-    pub abandon: AtomicBool,
+/// A shard that is not stored yet.
+pub(crate) struct EncodedShard {
+    pub shard: ShardFile,
+    pub contents: Bytes,
+    /// Spent in the forward model.
+    pub seconds: f64,
 }
 
-/// A batch that the simulation thread is through with.
-pub(crate) struct Finished {
-    pub attempt: AttemptId,
-    pub outcome: Outcome,
-}
-
+/// How a batch ended on the simulation thread.
 pub(crate) enum Outcome {
-    /// The shard is durable.
-    Stored { shard: ShardFile, seconds: f64 },
-    /// The batch could not be run or stored.
-    Failed { message: String },
+    Simulated(EncodedShard),
+    /// The batch could not be run.
+    Failed {
+        message: String,
+    },
     /// By order.
-    Skipped,
+    Abandoned,
 }
 
 struct Job {
-    workplace: Arc<Workplace>,
+    model: Arc<Model>,
     lease: BatchLease,
-    finished: async_mpsc::UnboundedSender<Finished>,
+    abandon: Arc<AtomicBool>,
 }
 
-/// The simulation thread; it ends after its current row or file once this is dropped.
+/// The simulation thread; it ends after its current row once this is dropped.
 pub(crate) struct SimulationThread {
     jobs: mpsc::Sender<Job>,
+    outcomes: async_mpsc::UnboundedReceiver<Outcome>,
+    /// A batch is there whose outcome was not received.
+    is_busy: bool,
     ended: oneshot::Receiver<()>,
 }
 
@@ -70,44 +66,64 @@ impl SimulationThread {
                 source: std::io::Error::other(error),
             })?;
         let (jobs, incoming) = mpsc::channel::<Job>();
+        let (sender, outcomes) = async_mpsc::unbounded_channel();
         let (sign_off, ended) = oneshot::channel();
         std::thread::Builder::new()
             .name("simulation".to_owned())
             .spawn(move || {
                 let _sign_off = sign_off;
                 for job in incoming {
-                    let attempt = job.lease.attempt;
-                    let run = || run_job(&job.workplace, job.lease, &pool);
+                    let run = || run_job(job, &pool);
                     let outcome = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
-                        let message = "running or storing the batch panicked".to_owned();
+                        let message = "running or encoding the batch panicked".to_owned();
                         Outcome::Failed { message }
                     });
-                    // Nobody listens where the session has ended: its leases ended with it.
-                    let _ = job.finished.send(Finished { attempt, outcome });
+                    // Nobody listens where the worker has ended: its leases ended with it.
+                    let _ = sender.send(outcome);
                 }
             })
             .map_err(|source| WorkerError::Start {
                 operation: "the simulation thread",
                 source,
             })?;
-        Ok(Self { jobs, ended })
+        Ok(Self {
+            jobs,
+            outcomes,
+            is_busy: false,
+            ended,
+        })
     }
 
-    /// Queues a batch; `finished` hears of it exactly once.
-    pub(crate) fn submit(
-        &self,
-        workplace: &Arc<Workplace>,
+    /// Whether a batch is at work, or its outcome waits in [`Self::outcome`].
+    pub(crate) fn is_busy(&self) -> bool {
+        self.is_busy
+    }
+
+    /// Runs a batch, given up at its next row once `abandon` is set. Only one at a time, so that memory is
+    /// bounded: a caller waits until the thread is not busy.
+    pub(crate) fn run(
+        &mut self,
+        model: &Arc<Model>,
         lease: BatchLease,
-        finished: &async_mpsc::UnboundedSender<Finished>,
+        abandon: &Arc<AtomicBool>,
     ) -> Result<(), WorkerError> {
         let job = Job {
-            workplace: Arc::clone(workplace),
+            model: Arc::clone(model),
             lease,
-            finished: finished.clone(),
+            abandon: Arc::clone(abandon),
         };
         self.jobs
             .send(job)
-            .map_err(|_| WorkerError::SimulationThread)
+            .map_err(|_| WorkerError::SimulationThread)?;
+        self.is_busy = true;
+        Ok(())
+    }
+
+    /// The outcome of the batch at work; after it the thread is not busy. Cancel safe.
+    pub(crate) async fn outcome(&mut self) -> Result<Outcome, WorkerError> {
+        let outcome = self.outcomes.recv().await;
+        self.is_busy = false;
+        outcome.ok_or(WorkerError::SimulationThread)
     }
 
     /// Waits for the thread to end, for at most `patience`: a simulator that takes longer over a
@@ -118,37 +134,47 @@ impl SimulationThread {
     }
 }
 
-fn run_job(workplace: &Workplace, lease: BatchLease, pool: &ThreadPool) -> Outcome {
-    let Workplace {
+fn run_job(job: Job, pool: &ThreadPool) -> Outcome {
+    let Job {
+        model,
+        lease,
+        abandon,
+    } = job;
+    let Model {
         campaign,
         simulator,
-        directory,
-        orders,
-    } = workplace;
-    if orders.start_no_more.load(Ordering::Relaxed) || orders.abandon.load(Ordering::Relaxed) {
-        return Outcome::Skipped;
+    } = &*model;
+    if abandon.load(Ordering::Relaxed) {
+        return Outcome::Abandoned;
     }
     let started = Instant::now();
-    let rows = match pool
-        .install(|| run_batch_unless(campaign, &**simulator, lease.draws, &orders.abandon))
-    {
-        Ok(rows) => rows,
-        Err(BatchError::Abandoned) => return Outcome::Skipped,
-        Err(
-            error @ (BatchError::Width { .. }
-            | BatchError::Draws { .. }
-            | BatchError::DataLength { .. }
-            | BatchError::NoData
-            | BatchError::TooManyRows { .. }),
-        ) => {
-            return Outcome::Failed {
-                message: error.to_string(),
-            };
-        }
-    };
+    let rows =
+        match pool.install(|| run_batch_unless(campaign, &**simulator, lease.draws, &abandon)) {
+            Ok(rows) => rows,
+            Err(BatchError::Abandoned) => return Outcome::Abandoned,
+            Err(
+                error @ (BatchError::Width { .. }
+                | BatchError::Draws { .. }
+                | BatchError::DataLength { .. }
+                | BatchError::NoData
+                | BatchError::TooManyRows { .. }),
+            ) => {
+                return Outcome::Failed {
+                    message: error.to_string(),
+                };
+            }
+        };
     let seconds = started.elapsed().as_secs_f64();
-    match rows.store(directory, &lease.shard_path, &campaign.space) {
-        Ok(shard) => Outcome::Stored { shard, seconds },
+    let in_memory = Directory::in_memory();
+    let encoded = rows
+        .store(&in_memory, &lease.shard_path, &campaign.space)
+        .and_then(|shard| Ok((in_memory.read(&lease.shard_path)?, shard)));
+    match encoded {
+        Ok((contents, shard)) => Outcome::Simulated(EncodedShard {
+            shard,
+            contents,
+            seconds,
+        }),
         Err(error) => Outcome::Failed {
             message: error.to_string(),
         },

@@ -2,8 +2,8 @@
 
 use super::event::{Event, Fact, Opened, RoundOpened};
 use super::state::{
-    CompleteRound, Finished, OpenRound, OpenTask, Phase, RoundPlan, Run, State, Stopped, Task,
-    TaskResult, WeighedRound, rows_of,
+    CompleteRound, Finished, GivenUp, OpenRound, OpenTask, Phase, RoundPlan, Run, State, Stopped,
+    Task, TaskResult, WeighedRound, rows_of,
 };
 use sidereal_inference::summary::{RoundSummary, RoundTiming, WeightDiagnostics};
 use sidereal_inference::task::{FinalRound, ShardFile};
@@ -23,8 +23,22 @@ pub fn apply(state: &mut State, event: &Event) -> Result<(), Misfit> {
     let elapsed_s = event.elapsed_s.max(state.elapsed_s);
     match &event.fact {
         Fact::Opened(opened) => apply_opened(state, opened, elapsed_s),
+        Fact::Closed => {
+            if let Some(run) = &mut state.run {
+                run.address = None;
+            }
+        }
         Fact::RoundOpened(opened) => apply_round_opened(state, opened, elapsed_s)?,
         Fact::ShardCommitted(shard) => apply_shard_committed(state, shard, elapsed_s)?,
+        Fact::RowGivenUp {
+            round,
+            row,
+            message,
+        } => state.given_up.push(GivenUp {
+            round: *round,
+            row: *row,
+            message: message.clone(),
+        }),
         Fact::RoundWeighed { summary, combined } => {
             apply_round_weighed(state, summary, combined.as_ref())?;
         }
@@ -77,6 +91,8 @@ fn apply_opened(state: &mut State, opened: &Opened, elapsed_s: f64) {
         id: opened.run.clone(),
         campaign: opened.campaign.clone(),
         settings: opened.settings.clone(),
+        address: opened.address.clone(),
+        host: opened.host.clone(),
         opened_s: elapsed_s,
     });
 }

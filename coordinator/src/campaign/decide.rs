@@ -11,14 +11,22 @@ use sidereal_inference::stopping::{
 };
 use sidereal_inference::summary::{RoundKind, RoundSummary, WeightDiagnostics};
 use sidereal_inference::task::{DrawTask, ShardFile, StoredFile};
+use std::collections::BTreeMap;
 
 /// Something that has come to the coordinator and may change the campaign; already checked.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Input {
     /// A coordinator starts.
     Start(Box<Opened>),
+    /// This coordinator ends before the campaign does.
+    Close,
     /// Shards whose files hold what they should, in the order of their reports.
     ShardsChecked(Vec<ShardFile>),
+    /// The shard of a row that nobody can run is written.
+    RowGivenUp {
+        shard: ShardFile,
+        message: String,
+    },
     RoundWeighed {
         summary: Box<RoundSummary>,
         combined: Option<WeightDiagnostics>,
@@ -50,7 +58,9 @@ pub fn decide(state: &State, input: Input, now_s: f64) -> Decision {
     };
     match input {
         Input::Start(opened) => draft.on_start(*opened),
+        Input::Close => draft.record(Fact::Closed),
         Input::ShardsChecked(shards) => draft.on_shards_checked(shards),
+        Input::RowGivenUp { shard, message } => draft.on_row_given_up(shard, message),
         Input::RoundWeighed { summary, combined } => draft.on_round_weighed(*summary, combined),
         Input::TaskChecked(result) => draft.on_task_checked(*result),
         Input::ResultsWritten { summary, posterior } => {
@@ -166,17 +176,34 @@ impl Draft<'_> {
         let Phase::Simulating(open) = &self.state.phase else {
             return;
         };
-        let mut open = open.clone();
+        let mut n_committed = open.n_committed;
+        // Those of this decision: first row -> end.
+        let mut accepted: BTreeMap<u64, u64> = BTreeMap::new();
         for shard in shards {
-            if shard.round != open.plan.round || !open.wants(&rows_of(&shard)) {
+            let rows = rows_of(&shard);
+            let before = accepted.range(..rows.end).next_back();
+            let is_free = before.is_none_or(|(_, &end)| end <= rows.start);
+            if shard.round != open.plan.round || !is_free || !open.wants(&rows) {
                 continue;
             }
-            open.n_committed += shard.n_rows;
-            open.shards.insert(shard.first_row, shard.clone());
+            n_committed += shard.n_rows;
+            accepted.insert(rows.start, rows.end);
             self.record(Fact::ShardCommitted(shard));
         }
-        if open.n_committed == open.plan.n_rows {
+        if n_committed == open.plan.n_rows {
             self.then(Effect::Weigh(open.plan.round));
+        }
+    }
+
+    fn on_row_given_up(&mut self, shard: ShardFile, message: String) {
+        let (round, row) = (shard.round, shard.first_row);
+        self.on_shards_checked(vec![shard]);
+        if !self.decision.events.is_empty() {
+            self.record(Fact::RowGivenUp {
+                round,
+                row,
+                message,
+            });
         }
     }
 

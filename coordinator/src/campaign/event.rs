@@ -24,9 +24,18 @@ pub struct Event {
 pub enum Fact {
     /// A coordinator has taken the campaign; every other one stops at its next write.
     Opened(Box<Opened>),
+    /// The newest coordinator has ended; nobody needs to ask whether it lives.
+    Closed,
     RoundOpened(RoundOpened),
     /// These rows are final.
     ShardCommitted(ShardFile),
+    /// A row that no worker survived or could run is final as a failed one; its shard is committed by the
+    /// same record.
+    RowGivenUp {
+        round: RoundId,
+        row: u64,
+        message: String,
+    },
     /// Every row of the round is final and weighed; `combined` has all rounds, None without an
     /// observation.
     RoundWeighed {
@@ -60,6 +69,12 @@ pub struct Opened {
     /// Of everything that must not change within a campaign.
     pub campaign: CampaignHash,
     pub settings: Settings,
+    /// Where the coordinator can be asked whether it still lives; None where nobody can.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// The machine that it runs on.
+    #[serde(default)]
+    pub host: Option<String>,
 }
 
 /// What decisions are made from; `rounds.max`, `rounds.stop`, workers and device may change

@@ -16,8 +16,9 @@ pub use tasks::TaskVerdict;
 use batches::Batches;
 use peers::Peers;
 use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
+use sidereal_inference::status::PeerStatus;
 use sidereal_inference::task::BatchReport;
-use sidereal_proto::message::{PeerKind, Registration};
+use sidereal_proto::message::{FailureCause, PeerKind, Registration};
 use std::ops::Range;
 use tasks::Tasks;
 
@@ -28,12 +29,27 @@ pub struct LeaseRules {
     pub lease_s: f64,
     /// Seconds that a batch should take.
     pub target_s: f64,
-    /// Rows of a worker's first batch.
+    /// Rows of the first batches, before any worker has been measured.
     pub first_rows: u64,
+    /// Rows of the smallest shard that is worth a file, unless they take more than a second.
+    pub least_rows: u64,
     /// Most rows of a batch, whatever the measured time.
     pub max_rows: u64,
     /// Rows of every batch, where the campaign file says so.
     pub fixed_rows: Option<u64>,
+    /// Seconds that a batch has at least before it is run a second time.
+    pub least_patience_s: f64,
+    /// Seconds that a batch has at least before it is offered again though its worker is heard from.
+    pub least_overdue_s: f64,
+}
+
+/// How a peer went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// It said goodbye, or was sent away: nothing that it ran is to blame.
+    Drained,
+    /// Without a word.
+    Vanished,
 }
 
 /// A lease to hand out.
@@ -85,8 +101,52 @@ impl Leases {
         self.rules.lease_s
     }
 
-    pub fn on_registered(&mut self, registration: &Registration) -> Result<PeerId, Refusal> {
-        self.peers.add(registration)
+    pub fn on_registered(
+        &mut self,
+        registration: &Registration,
+        now_s: f64,
+    ) -> Result<PeerId, Refusal> {
+        self.peers.add(registration, now_s)
+    }
+
+    /// Registered workers and trainers.
+    pub fn n_peers(&self) -> (usize, usize) {
+        self.peers.n_by_kind()
+    }
+
+    /// Peers that have not been heard from for longer than a lease.
+    pub fn silent(&self, now_s: f64) -> Vec<PeerId> {
+        self.peers.silent_since(now_s - self.rules.lease_s)
+    }
+
+    /// Batches that are leased or checked.
+    pub fn n_leased(&self) -> usize {
+        self.batches.as_ref().map_or(0, Batches::n_leased)
+    }
+
+    /// All peers with what they hold, in order of registration.
+    pub fn status(&self, now_s: f64) -> Vec<PeerStatus> {
+        let with_leases = |(peer, status): (PeerId, PeerStatus)| {
+            let (n_batches, n_rows) = self
+                .batches
+                .as_ref()
+                .map_or((0, 0), |batches| batches.held_by(peer));
+            let n_leases = n_batches + usize::from(self.holds_task(peer));
+            PeerStatus {
+                n_leases,
+                n_rows,
+                ..status
+            }
+        };
+        let peers = self.peers.status(now_s);
+        peers.into_iter().map(with_leases).collect()
+    }
+
+    /// Where the shard of a lease goes that the peer holds.
+    pub fn shard_path(&self, peer: PeerId, attempt: AttemptId) -> Option<String> {
+        let batches = self.batches.as_ref()?;
+        let rows = batches.leased_rows(peer, attempt)?;
+        Some(shard_path(batches.round(), &rows, attempt))
     }
 
     /// Whether such a peer is registered.
@@ -109,31 +169,29 @@ impl Leases {
 
     /// The peer was heard from: its leases begin anew.
     pub fn on_heard(&mut self, peer: PeerId, now_s: f64) {
-        let expires_s = now_s + self.rules.lease_s;
-        if let Some(batches) = &mut self.batches {
-            batches.extend(peer, expires_s);
-        }
+        self.peers.on_heard(peer, now_s);
         if let Some(tasks) = &mut self.tasks {
-            tasks.extend(peer, expires_s);
+            tasks.extend(peer, now_s + self.rules.lease_s);
         }
     }
 
-    /// The peer is gone: its leases are offered again.
-    pub fn on_lost(&mut self, peer: PeerId) {
+    /// The peer is gone: its leases are offered again. What that means for the batch that it ran.
+    pub fn on_lost(&mut self, peer: PeerId, loss: Loss) -> Vec<(AttemptId, FailureVerdict)> {
         self.peers.remove(peer);
-        if let Some(batches) = &mut self.batches {
-            batches.on_lost(peer);
-        }
         if let Some(tasks) = &mut self.tasks {
             tasks.on_lost(peer);
         }
+        let next_attempt = &mut self.next_attempt;
+        self.batches.as_mut().map_or_else(Vec::new, |batches| {
+            batches.on_lost(peer, loss, || take_attempt(next_attempt))
+        })
     }
 
     /// Leases that have run out; their holders may still report.
     pub fn expire(&mut self, now_s: f64) -> Vec<Expired> {
         let mut expired = Vec::new();
         if let Some(batches) = &mut self.batches {
-            expired.extend(batches.expire(now_s));
+            expired.extend(batches.expire(&self.peers, &self.rules, now_s));
         }
         if let Some(tasks) = &mut self.tasks {
             expired.extend(tasks.expire(now_s));
@@ -165,19 +223,20 @@ impl Leases {
         Ok(verdict)
     }
 
-    /// These rows are final.
-    pub fn on_committed(&mut self, rows: &Range<u64>) {
-        if let Some(batches) = &mut self.batches {
-            batches.on_committed(rows);
-        }
+    /// These rows are final; leases that are not needed any more, with their holders.
+    pub fn on_committed(&mut self, rows: &Range<u64>) -> Vec<(PeerId, AttemptId)> {
+        self.batches
+            .as_mut()
+            .map_or_else(Vec::new, |batches| batches.on_committed(rows))
     }
 
     /// A reported shard is not what it should be.
     pub fn on_shard_refused(&mut self, attempt: AttemptId) -> FailureVerdict {
+        let next_attempt = &mut self.next_attempt;
         self.batches
             .as_mut()
             .map_or(FailureVerdict::TooLate, |batches| {
-                batches.on_failure(attempt)
+                batches.on_failure(attempt, || take_attempt(next_attempt))
             })
     }
 
@@ -185,12 +244,17 @@ impl Leases {
         &mut self,
         peer: PeerId,
         attempt: AttemptId,
+        cause: FailureCause,
     ) -> Result<FailureVerdict, Refusal> {
         let Some(batches) = &mut self.batches else {
             return Ok(FailureVerdict::TooLate);
         };
         batches.expect_holder(peer, attempt)?;
-        Ok(batches.on_failure(attempt))
+        let next_attempt = &mut self.next_attempt;
+        Ok(match cause {
+            FailureCause::Rows => batches.on_failure(attempt, || take_attempt(next_attempt)),
+            FailureCause::Storage => batches.on_storage_failure(attempt),
+        })
     }
 
     /// Offers the open task.
@@ -244,24 +308,27 @@ impl Leases {
 
     /// As many leases as there is work and somebody to take it.
     pub fn grant(&mut self, now_s: f64) -> Vec<Grant> {
-        let expires_s = now_s + self.rules.lease_s;
         let mut grants = Vec::new();
-        while let Some(grant) = self.next_batch(expires_s) {
+        while let Some(grant) = self.next_batch(now_s) {
             grants.push(grant);
         }
-        grants.extend(self.next_task(expires_s));
+        grants.extend(self.next_task(now_s + self.rules.lease_s));
         grants
     }
 
-    fn next_batch(&mut self, expires_s: f64) -> Option<Grant> {
+    /// What is offered; where nothing is, a batch that keeps the round waiting, a second time.
+    fn next_batch(&mut self, now_s: f64) -> Option<Grant> {
         let batches = self.batches.as_mut()?;
-        if !batches.has_offers() {
-            return None;
-        }
-        let peer = self.peers.next_worker()?;
-        let n_rows = self.peers.batch_rows(peer, batches.n_wanted(), &self.rules);
+        let peer = self.peers.next_worker(now_s)?;
         let attempt = AttemptId(self.next_attempt);
-        let rows = batches.lease(attempt, peer, n_rows, expires_s)?;
+        let seconds_per_row = self.peers.seconds_per_row(peer);
+        let rows = if batches.has_offers() {
+            let n_wanted = batches.n_wanted();
+            let n_rows = self.peers.batch_rows(peer, n_wanted, &self.rules, now_s);
+            batches.lease(attempt, peer, n_rows, seconds_per_row, now_s)?
+        } else {
+            batches.lease_again(attempt, peer, seconds_per_row, &self.rules, now_s)?
+        };
         self.next_attempt += 1;
         self.peers.take_credit(peer);
         Some(Grant::Batch {
@@ -295,6 +362,12 @@ impl Leases {
     pub fn check(&self) -> Result<(), String> {
         self.batches.as_ref().map_or(Ok(()), Batches::check)
     }
+}
+
+fn take_attempt(next_attempt: &mut u64) -> AttemptId {
+    let attempt = AttemptId(*next_attempt);
+    *next_attempt += 1;
+    attempt
 }
 
 /// Where the shard of an attempt is written.

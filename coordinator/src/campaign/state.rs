@@ -32,7 +32,17 @@ pub struct State {
     /// Of all weighed rounds together.
     pub combined: Option<WeightDiagnostics>,
     pub stopped: Option<Stopped>,
+    /// Rows that no worker could run, in order.
+    pub given_up: Vec<GivenUp>,
     pub phase: Phase,
+}
+
+/// A row that is final without an answer of the forward model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenUp {
+    pub round: RoundId,
+    pub row: u64,
+    pub message: String,
 }
 
 /// What the newest `opened` event said.
@@ -41,6 +51,9 @@ pub struct Run {
     pub id: RunId,
     pub campaign: CampaignHash,
     pub settings: Settings,
+    /// Where to ask whether it still lives; None once it has said that it ends.
+    pub address: Option<String>,
+    pub host: Option<String>,
     /// [`State::elapsed_s`] when it opened the campaign.
     pub opened_s: f64,
 }

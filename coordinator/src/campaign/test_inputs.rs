@@ -42,6 +42,8 @@ pub fn opened(run: &str, settings: Settings) -> Opened {
         run: RunId(run.to_owned()),
         campaign: CampaignHash("the campaign".to_owned()),
         settings,
+        address: None,
+        host: None,
     }
 }
 

@@ -3,7 +3,9 @@
 use super::{CampaignFailure, Driver, Message, StreamId, TrainerOutbox, WorkerOutbox};
 use crate::campaign::decide::Input;
 use crate::campaign::effects::progress_so_far;
-use crate::campaign::leases::{FailureVerdict, Grant, Refusal, ReportVerdict, TaskVerdict};
+use crate::campaign::leases::{FailureVerdict, Grant, Loss, Refusal, ReportVerdict, TaskVerdict};
+use crate::campaign::state::rows_of;
+use crate::metrics::Reason;
 use sidereal_inference::ids::{AttemptId, PeerId};
 use sidereal_inference::progress::Progress;
 use sidereal_inference::task::BatchReport;
@@ -29,6 +31,9 @@ impl Driver {
                 if self.accepts_worker(peer, stream, &outbox) {
                     self.on_worker(peer, message)?;
                 }
+                if self.outcome.is_some() {
+                    self.outboxes.done();
+                }
             }
             Message::Trainer {
                 peer,
@@ -39,10 +44,13 @@ impl Driver {
                 if self.accepts_trainer(peer, stream, &outbox) {
                     self.on_trainer(peer, message)?;
                 }
+                if self.outcome.is_some() {
+                    self.outboxes.done();
+                }
             }
             Message::Lost { peer, stream } => {
                 if self.outboxes.is_attached(peer, stream) {
-                    self.on_lost(peer);
+                    self.on_lost(peer, Loss::Vanished)?;
                 }
             }
             Message::Nonsense {
@@ -51,14 +59,26 @@ impl Driver {
                 reason,
             } => {
                 if self.outboxes.is_attached(peer, stream) {
-                    self.dismiss(peer, &reason);
+                    self.dismiss(peer, &reason)?;
                 }
             }
             Message::Watch(outbox) => {
                 let missed = progress_so_far(&self.state);
                 self.outboxes.watch(outbox, missed);
             }
-            Message::Interrupt => return Err(CampaignFailure::Interrupted),
+            Message::Status(reply) => {
+                // Who does not wait for the answer has gone.
+                let _ = reply.send(self.status(None));
+            }
+            Message::ShardPath {
+                peer,
+                attempt,
+                reply,
+            } => {
+                self.leases.on_heard(peer, self.now_s());
+                let _ = reply.send(self.leases.shard_path(peer, attempt));
+            }
+            Message::Interrupt => self.interrupt()?,
             Message::ServiceEnded(message) => return Err(CampaignFailure::Service { message }),
             Message::DrawsLoaded { round, result } => {
                 let draws = result.map_err(|source| CampaignFailure::Draws { round, source })?;
@@ -68,16 +88,27 @@ impl Driver {
                 peer,
                 attempt,
                 shard,
+                seconds,
                 result,
             } => match result {
-                Ok(()) => self.on_shard_accepted(shard).await?,
+                Ok(()) => {
+                    self.metrics.batch_seconds.observe(seconds);
+                    self.on_shard_accepted(shard).await?;
+                }
                 Err(error) => {
                     let message = error.to_string();
                     let verdict = self.leases.on_shard_refused(attempt);
                     self.on_failure_verdict(peer, attempt, &message, verdict)?;
-                    self.dismiss(peer, &message);
+                    self.dismiss(peer, &message)?;
                 }
             },
+            Message::RowGivenUp { message, result } => {
+                let shard = result.map_err(CampaignFailure::GivenUp)?;
+                let rows = rows_of(&shard);
+                self.step(Input::RowGivenUp { shard, message }).await?;
+                self.on_committed(&rows);
+                self.grant();
+            }
             Message::RoundWeighed { round, result } => {
                 let weighed = result.map_err(|source| CampaignFailure::Weigh { round, source })?;
                 if let Some((summary, combined)) = weighed {
@@ -98,7 +129,7 @@ impl Driver {
                     let message = error.to_string();
                     let verdict = self.leases.on_task_refused(attempt);
                     self.on_task_verdict(peer, attempt, &message, &verdict)?;
-                    self.dismiss(peer, &message);
+                    self.dismiss(peer, &message)?;
                 }
             },
             Message::ResultsWritten(result) => {
@@ -122,13 +153,13 @@ impl Driver {
     }
 
     fn register(&mut self, registration: &Registration) -> Result<Session, Refusal> {
-        let peer = self.leases.on_registered(registration)?;
+        let peer = self.leases.on_registered(registration, self.now_s())?;
         tracing::info!(%peer, name = registration.name, kind = ?registration.kind, "registered");
         Ok(Session {
             peer,
             run: self.opened.run.clone(),
             campaign: self.campaign.as_ref().clone(),
-            directory: self.directory.display().to_string(),
+            directory: self.directory.location().to_owned(),
         })
     }
 
@@ -149,26 +180,31 @@ impl Driver {
         self.leases.on_heard(peer, self.now_s());
         match message {
             FromWorker::Credits(credits) => self.leases.on_credits(peer, credits),
-            FromWorker::Report(report) => self.on_report(peer, report),
-            FromWorker::Failure { attempt, message } => {
-                match self.leases.on_batch_failure(peer, attempt) {
-                    Ok(verdict) => self.on_failure_verdict(peer, attempt, &message, verdict)?,
-                    Err(refusal) => self.dismiss(peer, &refusal.to_string()),
-                }
-            }
+            FromWorker::Report(report) => self.on_report(peer, report)?,
+            FromWorker::Failure {
+                attempt,
+                message,
+                cause,
+            } => match self.leases.on_batch_failure(peer, attempt, cause) {
+                Ok(verdict) => self.on_failure_verdict(peer, attempt, &message, verdict)?,
+                Err(refusal) => self.dismiss(peer, &refusal.to_string())?,
+            },
             FromWorker::Heartbeat => {}
-            FromWorker::Drain => self.on_lost(peer),
+            FromWorker::Drain => self.on_lost(peer, Loss::Drained)?,
         }
         self.grant();
         Ok(())
     }
 
-    fn on_report(&mut self, peer: PeerId, report: BatchReport) {
+    fn on_report(&mut self, peer: PeerId, report: BatchReport) -> Result<(), CampaignFailure> {
         match self.leases.on_report(peer, &report) {
             Ok(ReportVerdict::Check) => self.check_shard(peer, report),
-            Ok(ReportVerdict::TooLate) => self.n_ignored += 1,
-            Err(refusal) => self.dismiss(peer, &refusal.to_string()),
+            Ok(ReportVerdict::TooLate) => {
+                self.metrics.reports_ignored.inc();
+            }
+            Err(refusal) => self.dismiss(peer, &refusal.to_string())?,
         }
+        Ok(())
     }
 
     fn on_failure_verdict(
@@ -179,6 +215,14 @@ impl Driver {
         verdict: FailureVerdict,
     ) -> Result<(), CampaignFailure> {
         let worker = self.leases.name(peer);
+        match &verdict {
+            FailureVerdict::TooLate => {}
+            FailureVerdict::OfferedAgain { .. }
+            | FailureVerdict::Split { .. }
+            | FailureVerdict::GiveUp { .. } => {
+                self.metrics.batches_failed.inc();
+            }
+        }
         match verdict {
             FailureVerdict::OfferedAgain { n_failures } => {
                 tracing::warn!(
@@ -198,12 +242,28 @@ impl Driver {
                     "batch keeps failing; it is split"
                 );
             }
-            FailureVerdict::RowFails { round, row } => {
-                return Err(CampaignFailure::Row {
-                    round,
+            FailureVerdict::GiveUp {
+                attempt,
+                round,
+                row,
+            } => {
+                let n_given_up = self.n_given_up(round);
+                if n_given_up >= self.most_given_up() {
+                    return Err(CampaignFailure::Rows {
+                        n_given_up,
+                        round,
+                        row,
+                        message: message.to_owned(),
+                    });
+                }
+                tracing::error!(
+                    worker,
+                    round = round.0,
                     row,
-                    message: message.to_owned(),
-                });
+                    message,
+                    "row fails alone each time; it is given up and stays in its round as a failed row"
+                );
+                self.give_up_row(attempt, round, row, message.to_owned());
             }
             FailureVerdict::TooLate => {}
         }
@@ -234,17 +294,20 @@ impl Driver {
                     TaskVerdict::TooLate
                     | TaskVerdict::OfferedAgain { .. }
                     | TaskVerdict::Fails { .. },
-                ) => self.n_ignored += 1,
-                Err(refusal) => self.dismiss(peer, &refusal.to_string()),
+                ) => {
+                    self.metrics.reports_ignored.inc();
+                }
+                Err(refusal) => self.dismiss(peer, &refusal.to_string())?,
             },
             FromTrainer::Failure { attempt, message } => {
                 match self.leases.on_task_failure(peer, attempt) {
                     Ok(verdict) => self.on_task_verdict(peer, attempt, &message, &verdict)?,
-                    Err(refusal) => self.dismiss(peer, &refusal.to_string()),
+                    Err(refusal) => self.dismiss(peer, &refusal.to_string())?,
                 }
             }
             FromTrainer::Training(progress) => {
                 if self.leases.holds_task(peer) {
+                    self.on_training(&progress);
                     self.announce(Progress::Training(progress));
                 }
             }
@@ -254,7 +317,7 @@ impl Driver {
                 }
             }
             FromTrainer::Heartbeat => {}
-            FromTrainer::Drain => self.on_lost(peer),
+            FromTrainer::Drain => self.on_lost(peer, Loss::Drained)?,
         }
         self.grant();
         Ok(())
@@ -290,23 +353,34 @@ impl Driver {
         Ok(())
     }
 
-    fn on_lost(&mut self, peer: PeerId) {
+    fn on_lost(&mut self, peer: PeerId, loss: Loss) -> Result<(), CampaignFailure> {
+        let name = self.leases.name(peer).to_owned();
+        match loss {
+            Loss::Drained => tracing::info!(%peer, name, "left"),
+            Loss::Vanished => tracing::warn!(%peer, name, "lost; its work is offered again"),
+        }
         self.outboxes.remove(peer);
-        self.leases.on_lost(peer);
+        let message = format!("{name} was lost while it ran this");
+        for (attempt, verdict) in self.leases.on_lost(peer, loss) {
+            self.on_failure_verdict(peer, attempt, &message, verdict)?;
+        }
         self.grant();
+        Ok(())
     }
 
     /// Sends a peer that talks nonsense away; its work is offered to others.
-    fn dismiss(&mut self, peer: PeerId, reason: &str) {
+    fn dismiss(&mut self, peer: PeerId, reason: &str) -> Result<(), CampaignFailure> {
         tracing::warn!(name = self.leases.name(peer), %peer, reason, "peer dismissed");
+        self.metrics.on_refused(Reason::Nonsense);
         self.outboxes
             .close(peer, &Status::invalid_argument(reason.to_owned()));
-        self.on_lost(peer);
+        self.on_lost(peer, Loss::Drained)
     }
 
     /// Hands out what can be handed out.
     pub(super) fn grant(&mut self) {
         for grant in self.leases.grant(self.now_s()) {
+            self.metrics.leases_granted.inc();
             match grant {
                 Grant::Batch {
                     peer,

@@ -8,12 +8,13 @@ use crate::finish::{finish, read_summary};
 use crate::rounds::RoundDraws;
 use crate::verify::{Expectation, check_report};
 use crate::weigh::weigh;
+use sidereal_inference::directory::Directory;
 use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
-use sidereal_inference::shard;
+use sidereal_inference::shard::{self, RowStatus, ShardRows};
 use sidereal_inference::task::{BatchLease, BatchReport, TrainerReport, TrainerTask};
 use sidereal_proto::message::{ToTrainer, ToWorker};
+use std::collections::BTreeSet;
 use std::ops::Range;
-use std::path::Path;
 use std::sync::Arc;
 
 impl Driver {
@@ -68,7 +69,7 @@ impl Driver {
             earlier_attempts: Vec::new(),
             lease_s: self.leases.lease_s(),
         };
-        let directory = self.directory().to_owned();
+        let directory = self.directory.clone();
         self.spawn(move || {
             task.earlier_attempts = attempts_in(&directory, &parent, attempt);
             // A trainer that is gone is noticed by its stream.
@@ -82,7 +83,7 @@ impl Driver {
             return;
         };
         let plan = open.plan.clone();
-        let directory = self.directory().to_owned();
+        let directory = self.directory.clone();
         let campaign = Arc::clone(&self.campaign);
         self.spawn(move || {
             let result = RoundDraws::load(&directory, &campaign, &plan).map(Arc::new);
@@ -108,13 +109,17 @@ impl Driver {
             return;
         };
         let campaign = Arc::clone(&self.campaign);
-        let directory = self.directory().to_owned();
+        let directory = self.directory.clone();
         let permits = Arc::clone(&self.checks);
         let messages = self.messages.clone();
         tokio::spawn(async move {
             // Never closed.
             let _permit = permits.acquire_owned().await;
-            let BatchReport { attempt, shard, .. } = report;
+            let BatchReport {
+                attempt,
+                shard,
+                seconds,
+            } = report;
             let checking = tokio::task::spawn_blocking(move || {
                 let rows = rows_of(&shard);
                 let result = shard::check(
@@ -135,6 +140,7 @@ impl Driver {
                     peer,
                     attempt,
                     shard,
+                    seconds,
                     result,
                 },
                 Err(error) => Message::Failed(CampaignFailure::Panicked {
@@ -143,6 +149,36 @@ impl Driver {
             };
             // A driver that has ended needs no answer.
             let _ = messages.send(message).await;
+        });
+    }
+
+    /// Writes the shard of a row that nobody can run: a failed row with its message.
+    pub(super) fn give_up_row(
+        &mut self,
+        attempt: AttemptId,
+        round: RoundId,
+        row: u64,
+        message: String,
+    ) {
+        let Some(draws) = self.draws.clone() else {
+            return;
+        };
+        let campaign = Arc::clone(&self.campaign);
+        let directory = self.directory.clone();
+        self.spawn(move || {
+            let n_data = campaign.simulator.grid.len();
+            let rows = row..row + 1;
+            let shard = ShardRows {
+                draws: draws.rows(&campaign, rows.clone()),
+                log_likelihood: vec![None],
+                n_data,
+                simulated: vec![f32::NAN; n_data],
+                status: vec![RowStatus::Failed],
+                message: vec![Some(message.clone())],
+            };
+            let path = shard_path(round, &rows, attempt);
+            let result = shard.store(&directory, &path, &campaign.space);
+            Some(Message::RowGivenUp { message, result })
         });
     }
 
@@ -158,7 +194,7 @@ impl Driver {
             flows: self.state.flows(),
         };
         let campaign = Arc::clone(&self.campaign);
-        let directory = self.directory().to_owned();
+        let directory = self.directory.clone();
         self.spawn(move || {
             let result = check_report(&directory, &campaign, &expectation, report).map(Box::new);
             Some(Message::TaskChecked {
@@ -182,7 +218,7 @@ impl Driver {
             .collect();
         rounds.push(final_round(complete));
         let campaign = Arc::clone(&self.campaign);
-        let directory = self.directory().to_owned();
+        let directory = self.directory.clone();
         self.spawn(move || {
             let result = weigh(&directory, &campaign, &rounds, kind);
             Some(Message::RoundWeighed { round, result })
@@ -191,7 +227,7 @@ impl Driver {
 
     pub(super) fn write_results(&mut self) {
         let campaign = Arc::clone(&self.campaign);
-        let directory = self.directory().to_owned();
+        let directory = self.directory.clone();
         let state = self.state.clone();
         self.spawn(move || {
             Some(Message::ResultsWritten(finish(
@@ -205,7 +241,7 @@ impl Driver {
             return;
         };
         let stored = finished.summary.clone();
-        let directory = self.directory().to_owned();
+        let directory = self.directory.clone();
         self.spawn(move || {
             let result = read_summary(&directory, &stored).map(Box::new);
             Some(Message::OutcomeRead(result))
@@ -239,17 +275,21 @@ fn task_directory(open: &OpenTask) -> String {
 }
 
 /// Directories of other attempts, of this and of earlier runs, oldest first.
-fn attempts_in(directory: &Path, parent: &str, own: AttemptId) -> Vec<String> {
-    let Ok(entries) = std::fs::read_dir(directory.join(parent)) else {
-        // The first attempt makes it.
-        return Vec::new();
+fn attempts_in(directory: &Directory, parent: &str, own: AttemptId) -> Vec<String> {
+    let names = directory.list(parent).unwrap_or_else(|error| {
+        // Only checkpoints are lost by that.
+        tracing::warn!(%error, "earlier attempts cannot be listed");
+        Vec::new()
+    });
+    let attempt = |path: &String| -> Option<u64> {
+        let name = path.strip_prefix(parent)?.strip_prefix("/attempt-")?;
+        name.split('/').next()?.parse().ok()
     };
-    let mut attempts: Vec<u64> = entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter_map(|name| name.strip_prefix("attempt-")?.parse().ok())
+    let attempts: BTreeSet<u64> = names
+        .iter()
+        .filter_map(attempt)
         .filter(|&attempt| attempt != own.0)
         .collect();
-    attempts.sort_unstable();
     attempts
         .into_iter()
         .map(|attempt| format!("{parent}/attempt-{attempt}"))

@@ -9,13 +9,15 @@ use crate::verify::ReportError;
 use crate::weigh::WeighError;
 use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
 use sidereal_inference::progress::Progress;
+use sidereal_inference::status::CampaignStatus;
 use sidereal_inference::summary::{RoundSummary, Summary, WeightDiagnostics};
 use sidereal_inference::table::TableError;
 use sidereal_inference::task::ShardFile;
 use sidereal_proto::message::{
     FromTrainer, FromWorker, Registration, Session, ToTrainer, ToWorker,
 };
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot};
 use tonic::Status;
 
@@ -58,6 +60,13 @@ pub enum Message {
         reason: String,
     },
     Watch(WatcherOutbox),
+    Status(oneshot::Sender<CampaignStatus>),
+    /// Where the shard of a lease goes, for a worker that sends it through the coordinator.
+    ShardPath {
+        peer: PeerId,
+        attempt: AttemptId,
+        reply: oneshot::Sender<Option<String>>,
+    },
     /// End without a result.
     Interrupt,
     /// The service can go on no more.
@@ -70,7 +79,13 @@ pub enum Message {
         peer: PeerId,
         attempt: AttemptId,
         shard: ShardFile,
+        seconds: f64,
         result: Result<(), TableError>,
+    },
+    /// The shard of a row that nobody can run is written.
+    RowGivenUp {
+        message: String,
+        result: Result<ShardFile, TableError>,
     },
     RoundWeighed {
         round: RoundId,
@@ -91,6 +106,10 @@ pub enum Message {
 #[derive(Debug, Clone)]
 pub struct Messages {
     sender: mpsc::Sender<Message>,
+    /// Also seen where the driver waits for its store.
+    interrupted: Arc<AtomicBool>,
+    /// What the driver would say about the campaign, while it waits for its store and hears nothing.
+    paused: Arc<Mutex<Option<CampaignStatus>>>,
 }
 
 /// The driver has ended.
@@ -99,7 +118,29 @@ pub struct Ended;
 
 impl Messages {
     pub fn new(sender: mpsc::Sender<Message>) -> Self {
-        Self { sender }
+        Self {
+            sender,
+            interrupted: Arc::default(),
+            paused: Arc::default(),
+        }
+    }
+
+    /// The status of a campaign that is paused; None while it is not.
+    pub fn paused(&self) -> Option<CampaignStatus> {
+        self.paused_mut().clone()
+    }
+
+    pub fn set_paused(&self, status: Option<CampaignStatus>) {
+        *self.paused_mut() = status;
+    }
+
+    fn paused_mut(&self) -> MutexGuard<'_, Option<CampaignStatus>> {
+        // A status is replaced whole: what a thread that panicked left is one.
+        self.paused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
     }
 
     pub async fn send(&self, message: Message) -> Result<(), Ended> {
@@ -108,6 +149,7 @@ impl Messages {
 
     /// From outside the runtime, or where nothing may wait.
     pub fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::Relaxed);
         // Full means that the driver is busy; it must still hear of it.
         if let Err(mpsc::error::TrySendError::Full(message)) =
             self.sender.try_send(Message::Interrupt)

@@ -1,7 +1,7 @@
 //! Where answers to peers and news to watchers go.
 
 use super::{StreamId, TrainerOutbox, WatcherOutbox, WorkerOutbox};
-use sidereal_inference::ids::PeerId;
+use sidereal_inference::ids::{AttemptId, PeerId};
 use sidereal_inference::progress::Progress;
 use sidereal_proto::message::{ToTrainer, ToWorker};
 use std::collections::BTreeMap;
@@ -45,12 +45,24 @@ impl Outboxes {
         worker == Some(stream) || trainer == Some(stream)
     }
 
+    pub fn has_stream(&self, peer: PeerId) -> bool {
+        self.worker_by_peer.contains_key(&peer) || self.trainer_by_peer.contains_key(&peer)
+    }
+
     pub fn worker(&self, peer: PeerId) -> Option<&WorkerOutbox> {
         self.worker_by_peer.get(&peer).map(|(_, outbox)| outbox)
     }
 
     pub fn trainer(&self, peer: PeerId) -> Option<&TrainerOutbox> {
         self.trainer_by_peer.get(&peer).map(|(_, outbox)| outbox)
+    }
+
+    /// Tells a worker that a lease is not needed any more.
+    pub fn cancel(&self, peer: PeerId, attempt: AttemptId) {
+        if let Some((_, outbox)) = self.worker_by_peer.get(&peer) {
+            // It would only have saved work.
+            let _ = outbox.try_send(Ok(ToWorker::Cancel(attempt)));
+        }
     }
 
     pub fn remove(&mut self, peer: PeerId) {

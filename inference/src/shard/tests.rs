@@ -4,7 +4,6 @@ use super::*;
 use crate::ids::RoundId;
 use crate::prior::Prior;
 use crate::space::Parameter;
-use tempfile::TempDir;
 
 fn space() -> ParameterSpace {
     let prior = Prior::Uniform {
@@ -43,10 +42,10 @@ fn rows() -> ShardRows {
     }
 }
 
-fn store(rows: &ShardRows) -> (TempDir, ShardFile) {
-    let directory = tempfile::tempdir().expect("temporary directory");
+fn store(rows: &ShardRows) -> (Directory, ShardFile) {
+    let directory = Directory::in_memory();
     let shard = rows
-        .store(directory.path(), "shard.parquet", &space())
+        .store(&directory, "shard.parquet", &space())
         .expect("store");
     (directory, shard)
 }
@@ -59,7 +58,7 @@ fn shards_are_found_again_and_pass_their_check() {
     assert_eq!(numbers, (RoundId(1), 10, 3, 1));
     assert_eq!(store(&rows).1, shard, "the same rows give the same bytes");
 
-    let loaded = ShardRows::load(directory.path(), &shard, &space()).expect("load");
+    let loaded = ShardRows::load(&directory, &shard, &space()).expect("load");
     assert!(loaded.simulated[3..6].iter().all(|value| value.is_nan()));
     let without_nan = |rows: &ShardRows| {
         let simulated = rows
@@ -74,7 +73,7 @@ fn shards_are_found_again_and_pass_their_check() {
     };
     assert_eq!(without_nan(&loaded), without_nan(&rows));
 
-    let log_columns = load_log_columns(directory.path(), &shard, &space()).expect("log columns");
+    let log_columns = load_log_columns(&directory, &shard, &space()).expect("log columns");
     let expected = LogColumns {
         first_row: 10,
         n_parameters: 2,
@@ -87,7 +86,7 @@ fn shards_are_found_again_and_pass_their_check() {
     };
     assert_eq!(log_columns, expected);
     check(
-        directory.path(),
+        &directory,
         &shard,
         &space(),
         3,
@@ -109,7 +108,7 @@ fn an_empty_batch_keeps_its_width() {
     };
     let (directory, shard) = store(&rows);
     assert_eq!(
-        ShardRows::load(directory.path(), &shard, &space()).expect("load"),
+        ShardRows::load(&directory, &shard, &space()).expect("load"),
         rows
     );
 }
@@ -177,7 +176,7 @@ fn every_kind_of_wrong_shard_is_refused_with_its_place() {
     for (rows, expected) in table {
         let (directory, shard) = store(&rows);
         let error = check(
-            directory.path(),
+            &directory,
             &shard,
             &space(),
             3,
@@ -185,7 +184,7 @@ fn every_kind_of_wrong_shard_is_refused_with_its_place() {
             &super::tests::rows().draws,
         )
         .expect_err(expected);
-        let path = directory.path().join("shard.parquet");
+        let path = directory.join("shard.parquet");
         assert_eq!(error.to_string(), format!("{}: {expected}", path.display()));
     }
 }
@@ -195,7 +194,7 @@ fn reports_that_do_not_fit_their_shard_are_refused() {
     let rows = rows();
     let (directory, shard) = store(&rows);
     let refused = |shard: ShardFile| {
-        let error = ShardRows::load(directory.path(), &shard, &space())
+        let error = ShardRows::load(&directory, &shard, &space())
             .expect_err("refused")
             .to_string();
         error.rsplit(": ").next().unwrap_or_default().to_owned()
@@ -229,15 +228,8 @@ fn reports_that_do_not_fit_their_shard_are_refused() {
         "sidereal.round is 1, expected 0"
     );
 
-    let never = check(
-        directory.path(),
-        &shard,
-        &space(),
-        3,
-        Weighed::Never,
-        &rows.draws,
-    )
-    .expect_err("weighed");
+    let never =
+        check(&directory, &shard, &space(), 3, Weighed::Never, &rows.draws).expect_err("weighed");
     assert!(
         never
             .to_string()
@@ -252,10 +244,10 @@ fn files_of_other_formats_are_refused() {
     let (directory, shard) = store(&rows);
     let draws = rows
         .draws
-        .store(&space(), directory.path(), "draws.parquet")
+        .store(&space(), &directory, "draws.parquet")
         .expect("store");
     let error = ShardRows::load(
-        directory.path(),
+        &directory,
         &ShardFile {
             file: draws,
             ..shard.clone()
@@ -268,9 +260,11 @@ fn files_of_other_formats_are_refused() {
         "{message}"
     );
 
-    let text = files::store(directory.path(), "text", b"not a table at all").expect("store");
+    let text = directory
+        .store("text", b"not a table at all".to_vec())
+        .expect("store");
     let error = ShardRows::load(
-        directory.path(),
+        &directory,
         &ShardFile {
             file: text,
             ..shard
@@ -280,7 +274,7 @@ fn files_of_other_formats_are_refused() {
     let message = error.expect_err("text").to_string();
     let start = format!(
         "cannot read {} as Parquet: ",
-        directory.path().join("text").display()
+        directory.join("text").display()
     );
     assert!(message.starts_with(&start), "{message}");
 }

@@ -1,12 +1,14 @@
 //! Sessions, the messages of their streams, and progress between wire and domain.
 
-use super::{WireError, required};
+use super::{WireError, finite_and_not_negative, required};
 use crate::message::{
-    FromTrainer, FromWorker, PeerKind, Registration, Session, ToTrainer, ToWorker,
+    FailureCause, FromTrainer, FromWorker, Identification, PeerKind, Registration, Session,
+    ToTrainer, ToWorker, UploadPiece,
 };
 use crate::{PROTOCOL_VERSION, v1};
-use sidereal_inference::ids::{AttemptId, PeerId, RoundId, RunId};
+use sidereal_inference::ids::{AttemptId, CampaignHash, PeerId, RoundId, RunId};
 use sidereal_inference::progress::Progress;
+use sidereal_inference::status::CampaignStatus;
 
 impl From<&Registration> for v1::RegisterRequest {
     fn from(registration: &Registration) -> Self {
@@ -19,9 +21,18 @@ impl From<&Registration> for v1::RegisterRequest {
             kind: kind.into(),
             name: registration.name.clone(),
             n_threads: registration.n_threads,
+            campaign: registration.campaign.as_ref().map(|hash| hash.0.clone()),
+            remaining_s: registration.remaining_s,
         }
     }
 }
+
+/// For messages.
+const EXPECTED_VERSION: &str = "2";
+const _: () = assert!(
+    PROTOCOL_VERSION == 2,
+    "EXPECTED_VERSION says something else"
+);
 
 /// A peer that speaks another version of the protocol is refused here.
 pub fn registration_from_wire(wire: v1::RegisterRequest) -> Result<Registration, WireError> {
@@ -31,7 +42,7 @@ pub fn registration_from_wire(wire: v1::RegisterRequest) -> Result<Registration,
             message: MESSAGE,
             field: "protocol_version",
             found: wire.protocol_version.to_string(),
-            expected: "1",
+            expected: EXPECTED_VERSION,
         });
     }
     let kind = match v1::PeerKind::try_from(wire.kind) {
@@ -50,6 +61,11 @@ pub fn registration_from_wire(wire: v1::RegisterRequest) -> Result<Registration,
         kind,
         name: wire.name,
         n_threads: wire.n_threads,
+        campaign: wire.campaign.map(CampaignHash),
+        remaining_s: wire
+            .remaining_s
+            .map(|seconds| finite_and_not_negative(seconds, MESSAGE, "remaining_s"))
+            .transpose()?,
     })
 }
 
@@ -98,9 +114,18 @@ pub fn worker_message(peer: PeerId, message: FromWorker) -> v1::WorkerMessage {
     let message = match message {
         FromWorker::Credits(credits) => Message::Credits(credits),
         FromWorker::Report(report) => Message::Report((&report).into()),
-        FromWorker::Failure { attempt, message } => Message::Failure(v1::BatchFailure {
+        FromWorker::Failure {
+            attempt,
+            message,
+            cause,
+        } => Message::Failure(v1::BatchFailure {
             attempt: attempt.0,
             message,
+            cause: match cause {
+                FailureCause::Rows => v1::FailureCause::Rows,
+                FailureCause::Storage => v1::FailureCause::Storage,
+            }
+            .into(),
         }),
         FromWorker::Heartbeat => Message::Heartbeat(v1::Heartbeat {}),
         FromWorker::Drain => Message::Drain(v1::Drain {}),
@@ -120,6 +145,18 @@ pub fn worker_message_from_wire(
         Message::Report(report) => FromWorker::Report(report.try_into()?),
         Message::Failure(failure) => FromWorker::Failure {
             attempt: AttemptId(failure.attempt),
+            cause: match v1::FailureCause::try_from(failure.cause) {
+                Ok(v1::FailureCause::Rows) => FailureCause::Rows,
+                Ok(v1::FailureCause::Storage) => FailureCause::Storage,
+                Ok(v1::FailureCause::Unspecified) | Err(_) => {
+                    return Err(WireError::Value {
+                        message: "batch failure",
+                        field: "cause",
+                        found: failure.cause.to_string(),
+                        expected: "1 (rows) or 2 (storage)",
+                    });
+                }
+            },
             message: failure.message,
         },
         Message::Heartbeat(v1::Heartbeat {}) => FromWorker::Heartbeat,
@@ -134,6 +171,7 @@ impl From<ToWorker> for v1::LeaseMessage {
         let message = match message {
             ToWorker::Lease(lease) => Message::Lease((&lease).into()),
             ToWorker::Done => Message::Done(v1::Done {}),
+            ToWorker::Cancel(attempt) => Message::Cancel(v1::Cancel { attempt: attempt.0 }),
         };
         Self {
             message: Some(message),
@@ -148,6 +186,7 @@ impl TryFrom<v1::LeaseMessage> for ToWorker {
         use v1::lease_message::Message;
         match required(wire.message, "lease message", "message")? {
             Message::Lease(lease) => Ok(Self::Lease(lease.try_into()?)),
+            Message::Cancel(cancel) => Ok(Self::Cancel(AttemptId(cancel.attempt))),
             Message::Done(v1::Done {}) => Ok(Self::Done),
         }
     }
@@ -221,6 +260,68 @@ impl TryFrom<v1::TaskMessage> for ToTrainer {
             Message::Done(v1::Done {}) => Ok(Self::Done),
         }
     }
+}
+
+impl From<&Identification> for v1::IdentifyReply {
+    fn from(identification: &Identification) -> Self {
+        Self {
+            protocol_version: PROTOCOL_VERSION,
+            campaign_name: identification.campaign_name.clone(),
+            campaign: identification.campaign.0.clone(),
+            run_id: identification.run.0.clone(),
+        }
+    }
+}
+
+impl From<v1::IdentifyReply> for Identification {
+    fn from(wire: v1::IdentifyReply) -> Self {
+        Self {
+            campaign_name: wire.campaign_name,
+            campaign: CampaignHash(wire.campaign),
+            run: RunId(wire.run_id),
+        }
+    }
+}
+
+impl From<UploadPiece> for v1::UploadPiece {
+    fn from(piece: UploadPiece) -> Self {
+        Self {
+            peer_id: piece.peer.0,
+            attempt: piece.attempt.0,
+            path: piece.path,
+            contents: piece.contents,
+        }
+    }
+}
+
+impl From<v1::UploadPiece> for UploadPiece {
+    fn from(wire: v1::UploadPiece) -> Self {
+        Self {
+            peer: PeerId(wire.peer_id),
+            attempt: AttemptId(wire.attempt),
+            path: wire.path,
+            contents: wire.contents,
+        }
+    }
+}
+
+pub fn status_to_wire(status: &CampaignStatus) -> Result<v1::StatusReply, WireError> {
+    let status_json = serde_json::to_string(status).map_err(|error| WireError::Value {
+        message: "status",
+        field: "status_json",
+        found: error.to_string(),
+        expected: "the status of a campaign",
+    })?;
+    Ok(v1::StatusReply { status_json })
+}
+
+pub fn status_from_wire(wire: v1::StatusReply) -> Result<CampaignStatus, WireError> {
+    serde_json::from_str(&wire.status_json).map_err(|error| WireError::Value {
+        message: "status",
+        field: "status_json",
+        found: error.to_string(),
+        expected: "the status of a campaign",
+    })
 }
 
 pub fn progress_to_wire(progress: &Progress) -> Result<v1::ProgressMessage, WireError> {

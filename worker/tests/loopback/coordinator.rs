@@ -1,11 +1,12 @@
 //! A small coordinator that hands out leases and notes down what it hears; it dies when dropped.
 
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::ids::{PeerId, RunId};
+use sidereal_inference::ids::{AttemptId, PeerId, RunId};
 use sidereal_inference::task::BatchLease;
+use sidereal_proto::access::Access;
 use sidereal_proto::auth::carries_token;
-use sidereal_proto::convert::worker_message_from_wire;
-use sidereal_proto::message::{FromWorker, Session, ToWorker};
+use sidereal_proto::convert::{registration_from_wire, worker_message_from_wire};
+use sidereal_proto::message::{FromWorker, Registration, Session, ToWorker, UploadPiece};
 use sidereal_proto::v1;
 use sidereal_proto::v1::coordinator_server::{Coordinator, CoordinatorServer};
 use std::collections::VecDeque;
@@ -37,7 +38,13 @@ struct State {
     manner: Manner,
     leases: Mutex<VecDeque<BatchLease>>,
     heard: Mutex<Vec<FromWorker>>,
+    registrations: Mutex<Vec<Registration>>,
+    uploads: Mutex<Vec<AttemptId>>,
+    /// To the worker that came last.
+    outgoing: Mutex<Option<Outgoing>>,
 }
+
+type Outgoing = mpsc::UnboundedSender<Result<v1::LeaseMessage, Status>>;
 
 #[derive(Clone)]
 struct Service(Arc<State>);
@@ -67,6 +74,9 @@ impl FakeCoordinator {
             manner,
             leases: Mutex::new(leases.into()),
             heard: Mutex::new(Vec::new()),
+            registrations: Mutex::new(Vec::new()),
+            uploads: Mutex::new(Vec::new()),
+            outgoing: Mutex::new(None),
         });
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -88,6 +98,33 @@ impl FakeCoordinator {
             state,
             runtime: Some(runtime),
         }
+    }
+
+    /// With the right token, in plain text.
+    pub fn access(&self) -> Access {
+        Access {
+            address: format!("http://{}", self.address),
+            server_name: String::new(),
+            certificate: None,
+            token: TOKEN.to_owned(),
+        }
+    }
+
+    pub fn registrations(&self) -> Vec<Registration> {
+        lock(&self.state.registrations).clone()
+    }
+
+    /// Whose shards came through the coordinator.
+    pub fn uploads(&self) -> Vec<AttemptId> {
+        lock(&self.state.uploads).clone()
+    }
+
+    pub fn cancel(&self, attempt: AttemptId) {
+        let outgoing = lock(&self.state.outgoing);
+        let worker = outgoing.as_ref().expect("a worker");
+        worker
+            .send(Ok(ToWorker::Cancel(attempt).into()))
+            .expect("the worker is there");
     }
 
     /// Everything heard so far, in order.
@@ -141,6 +178,8 @@ impl Coordinator for Service {
         if !carries_token(request.metadata(), TOKEN) {
             return Err(Status::unauthenticated("the token is not this campaign's"));
         }
+        let registration = registration_from_wire(request.into_inner()).expect("registration");
+        lock(&self.0.registrations).push(registration);
         let reply = v1::RegisterReply::try_from(&self.0.session);
         reply
             .map(Response::new)
@@ -156,6 +195,7 @@ impl Coordinator for Service {
         let mut incoming = request.into_inner();
         let (outgoing, messages) = mpsc::unbounded_channel();
         let state = Arc::clone(&self.0);
+        *lock(&state.outgoing) = Some(outgoing.clone());
         tokio::spawn(async move {
             let send = |message: ToWorker| {
                 // The worker may have left.
@@ -184,6 +224,8 @@ impl Coordinator for Service {
                     send(ToWorker::Done);
                 }
             }
+            // The stream ends with its last sender.
+            lock(&state.outgoing).take();
         });
         Ok(Response::new(UnboundedReceiverStream::new(messages)))
     }
@@ -204,5 +246,42 @@ impl Coordinator for Service {
         _request: Request<v1::WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
         Err(Status::unimplemented("no watchers here"))
+    }
+
+    async fn identify(
+        &self,
+        _request: Request<v1::IdentifyRequest>,
+    ) -> Result<Response<v1::IdentifyReply>, Status> {
+        Err(Status::unimplemented("nobody asks"))
+    }
+
+    async fn status(
+        &self,
+        _request: Request<v1::StatusRequest>,
+    ) -> Result<Response<v1::StatusReply>, Status> {
+        Err(Status::unimplemented("nobody asks"))
+    }
+
+    /// Stores in the session's directory, which the worker need not know.
+    async fn upload(
+        &self,
+        request: Request<Streaming<v1::UploadPiece>>,
+    ) -> Result<Response<v1::StoredFile>, Status> {
+        let mut pieces = request.into_inner();
+        let first = pieces.message().await?.expect("a first piece");
+        let mut first = UploadPiece::from(first);
+        assert_eq!(first.peer, self.0.session.peer);
+        while let Some(piece) = pieces.message().await? {
+            first.contents.extend(UploadPiece::from(piece).contents);
+        }
+        let location = self.0.session.directory.clone();
+        let attempt = first.attempt;
+        let store = move || {
+            let directory = sidereal_store::open(&location).expect("directory");
+            directory.store(&first.path, first.contents).expect("store")
+        };
+        let stored = tokio::task::spawn_blocking(store).await.expect("no panic");
+        lock(&self.0.uploads).push(attempt);
+        Ok(Response::new((&stored).into()))
     }
 }

@@ -1,15 +1,21 @@
 //! Leases on the rows of the open round.
 
-use super::peers::Refusal;
-use super::{Expired, shard_path};
+use super::peers::{Peers, Refusal};
+use super::{Expired, LeaseRules, Loss, shard_path};
 use crate::campaign::state::rows_of;
 use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
 use sidereal_inference::task::BatchReport;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 
-/// Times that a failed batch is offered again before it is split.
+/// Times that a batch is offered again that failed or lost its worker, before it is split.
 const MAX_REPEATS: u32 = 3;
+/// Runs of a batch at a time.
+const MAX_RUNS: usize = 2;
+/// A batch is run a second time once it has taken this many times what is expected.
+const STRAGGLING: f64 = 2.0;
+/// Times the expected length after which a batch is offered again although its worker is heard from.
+const OVERDUE: f64 = 20.0;
 
 /// What a report leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +26,7 @@ pub enum ReportVerdict {
     TooLate,
 }
 
-/// What a failure leads to.
+/// What a failure or the loss of a worker leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FailureVerdict {
     OfferedAgain {
@@ -29,8 +35,10 @@ pub enum FailureVerdict {
     Split {
         rows: Range<u64>,
     },
-    /// The row fails on its own, each time.
-    RowFails {
+    /// The row failed or lost its worker alone, each time: a shard that says so is to be written by this
+    /// attempt, which is the coordinator's own.
+    GiveUp {
+        attempt: AttemptId,
         round: RoundId,
         row: u64,
     },
@@ -42,11 +50,17 @@ pub struct Batches {
     round: RoundId,
     /// Rows that are not final: start -> end, disjoint, in order.
     wanted: BTreeMap<u64, u64>,
+    n_wanted: u64,
     /// Rows that were never leased by this run.
     untouched: VecDeque<Range<u64>>,
-    /// Rows offered again, as they were leased.
+    /// Rows offered again.
     again: VecDeque<Offer>,
     batch_by_attempt: BTreeMap<AttemptId, Batch>,
+    /// All of `batch_by_attempt`, by their first row.
+    by_start: BTreeSet<(u64, AttemptId)>,
+    attempts_by_peer: BTreeMap<PeerId, BTreeSet<AttemptId>>,
+    /// Rows of the longest batch so far.
+    longest: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -57,17 +71,19 @@ struct Offer {
 
 #[derive(Debug)]
 struct Batch {
-    peer: PeerId,
+    /// None: the coordinator's own, a row that is given up.
+    peer: Option<PeerId>,
     rows: Range<u64>,
     n_failures: u32,
+    leased_s: f64,
+    /// None where no worker has been measured.
+    expected_s: Option<f64>,
     stage: Stage,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    Running {
-        expires_s: f64,
-    },
+    Running,
     /// Reported; its file is being checked.
     Checking,
     /// Expired and offered again; a report is still welcome.
@@ -79,9 +95,13 @@ impl Batches {
         Self {
             round,
             wanted: missing.iter().map(|rows| (rows.start, rows.end)).collect(),
+            n_wanted: missing.iter().map(|rows| rows.end - rows.start).sum(),
             untouched: missing.into(),
             again: VecDeque::new(),
             batch_by_attempt: BTreeMap::new(),
+            by_start: BTreeSet::new(),
+            attempts_by_peer: BTreeMap::new(),
+            longest: 0,
         }
     }
 
@@ -91,11 +111,32 @@ impl Batches {
 
     /// Rows that are not final.
     pub fn n_wanted(&self) -> u64 {
-        self.wanted.iter().map(|(start, end)| end - start).sum()
+        self.n_wanted
+    }
+
+    pub fn n_leased(&self) -> usize {
+        self.batch_by_attempt.len()
     }
 
     pub fn has_offers(&self) -> bool {
         !self.untouched.is_empty() || !self.again.is_empty()
+    }
+
+    /// Number and rows of a peer's leases.
+    pub fn held_by(&self, peer: PeerId) -> (usize, u64) {
+        let attempts = self.attempts_by_peer.get(&peer);
+        let rows = |attempt| {
+            let batch = self.batch_by_attempt.get(attempt)?;
+            Some(batch.rows.end - batch.rows.start)
+        };
+        let lengths: Vec<u64> = attempts.into_iter().flatten().filter_map(rows).collect();
+        (lengths.len(), lengths.iter().sum())
+    }
+
+    /// The rows that the peer holds under this attempt.
+    pub fn leased_rows(&self, peer: PeerId, attempt: AttemptId) -> Option<Range<u64>> {
+        let batch = self.batch_by_attempt.get(&attempt)?;
+        (batch.peer == Some(peer)).then(|| batch.rows.clone())
     }
 
     /// Leases at most `n_rows` rows; what is offered again goes first.
@@ -104,97 +145,144 @@ impl Batches {
         attempt: AttemptId,
         peer: PeerId,
         n_rows: u64,
-        expires_s: f64,
+        seconds_per_row: Option<f64>,
+        now_s: f64,
     ) -> Option<Range<u64>> {
-        let offer = match self.again.pop_front() {
-            Some(offer) => offer,
+        let n_rows = n_rows.max(1);
+        let (rows, n_failures) = match self.again.front_mut() {
+            Some(offer) => {
+                let rows = take_rows(&mut offer.rows, n_rows);
+                let n_failures = offer.n_failures;
+                if offer.rows.is_empty() {
+                    self.again.pop_front();
+                }
+                (rows, n_failures)
+            }
             None => {
                 let rest = self.untouched.front_mut()?;
-                let end = rest.end.min(rest.start.saturating_add(n_rows.max(1)));
-                let rows = rest.start..end;
-                rest.start = end;
+                let rows = take_rows(rest, n_rows);
                 if rest.is_empty() {
                     self.untouched.pop_front();
                 }
-                Offer {
-                    rows,
-                    n_failures: 0,
-                }
+                (rows, 0)
             }
         };
-        self.batch_by_attempt.insert(
-            attempt,
-            Batch {
-                peer,
-                rows: offer.rows.clone(),
-                n_failures: offer.n_failures,
-                stage: Stage::Running { expires_s },
-            },
-        );
-        Some(offer.rows)
+        let batch = Batch {
+            peer: Some(peer),
+            rows: rows.clone(),
+            n_failures,
+            leased_s: now_s,
+            expected_s: expected_s(&rows, seconds_per_row),
+            stage: Stage::Running,
+        };
+        self.insert(attempt, batch);
+        Some(rows)
     }
 
-    pub fn extend(&mut self, peer: PeerId, until_s: f64) {
-        for batch in self.batch_by_attempt.values_mut() {
-            match &mut batch.stage {
-                Stage::Running { expires_s } if batch.peer == peer => *expires_s = until_s,
-                Stage::Running { .. } | Stage::Checking | Stage::Late => {}
-            }
-        }
+    /// Leases the batch that has run for longest beyond what is expected to a second worker.
+    pub fn lease_again(
+        &mut self,
+        attempt: AttemptId,
+        peer: PeerId,
+        seconds_per_row: Option<f64>,
+        rules: &LeaseRules,
+        now_s: f64,
+    ) -> Option<Range<u64>> {
+        let is_straggler = |(_, batch): &(&AttemptId, &Batch)| {
+            let expected_s = expected_s(&batch.rows, seconds_per_row).unwrap_or(rules.target_s);
+            let patience_s = (STRAGGLING * expected_s).max(rules.least_patience_s);
+            batch.stage == Stage::Running
+                && batch.peer != Some(peer)
+                && now_s - batch.leased_s > patience_s
+                && self.n_runs(&batch.rows) < MAX_RUNS
+                && self.are_wanted(&batch.rows)
+        };
+        let (_, straggler) = self.batch_by_attempt.iter().find(is_straggler)?;
+        let batch = Batch {
+            peer: Some(peer),
+            rows: straggler.rows.clone(),
+            n_failures: straggler.n_failures,
+            leased_s: now_s,
+            expected_s: expected_s(&straggler.rows, seconds_per_row),
+            stage: Stage::Running,
+        };
+        let rows = batch.rows.clone();
+        self.insert(attempt, batch);
+        Some(rows)
     }
 
-    pub fn expire(&mut self, now_s: f64) -> Vec<Expired> {
+    /// Leases whose peer is silent, and those that take far longer than expected.
+    pub fn expire(&mut self, peers: &Peers, rules: &LeaseRules, now_s: f64) -> Vec<Expired> {
         let mut expired = Vec::new();
+        let mut offers = Vec::new();
         for (&attempt, batch) in &mut self.batch_by_attempt {
-            match batch.stage {
-                Stage::Running { expires_s } if expires_s <= now_s => {
-                    batch.stage = Stage::Late;
-                    expired.push(Expired {
-                        peer: batch.peer,
-                        attempt,
-                    });
-                }
-                Stage::Running { .. } | Stage::Checking | Stage::Late => {}
+            let (Some(peer), Stage::Running) = (batch.peer, batch.stage) else {
+                continue;
+            };
+            let heard_s = peers.heard_s(peer).unwrap_or(f64::NEG_INFINITY);
+            let is_silent = heard_s.max(batch.leased_s) + rules.lease_s <= now_s;
+            let is_overdue = batch.expected_s.is_some_and(|expected_s| {
+                now_s - batch.leased_s > (OVERDUE * expected_s).max(rules.least_overdue_s)
+            });
+            if is_silent || is_overdue {
+                batch.stage = Stage::Late;
+                expired.push(Expired { peer, attempt });
+                offers.push((batch.rows.clone(), batch.n_failures));
             }
         }
-        for Expired { attempt, .. } in &expired {
-            if let Some(batch) = self.batch_by_attempt.get(attempt) {
-                let (rows, n_failures) = (batch.rows.clone(), batch.n_failures);
-                self.offer_again(rows, n_failures);
-            }
+        for (rows, n_failures) in offers {
+            self.offer_again(rows, n_failures);
         }
         expired
     }
 
-    pub fn on_lost(&mut self, peer: PeerId) {
-        let lost: Vec<AttemptId> = self
-            .batch_by_attempt
-            .iter()
-            .filter(|(_, batch)| batch.peer == peer)
-            .map(|(&attempt, _)| attempt)
-            .collect();
-        for attempt in lost {
-            let Some(batch) = self.batch_by_attempt.get(&attempt) else {
+    /// The peer is gone. The batch that it was running counts as failed where it vanished: a row may kill
+    /// its worker. `own` is an attempt for a row that is given up.
+    pub fn on_lost(
+        &mut self,
+        peer: PeerId,
+        loss: Loss,
+        mut own: impl FnMut() -> AttemptId,
+    ) -> Vec<(AttemptId, FailureVerdict)> {
+        let mut verdicts = Vec::new();
+        // Leases are run in the order in which they are granted.
+        let mut is_first = true;
+        for attempt in self
+            .attempts_by_peer
+            .get(&peer)
+            .cloned()
+            .unwrap_or_default()
+        {
+            let Some(stage) = self.batch_by_attempt.get(&attempt).map(|batch| batch.stage) else {
                 continue;
             };
-            match batch.stage {
+            match stage {
                 // The shard lies there whether or not its worker still lives.
                 Stage::Checking => {}
                 Stage::Late => {
-                    self.batch_by_attempt.remove(&attempt);
+                    self.remove(attempt);
                 }
-                Stage::Running { .. } => {
-                    let (rows, n_failures) = (batch.rows.clone(), batch.n_failures);
-                    self.batch_by_attempt.remove(&attempt);
-                    self.offer_again(rows, n_failures);
+                Stage::Running => {
+                    let is_suspect = is_first
+                        && match loss {
+                            Loss::Vanished => true,
+                            Loss::Drained => false,
+                        };
+                    is_first = false;
+                    if is_suspect {
+                        verdicts.push((attempt, self.on_failure(attempt, &mut own)));
+                    } else if let Some(batch) = self.remove(attempt) {
+                        self.offer_again(batch.rows, batch.n_failures);
+                    }
                 }
             }
         }
+        verdicts
     }
 
     pub fn expect_holder(&self, peer: PeerId, attempt: AttemptId) -> Result<(), Refusal> {
         match self.batch_by_attempt.get(&attempt) {
-            Some(batch) if batch.peer != peer => Err(Refusal::NotHolder { peer, attempt }),
+            Some(batch) if batch.peer != Some(peer) => Err(Refusal::NotHolder { peer, attempt }),
             Some(_) | None => Ok(()),
         }
     }
@@ -231,11 +319,8 @@ impl Batches {
             return Ok(ReportVerdict::TooLate);
         }
         if !self.are_wanted(&rows) {
-            let n_failures = batch.n_failures;
-            let is_late = batch.stage == Stage::Late;
-            self.batch_by_attempt.remove(&attempt);
-            if !is_late {
-                self.offer_again(rows, n_failures);
+            if let Some(batch) = self.remove(attempt) {
+                self.offer_again(batch.rows, batch.n_failures);
             }
             return Ok(ReportVerdict::TooLate);
         }
@@ -245,15 +330,18 @@ impl Batches {
         Ok(ReportVerdict::Check)
     }
 
-    pub fn on_committed(&mut self, rows: &Range<u64>) {
+    /// These rows are final; leases that are not needed any more, with their holders.
+    pub fn on_committed(&mut self, rows: &Range<u64>) -> Vec<(PeerId, AttemptId)> {
         let overlapping: Vec<(u64, u64)> = self
             .wanted
             .range(..rows.end)
+            .rev()
+            .take_while(|&(_, &end)| end > rows.start)
             .map(|(&start, &end)| (start, end))
-            .filter(|&(_, end)| end > rows.start)
             .collect();
         for (start, end) in overlapping {
             self.wanted.remove(&start);
+            self.n_wanted -= end.min(rows.end) - start.max(rows.start);
             if start < rows.start {
                 self.wanted.insert(start, rows.start);
             }
@@ -261,39 +349,77 @@ impl Batches {
                 self.wanted.insert(rows.end, end);
             }
         }
-        let again = std::mem::take(&mut self.again);
-        for offer in again {
+        for offer in std::mem::take(&mut self.again) {
             self.offer_again(offer.rows, offer.n_failures);
         }
         // A late lease's rows may be final now through another one, and the other way round.
-        let wanted = &self.wanted;
-        self.batch_by_attempt
-            .retain(|_, batch| !parts_within(wanted, &batch.rows).is_empty());
+        let mut needless = Vec::new();
+        for attempt in self.overlapping(rows) {
+            let is_needed = self
+                .batch_by_attempt
+                .get(&attempt)
+                .is_some_and(|batch| !parts_within(&self.wanted, &batch.rows).is_empty());
+            if !is_needed
+                && let Some(batch) = self.remove(attempt)
+                && let (Some(peer), Stage::Running | Stage::Late) = (batch.peer, batch.stage)
+            {
+                needless.push((peer, attempt));
+            }
+        }
+        needless
     }
 
-    /// Also for a shard whose file is not what it should be.
-    pub fn on_failure(&mut self, attempt: AttemptId) -> FailureVerdict {
-        let Some(batch) = self.batch_by_attempt.remove(&attempt) else {
+    /// The worker could not store what it has simulated: no fault of the rows.
+    pub fn on_storage_failure(&mut self, attempt: AttemptId) -> FailureVerdict {
+        let Some(batch) = self.remove(attempt) else {
             return FailureVerdict::TooLate;
         };
-        if batch.stage == Stage::Late || !self.are_wanted(&batch.rows) {
-            // Offered again already.
-            let rows = batch.rows;
-            if batch.stage != Stage::Late {
-                self.offer_again(rows, 0);
-            }
+        let n_failures = batch.n_failures;
+        self.offer_again(batch.rows, n_failures);
+        FailureVerdict::OfferedAgain { n_failures }
+    }
+
+    /// Also for a shard whose file is not what it should be. `own` is an attempt for a row that is given up.
+    pub fn on_failure(
+        &mut self,
+        attempt: AttemptId,
+        mut own: impl FnMut() -> AttemptId,
+    ) -> FailureVerdict {
+        let Some(batch) = self.remove(attempt) else {
+            return FailureVerdict::TooLate;
+        };
+        let rows = batch.rows;
+        // Offered already, or final in part: what is missing of it starts afresh.
+        if batch.stage == Stage::Late || !self.are_wanted(&rows) {
+            self.offer_again(rows, batch.n_failures);
             return FailureVerdict::TooLate;
         }
         let n_failures = batch.n_failures + 1;
-        let rows = batch.rows;
-        if n_failures <= MAX_REPEATS {
+        if n_failures <= MAX_REPEATS || self.n_runs(&rows) > 0 {
+            for attempt in self.overlapping(&rows) {
+                if let Some(other) = self.batch_by_attempt.get_mut(&attempt) {
+                    other.n_failures = other.n_failures.max(n_failures);
+                }
+            }
             self.offer_again(rows, n_failures);
             return FailureVerdict::OfferedAgain { n_failures };
         }
         if rows.end - rows.start == 1 {
-            return FailureVerdict::RowFails {
+            let attempt = own();
+            let row = rows.start;
+            let batch = Batch {
+                peer: None,
+                rows,
+                n_failures,
+                leased_s: 0.0,
+                expected_s: None,
+                stage: Stage::Checking,
+            };
+            self.insert(attempt, batch);
+            return FailureVerdict::GiveUp {
+                attempt,
                 round: self.round,
-                row: rows.start,
+                row,
             };
         }
         let middle = rows.start + (rows.end - rows.start) / 2;
@@ -302,35 +428,103 @@ impl Batches {
         FailureVerdict::Split { rows }
     }
 
+    fn insert(&mut self, attempt: AttemptId, batch: Batch) {
+        self.longest = self.longest.max(batch.rows.end - batch.rows.start);
+        self.by_start.insert((batch.rows.start, attempt));
+        if let Some(peer) = batch.peer {
+            self.attempts_by_peer
+                .entry(peer)
+                .or_default()
+                .insert(attempt);
+        }
+        self.batch_by_attempt.insert(attempt, batch);
+    }
+
+    fn remove(&mut self, attempt: AttemptId) -> Option<Batch> {
+        let batch = self.batch_by_attempt.remove(&attempt)?;
+        self.by_start.remove(&(batch.rows.start, attempt));
+        if let Some(peer) = batch.peer
+            && let Some(attempts) = self.attempts_by_peer.get_mut(&peer)
+        {
+            attempts.remove(&attempt);
+            if attempts.is_empty() {
+                self.attempts_by_peer.remove(&peer);
+            }
+        }
+        Some(batch)
+    }
+
+    /// Attempts whose rows overlap with these.
+    fn overlapping(&self, rows: &Range<u64>) -> Vec<AttemptId> {
+        let first = rows.start.saturating_sub(self.longest);
+        self.by_start
+            .range((first, AttemptId(0))..(rows.end, AttemptId(0)))
+            .map(|&(_, attempt)| attempt)
+            .filter(|attempt| {
+                self.batch_by_attempt
+                    .get(attempt)
+                    .is_some_and(|batch| batch.rows.end > rows.start)
+            })
+            .collect()
+    }
+
+    /// Runs that these rows have at the moment.
+    fn n_runs(&self, rows: &Range<u64>) -> usize {
+        self.overlapping(rows)
+            .iter()
+            .filter_map(|attempt| self.batch_by_attempt.get(attempt))
+            .filter(|batch| batch.stage != Stage::Late)
+            .count()
+    }
+
     fn are_wanted(&self, rows: &Range<u64>) -> bool {
         parts_within(&self.wanted, rows) == [rows.clone()]
     }
 
-    /// Offers what is still wanted of `rows`.
+    /// Offers what is still wanted of `rows` and neither offered nor run by anybody.
     fn offer_again(&mut self, rows: Range<u64>, n_failures: u32) {
-        for rows in parts_within(&self.wanted, &rows) {
+        let mut free = parts_within(&self.wanted, &rows);
+        for attempt in self.overlapping(&rows) {
+            if let Some(batch) = self.batch_by_attempt.get(&attempt)
+                && batch.stage != Stage::Late
+            {
+                free = without(free, &batch.rows);
+            }
+        }
+        for offer in &self.again {
+            free = without(free, &offer.rows);
+        }
+        for rows in free {
             self.again.push_back(Offer { rows, n_failures });
         }
     }
 
-    /// Every wanted row is offered or leased, and nothing is offered that is not wanted.
+    /// Every wanted row is offered once or leased, and nothing is offered that is not wanted.
     #[cfg(test)]
     pub fn check(&self) -> Result<(), String> {
-        let mut covered: Vec<Range<u64>> = Vec::new();
-        covered.extend(self.untouched.iter().cloned());
-        covered.extend(self.again.iter().map(|offer| offer.rows.clone()));
-        for rows in &covered {
+        let mut offered: Vec<Range<u64>> = self.untouched.iter().cloned().collect();
+        offered.extend(self.again.iter().map(|offer| offer.rows.clone()));
+        for (i, rows) in offered.iter().enumerate() {
             if !self.are_wanted(rows) {
                 return Err(format!("rows {rows:?} are offered but not wanted"));
             }
+            let twice = offered[..i]
+                .iter()
+                .find(|other| other.start < rows.end && rows.start < other.end);
+            if let Some(other) = twice {
+                return Err(format!("rows {rows:?} and {other:?} are offered twice"));
+            }
         }
+        let mut covered = offered;
         covered.extend(
             self.batch_by_attempt
                 .values()
                 .filter(|batch| batch.stage != Stage::Late)
                 .map(|batch| batch.rows.clone()),
         );
+        let mut n_wanted = 0;
         for (&start, &end) in &self.wanted {
+            n_wanted += end - start;
             for row in start..end {
                 if !covered.iter().any(|rows| rows.contains(&row)) {
                     return Err(format!(
@@ -339,8 +533,35 @@ impl Batches {
                 }
             }
         }
+        if n_wanted != self.n_wanted {
+            return Err(format!(
+                "{n_wanted} rows are wanted, counted {}",
+                self.n_wanted
+            ));
+        }
+        let n_indexed: usize = self.attempts_by_peer.values().map(BTreeSet::len).sum();
+        let n_of_peers = self
+            .batch_by_attempt
+            .values()
+            .filter(|batch| batch.peer.is_some())
+            .count();
+        if n_indexed != n_of_peers || self.by_start.len() != self.batch_by_attempt.len() {
+            return Err("the indices of the leases are out of step".to_owned());
+        }
         Ok(())
     }
+}
+
+fn expected_s(rows: &Range<u64>, seconds_per_row: Option<f64>) -> Option<f64> {
+    seconds_per_row.map(|seconds| seconds * (rows.end - rows.start) as f64)
+}
+
+/// Cuts at most `n_rows` from the front.
+fn take_rows(rest: &mut Range<u64>, n_rows: u64) -> Range<u64> {
+    let end = rest.end.min(rest.start.saturating_add(n_rows));
+    let rows = rest.start..end;
+    rest.start = end;
+    rows
 }
 
 /// The parts of `rows` that lie within `ranges`, in order.
@@ -353,4 +574,15 @@ fn parts_within(ranges: &BTreeMap<u64, u64>, rows: &Range<u64>) -> Vec<Range<u64
         .collect();
     parts.reverse();
     parts
+}
+
+/// What is left of `parts` once `rows` are taken out.
+fn without(parts: Vec<Range<u64>>, rows: &Range<u64>) -> Vec<Range<u64>> {
+    let mut left = Vec::with_capacity(parts.len());
+    for part in parts {
+        let before = part.start..part.end.min(rows.start);
+        let after = part.start.max(rows.end)..part.end;
+        left.extend([before, after].into_iter().filter(|rows| !rows.is_empty()));
+    }
+    left
 }

@@ -2,14 +2,22 @@
 
 use super::LeaseRules;
 use sidereal_inference::ids::{AttemptId, PeerId};
+use sidereal_inference::status::PeerStatus;
 use sidereal_proto::message::{PeerKind, Registration};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// Most leases that a worker holds or waits for at a time.
 pub const MAX_CREDITS: u32 = 64;
 
 /// Most peers at a time.
 const MAX_PEERS: usize = 100_000;
+
+/// Longest name of a peer.
+const MAX_NAME_BYTES: usize = 256;
+
+/// Seconds before a worker's end in which nothing is leased to it: what storing a shard may take.
+const LAST_SECONDS: f64 = 2.0;
 
 /// What a peer said is nonsense; it is told so, and nothing changes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,12 +41,19 @@ pub enum Refusal {
     },
     #[error("{MAX_PEERS} peers are registered already")]
     TooManyPeers,
+    #[error("a name of {found} bytes, expected at most {MAX_NAME_BYTES}")]
+    LongName { found: usize },
 }
 
 #[derive(Debug, Default)]
 pub struct Peers {
     n_registered: u64,
     peer_by_id: BTreeMap<PeerId, Peer>,
+    n_workers: usize,
+    /// Workers that have credits.
+    with_credits: BTreeSet<PeerId>,
+    /// Of all workers together: what is expected of one that was not measured yet.
+    seconds_per_row: Option<f64>,
     /// The worker that was served last; the next one comes first.
     last_served: Option<PeerId>,
 }
@@ -50,10 +65,18 @@ struct Peer {
     credits: u32,
     is_ready: bool,
     seconds_per_row: Option<f64>,
+    n_done: u64,
+    heard_s: f64,
+    /// When it will be gone, by its own word.
+    ends_s: Option<f64>,
 }
 
 impl Peers {
-    pub fn add(&mut self, registration: &Registration) -> Result<PeerId, Refusal> {
+    pub fn add(&mut self, registration: &Registration, now_s: f64) -> Result<PeerId, Refusal> {
+        let found = registration.name.len();
+        if found > MAX_NAME_BYTES {
+            return Err(Refusal::LongName { found });
+        }
         if self.peer_by_id.len() >= MAX_PEERS {
             return Err(Refusal::TooManyPeers);
         }
@@ -67,13 +90,69 @@ impl Peers {
                 credits: 0,
                 is_ready: false,
                 seconds_per_row: None,
+                n_done: 0,
+                heard_s: now_s,
+                ends_s: registration.remaining_s.map(|remaining| now_s + remaining),
             },
         );
+        match registration.kind {
+            PeerKind::Worker => self.n_workers += 1,
+            PeerKind::Trainer => {}
+        }
         Ok(id)
     }
 
     pub fn remove(&mut self, peer: PeerId) {
-        self.peer_by_id.remove(&peer);
+        self.with_credits.remove(&peer);
+        match self.peer_by_id.remove(&peer).map(|peer| peer.kind) {
+            Some(PeerKind::Worker) => self.n_workers -= 1,
+            Some(PeerKind::Trainer) | None => {}
+        }
+    }
+
+    /// Registered workers and trainers.
+    pub fn n_by_kind(&self) -> (usize, usize) {
+        (self.n_workers, self.peer_by_id.len() - self.n_workers)
+    }
+
+    pub fn on_heard(&mut self, peer: PeerId, now_s: f64) {
+        if let Some(peer) = self.peer_by_id.get_mut(&peer) {
+            peer.heard_s = now_s;
+        }
+    }
+
+    /// When the peer was last heard from; None where it is gone.
+    pub fn heard_s(&self, peer: PeerId) -> Option<f64> {
+        self.peer_by_id.get(&peer).map(|peer| peer.heard_s)
+    }
+
+    /// Peers last heard from before that moment.
+    pub fn silent_since(&self, moment_s: f64) -> Vec<PeerId> {
+        let is_silent = |(id, peer): (&PeerId, &Peer)| (peer.heard_s < moment_s).then_some(*id);
+        self.peer_by_id.iter().filter_map(is_silent).collect()
+    }
+
+    /// What people are told; leases are not known here.
+    pub fn status(&self, now_s: f64) -> Vec<(PeerId, PeerStatus)> {
+        let status = |(&id, peer): (&PeerId, &Peer)| {
+            let status = PeerStatus {
+                name: peer.name.clone(),
+                is_trainer: match peer.kind {
+                    PeerKind::Worker => false,
+                    PeerKind::Trainer => true,
+                },
+                n_leases: 0,
+                n_rows: 0,
+                n_done: peer.n_done,
+                rows_per_s: peer
+                    .seconds_per_row
+                    .filter(|&seconds| seconds > 0.0)
+                    .map(|seconds| 1.0 / seconds),
+                silent_s: (now_s - peer.heard_s).max(0.0),
+            };
+            (id, status)
+        };
+        self.peer_by_id.iter().map(status).collect()
     }
 
     pub fn expect(&self, peer: PeerId, kind: PeerKind) -> Result<(), Refusal> {
@@ -96,9 +175,15 @@ impl Peers {
             .map_or("unknown", |peer| &peer.name)
     }
 
-    pub fn add_credits(&mut self, peer: PeerId, credits: u32) {
-        if let Some(peer) = self.peer_by_id.get_mut(&peer) {
+    pub fn add_credits(&mut self, id: PeerId, credits: u32) {
+        if let Some(peer) = self.peer_by_id.get_mut(&id) {
             peer.credits = peer.credits.saturating_add(credits).min(MAX_CREDITS);
+            match peer.kind {
+                PeerKind::Worker if peer.credits > 0 => {
+                    self.with_credits.insert(id);
+                }
+                PeerKind::Worker | PeerKind::Trainer => {}
+            }
         }
     }
 
@@ -117,32 +202,37 @@ impl Peers {
             return;
         }
         let measured = seconds / n_rows as f64;
-        peer.seconds_per_row = Some(match peer.seconds_per_row {
-            None => measured,
-            Some(known) => 0.5 * (known + measured),
-        });
+        let learn = |known: Option<f64>| known.map_or(measured, |known| 0.5 * (known + measured));
+        peer.seconds_per_row = Some(learn(peer.seconds_per_row));
+        peer.n_done += n_rows;
+        self.seconds_per_row = Some(learn(self.seconds_per_row));
     }
 
-    /// The worker whose turn it is among those with credits.
-    pub fn next_worker(&mut self) -> Option<PeerId> {
-        let can_take = |(id, peer): (&PeerId, &Peer)| {
-            let is_worker = match peer.kind {
-                PeerKind::Worker => true,
-                PeerKind::Trainer => false,
-            };
-            (is_worker && peer.credits > 0).then_some(*id)
-        };
+    /// How long the worker takes for a row; None where no worker has run any.
+    pub fn seconds_per_row(&self, worker: PeerId) -> Option<f64> {
+        self.peer_by_id
+            .get(&worker)
+            .and_then(|peer| peer.seconds_per_row)
+            .or(self.seconds_per_row)
+    }
+
+    /// The worker whose turn it is among those with credits and time for at least a row.
+    pub fn next_worker(&self, now_s: f64) -> Option<PeerId> {
+        let has_time = |id: &&PeerId| self.rows_in_time(**id, now_s) > 0;
         let after_last = self.last_served.and_then(|last| {
-            let after = (std::ops::Bound::Excluded(last), std::ops::Bound::Unbounded);
-            self.peer_by_id.range(after).find_map(can_take)
+            let after = (Bound::Excluded(last), Bound::Unbounded);
+            self.with_credits.range(after).find(has_time).copied()
         });
-        after_last.or_else(|| self.peer_by_id.iter().find_map(can_take))
+        after_last.or_else(|| self.with_credits.iter().find(has_time).copied())
     }
 
     pub fn take_credit(&mut self, worker: PeerId) {
         self.last_served = Some(worker);
         if let Some(peer) = self.peer_by_id.get_mut(&worker) {
             peer.credits = peer.credits.saturating_sub(1);
+            if peer.credits == 0 {
+                self.with_credits.remove(&worker);
+            }
         }
     }
 
@@ -158,33 +248,44 @@ impl Peers {
         Some(*id)
     }
 
-    /// Rows of a worker's next batch: what it does in the target time, but never so much that
-    /// another worker is left with nothing of the `n_wanted` rows.
-    pub fn batch_rows(&self, worker: PeerId, n_wanted: u64, rules: &LeaseRules) -> u64 {
+    /// Rows of a worker's next batch: what it does in the target time. Towards the end of a round fewer, so
+    /// that no other worker is left with nothing of the `n_wanted` rows, but no less than one second of work
+    /// or the smallest shard.
+    pub fn batch_rows(&self, worker: PeerId, n_wanted: u64, rules: &LeaseRules, now_s: f64) -> u64 {
+        let in_time = self.rows_in_time(worker, now_s).max(1);
         if let Some(rows) = rules.fixed_rows {
-            return rows.clamp(1, rules.max_rows);
+            return rows.clamp(1, rules.max_rows).min(in_time);
         }
-        let seconds_per_row = self
-            .peer_by_id
-            .get(&worker)
-            .and_then(|peer| peer.seconds_per_row);
-        let by_time = match seconds_per_row {
-            None => rules.first_rows,
-            // `as` saturates, and a row that takes no time gives infinity.
-            Some(seconds) => (rules.target_s / seconds) as u64,
+        // `as` saturates, and a row that takes no time gives infinity.
+        let (by_time, least) = match self.seconds_per_row(worker) {
+            None => (rules.first_rows, 1),
+            Some(seconds) => (
+                (rules.target_s / seconds) as u64,
+                rules.least_rows.min((1.0 / seconds) as u64),
+            ),
         };
-        let n_workers = self
-            .peer_by_id
-            .values()
-            .filter(|peer| match peer.kind {
-                PeerKind::Worker => true,
-                PeerKind::Trainer => false,
-            })
-            .count()
-            .max(1) as u64;
+        let n_workers = self.n_workers.max(1) as u64;
         by_time
             .min(n_wanted.div_ceil(n_workers))
+            .max(least)
             .clamp(1, rules.max_rows)
+            .min(in_time)
+    }
+
+    /// Rows that the worker can run before its end.
+    fn rows_in_time(&self, worker: PeerId, now_s: f64) -> u64 {
+        let Some(ends_s) = self.peer_by_id.get(&worker).and_then(|peer| peer.ends_s) else {
+            return u64::MAX;
+        };
+        let left_s = ends_s - LAST_SECONDS - now_s;
+        if left_s <= 0.0 {
+            return 0;
+        }
+        match self.seconds_per_row(worker) {
+            None => u64::MAX,
+            // Two leases may be in hand.
+            Some(seconds) => (0.5 * left_s / seconds) as u64,
+        }
     }
 }
 

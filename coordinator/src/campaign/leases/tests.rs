@@ -13,23 +13,32 @@ fn rules() -> LeaseRules {
         lease_s: 60.0,
         target_s: 2.0,
         first_rows: 64,
+        least_rows: 1,
         max_rows: 1000,
         fixed_rows: None,
+        least_patience_s: 5.0,
+        least_overdue_s: 600.0,
     }
 }
 
 fn with_workers(rules: LeaseRules, n_workers: usize) -> Leases {
     let mut leases = Leases::new(rules, AttemptId(100));
     for index in 0..n_workers {
-        let registration = Registration {
-            kind: PeerKind::Worker,
-            name: format!("worker {index}"),
-            n_threads: 1,
-        };
-        let peer = leases.on_registered(&registration).expect("registered");
+        let worker = registration(PeerKind::Worker, &format!("worker {index}"));
+        let peer = leases.on_registered(&worker, 0.0).expect("registered");
         assert_eq!(peer, PeerId(index as u64));
     }
     leases
+}
+
+fn registration(kind: PeerKind, name: &str) -> Registration {
+    Registration {
+        kind,
+        name: name.to_owned(),
+        n_threads: 1,
+        campaign: None,
+        remaining_s: None,
+    }
 }
 
 fn batches(grants: Vec<Grant>) -> Vec<(u64, u64, Range<u64>)> {
@@ -144,6 +153,112 @@ fn an_expired_batch_is_offered_again_and_the_first_report_wins() {
 }
 
 #[test]
+fn a_straggler_is_run_a_second_time_and_cancelled_where_it_comes_second() {
+    let mut leases = with_workers(rules(), 2);
+    leases.open_round(RoundId(0), vec![0..64]);
+    leases.on_credits(PeerId(0), 1);
+    leases.on_credits(PeerId(1), 2);
+    let granted = batches(leases.grant(0.0));
+    assert_eq!(granted, [(0, 100, 0..32), (1, 101, 32..64)]);
+    let verdict = leases.on_report(PeerId(1), &report(101, 32..64, 1.0));
+    assert_eq!(verdict, Ok(ReportVerdict::Check));
+    assert_eq!(leases.on_committed(&(32..64)), []);
+    // 32 rows should take a second; five are the least patience.
+    assert_eq!(leases.grant(4.9), []);
+    assert_eq!(batches(leases.grant(5.1)), [(1, 102, 0..32)]);
+    // No third run.
+    leases.on_credits(PeerId(1), 5);
+    assert_eq!(leases.grant(50.0), []);
+    // Where one of the two fails or is lost, the other one goes on.
+    let verdict = leases.on_batch_failure(PeerId(1), AttemptId(102), FailureCause::Rows);
+    assert_eq!(verdict, Ok(FailureVerdict::OfferedAgain { n_failures: 1 }));
+    assert_eq!(leases.check(), Ok(()));
+    assert_eq!(batches(leases.grant(60.0)), [(1, 103, 0..32)]);
+    let verdict = leases.on_report(PeerId(1), &report(103, 0..32, 1.0));
+    assert_eq!(verdict, Ok(ReportVerdict::Check));
+    let needless = leases.on_committed(&(0..32));
+    assert_eq!(needless, [(PeerId(0), AttemptId(100))]);
+    assert_eq!(leases.check(), Ok(()));
+}
+
+#[test]
+fn a_worker_near_its_end_is_given_what_it_can_finish() {
+    let mut leases = with_workers(rules(), 1);
+    let mortal = Registration {
+        remaining_s: Some(20.0),
+        ..registration(PeerKind::Worker, "mortal")
+    };
+    let mortal = leases.on_registered(&mortal, 0.0).expect("registered");
+    leases.open_round(RoundId(0), vec![0..10_000]);
+    leases.on_credits(PeerId(0), 1);
+    assert_eq!(batches(leases.grant(0.0)), [(0, 100, 0..64)]);
+    // 10 rows a second.
+    let verdict = leases.on_report(PeerId(0), &report(100, 0..64, 6.4));
+    assert_eq!(verdict, Ok(ReportVerdict::Check));
+    leases.on_committed(&(0..64));
+    leases.on_credits(mortal, 64);
+    // At 14 s, 4 s are left to work in; half of that for each of two leases in hand.
+    let rows: Vec<u64> = batches(leases.grant(17.0))
+        .iter()
+        .map(|(_, _, rows)| rows.end - rows.start)
+        .collect();
+    assert!(rows.iter().all(|&n| n == 5), "{rows:?}");
+    assert_eq!(leases.grant(18.5), []);
+}
+
+#[test]
+fn a_batch_that_takes_far_too_long_is_offered_again_though_its_worker_lives() {
+    let mut leases = with_workers(rules(), 2);
+    leases.open_round(RoundId(0), vec![0..200]);
+    leases.on_credits(PeerId(0), 1);
+    assert_eq!(batches(leases.grant(0.0)), [(0, 100, 0..64)]);
+    let verdict = leases.on_report(PeerId(0), &report(100, 0..64, 1.0));
+    assert_eq!(verdict, Ok(ReportVerdict::Check));
+    leases.on_committed(&(0..64));
+    leases.on_credits(PeerId(0), 1);
+    assert_eq!(batches(leases.grant(1.0)), [(0, 101, 64..132)]);
+    leases.on_heard(PeerId(0), 600.0);
+    assert_eq!(leases.expire(600.0), []);
+    leases.on_heard(PeerId(0), 602.0);
+    assert_eq!(leases.expire(602.0).len(), 1);
+    assert_eq!(leases.check(), Ok(()));
+}
+
+#[test]
+fn a_row_that_kills_its_workers_is_found_and_given_up() {
+    let mut leases = Leases::new(rules(), AttemptId(0));
+    leases.open_round(RoundId(0), vec![0..16]);
+    let bad_row = 11;
+    for _ in 0..1000 {
+        let worker = registration(PeerKind::Worker, "fragile");
+        let peer = leases.on_registered(&worker, 0.0).expect("registered");
+        leases.on_credits(peer, 2);
+        let granted = batches(leases.grant(0.0));
+        let mut lost = Vec::new();
+        for (_, attempt, rows) in granted {
+            if rows.contains(&bad_row) {
+                lost = leases.on_lost(peer, Loss::Vanished);
+                break;
+            }
+            let verdict = leases.on_report(peer, &report(attempt, rows.clone(), 0.1));
+            assert_eq!(verdict, Ok(ReportVerdict::Check));
+            leases.on_committed(&rows);
+        }
+        assert_eq!(leases.check(), Ok(()));
+        for (_, verdict) in lost {
+            if let FailureVerdict::GiveUp { round, row, .. } = verdict {
+                assert_eq!((round, row), (RoundId(0), bad_row));
+                leases.on_committed(&(row..row + 1));
+                assert_eq!(leases.check(), Ok(()));
+                return;
+            }
+        }
+        leases.on_lost(peer, Loss::Drained);
+    }
+    panic!("the row was not found");
+}
+
+#[test]
 fn rows_that_become_final_while_offered_again_are_offered_no_more() {
     let mut leases = with_workers(rules(), 2);
     leases.open_round(RoundId(0), vec![0..64]);
@@ -174,7 +289,7 @@ fn a_lost_workers_batches_are_offered_again_but_not_a_reported_one() {
     );
     let verdict = leases.on_report(PeerId(0), &report(100, 0..64, 1.0));
     assert_eq!(verdict, Ok(ReportVerdict::Check));
-    leases.on_lost(PeerId(0));
+    leases.on_lost(PeerId(0), Loss::Vanished);
     leases.on_credits(PeerId(1), 5);
     assert_eq!(batches(leases.grant(0.0)), [(1, 102, 64..128)]);
     // What was reported turns out to be torn.
@@ -195,9 +310,10 @@ fn a_batch_that_keeps_failing_is_split_down_to_the_row() {
             panic!("nothing granted");
         };
         if rows.contains(&bad_row) {
-            let verdict = leases.on_batch_failure(PeerId(0), AttemptId(*attempt));
+            let verdict =
+                leases.on_batch_failure(PeerId(0), AttemptId(*attempt), FailureCause::Rows);
             match verdict.expect("holder") {
-                FailureVerdict::RowFails { round, row } => {
+                FailureVerdict::GiveUp { round, row, .. } => {
                     assert_eq!((round, row), (RoundId(0), bad_row));
                     return;
                 }
@@ -244,12 +360,8 @@ fn nonsense_is_refused_and_changes_nothing() {
 fn a_task_goes_to_one_trainer_at_a_time_and_fails_after_four_attempts() {
     let mut leases = Leases::new(rules(), AttemptId(100));
     for name in ["first", "second"] {
-        let registration = Registration {
-            kind: PeerKind::Trainer,
-            name: name.to_owned(),
-            n_threads: 1,
-        };
-        leases.on_registered(&registration).expect("registered");
+        let trainer = registration(PeerKind::Trainer, name);
+        leases.on_registered(&trainer, 0.0).expect("registered");
     }
     leases.open_task();
     assert_eq!(leases.grant(0.0), []);
@@ -261,7 +373,7 @@ fn a_task_goes_to_one_trainer_at_a_time_and_fails_after_four_attempts() {
     };
     assert_eq!(leases.grant(0.0), [task(0, 100)]);
     assert_eq!(leases.grant(0.0), []);
-    leases.on_lost(PeerId(0));
+    leases.on_lost(PeerId(0), Loss::Vanished);
     assert_eq!(leases.grant(0.0), [task(1, 101)]);
     for n_failures in 1..=4 {
         let attempt = AttemptId(100 + n_failures);

@@ -8,13 +8,13 @@ use std::time::Duration;
 const SHORTEST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(10);
 
-pub(crate) struct Backoff {
+pub struct Backoff {
     next: Duration,
     rng: ChaCha8Rng,
 }
 
 impl Backoff {
-    pub(crate) fn new(rng: ChaCha8Rng) -> Self {
+    pub fn new(rng: ChaCha8Rng) -> Self {
         Self {
             next: SHORTEST,
             rng,
@@ -22,7 +22,7 @@ impl Backoff {
     }
 
     /// The next wait: twice the last one up to the longest, times a factor in [0.5, 1.5).
-    pub(crate) fn next_wait(&mut self) -> Duration {
+    pub fn next_wait(&mut self) -> Duration {
         let factor = 0.5 + f64::from(self.rng.next_u32()) / 2_f64.powi(32);
         let wait = self.next.mul_f64(factor);
         self.next = (self.next * 2).min(LONGEST);
@@ -30,7 +30,7 @@ impl Backoff {
     }
 
     /// After the coordinator was heard from.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.next = SHORTEST;
     }
 }

@@ -1,0 +1,94 @@
+//! Where a campaign stands, as read from its state.
+
+use crate::campaign::apply::{Misfit, apply};
+use crate::campaign::state::{Phase, State, WeighedRound};
+use crate::journal::{self, JournalError};
+use sidereal_inference::directory::Directory;
+use sidereal_inference::status::{CampaignStatus, OpenRoundStatus, RoundStatus, Stage};
+
+/// A journal that cannot be read, or whose records do not follow from each other.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("{location}: journal does not fit together: {source}")]
+    Replay {
+        location: String,
+        #[source]
+        source: Misfit,
+    },
+}
+
+/// The status that the journal tells; nothing is written and no coordinator disturbed. Also the address
+/// of the newest coordinator.
+pub fn read_status(
+    directory: &Directory,
+    campaign: &str,
+) -> Result<(CampaignStatus, Option<String>), StatusError> {
+    let mut state = State::default();
+    for event in &journal::read(directory)?.events {
+        apply(&mut state, event).map_err(|source| StatusError::Replay {
+            location: directory.location().to_owned(),
+            source,
+        })?;
+    }
+    let address = state.run.as_ref().and_then(|run| run.address.clone());
+    Ok((status_of(&state, campaign, state.elapsed_s), address))
+}
+
+/// What the recorded state says.
+pub fn status_of(state: &State, campaign: &str, elapsed_s: f64) -> CampaignStatus {
+    let (stage, open_round) = match &state.phase {
+        Phase::New | Phase::Deciding => (Stage::New, None),
+        Phase::Simulating(open) => (
+            Stage::Simulating,
+            Some(OpenRoundStatus {
+                round: open.plan.round,
+                n_rows: open.plan.n_rows,
+                n_committed: open.n_committed,
+                n_failed: open.n_failed,
+            }),
+        ),
+        Phase::Weighing(complete) => (
+            Stage::Weighing,
+            Some(OpenRoundStatus {
+                round: complete.plan.round,
+                n_rows: complete.plan.n_rows,
+                n_committed: complete.plan.n_rows,
+                n_failed: complete.n_failed,
+            }),
+        ),
+        Phase::Training(open) if open.task.train.is_some() => (Stage::Training, None),
+        Phase::Training(_) => (Stage::Drawing, None),
+        Phase::Finishing => (Stage::Finishing, None),
+        Phase::Finished(_) => (Stage::Finished, None),
+    };
+    CampaignStatus {
+        campaign: campaign.to_owned(),
+        run: state.run.as_ref().map(|run| run.id.clone()),
+        stage,
+        rounds: state.rounds.iter().map(round_status).collect(),
+        open_round,
+        combined: state.combined.clone(),
+        n_simulations: state.n_simulations(),
+        n_flows: state.models.len(),
+        elapsed_s,
+        stopped: state.stopped.as_ref().map(|stopped| stopped.reason.clone()),
+        live: None,
+    }
+}
+
+fn round_status(round: &WeighedRound) -> RoundStatus {
+    let diagnostics = &round.summary.all;
+    RoundStatus {
+        round: round.files.round,
+        kind: round.summary.kind,
+        n_rows: round.files.n_rows,
+        n_failed: round.summary.n_failed,
+        n_eff: diagnostics.n_eff,
+        efficiency: diagnostics.efficiency,
+        pareto_k: diagnostics.pareto_k,
+        simulating_s: round.timing.simulating_s,
+        training_s: round.timing.training_s,
+    }
+}

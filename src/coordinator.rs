@@ -1,0 +1,259 @@
+//! `sidereal coordinator`: owns a campaign and leases its work to workers and trainers elsewhere.
+
+use crate::campaign_directory::{self};
+use crate::exit::{CommandError, Ending, STATUS_INTERRUPTED};
+use crate::fit::SettingArguments;
+use crate::report;
+use crate::results;
+use crate::services::{
+    create_directory, host_name, identity, read_text, runtime, seconds, shutdown_on_signals,
+};
+use crate::terminal::Terminal;
+use clap::Args;
+use sidereal_coordinator::{
+    AfterTheEnd, CampaignFailure, CoordinatorConfig, Earlier, Outcome, Running, ServeConfig,
+};
+use sidereal_inference::campaign::Campaign;
+use sidereal_inference::directory::Directory;
+use sidereal_proto::access::{ACCESS_FILE, SERVER_NAME, Secrets, key_path};
+use sidereal_store::Kind;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// For as many workers as a large cluster has.
+const OPEN_FILES: u64 = 65_536;
+
+#[derive(Args)]
+pub struct CoordinatorArguments {
+    /// Campaign file (TOML)
+    #[arg(value_name = "CAMPAIGN.toml")]
+    campaign: PathBuf,
+
+    /// Campaign directory: a path, or s3://bucket/prefix with the standard AWS_* variables
+    #[arg(long, value_name = "DIR|URL")]
+    dir: String,
+
+    #[command(flatten)]
+    settings: SettingArguments,
+
+    /// Where to listen for workers, trainers and `sidereal status`; port 0 is any free one
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "0.0.0.0:0")]
+    listen: SocketAddr,
+
+    /// Host, or host:port, that peers reach this machine at [default: its host name]
+    #[arg(long, value_name = "HOST[:PORT]")]
+    advertise: Option<String>,
+
+    /// Access file for workers and trainers; its key lies beside it [default: access.json in the campaign
+    /// directory; must be given where that is on object storage]
+    #[arg(long, value_name = "FILE")]
+    access: Option<PathBuf>,
+
+    /// Certificate (PEM) to serve with, in place of a generated one; it must carry the advertised host's name
+    #[arg(long, value_name = "FILE", requires = "key")]
+    certificate: Option<PathBuf>,
+
+    /// Private key (PEM) of --certificate
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    key: Option<PathBuf>,
+
+    /// Serve only peers whose certificate this authority (PEM) has signed (mutual TLS)
+    #[arg(long, value_name = "FILE", requires = "client_certificate")]
+    client_ca: Option<PathBuf>,
+
+    /// Certificate (PEM) signed by that authority, to ask an earlier coordinator whether it still lives
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    client_certificate: Option<PathBuf>,
+
+    /// Private key (PEM) of --client-certificate
+    #[arg(long, value_name = "FILE", requires = "client_certificate")]
+    client_key: Option<PathBuf>,
+
+    /// No TLS; only where --listen is loopback
+    #[arg(long, conflicts_with_all = ["certificate", "client_ca"])]
+    plaintext: bool,
+
+    /// Plain gRPC health service, for probes
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    health_listen: Option<SocketAddr>,
+
+    /// Prometheus endpoint, http://ADDRESS:PORT/metrics
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_listen: Option<SocketAddr>,
+
+    /// Seconds without a word from a worker or trainer after which its work is offered again
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "60")]
+    lease: Duration,
+
+    /// Once the campaign is finished stay until stopped, answering status, metrics and late peers
+    #[arg(long)]
+    linger: bool,
+
+    /// Go on with a campaign that was run on another machine's loopback and did not end in peace
+    #[arg(long)]
+    take_over: bool,
+
+    /// Print the summary as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn run(arguments: &CoordinatorArguments, terminal: &Terminal) -> Result<Ending, CommandError> {
+    let campaign = arguments.settings.campaign(&arguments.campaign)?;
+    campaign_directory::inspect(&arguments.dir, &campaign)?;
+    let access_file = access_file(arguments)?;
+    let secrets = secrets(arguments, &access_file)?;
+    let directory = create_directory(&arguments.dir)?;
+    let config = config(
+        arguments,
+        campaign.clone(),
+        &directory,
+        access_file,
+        secrets,
+    )?;
+    let outcome = runtime(2)?.block_on(serve(config, terminal))?;
+    let Some(outcome) = outcome else {
+        terminal.note("interrupted; the same command goes on");
+        return Ok(Ending::Interrupted);
+    };
+    report::write(&directory, &campaign, &outcome.summary, terminal)?;
+    results::show(&outcome.summary, &directory, arguments.json, terminal)
+}
+
+/// None where it was interrupted.
+async fn serve(
+    config: CoordinatorConfig,
+    terminal: &Terminal,
+) -> Result<Option<Outcome>, CommandError> {
+    // Each peer is an open file; many systems allow 1,024 unless asked for more.
+    if let Err(error) = rlimit::increase_nofile_limit(OPEN_FILES) {
+        tracing::warn!(%error, "the number of open files cannot be raised");
+    }
+    let mut interrupted = shutdown_on_signals(terminal, STATUS_INTERRUPTED);
+    let location = config.directory.location().to_owned();
+    let access_file = config.access_file.clone();
+    let running = start(config).await?;
+    tracing::info!(
+        address = running.access.address,
+        directory = location,
+        access_file = access_file.map(|path| path.display().to_string()),
+        metrics = running
+            .metrics_address
+            .map(|address| format!("http://{address}/metrics")),
+        "the coordinator serves"
+    );
+    let stopper = running.stopper();
+    tokio::spawn(async move {
+        if interrupted.wait_for(|stop| *stop).await.is_ok() {
+            stopper.stop();
+        }
+    });
+    match running.wait().await {
+        Ok(outcome) => Ok(Some(outcome)),
+        Err(CampaignFailure::Interrupted) => Ok(None),
+        Err(failure) => Err(CommandError::failed(failure)),
+    }
+}
+
+/// Starts a coordinator; what the user has to mend is told from what failed.
+pub async fn start(config: CoordinatorConfig) -> Result<Running, CommandError> {
+    sidereal_coordinator::start(config)
+        .await
+        .map_err(|error| match error.is_unusable_input() {
+            true => CommandError::unusable(error),
+            false => CommandError::failed(error),
+        })
+}
+
+fn access_file(arguments: &CoordinatorArguments) -> Result<PathBuf, CommandError> {
+    match (&arguments.access, sidereal_store::kind(&arguments.dir)) {
+        (Some(path), _) => Ok(path.clone()),
+        (None, Kind::FileSystem) => {
+            // Before the directory holds a secret it must be there.
+            create_directory(&arguments.dir)?;
+            Ok(Path::new(&arguments.dir).join(ACCESS_FILE))
+        }
+        (None, Kind::ObjectStore) => Err(CommandError::unusable(format!(
+            "--dir {}: on object storage the access file must lie elsewhere, where only its readers get at it; \
+             give it with --access FILE",
+            arguments.dir
+        ))),
+    }
+}
+
+fn secrets(arguments: &CoordinatorArguments, access_file: &Path) -> Result<Secrets, CommandError> {
+    let mut secrets =
+        Secrets::load_or_create(&key_path(access_file)).map_err(CommandError::unusable)?;
+    if let (Some(certificate), Some(key)) = (&arguments.certificate, &arguments.key) {
+        secrets.certificate = read_text(certificate)?;
+        secrets.private_key = read_text(key)?;
+    }
+    Ok(secrets)
+}
+
+fn config(
+    arguments: &CoordinatorArguments,
+    campaign: Campaign,
+    directory: &Directory,
+    access_file: PathBuf,
+    secrets: Secrets,
+) -> Result<CoordinatorConfig, CommandError> {
+    if arguments.plaintext && !arguments.listen.ip().is_loopback() {
+        return Err(CommandError::unusable(format!(
+            "--plaintext with --listen {}: expected a loopback address such as 127.0.0.1:0",
+            arguments.listen
+        )));
+    }
+    let host = host_name();
+    let advertise = match &arguments.advertise {
+        Some(advertise) => advertise.clone(),
+        None if arguments.listen.ip().is_unspecified() => host.clone(),
+        None => match arguments.listen {
+            SocketAddr::V4(address) => address.ip().to_string(),
+            SocketAddr::V6(address) => format!("[{}]", address.ip()),
+        },
+    };
+    let server_name = match arguments.certificate {
+        None => SERVER_NAME.to_owned(),
+        Some(_) => advertise
+            .rsplit_once(':')
+            .map_or(advertise.as_str(), |(host, _)| host)
+            .to_owned(),
+    };
+    let client_ca = match &arguments.client_ca {
+        Some(path) => Some(read_text(path)?),
+        None => None,
+    };
+    Ok(CoordinatorConfig {
+        directory: directory.clone(),
+        campaign,
+        serve: ServeConfig {
+            listen: arguments.listen,
+            is_plaintext: arguments.plaintext,
+            client_ca,
+            health: arguments.health_listen,
+            metrics: arguments.metrics_listen,
+        },
+        secrets,
+        advertise,
+        server_name,
+        access_file: Some(access_file),
+        host,
+        identity: identity(
+            arguments.client_certificate.as_deref(),
+            arguments.client_key.as_deref(),
+        )?,
+        earlier: if arguments.take_over {
+            Earlier::TakeOver
+        } else {
+            Earlier::Respect
+        },
+        after_the_end: if arguments.linger {
+            AfterTheEnd::Linger
+        } else {
+            AfterTheEnd::Exit
+        },
+        lease_s: arguments.lease.as_secs_f64(),
+    })
+}

@@ -1,0 +1,277 @@
+//! What the verbs of the separate services share: runtime, signals, names, and how peers find a coordinator.
+
+use crate::exit::CommandError;
+use crate::terminal::Terminal;
+use clap::{Args, ValueEnum};
+use sidereal_inference::directory::Directory;
+use sidereal_proto::access::{ACCESS_FILE, Access, AccessSource, SERVER_NAME};
+use sidereal_proto::client::ClientIdentity;
+use sidereal_store::{Kind, StorageChoice};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+/// What is logged unless the user says otherwise.
+pub fn log_filter(argument: Option<&str>, default: &str) -> Result<EnvFilter, CommandError> {
+    let from_environment = std::env::var("SIDEREAL_LOG").ok();
+    let text = argument.or(from_environment.as_deref()).unwrap_or(default);
+    EnvFilter::try_new(text).map_err(|error| {
+        CommandError::unusable(format!(
+            "log filter {text:?}: {error}; expected one such as info or warn,sidereal_worker=debug"
+        ))
+    })
+}
+
+/// How a worker or trainer finds its coordinator.
+#[derive(Args)]
+#[group(id = "where", required = true, multiple = false)]
+pub struct PeerPlace {
+    /// Campaign directory on a file system that the coordinator shares; its access file is there
+    #[arg(long, value_name = "DIR")]
+    campaign: Option<PathBuf>,
+
+    /// Access file that the coordinator has written, or that was made by `sidereal access`
+    #[arg(long, value_name = "FILE")]
+    access: Option<PathBuf>,
+
+    /// Address of the coordinator, https://host:port; with --token-file and --certificate
+    #[arg(long, value_name = "ADDRESS", requires = "token_file")]
+    coordinator: Option<String>,
+}
+
+/// What a worker or trainer brings along.
+#[derive(Args)]
+pub struct PeerArguments {
+    #[command(flatten)]
+    place: PeerPlace,
+
+    /// File with the coordinator's token, for --coordinator
+    #[arg(long, value_name = "FILE", requires = "coordinator")]
+    token_file: Option<PathBuf>,
+
+    /// The coordinator's certificate (PEM), for --coordinator; without it plain text, on loopback only
+    #[arg(long, value_name = "FILE", requires = "coordinator")]
+    certificate: Option<PathBuf>,
+
+    /// Certificate (PEM) to show where the coordinator asks for one (mutual TLS)
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    client_certificate: Option<PathBuf>,
+
+    /// Private key (PEM) of --client-certificate
+    #[arg(long, value_name = "FILE", requires = "client_certificate")]
+    client_key: Option<PathBuf>,
+
+    /// Name in logs and in `sidereal status` [default: host and process id]
+    #[arg(long)]
+    name: Option<String>,
+
+    /// Leave after so many seconds without work, or without a coordinator [default: stay while there is a
+    /// coordinator, wait 600 s for one]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    idle_timeout: Option<Duration>,
+
+    /// Seconds to finish what runs once asked to stop (SIGTERM, SIGINT, SIGUSR1); what takes longer is handed back
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "25")]
+    pub grace: Duration,
+}
+
+/// How long an absent coordinator is waited for.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// What [`PeerArguments`] come to.
+pub struct Peer {
+    pub access: AccessSource,
+    pub identity: Option<ClientIdentity>,
+    pub storage: StorageChoice,
+    pub name: String,
+    pub patience: Duration,
+    pub idle_timeout: Option<Duration>,
+}
+
+impl PeerArguments {
+    pub fn resolve(&self) -> Result<Peer, CommandError> {
+        let (access, storage) = match (&self.place.campaign, &self.place.access) {
+            (Some(directory), _) => {
+                let location = directory.display().to_string();
+                if sidereal_store::kind(&location) == Kind::ObjectStore {
+                    return Err(CommandError::unusable(format!(
+                        "{location}: a campaign on object storage has its access file elsewhere, give it with --access"
+                    )));
+                }
+                let storage = sidereal_store::open(&location).map_err(CommandError::unusable)?;
+                (
+                    AccessSource::File(directory.join(ACCESS_FILE)),
+                    StorageChoice::Directory(storage),
+                )
+            }
+            (None, Some(file)) => (
+                AccessSource::File(file.clone()),
+                StorageChoice::AsCoordinatorSays,
+            ),
+            (None, None) => (
+                AccessSource::Fixed(self.fixed_access()?),
+                StorageChoice::AsCoordinatorSays,
+            ),
+        };
+        Ok(Peer {
+            access,
+            identity: identity(
+                self.client_certificate.as_deref(),
+                self.client_key.as_deref(),
+            )?,
+            storage,
+            name: self
+                .name
+                .clone()
+                .unwrap_or_else(|| format!("{}:{}", host_name(), std::process::id())),
+            patience: self.idle_timeout.unwrap_or(PATIENCE),
+            idle_timeout: self.idle_timeout,
+        })
+    }
+
+    fn fixed_access(&self) -> Result<Access, CommandError> {
+        let address = self.place.coordinator.clone().unwrap_or_default();
+        let token = match &self.token_file {
+            Some(path) => read_text(path)?.trim().to_owned(),
+            None => String::new(),
+        };
+        let certificate = match &self.certificate {
+            Some(path) => Some(read_text(path)?),
+            None if address.starts_with("http://") => None,
+            None => {
+                return Err(CommandError::unusable(format!(
+                    "--coordinator {address}: expected --certificate with it, to know the coordinator by"
+                )));
+            }
+        };
+        Ok(Access {
+            address,
+            server_name: SERVER_NAME.to_owned(),
+            certificate,
+            token,
+        })
+    }
+}
+
+/// A client certificate and its key, where both are given.
+pub fn identity(
+    certificate: Option<&Path>,
+    key: Option<&Path>,
+) -> Result<Option<ClientIdentity>, CommandError> {
+    let (Some(certificate), Some(key)) = (certificate, key) else {
+        return Ok(None);
+    };
+    Ok(Some(ClientIdentity {
+        certificate: read_text(certificate)?,
+        private_key: read_text(key)?,
+    }))
+}
+
+pub fn read_text(path: &Path) -> Result<String, CommandError> {
+    std::fs::read_to_string(path)
+        .map_err(|error| CommandError::unusable(format!("{}: {error}", path.display())))
+}
+
+/// This machine's name; "localhost" where it has none.
+pub fn host_name() -> String {
+    hostname::get()
+        .ok()
+        .and_then(|name| name.into_string().ok())
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| "localhost".to_owned())
+}
+
+/// A whole or fractional number of seconds.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "expected a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| "expected seconds of at least 0".to_owned())
+}
+
+/// Opens a campaign directory, made where it is not there.
+pub fn create_directory(location: &str) -> Result<Directory, CommandError> {
+    sidereal_store::create(location).map_err(CommandError::unusable)
+}
+
+/// The runtime of a service; simulations and training have threads of their own.
+pub fn runtime(n_threads: usize) -> Result<Runtime, CommandError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(n_threads)
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            CommandError::failed(format!("cannot start the services' threads: {error}"))
+        })
+}
+
+/// Turns true on the first SIGINT, SIGTERM or SIGUSR1 (which Slurm sends before the time limit); a second
+/// one ends the process at once with `status`.
+pub fn shutdown_on_signals(terminal: &Terminal, status: u8) -> watch::Receiver<bool> {
+    let (interrupt, interrupted) = watch::channel(false);
+    tokio::spawn(interrupt_on_signals(interrupt, terminal.clone(), status));
+    interrupted
+}
+
+async fn interrupt_on_signals(interrupt: watch::Sender<bool>, terminal: Terminal, status: u8) {
+    if next_signal().await.is_err() {
+        tracing::warn!(
+            "signals cannot be caught; Ctrl-C ends at once, which loses nothing that was recorded"
+        );
+        // The sender must live: without it the service would look as if it were told.
+        return std::future::pending().await;
+    }
+    terminal.note("interrupted: ending cleanly; once more ends at once");
+    // Without a receiver the service has ended already.
+    let _ = interrupt.send(true);
+    if next_signal().await.is_ok() {
+        terminal.clear();
+        std::process::exit(i32::from(status));
+    }
+}
+
+#[cfg(unix)]
+async fn next_signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut user = signal(SignalKind::user_defined1())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result,
+        _ = terminate.recv() => Ok(()),
+        _ = user.recv() => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn next_signal() -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_numbers_of_at_least_zero() {
+        assert_eq!(seconds("1.5"), Ok(Duration::from_millis(1500)));
+        assert!(seconds("-1").is_err());
+        assert!(seconds("soon").is_err());
+        assert!(seconds("inf").is_err());
+    }
+
+    #[test]
+    fn log_filters_are_checked() {
+        assert!(log_filter(Some("warn,sidereal_worker=debug"), "info").is_ok());
+        assert!(log_filter(Some("a=b=c"), "info").is_err());
+    }
+}

@@ -1,0 +1,154 @@
+//! Campaign directories on file systems and S3-compatible object stores.
+//!
+//! [`open`] takes a path or an `s3://bucket/prefix` and gives a [`Directory`]. Both go through the
+//! `object_store` crate; local files and their folders are synced before a write returns.
+
+mod blocking;
+mod choice;
+pub mod conformance;
+
+pub use blocking::ObjectStorage;
+pub use choice::{ChoiceError, StorageChoice};
+
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as ObjectPath;
+use object_store::prefix::PrefixStore;
+use sidereal_inference::directory::Directory;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A campaign directory that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{location}: {message}; expected a path or s3://bucket/prefix")]
+    Location { location: String, message: String },
+    #[error("cannot create directory {location}: {source}")]
+    Create {
+        location: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot open {location}: {source}")]
+    Store {
+        location: String,
+        #[source]
+        source: object_store::Error,
+    },
+    #[error("{location}: not a directory")]
+    Missing { location: String },
+}
+
+/// What stands behind the name of a campaign directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    FileSystem,
+    ObjectStore,
+}
+
+/// Which kind of storage a location names.
+pub fn kind(location: &str) -> Kind {
+    if location.contains("://") && !location.starts_with("file://") {
+        Kind::ObjectStore
+    } else {
+        Kind::FileSystem
+    }
+}
+
+/// Opens a campaign directory that is there; an object store's prefix always is.
+pub fn open(location: &str) -> Result<Directory, OpenError> {
+    match kind(location) {
+        Kind::FileSystem => open_local(local_path(location)),
+        Kind::ObjectStore => open_s3(location),
+    }
+}
+
+/// As [`open`], making the directory where it is not there.
+pub fn create(location: &str) -> Result<Directory, OpenError> {
+    if kind(location) == Kind::FileSystem {
+        std::fs::create_dir_all(local_path(location)).map_err(|source| OpenError::Create {
+            location: location.to_owned(),
+            source,
+        })?;
+    }
+    open(location)
+}
+
+fn local_path(location: &str) -> &Path {
+    Path::new(location.strip_prefix("file://").unwrap_or(location))
+}
+
+fn open_local(path: &Path) -> Result<Directory, OpenError> {
+    let location = path.display().to_string();
+    if !path.is_dir() {
+        return Err(OpenError::Missing { location });
+    }
+    let store = LocalFileSystem::new_with_prefix(path)
+        .map_err(|source| OpenError::Store {
+            location: location.clone(),
+            source,
+        })?
+        .with_fsync(true);
+    Ok(Directory::new(ObjectStorage::new(
+        Arc::new(store),
+        location,
+    )))
+}
+
+/// Credentials, region and endpoint come from the standard `AWS_*` variables; plain HTTP is taken where
+/// the endpoint says so.
+fn open_s3(location: &str) -> Result<Directory, OpenError> {
+    let refused = |message: &str| OpenError::Location {
+        location: location.to_owned(),
+        message: message.to_owned(),
+    };
+    let Some(rest) = location.strip_prefix("s3://") else {
+        return Err(refused("not a kind of storage that is known"));
+    };
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    if bucket.is_empty() {
+        return Err(refused("no bucket"));
+    }
+    let failed = |source| OpenError::Store {
+        location: location.to_owned(),
+        source,
+    };
+    // Another part of the process may have chosen already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let is_http = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"]
+        .iter()
+        .any(|name| std::env::var(name).is_ok_and(|url| url.starts_with("http://")));
+    let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+    if is_http {
+        builder = builder.with_allow_http(true);
+    }
+    let store = builder.build().map_err(failed)?;
+    let prefix = ObjectPath::parse(prefix.trim_end_matches('/'))
+        .map_err(|error| refused(&error.to_string()))?;
+    let location = location.trim_end_matches('/').to_owned();
+    Ok(Directory::new(ObjectStorage::new(
+        Arc::new(PrefixStore::new(store, prefix)),
+        location,
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn locations_are_told_apart_and_refused_with_a_reason() {
+        assert_eq!(kind("runs/a"), Kind::FileSystem);
+        assert_eq!(kind("file:///runs/a"), Kind::FileSystem);
+        assert_eq!(kind("s3://bucket/a"), Kind::ObjectStore);
+        for (location, reason) in [
+            ("s3:///a", "no bucket"),
+            ("gs://bucket/a", "not a kind of storage that is known"),
+            ("/nonexistent/a", "not a directory"),
+        ] {
+            let error = open(location).expect_err(location).to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}
