@@ -12,6 +12,7 @@ use crate::terminal::Terminal;
 use clap::Args;
 use sidereal_coordinator::{
     AfterTheEnd, CampaignFailure, CoordinatorConfig, Earlier, Outcome, Running, ServeConfig,
+    ShardChecks,
 };
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
@@ -50,9 +51,13 @@ pub struct CoordinatorArguments {
     #[arg(long, value_name = "FILE")]
     access: Option<PathBuf>,
 
-    /// Certificate (PEM) to serve with, in place of a generated one; it must carry the advertised host's name
-    #[arg(long, value_name = "FILE", requires = "key")]
+    /// Certificate chain (PEM) to serve with, in place of a generated one; it must carry the advertised host's name
+    #[arg(long, value_name = "FILE", requires_all = ["key", "ca"])]
     certificate: Option<PathBuf>,
+
+    /// Certificate (PEM) of the authority that signed --certificate, for peers to know the coordinator by
+    #[arg(long, value_name = "FILE", requires = "certificate")]
+    ca: Option<PathBuf>,
 
     /// Private key (PEM) of --certificate
     #[arg(long, value_name = "FILE", requires = "certificate")]
@@ -133,7 +138,11 @@ async fn serve(
     let mut interrupted = shutdown_on_signals(terminal, STATUS_INTERRUPTED);
     let location = config.directory.location().to_owned();
     let access_file = config.access_file.clone();
-    let running = start(config).await?;
+    let running = tokio::select! {
+        running = start(config) => running?,
+        // Nothing is recorded yet, or a record that cannot be written is waited for.
+        Ok(_) = interrupted.wait_for(|stop| *stop) => return Ok(None),
+    };
     tracing::info!(
         address = running.access.address,
         directory = location,
@@ -235,6 +244,10 @@ fn config(
             health: arguments.health_listen,
             metrics: arguments.metrics_listen,
         },
+        trusted: match &arguments.ca {
+            Some(path) => Some(read_text(path)?),
+            None => None,
+        },
         secrets,
         advertise,
         server_name,
@@ -255,5 +268,6 @@ fn config(
             AfterTheEnd::Exit
         },
         lease_s: arguments.lease.as_secs_f64(),
+        shard_checks: ShardChecks::Full,
     })
 }

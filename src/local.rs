@@ -5,6 +5,7 @@ use crate::exit::CommandError;
 use crate::services::host_name;
 use sidereal_coordinator::{
     AfterTheEnd, CampaignFailure, CoordinatorConfig, Earlier, Outcome, Running, ServeConfig,
+    ShardChecks,
 };
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
@@ -51,7 +52,13 @@ pub async fn run(
     mut interrupted: watch::Receiver<bool>,
     mut on_progress: impl FnMut(&Progress),
 ) -> Result<LocalEnding, CommandError> {
-    let running = coordinator::start(config(&local)?).await?;
+    let running = tokio::select! {
+        running = coordinator::start(config(&local)?) => running?,
+        // Nothing is recorded yet, or a record that cannot be written is waited for.
+        Ok(_) = interrupted.wait_for(|interrupted| *interrupted) => {
+            return Ok(LocalEnding::Interrupted);
+        }
+    };
     if running.was_finished {
         let outcome = running.wait().await.map_err(CommandError::failed)?;
         return Ok(LocalEnding::WasFinished(Box::new(outcome)));
@@ -218,6 +225,7 @@ fn config(local: &LocalCampaign) -> Result<CoordinatorConfig, CommandError> {
             health: None,
             metrics: None,
         },
+        trusted: None,
         secrets,
         advertise: Ipv4Addr::LOCALHOST.to_string(),
         server_name: SERVER_NAME.to_owned(),
@@ -227,5 +235,6 @@ fn config(local: &LocalCampaign) -> Result<CoordinatorConfig, CommandError> {
         earlier: local.earlier,
         after_the_end: AfterTheEnd::Exit,
         lease_s: CoordinatorConfig::DEFAULT_LEASE_S,
+        shard_checks: ShardChecks::Full,
     })
 }

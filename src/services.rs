@@ -59,9 +59,14 @@ pub struct PeerArguments {
     #[arg(long, value_name = "FILE", requires = "coordinator")]
     token_file: Option<PathBuf>,
 
-    /// The coordinator's certificate (PEM), for --coordinator; without it plain text, on loopback only
+    /// The coordinator's certificate, or that of the authority that signed it (PEM), for --coordinator; without it
+    /// plain text, on loopback only
     #[arg(long, value_name = "FILE", requires = "coordinator")]
     certificate: Option<PathBuf>,
+
+    /// The name that the coordinator's certificate carries, for --coordinator [default: that of generated ones]
+    #[arg(long, value_name = "NAME", requires = "certificate")]
+    server_name: Option<String>,
 
     /// Certificate (PEM) to show where the coordinator asks for one (mutual TLS)
     #[arg(long, value_name = "FILE", requires = "client_key")]
@@ -108,11 +113,15 @@ impl PeerArguments {
                         "{location}: a campaign on object storage has its access file elsewhere, give it with --access"
                     )));
                 }
-                let storage = sidereal_store::open(&location).map_err(CommandError::unusable)?;
-                (
-                    AccessSource::File(directory.join(ACCESS_FILE)),
-                    StorageChoice::Directory(storage),
-                )
+                // One that is not there yet will be made by the coordinator, which may start later.
+                let storage = if directory.exists() {
+                    let storage = sidereal_store::open(&location);
+                    StorageChoice::Directory(storage.map_err(CommandError::unusable)?)
+                } else {
+                    tracing::warn!(location, "no such directory yet; waiting for it");
+                    StorageChoice::AsCoordinatorSays
+                };
+                (AccessSource::File(directory.join(ACCESS_FILE)), storage)
             }
             (None, Some(file)) => (
                 AccessSource::File(file.clone()),
@@ -156,7 +165,10 @@ impl PeerArguments {
         };
         Ok(Access {
             address,
-            server_name: SERVER_NAME.to_owned(),
+            server_name: self
+                .server_name
+                .clone()
+                .unwrap_or_else(|| SERVER_NAME.to_owned()),
             certificate,
             token,
         })

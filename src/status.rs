@@ -4,14 +4,14 @@ use crate::campaign_directory::load_campaign;
 use crate::exit::{CommandError, Ending};
 use crate::numbers;
 use crate::results;
-use crate::services::runtime;
+use crate::services::{identity, runtime};
 use crate::terminal::Terminal;
 use crate::words;
 use clap::Args;
 use sidereal_inference::status::{CampaignStatus, LiveStatus, PeerStatus, RoundStatus, Stage};
 use sidereal_inference::summary::RoundKind;
 use sidereal_proto::access::{ACCESS_FILE, Access, AccessFile};
-use sidereal_proto::client::{Client, ClientError};
+use sidereal_proto::client::{Client, ClientError, ClientIdentity};
 use sidereal_store::Kind;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -33,6 +33,14 @@ pub struct StatusArguments {
     /// Access file, where it is not in the campaign directory
     #[arg(long, value_name = "FILE")]
     access: Option<PathBuf>,
+
+    /// Certificate (PEM) to show where the coordinator asks for one (mutual TLS)
+    #[arg(long, value_name = "FILE", requires = "client_key")]
+    client_certificate: Option<PathBuf>,
+
+    /// Private key (PEM) of --client-certificate
+    #[arg(long, value_name = "FILE", requires = "client_certificate")]
+    client_key: Option<PathBuf>,
 
     /// Look again every two seconds until the campaign is finished
     #[arg(long)]
@@ -80,10 +88,11 @@ fn look(
         let path = Path::new(place).join(ACCESS_FILE);
         path.exists().then_some(path)
     });
+    let identity = own_identity(arguments)?;
     if let Some(path) = access_file {
         match AccessFile::load(&path) {
             Ok(file) if file.finished => {}
-            Ok(file) => match runtime.block_on(ask(&file.access)) {
+            Ok(file) => match runtime.block_on(ask(&file.access, identity.as_ref())) {
                 Ok(status) => {
                     let source = format!("coordinator at {}", file.access.address);
                     return Ok((status, source));
@@ -137,14 +146,21 @@ fn ask_address(
         ..file.access
     };
     let status = runtime
-        .block_on(ask(&access))
+        .block_on(ask(&access, own_identity(arguments)?.as_ref()))
         .map_err(|error| CommandError::failed(format!("{}: {error}", access.address)))?;
     Ok((status, format!("coordinator at {}", access.address)))
 }
 
-async fn ask(access: &Access) -> Result<CampaignStatus, String> {
+fn own_identity(arguments: &StatusArguments) -> Result<Option<ClientIdentity>, CommandError> {
+    identity(
+        arguments.client_certificate.as_deref(),
+        arguments.client_key.as_deref(),
+    )
+}
+
+async fn ask(access: &Access, identity: Option<&ClientIdentity>) -> Result<CampaignStatus, String> {
     let asked = async {
-        let mut client = Client::connect(access, None).await?;
+        let mut client = Client::connect(access, identity).await?;
         client.status().await
     };
     match tokio::time::timeout(ANSWER, asked).await {

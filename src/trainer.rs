@@ -48,7 +48,10 @@ pub fn run(arguments: &TrainerArguments, terminal: &Terminal) -> Result<Ending, 
             let shutdown = shutdown_on_signals(terminal, 0);
             sidereal_trainer::run(config, shutdown).await
         })
-        .map_err(CommandError::failed)?;
+        .map_err(|error| match error.is_unusable_input() {
+            true => CommandError::unusable(error),
+            false => CommandError::failed(error),
+        })?;
     runtime.shutdown_timeout(Duration::from_millis(200));
     Ok(Ending::Done)
 }

@@ -60,7 +60,10 @@ pub fn run(arguments: &WorkerArguments, terminal: &Terminal) -> Result<Ending, C
             let shutdown = shutdown_on_signals(terminal, 0);
             sidereal_worker::run(config, shutdown).await
         })
-        .map_err(CommandError::failed)?;
+        .map_err(|error| match error.is_unusable_input() {
+            true => CommandError::unusable(error),
+            false => CommandError::failed(error),
+        })?;
     runtime.shutdown_timeout(Duration::from_millis(200));
     Ok(Ending::Done)
 }

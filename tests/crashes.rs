@@ -284,8 +284,7 @@ fn on_object_storage_too() {
     // Its status and report are told from the bucket alone.
     for verb in ["status", "report"] {
         let mut command = setup::sidereal(&[verb, &place.directory]);
-        server.set_variables(&mut command);
-        let output = command.output().expect("runs");
+        let output = command.envs(server.variables()).output().expect("runs");
         assert!(
             matches!(output.status.code(), Some(0 | 3)),
             "{verb}: {}",

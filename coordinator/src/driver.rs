@@ -5,6 +5,7 @@ mod jobs;
 mod messages;
 mod outbox;
 
+pub use jobs::ShardChecks;
 pub use messages::{Message, Messages, StreamId, TrainerOutbox, WatcherOutbox, WorkerOutbox};
 
 use crate::campaign::apply::{Misfit, apply};
@@ -48,7 +49,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// Attempts of one run; far more than it can make.
 const ATTEMPTS_PER_RUN: u64 = 1_000_000_000;
 /// Shards that are checked at a time.
-const CHECKS_AT_A_TIME: usize = 4;
+const CHECKS_AT_A_TIME: usize = 8;
 
 /// What a finished campaign leaves.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,6 +120,7 @@ pub struct DriverConfig {
     /// Where peers find this coordinator; told once the campaign is finished.
     pub access: Option<(PathBuf, AccessFile)>,
     pub after_the_end: AfterTheEnd,
+    pub shard_checks: ShardChecks,
 }
 
 /// What a coordinator does once the campaign has its results.
@@ -142,7 +144,7 @@ pub struct Driver {
     outboxes: Outboxes,
     /// Of the open round.
     draws: Option<Arc<RoundDraws>>,
-    checked: Vec<ShardFile>,
+    checked: Vec<(AttemptId, ShardFile)>,
     flush_at: Option<Instant>,
     checks: Arc<Semaphore>,
     messages: Messages,
@@ -151,6 +153,7 @@ pub struct Driver {
     training: Option<TrainingProgress>,
     access: Option<(PathBuf, AccessFile)>,
     after_the_end: AfterTheEnd,
+    shard_checks: ShardChecks,
     /// There once the results are.
     outcome: Option<Outcome>,
     ended: Option<Result<Outcome, CampaignFailure>>,
@@ -182,6 +185,7 @@ impl Driver {
             training: None,
             access: config.access,
             after_the_end: config.after_the_end,
+            shard_checks: config.shard_checks,
             outcome: None,
             ended: None,
         };
@@ -208,7 +212,9 @@ impl Driver {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.ended.is_none() {
             let flush_at = self.flush_at;
+            // Words of peers come before the clock: what lies in the inbox is no silence.
             let result = tokio::select! {
+                biased;
                 message = inbox.recv() => match message {
                     Some(message) => self.on_message(message).await,
                     None => Err(CampaignFailure::Interrupted),
@@ -225,6 +231,7 @@ impl Driver {
         }
         if let Some(Err(CampaignFailure::Interrupted)) = self.ended
             && self.journal.is_some()
+            && self.messages.paused().is_none()
         {
             // Without this record the next coordinator only asks in vain.
             if let Err(error) = self.step(Input::Close).await {
@@ -257,6 +264,7 @@ impl Driver {
     /// until it takes them or the run is interrupted.
     async fn record(&mut self, mut events: Vec<Event>) -> Result<Vec<Event>, CampaignFailure> {
         let mut pause = SHORTEST_PAUSE;
+        let first_try = Instant::now();
         loop {
             let Some(mut journal) = self.journal.take() else {
                 return Err(CampaignFailure::Interrupted);
@@ -275,6 +283,10 @@ impl Driver {
                 Ok(()) => {
                     self.metrics.is_paused.set(0);
                     self.messages.set_paused(None);
+                    if first_try.elapsed() > SHORTEST_PAUSE {
+                        // Nobody was listened to meanwhile.
+                        self.leases.on_all_heard(self.now_s());
+                    }
                     return Ok(events);
                 }
                 Err(JournalError::File(error)) => error,
@@ -328,7 +340,9 @@ impl Driver {
         match effect {
             Effect::OfferRows(round) => self.load_draws(round),
             Effect::Weigh(round) => {
-                self.leases.close_round();
+                for (peer, attempt) in self.leases.close_round() {
+                    self.outboxes.cancel(peer, attempt);
+                }
                 self.draws = None;
                 self.announce_rows();
                 self.weigh(round);
@@ -349,27 +363,15 @@ impl Driver {
     /// Records the checked shards together.
     async fn flush(&mut self) -> Result<(), CampaignFailure> {
         self.flush_at = None;
-        let shards = std::mem::take(&mut self.checked);
-        let ranges: Vec<_> = shards.iter().map(rows_of).collect();
-        let round = shards.first().map(|shard| shard.round);
-        let wanted_before: Vec<bool> = match &self.state.phase {
-            Phase::Simulating(open) if Some(open.plan.round) == round => {
-                ranges.iter().map(|rows| open.wants(rows)).collect()
-            }
-            Phase::New
-            | Phase::Simulating(_)
-            | Phase::Weighing(_)
-            | Phase::Deciding
-            | Phase::Training(_)
-            | Phase::Finishing
-            | Phase::Finished(_) => vec![false; ranges.len()],
-        };
+        let checked = std::mem::take(&mut self.checked);
+        let shards = checked.iter().map(|(_, shard)| shard.clone()).collect();
         self.step(Input::ShardsChecked(shards)).await?;
-        for (rows, was_wanted) in ranges.iter().zip(wanted_before) {
-            if was_wanted {
-                self.on_committed(rows);
+        for (attempt, shard) in &checked {
+            if self.state.holds(shard) {
+                self.on_committed(&rows_of(shard));
             } else {
                 self.metrics.reports_ignored.inc();
+                self.leases.on_ignored(*attempt);
             }
         }
         self.grant();
@@ -425,9 +427,13 @@ impl Driver {
     }
 
     /// Adds a checked shard to the next record.
-    async fn on_shard_accepted(&mut self, shard: ShardFile) -> Result<(), CampaignFailure> {
-        self.checked.push(shard);
-        let n_pending: u64 = self.checked.iter().map(|shard| shard.n_rows).sum();
+    async fn on_shard_accepted(
+        &mut self,
+        attempt: AttemptId,
+        shard: ShardFile,
+    ) -> Result<(), CampaignFailure> {
+        self.checked.push((attempt, shard));
+        let n_pending: u64 = self.checked.iter().map(|(_, shard)| shard.n_rows).sum();
         let is_last = match &self.state.phase {
             Phase::Simulating(open) => open.n_committed + n_pending >= open.plan.n_rows,
             Phase::New

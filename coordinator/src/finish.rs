@@ -34,6 +34,18 @@ pub enum FinishError {
     NotStopped,
 }
 
+impl FinishError {
+    /// Whether the storage is at fault and not what is stored.
+    pub fn is_store_fault(&self) -> bool {
+        match self {
+            Self::File(error) => error.is_store_fault(),
+            Self::Stored(error) => error.is_store_fault(),
+            Self::Table(error) => error.is_store_fault(),
+            Self::Weights(_) | Self::Json(_) | Self::NotStopped => false,
+        }
+    }
+}
+
 /// Names of the result files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Results {

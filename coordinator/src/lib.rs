@@ -24,7 +24,7 @@ mod status;
 mod verify;
 mod weigh;
 
-pub use driver::{AfterTheEnd, CampaignFailure, Outcome};
+pub use driver::{AfterTheEnd, CampaignFailure, Outcome, ShardChecks};
 pub use finish::FinishError;
 pub use serve::ServeConfig;
 pub use start::{CoordinatorConfig, Earlier, Running, StartError, Stopper, start};

@@ -17,6 +17,7 @@ use sidereal_proto::{MAX_MESSAGE_BYTES, auth, v1};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
@@ -27,6 +28,7 @@ const PEER_OUTBOX: usize = 256;
 /// Largest shard that is taken through the coordinator, and how many at a time: they wait in memory.
 const MAX_UPLOAD_BYTES: usize = 256 << 20;
 const UPLOADS_AT_A_TIME: usize = 4;
+const PIECE_PATIENCE: Duration = Duration::from_secs(20);
 /// Steps that wait for a watcher; above any campaign's history.
 const WATCHER_OUTBOX: usize = 8192;
 
@@ -62,6 +64,20 @@ impl Service {
         CoordinatorServer::new(service)
             .max_decoding_message_size(MAX_MESSAGE_BYTES)
             .max_encoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// Where the coordinator expects a shard of this lease; None where it is not leased.
+    async fn shard_path(&self, piece: &UploadPiece) -> Result<Option<String>, Status> {
+        let (reply, answer) = oneshot::channel();
+        self.messages
+            .send(Message::ShardPath {
+                peer: piece.peer,
+                attempt: piece.attempt,
+                reply,
+            })
+            .await
+            .map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())
     }
 
     fn next_stream(&self) -> StreamId {
@@ -243,23 +259,12 @@ impl Coordinator for Service {
         request: Request<Streaming<v1::UploadPiece>>,
     ) -> Result<Response<v1::StoredFile>, Status> {
         self.check_token(&request)?;
-        // Never closed.
-        let _permit = self.uploads.acquire().await;
         let mut pieces = request.into_inner();
-        let first = pieces.message().await?;
-        let first = first
+        let first = next_piece(&mut pieces).await?;
+        let mut first = first
             .map(UploadPiece::from)
             .ok_or_else(|| Status::invalid_argument("an upload without any piece"))?;
-        let (reply, answer) = oneshot::channel();
-        self.messages
-            .send(Message::ShardPath {
-                peer: first.peer,
-                attempt: first.attempt,
-                reply,
-            })
-            .await
-            .map_err(|_| ended())?;
-        let expected = answer.await.map_err(|_| ended())?;
+        let expected = self.shard_path(&first).await?;
         if expected.as_deref() != Some(first.path.as_str()) {
             self.metrics.on_refused(Reason::Nonsense);
             let message = format!(
@@ -269,8 +274,10 @@ impl Coordinator for Service {
             tracing::warn!(message, "upload refused");
             return Err(Status::permission_denied(message));
         }
-        let mut contents = first.contents;
-        while let Some(piece) = pieces.message().await? {
+        // Never closed.
+        let _permit = self.uploads.acquire().await;
+        let mut contents = std::mem::take(&mut first.contents);
+        while let Some(piece) = next_piece(&mut pieces).await? {
             if contents.len() + piece.contents.len() > MAX_UPLOAD_BYTES {
                 self.metrics.on_refused(Reason::Message);
                 let message = format!("a shard of more than {MAX_UPLOAD_BYTES} bytes");
@@ -279,6 +286,13 @@ impl Coordinator for Service {
             }
             contents.extend_from_slice(&piece.contents);
         }
+        // The rows may be final by now, and the shard under this name part of the round.
+        if self.shard_path(&first).await?.is_none() {
+            return Err(Status::not_found(format!(
+                "{} is not leased any more",
+                first.attempt
+            )));
+        }
         let (directory, path) = (self.directory.clone(), first.path);
         let stored = tokio::task::spawn_blocking(move || directory.store(&path, contents))
             .await
@@ -286,6 +300,15 @@ impl Coordinator for Service {
             .map_err(|error| Status::unavailable(error.to_string()))?;
         Ok(Response::new((&stored).into()))
     }
+}
+
+/// One that does not come in time must not keep others waiting.
+async fn next_piece(
+    pieces: &mut Streaming<v1::UploadPiece>,
+) -> Result<Option<v1::UploadPiece>, Status> {
+    tokio::time::timeout(PIECE_PATIENCE, pieces.message())
+        .await
+        .map_err(|_| Status::deadline_exceeded("the next piece of an upload did not come"))?
 }
 
 /// Passes a peer's messages on until its stream ends, the peer contradicts itself, or the driver has

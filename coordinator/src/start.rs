@@ -3,8 +3,10 @@
 use crate::campaign::apply::{Misfit, apply};
 use crate::campaign::event::{Opened, Settings};
 use crate::campaign::leases::LeaseRules;
-use crate::campaign::state::{Phase, State};
-use crate::driver::{AfterTheEnd, CampaignFailure, Driver, DriverConfig, Messages, Outcome};
+use crate::campaign::state::{Phase, Run, State};
+use crate::driver::{
+    AfterTheEnd, CampaignFailure, Driver, DriverConfig, Messages, Outcome, ShardChecks,
+};
 use crate::journal::{Journal, JournalError};
 use crate::metrics::Metrics;
 use crate::serve::{ServeConfig, Servers, Sockets};
@@ -14,12 +16,12 @@ use sidereal_inference::campaign_file::{self, CampaignError};
 use sidereal_inference::directory::Directory;
 use sidereal_inference::files::FileError;
 use sidereal_inference::ids::RunId;
-use sidereal_proto::access::{Access, AccessError, AccessFile, Secrets};
+use sidereal_proto::access::{Access, AccessError, AccessFile, Secrets, is_loopback};
 use sidereal_proto::client::{Client, ClientIdentity};
 use sidereal_proto::message::Identification;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +54,8 @@ pub struct CoordinatorConfig {
     pub campaign: Campaign,
     pub serve: ServeConfig,
     pub secrets: Secrets,
+    /// PEM of what peers trust; None: the certificate itself, which is then self-signed.
+    pub trusted: Option<String>,
     /// `host` or `host:port` that peers reach this coordinator at.
     pub advertise: String,
     /// The name that the certificate carries.
@@ -66,6 +70,7 @@ pub struct CoordinatorConfig {
     pub after_the_end: AfterTheEnd,
     /// Seconds without a word from a peer after which its work is offered again.
     pub lease_s: f64,
+    pub shard_checks: ShardChecks,
 }
 
 impl CoordinatorConfig {
@@ -217,7 +222,7 @@ impl Running {
 
 /// Takes the campaign in the directory, or begins it, and serves it.
 ///
-/// Order: listen and answer, read the journal, ask the coordinator that it names, record `opened`, tell
+/// Order: bind, read the journal, answer, ask the coordinator that the journal names, record `opened`, tell
 /// peers. Whoever reads our `opened` can ask us; whoever does not read it loses the race for its number.
 pub async fn start(config: CoordinatorConfig) -> Result<Running, StartError> {
     if config.secrets.token.is_empty() {
@@ -232,12 +237,15 @@ pub async fn start(config: CoordinatorConfig) -> Result<Running, StartError> {
         let (directory, campaign) = (config.directory.clone(), Arc::clone(&campaign));
         off_the_loop(move || find(&directory, &campaign)).await??
     };
-    refuse_if_served(&config, &state, &access).await?;
+    let earlier = state.run.clone();
+    let is_finished = matches!(state.phase, Phase::Finished(_));
     let opened = Opened {
         run: journal.run().clone(),
         campaign: identity.clone(),
         settings: settings(&campaign),
         address: Some(access.address.clone()),
+        certificate: access.certificate.clone(),
+        server_name: Some(access.server_name.clone()),
         host: Some(config.host.clone()),
     };
     let metrics = Metrics::new();
@@ -258,6 +266,7 @@ pub async fn start(config: CoordinatorConfig) -> Result<Running, StartError> {
         metrics: metrics.clone(),
         access: published.clone(),
         after_the_end: config.after_the_end,
+        shard_checks: config.shard_checks,
     });
     let service = Service::new(
         &config.secrets.token,
@@ -276,6 +285,11 @@ pub async fn start(config: CoordinatorConfig) -> Result<Running, StartError> {
     )
     .await?;
     let opening = async {
+        if let Some(earlier) = &earlier
+            && !is_finished
+        {
+            refuse_if_served(&config, earlier).await?;
+        }
         driver
             .open()
             .await
@@ -326,7 +340,11 @@ fn access(config: &CoordinatorConfig, bound: SocketAddr) -> Access {
     let (scheme, certificate) = if config.serve.is_plaintext {
         ("http", None)
     } else {
-        ("https", Some(config.secrets.certificate.clone()))
+        let own = &config.secrets.certificate;
+        (
+            "https",
+            Some(config.trusted.as_ref().unwrap_or(own).clone()),
+        )
     };
     Access {
         address: format!("{scheme}://{host_and_port}"),
@@ -337,23 +355,19 @@ fn access(config: &CoordinatorConfig, bound: SocketAddr) -> Access {
 }
 
 /// Asks the newest coordinator that the journal names whether it still serves this campaign.
-async fn refuse_if_served(
-    config: &CoordinatorConfig,
-    state: &State,
-    own: &Access,
-) -> Result<(), StartError> {
-    let Some(run) = &state.run else {
-        return Ok(());
-    };
+///
+/// Only one that cannot be connected to is gone. What answers with the certificate of the record but refuses us
+/// (another token, no client certificate of ours) lives.
+async fn refuse_if_served(config: &CoordinatorConfig, run: &Run) -> Result<(), StartError> {
     let Some(address) = &run.address else {
         return Ok(());
     };
     let location = config.directory.location().to_owned();
     let is_elsewhere = run.host.as_ref().filter(|host| **host != config.host);
     if let (Some(host), true) = (is_elsewhere, is_loopback(address)) {
-        return match (config.earlier, &state.phase) {
-            (Earlier::TakeOver, _) | (Earlier::Respect, Phase::Finished(_)) => Ok(()),
-            (Earlier::Respect, _) => Err(StartError::Elsewhere {
+        return match config.earlier {
+            Earlier::TakeOver => Ok(()),
+            Earlier::Respect => Err(StartError::Elsewhere {
                 location,
                 host: host.clone(),
                 here: config.host.clone(),
@@ -362,27 +376,37 @@ async fn refuse_if_served(
     }
     let earlier = Access {
         address: address.clone(),
-        certificate: own
-            .certificate
+        server_name: run
+            .server_name
             .clone()
-            .filter(|_| address.starts_with("https:")),
-        ..own.clone()
+            .unwrap_or_else(|| config.server_name.clone()),
+        certificate: run.certificate.clone(),
+        token: config.secrets.token.clone(),
     };
-    let asked = async {
-        let mut client = Client::connect(&earlier, config.identity.as_ref()).await?;
-        client.identify().await
+    let served = || StartError::Served {
+        location: location.clone(),
+        run: run.id.clone(),
+        address: address.clone(),
     };
-    match tokio::time::timeout(ASKING, asked).await {
-        Ok(Ok(found)) if found.run == run.id => Err(StartError::Served {
-            location,
-            run: found.run,
-            address: address.clone(),
-        }),
-        Ok(Ok(_)) => Ok(()),
+    let connecting = Client::connect(&earlier, config.identity.as_ref());
+    let mut client = match tokio::time::timeout(ASKING, connecting).await {
+        Ok(Ok(client)) => client,
         Ok(Err(error)) => {
             tracing::debug!(%error, address, "the earlier coordinator is gone");
-            Ok(())
+            return Ok(());
         }
+        Err(_) => {
+            tracing::warn!(
+                address,
+                "the earlier coordinator does not answer; its campaign is taken over"
+            );
+            return Ok(());
+        }
+    };
+    match tokio::time::timeout(ASKING, client.identify()).await {
+        Ok(Ok(found)) if found.run != run.id => Ok(()),
+        Ok(Ok(_) | Err(_)) => Err(served()),
+        // Connected and silent: stopped, or its machine is.
         Err(_) => {
             tracing::warn!(
                 address,
@@ -391,15 +415,6 @@ async fn refuse_if_served(
             Ok(())
         }
     }
-}
-
-fn is_loopback(address: &str) -> bool {
-    let host_and_port = address.rsplit('/').next().unwrap_or(address);
-    let host = host_and_port
-        .rsplit_once(':')
-        .map_or(host_and_port, |(host, _)| host);
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// Tells peers where we are; a file that says so already, and cannot be written, will do.

@@ -30,6 +30,17 @@ pub enum ReportError {
     },
 }
 
+impl ReportError {
+    /// Whether the storage is at fault and not the report.
+    pub fn is_store_fault(&self) -> bool {
+        match self {
+            Self::Table(error) => error.is_store_fault(),
+            Self::File(error) => error.is_store_fault(),
+            Self::Mismatch { .. } => false,
+        }
+    }
+}
+
 /// What a report is checked against.
 #[derive(Debug)]
 pub struct Expectation {

@@ -19,6 +19,16 @@ pub enum WeighError {
     Weights(#[from] WeightsError),
 }
 
+impl WeighError {
+    /// Whether the storage is at fault and not what is stored.
+    pub fn is_store_fault(&self) -> bool {
+        match self {
+            Self::Table(error) => error.is_store_fault(),
+            Self::Weights(_) => false,
+        }
+    }
+}
+
 /// Weighs the last of `rounds`; a pure function of the files that they name. The second part has all
 /// rounds together, None without an observation.
 pub fn weigh(

@@ -25,6 +25,19 @@ impl FileError {
     }
 }
 
+impl FileError {
+    /// Whether the storage is at fault and not what is stored: the same operation may succeed later.
+    pub fn is_store_fault(&self) -> bool {
+        !matches!(
+            self.source.kind(),
+            io::ErrorKind::NotFound
+                | io::ErrorKind::InvalidInput
+                | io::ErrorKind::IsADirectory
+                | io::ErrorKind::NotADirectory
+        )
+    }
+}
+
 /// Reads a whole file.
 pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     fs::read(path).map_err(|source| FileError::new("read", path, source))
@@ -67,6 +80,16 @@ pub enum StoredFileError {
     },
     #[error("path {path:?} is not a relative path inside the campaign directory")]
     Outside { path: String },
+}
+
+impl StoredFileError {
+    /// As [`FileError::is_store_fault`].
+    pub fn is_store_fault(&self) -> bool {
+        match self {
+            Self::File(error) => error.is_store_fault(),
+            Self::Changed { .. } | Self::Outside { .. } => false,
+        }
+    }
 }
 
 /// SHA-256 as 64 lower-case hexadecimal digits.

@@ -41,6 +41,15 @@ pub enum TableError {
 }
 
 impl TableError {
+    /// As [`FileError::is_store_fault`].
+    pub fn is_store_fault(&self) -> bool {
+        match self {
+            Self::File(error) => error.is_store_fault(),
+            Self::Stored(error) => error.is_store_fault(),
+            Self::Parquet { .. } | Self::Content { .. } => false,
+        }
+    }
+
     pub(crate) fn content(
         path: &Path,
         what: impl Display,

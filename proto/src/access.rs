@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sidereal_inference::files::{self, FileError};
 use sidereal_inference::ids::CampaignHash;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 const ACCESS_FORMAT: &str = "sidereal-access";
@@ -193,6 +194,16 @@ impl AccessFile {
     }
 }
 
+/// Whether an address is on this machine alone.
+pub fn is_loopback(address: &str) -> bool {
+    let host_and_port = address.rsplit('/').next().unwrap_or(address);
+    let host = host_and_port
+        .rsplit_once(':')
+        .map_or(host_and_port, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
 /// The key file that belongs to an access file: the same name, ending in `.key`.
 pub fn key_path(access_file: &Path) -> PathBuf {
     access_file.with_extension("key")
@@ -297,6 +308,24 @@ mod tests {
                 .permissions()
                 .mode();
             assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn loopback_is_told_from_the_network() {
+        for address in [
+            "http://127.0.0.1:1",
+            "http://localhost:1",
+            "https://[::1]:1",
+        ] {
+            assert!(is_loopback(address), "{address}");
+        }
+        for address in [
+            "http://node7:1",
+            "https://10.0.0.1:1",
+            "http://127.evil.org:1",
+        ] {
+            assert!(!is_loopback(address), "{address}");
         }
     }
 

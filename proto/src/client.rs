@@ -1,6 +1,6 @@
 //! A connection to the coordinator, for workers, trainers and watchers.
 
-use crate::access::Access;
+use crate::access::{Access, is_loopback};
 use crate::auth::{AddToken, TokenError};
 use crate::convert::WireError;
 use crate::message::{
@@ -41,6 +41,11 @@ impl std::fmt::Debug for ClientIdentity {
 pub enum ClientError {
     #[error("coordinator address {address:?} is not a URI such as http://127.0.0.1:1234")]
     Address { address: String },
+    /// The token must not go over a network in plain text.
+    #[error(
+        "coordinator address {address:?}: expected https://host:port; plain text is for loopback without a certificate"
+    )]
+    Plaintext { address: String },
     #[error(transparent)]
     Token(#[from] TokenError),
     /// Worth a retry: the coordinator may be restarting.
@@ -63,7 +68,7 @@ impl ClientError {
         use crate::access::AccessSource;
         use tonic::Code;
         match self {
-            Self::Address { .. } | Self::Token(_) | Self::Wire(_) => false,
+            Self::Address { .. } | Self::Plaintext { .. } | Self::Token(_) | Self::Wire(_) => false,
             Self::Connect { .. } => true,
             Self::Refused(status) if status.code() == Code::Unauthenticated => match source {
                 AccessSource::Fixed(_) => false,
@@ -105,6 +110,12 @@ impl Client {
             Endpoint::from_shared(address.clone()).map_err(|_| ClientError::Address {
                 address: address.clone(),
             })?;
+        let is_encrypted = address.starts_with("https://");
+        if !is_encrypted && (access.certificate.is_some() || !is_loopback(address)) {
+            return Err(ClientError::Plaintext {
+                address: address.clone(),
+            });
+        }
         let interceptor = AddToken::new(&access.token)?;
         let connect = |source| ClientError::Connect {
             address: address.clone(),

@@ -63,12 +63,12 @@ pub enum ToWorker {
     Cancel(AttemptId),
 }
 
-/// What was at fault where a batch was not run or not stored.
+/// What was at fault where a batch or task was not run or not stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureCause {
-    /// Running these rows failed.
+    /// Running these rows, or the task, failed.
     Rows,
-    /// The shard could not be stored; the rows are not to blame.
+    /// Files could not be read or written; the rows are not to blame.
     Storage,
 }
 
@@ -98,6 +98,7 @@ pub enum FromTrainer {
     Failure {
         attempt: AttemptId,
         message: String,
+        cause: FailureCause,
     },
     Training(TrainingProgress),
     /// Scoring and drawing of a round's rows has begun.

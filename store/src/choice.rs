@@ -52,7 +52,7 @@ impl ChoiceError {
 impl StorageChoice {
     /// The directory of `campaign`; None where there is none to be used from here. `location` is what the
     /// coordinator calls it: a directory of that name is only taken if it holds that very campaign, so that
-    /// another machine's is not. One that was given explicitly may also be without a campaign as yet.
+    /// another machine's is not, and if it can be written to. One that was given explicitly may also be without a campaign as yet.
     /// Blocks.
     pub fn resolve(
         &self,
@@ -74,11 +74,21 @@ impl StorageChoice {
                     // What cannot be read cannot be used.
                     Err(_) => false,
                 };
-                Ok(crate::open(location).ok().filter(is_the_campaigns))
+                Ok(crate::open(location)
+                    .ok()
+                    .filter(is_the_campaigns)
+                    .filter(is_writable))
             }
             Self::ThroughCoordinator => Ok(None),
         }
     }
+}
+
+/// Whether this process may write there: a directory that can only be read is of no use.
+fn is_writable(directory: &Directory) -> bool {
+    let name = format!("rounds/probe-{}", std::process::id());
+    let written = directory.write(&name, "");
+    written.and_then(|()| directory.remove(&name)).is_ok()
 }
 
 /// None where the directory holds no campaign file.

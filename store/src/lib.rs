@@ -10,6 +10,7 @@ pub mod conformance;
 pub use blocking::ObjectStorage;
 pub use choice::{ChoiceError, StorageChoice};
 
+use object_store::RetryConfig;
 use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
@@ -18,6 +19,10 @@ use sidereal_inference::directory::Directory;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a request is tried again before its caller hears of it: services have waits of their own.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A campaign directory that cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -119,7 +124,14 @@ fn open_s3(location: &str) -> Result<Directory, OpenError> {
     let is_http = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"]
         .iter()
         .any(|name| std::env::var(name).is_ok_and(|url| url.starts_with("http://")));
-    let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+    let retry = RetryConfig {
+        max_retries: 8,
+        retry_timeout: RETRY_TIMEOUT,
+        ..RetryConfig::default()
+    };
+    let mut builder = AmazonS3Builder::from_env()
+        .with_bucket_name(bucket)
+        .with_retry(retry);
     if is_http {
         builder = builder.with_allow_http(true);
     }

@@ -9,7 +9,6 @@ use s3s::auth::SimpleAuth;
 use s3s::service::S3ServiceBuilder;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -81,12 +80,6 @@ impl Server {
             ("AWS_ACCESS_KEY_ID", KEY_ID.to_owned()),
             ("AWS_SECRET_ACCESS_KEY", SECRET.to_owned()),
         ]
-    }
-
-    pub fn set_variables(&self, command: &mut Command) {
-        for (name, value) in self.variables() {
-            command.env(name, value);
-        }
     }
 
     /// `s3://bucket/prefix`

@@ -17,7 +17,7 @@ use sidereal_inference::task::{TrainerReport, TrainerTask};
 use sidereal_proto::access::{AccessError, AccessSource};
 use sidereal_proto::backoff::Backoff;
 use sidereal_proto::client::{ClientError, ClientIdentity, Incoming};
-use sidereal_proto::message::{FromTrainer, ToTrainer};
+use sidereal_proto::message::{FailureCause, FromTrainer, ToTrainer};
 use sidereal_store::{ChoiceError, StorageChoice};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -103,6 +103,23 @@ pub enum TrainerError {
     },
     #[error("the training thread ended unexpectedly")]
     TrainingThread,
+}
+
+impl TrainerError {
+    /// Whether the user has to change something: exit status 2.
+    pub fn is_unusable_input(&self) -> bool {
+        match self {
+            Self::Access(_)
+            | Self::Coordinator(_)
+            | Self::Directory(_)
+            | Self::NoDirectory { .. }
+            | Self::Device(_) => true,
+            Self::GaveUp { .. }
+            | Self::Threads { .. }
+            | Self::Start { .. }
+            | Self::TrainingThread => false,
+        }
+    }
 }
 
 /// Works for the coordinator until it says that no more tasks come, or until `shutdown` turns true.
@@ -355,7 +372,16 @@ impl TaskStream<'_> {
             (Err(error), None) => {
                 tracing::error!(%error, "task failed");
                 let message = error.to_string();
-                self.say(FromTrainer::Failure { attempt, message })
+                let cause = if error.is_store_fault() {
+                    FailureCause::Storage
+                } else {
+                    FailureCause::Rows
+                };
+                self.say(FromTrainer::Failure {
+                    attempt,
+                    message,
+                    cause,
+                })
             }
             (Ok(report), Some(Ended::ShutDown)) => {
                 // Where the coordinator is gone too, the next trainer does it again.

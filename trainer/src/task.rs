@@ -59,6 +59,27 @@ pub enum TaskError {
     NoObservation { flow: FlowId },
 }
 
+impl TaskError {
+    /// Whether the storage is at fault and not the task.
+    pub fn is_store_fault(&self) -> bool {
+        match self {
+            Self::Table(error) | Self::Rows(RowsError::Table(error)) => error.is_store_fault(),
+            Self::File(error) | Self::Model(ModelError::File(error)) => error.is_store_fault(),
+            Self::Training(_)
+            | Self::Model(
+                ModelError::Invalid { .. }
+                | ModelError::Parameters { .. }
+                | ModelError::Length { .. }
+                | ModelError::Threads { .. }
+                | ModelError::NotFinite { .. },
+            )
+            | Self::Rows(RowsError::Weights(_) | RowsError::Gap { .. })
+            | Self::ScoresDiffer { .. }
+            | Self::NoObservation { .. } => false,
+        }
+    }
+}
+
 /// What a task runs with.
 pub struct TaskContext<'a> {
     pub campaign: &'a Campaign,

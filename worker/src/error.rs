@@ -52,3 +52,20 @@ pub enum WorkerError {
     #[error("the simulation thread ended unexpectedly")]
     SimulationThread,
 }
+
+impl WorkerError {
+    /// Whether the user has to change something: exit status 2.
+    pub fn is_unusable_input(&self) -> bool {
+        match self {
+            Self::Access(_)
+            | Self::Address(_)
+            | Self::Refused { .. }
+            | Self::Simulator(_)
+            | Self::Directory(_) => true,
+            Self::Start { .. }
+            | Self::GaveUp { .. }
+            | Self::Answer { .. }
+            | Self::SimulationThread => false,
+        }
+    }
+}

@@ -315,9 +315,10 @@ pub(crate) fn lost_or_refused(
     Err(match error {
         ClientError::Refused(status) if is_transient => return Ok(reason_of(&status)),
         error if is_transient => return Ok(with_causes(&error)),
-        ClientError::Address { .. } | ClientError::Token(_) | ClientError::Connect { .. } => {
-            WorkerError::Address(error.to_string())
-        }
+        ClientError::Address { .. }
+        | ClientError::Plaintext { .. }
+        | ClientError::Token(_)
+        | ClientError::Connect { .. } => WorkerError::Address(error.to_string()),
         ClientError::Wire(error) => WorkerError::Answer {
             operation,
             message: error.to_string(),

@@ -92,6 +92,8 @@ fn apply_opened(state: &mut State, opened: &Opened, elapsed_s: f64) {
         campaign: opened.campaign.clone(),
         settings: opened.settings.clone(),
         address: opened.address.clone(),
+        certificate: opened.certificate.clone(),
+        server_name: opened.server_name.clone(),
         host: opened.host.clone(),
         opened_s: elapsed_s,
     });

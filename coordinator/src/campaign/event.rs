@@ -72,6 +72,11 @@ pub struct Opened {
     /// Where the coordinator can be asked whether it still lives; None where nobody can.
     #[serde(default)]
     pub address: Option<String>,
+    /// What to know it by: PEM, and the name in it; None for plain text.
+    #[serde(default)]
+    pub certificate: Option<String>,
+    #[serde(default)]
+    pub server_name: Option<String>,
     /// The machine that it runs on.
     #[serde(default)]
     pub host: Option<String>,

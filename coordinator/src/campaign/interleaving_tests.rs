@@ -32,7 +32,7 @@ struct World {
     /// Shards under check.
     checking: Vec<(AttemptId, ShardFile)>,
     /// Shards of rows that are given up, written by the coordinator.
-    given_up: Vec<ShardFile>,
+    given_up: Vec<(AttemptId, ShardFile)>,
     checking_task: Option<AttemptId>,
     weighing: bool,
     writing: bool,
@@ -126,7 +126,7 @@ impl World {
                     }
                 }
                 Effect::Weigh(_) => {
-                    self.leases.close_round();
+                    let _ = self.leases.close_round();
                     self.weighing = true;
                 }
                 Effect::OfferTask => self.leases.open_task(),
@@ -240,22 +240,22 @@ impl World {
             let mut shard = shard(round.0, rows.clone());
             shard.file.path = shard_path(round, &rows, attempt);
             shard.n_failed = 1;
-            self.given_up.push(shard);
+            self.given_up.push((attempt, shard));
         }
     }
 
     fn finish_given_up(&mut self) {
-        let Some(shard) = self.given_up.pop() else {
+        let Some((attempt, shard)) = self.given_up.pop() else {
             return;
         };
-        let rows = rows_of(&shard);
-        let n_before = self.played.events.len();
         self.step(Input::RowGivenUp {
-            shard,
+            shard: shard.clone(),
             message: "kills its workers".to_owned(),
         });
-        if self.played.events.len() > n_before {
-            self.leases.on_committed(&rows);
+        if self.played.state.holds(&shard) {
+            self.leases.on_committed(&rows_of(&shard));
+        } else {
+            self.leases.on_ignored(attempt);
         }
     }
 
@@ -281,7 +281,7 @@ impl World {
         };
         self.leases.on_heard(peer, self.now_s);
         self.leases.on_credits(peer, 1);
-        if let Ok(ReportVerdict::Check) = self.leases.on_report(peer, &report) {
+        if let Ok(ReportVerdict::Check) = self.leases.on_report(peer, &report, self.now_s) {
             self.checking.push((attempt, report.shard));
         }
     }
@@ -297,17 +297,19 @@ impl World {
                 let verdict = self.leases.on_shard_refused(attempt);
                 self.on_verdict(verdict);
             } else {
-                shards.push(shard);
+                shards.push((attempt, shard));
             }
         }
         if shards.is_empty() {
             return;
         }
-        let n_before = self.played.events.len();
-        self.step(Input::ShardsChecked(shards));
-        for event in &self.played.events[n_before..] {
-            if let Fact::ShardCommitted(shard) = &event.fact {
-                self.leases.on_committed(&rows_of(shard));
+        let reported = shards.iter().map(|(_, shard)| shard.clone()).collect();
+        self.step(Input::ShardsChecked(reported));
+        for (attempt, shard) in shards {
+            if self.played.state.holds(&shard) {
+                self.leases.on_committed(&rows_of(&shard));
+            } else {
+                self.leases.on_ignored(attempt);
             }
         }
     }

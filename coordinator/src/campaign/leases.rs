@@ -5,6 +5,7 @@
 
 mod batches;
 mod peers;
+mod ranges;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -159,8 +160,14 @@ impl Leases {
         self.peers.name(peer)
     }
 
+    /// What a worker holds and waits for together is capped.
     pub fn on_credits(&mut self, peer: PeerId, credits: u32) {
-        self.peers.add_credits(peer, credits);
+        let n_held = self
+            .batches
+            .as_ref()
+            .map_or(0, |batches| batches.n_unreported(peer));
+        let most = MAX_CREDITS.saturating_sub(u32::try_from(n_held).unwrap_or(u32::MAX));
+        self.peers.add_credits(peer, credits, most);
     }
 
     pub fn on_ready(&mut self, peer: PeerId) {
@@ -205,21 +212,44 @@ impl Leases {
         self.batches = Some(Batches::new(round, missing));
     }
 
-    pub fn close_round(&mut self) {
-        self.batches = None;
+    /// All rows are final; leases that are not needed any more, with their holders.
+    pub fn close_round(&mut self) -> Vec<(PeerId, AttemptId)> {
+        let batches = self.batches.take();
+        batches.map_or_else(Vec::new, |batches| batches.held())
+    }
+
+    /// A checked shard was not recorded, because other shards have its rows or some of them.
+    pub fn on_ignored(&mut self, attempt: AttemptId) {
+        if let Some(batches) = &mut self.batches {
+            batches.on_ignored(attempt);
+        }
+    }
+
+    /// Nobody was listened to for a while: all leases begin anew.
+    pub fn on_all_heard(&mut self, now_s: f64) {
+        self.peers.on_all_heard(now_s);
+        if let Some(tasks) = &mut self.tasks {
+            tasks.extend_all(now_s + self.rules.lease_s);
+        }
     }
 
     pub fn on_report(
         &mut self,
         peer: PeerId,
         report: &BatchReport,
+        now_s: f64,
     ) -> Result<ReportVerdict, Refusal> {
         let Some(batches) = &mut self.batches else {
             return Ok(ReportVerdict::TooLate);
         };
+        let leased_s = batches.leased_s(report.attempt);
         let verdict = batches.on_report(peer, report)?;
-        self.peers
-            .measure(peer, report.shard.n_rows, report.seconds);
+        // A worker cannot have spent more time on it than it had.
+        let is_possible = leased_s.is_some_and(|leased_s| report.seconds <= now_s - leased_s + 1.0);
+        if is_possible {
+            self.peers
+                .measure(peer, report.shard.n_rows, report.seconds);
+        }
         Ok(verdict)
     }
 
@@ -282,11 +312,15 @@ impl Leases {
         &mut self,
         peer: PeerId,
         attempt: AttemptId,
+        cause: FailureCause,
     ) -> Result<TaskVerdict, Refusal> {
         match &mut self.tasks {
             Some(tasks) => {
                 tasks.expect_holder(peer, attempt)?;
-                Ok(tasks.on_failure(attempt))
+                Ok(match cause {
+                    FailureCause::Rows => tasks.on_failure(attempt),
+                    FailureCause::Storage => tasks.on_storage_failure(attempt),
+                })
             }
             None => Ok(TaskVerdict::TooLate),
         }
@@ -319,15 +353,22 @@ impl Leases {
     /// What is offered; where nothing is, a batch that keeps the round waiting, a second time.
     fn next_batch(&mut self, now_s: f64) -> Option<Grant> {
         let batches = self.batches.as_mut()?;
-        let peer = self.peers.next_worker(now_s)?;
         let attempt = AttemptId(self.next_attempt);
-        let seconds_per_row = self.peers.seconds_per_row(peer);
-        let rows = if batches.has_offers() {
+        let (peer, rows) = if batches.has_offers() {
+            let peer = self.peers.workers_in_turn(now_s).next()?;
+            let seconds_per_row = self.peers.seconds_per_row(peer);
             let n_wanted = batches.n_wanted();
             let n_rows = self.peers.batch_rows(peer, n_wanted, &self.rules, now_s);
-            batches.lease(attempt, peer, n_rows, seconds_per_row, now_s)?
+            let rows = batches.lease(attempt, peer, n_rows, seconds_per_row, now_s)?;
+            (peer, rows)
         } else {
-            batches.lease_again(attempt, peer, seconds_per_row, &self.rules, now_s)?
+            // Only its own holder cannot run a straggler again.
+            self.peers.workers_in_turn(now_s).take(2).find_map(|peer| {
+                let seconds_per_row = self.peers.seconds_per_row(peer);
+                batches
+                    .lease_again(attempt, peer, seconds_per_row, &self.rules, now_s)
+                    .map(|rows| (peer, rows))
+            })?
         };
         self.next_attempt += 1;
         self.peers.take_credit(peer);

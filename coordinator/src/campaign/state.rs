@@ -53,6 +53,8 @@ pub struct Run {
     pub settings: Settings,
     /// Where to ask whether it still lives; None once it has said that it ends.
     pub address: Option<String>,
+    pub certificate: Option<String>,
+    pub server_name: Option<String>,
     pub host: Option<String>,
     /// [`State::elapsed_s`] when it opened the campaign.
     pub opened_s: f64,
@@ -192,6 +194,25 @@ impl State {
         self.rounds
             .iter()
             .find(|weighed| weighed.files.round == round)
+    }
+
+    /// Whether the shard is part of the round that is simulated or was just completed.
+    pub fn holds(&self, shard: &ShardFile) -> bool {
+        let is_same = |held: &ShardFile| held.file.path == shard.file.path;
+        match &self.phase {
+            Phase::Simulating(open) => {
+                let held = open.shards.get(&shard.first_row);
+                open.plan.round == shard.round && held.is_some_and(is_same)
+            }
+            Phase::Weighing(complete) => {
+                complete.plan.round == shard.round && complete.shards.iter().any(is_same)
+            }
+            Phase::New
+            | Phase::Deciding
+            | Phase::Training(_)
+            | Phase::Finishing
+            | Phase::Finished(_) => false,
+        }
     }
 
     /// The number that the next round gets.

@@ -43,6 +43,8 @@ pub fn opened(run: &str, settings: Settings) -> Opened {
         campaign: CampaignHash("the campaign".to_owned()),
         settings,
         address: None,
+        certificate: None,
+        server_name: None,
         host: None,
     }
 }

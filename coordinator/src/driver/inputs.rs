@@ -93,7 +93,7 @@ impl Driver {
             } => match result {
                 Ok(()) => {
                     self.metrics.batch_seconds.observe(seconds);
-                    self.on_shard_accepted(shard).await?;
+                    self.on_shard_accepted(attempt, shard).await?;
                 }
                 Err(error) => {
                     let message = error.to_string();
@@ -102,11 +102,21 @@ impl Driver {
                     self.dismiss(peer, &message)?;
                 }
             },
-            Message::RowGivenUp { message, result } => {
+            Message::RowGivenUp {
+                attempt,
+                message,
+                result,
+            } => {
                 let shard = result.map_err(CampaignFailure::GivenUp)?;
                 let rows = rows_of(&shard);
+                let given_up = shard.clone();
                 self.step(Input::RowGivenUp { shard, message }).await?;
-                self.on_committed(&rows);
+                // Another attempt may have been faster, and the round over.
+                if self.state.holds(&given_up) {
+                    self.on_committed(&rows);
+                } else {
+                    self.leases.on_ignored(attempt);
+                }
                 self.grant();
             }
             Message::RoundWeighed { round, result } => {
@@ -159,8 +169,19 @@ impl Driver {
             peer,
             run: self.opened.run.clone(),
             campaign: self.campaign.as_ref().clone(),
-            directory: self.directory.location().to_owned(),
+            directory: self.absolute_location(),
         })
+    }
+
+    /// The campaign directory as another process can open it.
+    fn absolute_location(&self) -> String {
+        let location = self.directory.location();
+        if location.contains("://") {
+            return location.to_owned();
+        }
+        // Without a current directory the name stays what it is.
+        std::path::absolute(location)
+            .map_or_else(|_| location.to_owned(), |path| path.display().to_string())
     }
 
     /// Whether a message on this stream may speak for the peer; tells the stream where it may not.
@@ -197,7 +218,7 @@ impl Driver {
     }
 
     fn on_report(&mut self, peer: PeerId, report: BatchReport) -> Result<(), CampaignFailure> {
-        match self.leases.on_report(peer, &report) {
+        match self.leases.on_report(peer, &report, self.now_s()) {
             Ok(ReportVerdict::Check) => self.check_shard(peer, report),
             Ok(ReportVerdict::TooLate) => {
                 self.metrics.reports_ignored.inc();
@@ -299,12 +320,14 @@ impl Driver {
                 }
                 Err(refusal) => self.dismiss(peer, &refusal.to_string())?,
             },
-            FromTrainer::Failure { attempt, message } => {
-                match self.leases.on_task_failure(peer, attempt) {
-                    Ok(verdict) => self.on_task_verdict(peer, attempt, &message, &verdict)?,
-                    Err(refusal) => self.dismiss(peer, &refusal.to_string())?,
-                }
-            }
+            FromTrainer::Failure {
+                attempt,
+                message,
+                cause,
+            } => match self.leases.on_task_failure(peer, attempt, cause) {
+                Ok(verdict) => self.on_task_verdict(peer, attempt, &message, &verdict)?,
+                Err(refusal) => self.dismiss(peer, &refusal.to_string())?,
+            },
             FromTrainer::Training(progress) => {
                 if self.leases.holds_task(peer) {
                     self.on_training(&progress);

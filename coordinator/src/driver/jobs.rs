@@ -1,21 +1,36 @@
 //! Work that the driver sends off its loop: all that reads or writes files, or takes long.
 
-use super::{CampaignFailure, Driver, Message};
+use super::{CampaignFailure, Driver, Message, Messages};
 use crate::campaign::apply::final_round;
 use crate::campaign::leases::shard_path;
 use crate::campaign::state::{OpenTask, Phase, rows_of};
-use crate::finish::{finish, read_summary};
+use crate::finish::{FinishError, finish, read_summary};
 use crate::rounds::RoundDraws;
-use crate::verify::{Expectation, check_report};
-use crate::weigh::weigh;
+use crate::verify::{Expectation, ReportError, check_report};
+use crate::weigh::{WeighError, weigh};
 use sidereal_inference::directory::Directory;
 use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
 use sidereal_inference::shard::{self, RowStatus, ShardRows};
+use sidereal_inference::table::TableError;
 use sidereal_inference::task::{BatchLease, BatchReport, TrainerReport, TrainerTask};
 use sidereal_proto::message::{ToTrainer, ToWorker};
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Whether a reported shard is opened before it is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShardChecks {
+    Full,
+    /// Every report is believed, whatever lies there: for benchmarks of the dispatch alone.
+    Off,
+}
+
+/// Between two tries of work on files while the storage is at fault.
+const SHORTEST_WAIT: Duration = Duration::from_millis(500);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 impl Driver {
     pub(super) fn send_batch(
@@ -40,7 +55,8 @@ impl Driver {
                 lease_s,
             };
             // A worker that is gone is noticed by its stream.
-            let _ = outbox.blocking_send(Ok(ToWorker::Lease(lease)));
+            // One that does not read has more leases waiting than it may hold, and is given up by the caller.
+            let _ = outbox.try_send(Ok(ToWorker::Lease(lease)));
             None
         });
     }
@@ -73,7 +89,7 @@ impl Driver {
         self.spawn(move || {
             task.earlier_attempts = attempts_in(&directory, &parent, attempt);
             // A trainer that is gone is noticed by its stream.
-            let _ = outbox.blocking_send(Ok(ToTrainer::Task(Box::new(task))));
+            let _ = outbox.try_send(Ok(ToTrainer::Task(Box::new(task))));
             None
         });
     }
@@ -85,8 +101,10 @@ impl Driver {
         let plan = open.plan.clone();
         let directory = self.directory.clone();
         let campaign = Arc::clone(&self.campaign);
+        let messages = self.messages.clone();
         self.spawn(move || {
-            let result = RoundDraws::load(&directory, &campaign, &plan).map(Arc::new);
+            let load = || RoundDraws::load(&directory, &campaign, &plan).map(Arc::new);
+            let result = patiently(&messages, TableError::is_store_fault, load);
             Some(Message::DrawsLoaded { round, result })
         });
     }
@@ -105,6 +123,10 @@ impl Driver {
     }
 
     pub(super) fn check_shard(&mut self, peer: PeerId, report: BatchReport) {
+        match self.shard_checks {
+            ShardChecks::Full => {}
+            ShardChecks::Off => return self.believe(peer, report),
+        }
         let Some(draws) = self.draws.clone() else {
             return;
         };
@@ -120,19 +142,17 @@ impl Driver {
                 shard,
                 seconds,
             } = report;
+            let driver = messages.clone();
             let checking = tokio::task::spawn_blocking(move || {
-                let rows = rows_of(&shard);
-                let result = shard::check(
-                    &directory,
-                    &shard,
-                    &campaign.space,
-                    campaign.simulator.grid.len(),
-                    match campaign.observation {
-                        Some(_) => shard::Weighed::ByObservation,
-                        None => shard::Weighed::Never,
-                    },
-                    &draws.rows(&campaign, rows),
-                );
+                let expected = draws.rows(&campaign, rows_of(&shard));
+                let weighed = match campaign.observation {
+                    Some(_) => shard::Weighed::ByObservation,
+                    None => shard::Weighed::Never,
+                };
+                let n_data = campaign.simulator.grid.len();
+                let space = &campaign.space;
+                let check = || shard::check(&directory, &shard, space, n_data, weighed, &expected);
+                let result = patiently(&driver, TableError::is_store_fault, check);
                 (shard, result)
             });
             let message = match checking.await {
@@ -152,6 +172,27 @@ impl Driver {
         });
     }
 
+    /// As if the shard had been checked.
+    fn believe(&self, peer: PeerId, report: BatchReport) {
+        let BatchReport {
+            attempt,
+            shard,
+            seconds,
+        } = report;
+        let message = Message::ShardChecked {
+            peer,
+            attempt,
+            shard,
+            seconds,
+            result: Ok(()),
+        };
+        let messages = self.messages.clone();
+        tokio::spawn(async move {
+            // A driver that has ended needs no answer.
+            let _ = messages.send(message).await;
+        });
+    }
+
     /// Writes the shard of a row that nobody can run: a failed row with its message.
     pub(super) fn give_up_row(
         &mut self,
@@ -165,6 +206,7 @@ impl Driver {
         };
         let campaign = Arc::clone(&self.campaign);
         let directory = self.directory.clone();
+        let messages = self.messages.clone();
         self.spawn(move || {
             let n_data = campaign.simulator.grid.len();
             let rows = row..row + 1;
@@ -177,8 +219,13 @@ impl Driver {
                 message: vec![Some(message.clone())],
             };
             let path = shard_path(round, &rows, attempt);
-            let result = shard.store(&directory, &path, &campaign.space);
-            Some(Message::RowGivenUp { message, result })
+            let store = || shard.store(&directory, &path, &campaign.space);
+            let result = patiently(&messages, TableError::is_store_fault, store);
+            Some(Message::RowGivenUp {
+                attempt,
+                message,
+                result,
+            })
         });
     }
 
@@ -195,8 +242,11 @@ impl Driver {
         };
         let campaign = Arc::clone(&self.campaign);
         let directory = self.directory.clone();
+        let messages = self.messages.clone();
         self.spawn(move || {
-            let result = check_report(&directory, &campaign, &expectation, report).map(Box::new);
+            let check =
+                || check_report(&directory, &campaign, &expectation, report.clone()).map(Box::new);
+            let result = patiently(&messages, ReportError::is_store_fault, check);
             Some(Message::TaskChecked {
                 peer,
                 attempt,
@@ -219,8 +269,10 @@ impl Driver {
         rounds.push(final_round(complete));
         let campaign = Arc::clone(&self.campaign);
         let directory = self.directory.clone();
+        let messages = self.messages.clone();
         self.spawn(move || {
-            let result = weigh(&directory, &campaign, &rounds, kind);
+            let weigh = || weigh(&directory, &campaign, &rounds, kind);
+            let result = patiently(&messages, WeighError::is_store_fault, weigh);
             Some(Message::RoundWeighed { round, result })
         });
     }
@@ -229,10 +281,11 @@ impl Driver {
         let campaign = Arc::clone(&self.campaign);
         let directory = self.directory.clone();
         let state = self.state.clone();
+        let messages = self.messages.clone();
         self.spawn(move || {
-            Some(Message::ResultsWritten(finish(
-                &directory, &campaign, &state,
-            )))
+            let finish = || finish(&directory, &campaign, &state);
+            let result = patiently(&messages, FinishError::is_store_fault, finish);
+            Some(Message::ResultsWritten(result))
         });
     }
 
@@ -262,6 +315,28 @@ impl Driver {
             // A driver that has ended needs no answer.
             let _ = messages.send(message).await;
         });
+    }
+}
+
+/// Does work on files again and again while the storage is at fault: that is neither a peer's fault nor the
+/// campaign's end. Gives up where the driver has ended or is about to.
+fn patiently<T, E: Display>(
+    driver: &Messages,
+    is_store_fault: fn(&E) -> bool,
+    mut work: impl FnMut() -> Result<T, E>,
+) -> Result<T, E> {
+    let mut wait = SHORTEST_WAIT;
+    loop {
+        let error = match work() {
+            Err(error) if is_store_fault(&error) => error,
+            result => return result,
+        };
+        if driver.has_ended() {
+            return Err(error);
+        }
+        tracing::warn!(%error, retry_s = wait.as_secs_f64(), "the store does not answer; tried again");
+        std::thread::sleep(wait);
+        wait = (2 * wait).min(LONGEST_WAIT);
     }
 }
 

@@ -84,6 +84,7 @@ pub enum Message {
     },
     /// The shard of a row that nobody can run is written.
     RowGivenUp {
+        attempt: AttemptId,
         message: String,
         result: Result<ShardFile, TableError>,
     },
@@ -137,6 +138,11 @@ impl Messages {
     fn paused_mut(&self) -> MutexGuard<'_, Option<CampaignStatus>> {
         // A status is replaced whole: what a thread that panicked left is one.
         self.paused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the driver has ended or is about to.
+    pub fn has_ended(&self) -> bool {
+        self.sender.is_closed() || self.is_interrupted()
     }
 
     pub fn is_interrupted(&self) -> bool {

@@ -121,11 +121,7 @@ pub fn worker_message(peer: PeerId, message: FromWorker) -> v1::WorkerMessage {
         } => Message::Failure(v1::BatchFailure {
             attempt: attempt.0,
             message,
-            cause: match cause {
-                FailureCause::Rows => v1::FailureCause::Rows,
-                FailureCause::Storage => v1::FailureCause::Storage,
-            }
-            .into(),
+            cause: cause_to_wire(cause),
         }),
         FromWorker::Heartbeat => Message::Heartbeat(v1::Heartbeat {}),
         FromWorker::Drain => Message::Drain(v1::Drain {}),
@@ -145,24 +141,34 @@ pub fn worker_message_from_wire(
         Message::Report(report) => FromWorker::Report(report.try_into()?),
         Message::Failure(failure) => FromWorker::Failure {
             attempt: AttemptId(failure.attempt),
-            cause: match v1::FailureCause::try_from(failure.cause) {
-                Ok(v1::FailureCause::Rows) => FailureCause::Rows,
-                Ok(v1::FailureCause::Storage) => FailureCause::Storage,
-                Ok(v1::FailureCause::Unspecified) | Err(_) => {
-                    return Err(WireError::Value {
-                        message: "batch failure",
-                        field: "cause",
-                        found: failure.cause.to_string(),
-                        expected: "1 (rows) or 2 (storage)",
-                    });
-                }
-            },
+            cause: cause_from_wire(failure.cause)?,
             message: failure.message,
         },
         Message::Heartbeat(v1::Heartbeat {}) => FromWorker::Heartbeat,
         Message::Drain(v1::Drain {}) => FromWorker::Drain,
     };
     Ok((PeerId(wire.peer_id), message))
+}
+
+fn cause_to_wire(cause: FailureCause) -> i32 {
+    match cause {
+        FailureCause::Rows => v1::FailureCause::Rows,
+        FailureCause::Storage => v1::FailureCause::Storage,
+    }
+    .into()
+}
+
+fn cause_from_wire(cause: i32) -> Result<FailureCause, WireError> {
+    match v1::FailureCause::try_from(cause) {
+        Ok(v1::FailureCause::Rows) => Ok(FailureCause::Rows),
+        Ok(v1::FailureCause::Storage) => Ok(FailureCause::Storage),
+        Ok(v1::FailureCause::Unspecified) | Err(_) => Err(WireError::Value {
+            message: "failure",
+            field: "cause",
+            found: cause.to_string(),
+            expected: "1 (rows) or 2 (storage)",
+        }),
+    }
 }
 
 impl From<ToWorker> for v1::LeaseMessage {
@@ -197,9 +203,14 @@ pub fn trainer_message(peer: PeerId, message: FromTrainer) -> v1::TrainerMessage
     let message = match message {
         FromTrainer::Ready => Message::Ready(v1::Ready {}),
         FromTrainer::Report(report) => Message::Report((&*report).into()),
-        FromTrainer::Failure { attempt, message } => Message::Failure(v1::TaskFailure {
+        FromTrainer::Failure {
+            attempt,
+            message,
+            cause,
+        } => Message::Failure(v1::TaskFailure {
             attempt: attempt.0,
             message,
+            cause: cause_to_wire(cause),
         }),
         FromTrainer::Training(progress) => Message::Progress((&progress).into()),
         FromTrainer::Drawing { round, n_rows } => Message::Drawing(v1::DrawingProgress {
@@ -224,6 +235,7 @@ pub fn trainer_message_from_wire(
         Message::Report(report) => FromTrainer::Report(Box::new(report.try_into()?)),
         Message::Failure(failure) => FromTrainer::Failure {
             attempt: AttemptId(failure.attempt),
+            cause: cause_from_wire(failure.cause)?,
             message: failure.message,
         },
         Message::Progress(progress) => FromTrainer::Training(progress.into()),

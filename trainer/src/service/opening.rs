@@ -156,6 +156,7 @@ pub(super) fn reason_of(error: &ClientError) -> String {
         }
         ClientError::Refused(_) => None,
         ClientError::Address { .. }
+        | ClientError::Plaintext { .. }
         | ClientError::Token(_)
         | ClientError::Connect { .. }
         | ClientError::Wire(_) => std::error::Error::source(error),

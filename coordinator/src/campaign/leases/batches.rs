@@ -1,6 +1,7 @@
 //! Leases on the rows of the open round.
 
 use super::peers::{Peers, Refusal};
+use super::ranges::{parts_within, take_rows, without};
 use super::{Expired, LeaseRules, Loss, shard_path};
 use crate::campaign::state::rows_of;
 use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
@@ -131,6 +132,32 @@ impl Batches {
         };
         let lengths: Vec<u64> = attempts.into_iter().flatten().filter_map(rows).collect();
         (lengths.len(), lengths.iter().sum())
+    }
+
+    /// Leases of a peer that it has not reported.
+    pub fn n_unreported(&self, peer: PeerId) -> usize {
+        let attempts = self.attempts_by_peer.get(&peer).into_iter().flatten();
+        let is_unreported = |attempt: &&AttemptId| {
+            let batch = self.batch_by_attempt.get(attempt);
+            batch.is_some_and(|batch| batch.stage != Stage::Checking)
+        };
+        attempts.filter(is_unreported).count()
+    }
+
+    /// When a lease was given.
+    pub fn leased_s(&self, attempt: AttemptId) -> Option<f64> {
+        self.batch_by_attempt
+            .get(&attempt)
+            .map(|batch| batch.leased_s)
+    }
+
+    /// All leases that somebody may still be running.
+    pub fn held(&self) -> Vec<(PeerId, AttemptId)> {
+        let holder = |(&attempt, batch): (&AttemptId, &Batch)| match batch.stage {
+            Stage::Running | Stage::Late => Some((batch.peer?, attempt)),
+            Stage::Checking => None,
+        };
+        self.batch_by_attempt.iter().filter_map(holder).collect()
     }
 
     /// The rows that the peer holds under this attempt.
@@ -349,7 +376,11 @@ impl Batches {
                 self.wanted.insert(rows.end, end);
             }
         }
-        for offer in std::mem::take(&mut self.again) {
+        let (hit, rest): (VecDeque<Offer>, _) = std::mem::take(&mut self.again)
+            .into_iter()
+            .partition(|offer| offer.rows.start < rows.end && rows.start < offer.rows.end);
+        self.again = rest;
+        for offer in hit {
             self.offer_again(offer.rows, offer.n_failures);
         }
         // A late lease's rows may be final now through another one, and the other way round.
@@ -367,6 +398,13 @@ impl Batches {
             }
         }
         needless
+    }
+
+    /// A checked shard was not recorded: other shards have some of its rows, the rest is offered again.
+    pub fn on_ignored(&mut self, attempt: AttemptId) {
+        if let Some(batch) = self.remove(attempt) {
+            self.offer_again(batch.rows, batch.n_failures);
+        }
     }
 
     /// The worker could not store what it has simulated: no fault of the rows.
@@ -554,35 +592,4 @@ impl Batches {
 
 fn expected_s(rows: &Range<u64>, seconds_per_row: Option<f64>) -> Option<f64> {
     seconds_per_row.map(|seconds| seconds * (rows.end - rows.start) as f64)
-}
-
-/// Cuts at most `n_rows` from the front.
-fn take_rows(rest: &mut Range<u64>, n_rows: u64) -> Range<u64> {
-    let end = rest.end.min(rest.start.saturating_add(n_rows));
-    let rows = rest.start..end;
-    rest.start = end;
-    rows
-}
-
-/// The parts of `rows` that lie within `ranges`, in order.
-fn parts_within(ranges: &BTreeMap<u64, u64>, rows: &Range<u64>) -> Vec<Range<u64>> {
-    let mut parts: Vec<Range<u64>> = ranges
-        .range(..rows.end)
-        .rev()
-        .take_while(|&(_, &end)| end > rows.start)
-        .map(|(&start, &end)| start.max(rows.start)..end.min(rows.end))
-        .collect();
-    parts.reverse();
-    parts
-}
-
-/// What is left of `parts` once `rows` are taken out.
-fn without(parts: Vec<Range<u64>>, rows: &Range<u64>) -> Vec<Range<u64>> {
-    let mut left = Vec::with_capacity(parts.len());
-    for part in parts {
-        let before = part.start..part.end.min(rows.start);
-        let after = part.start.max(rows.end)..part.end;
-        left.extend([before, after].into_iter().filter(|rows| !rows.is_empty()));
-    }
-    left
 }

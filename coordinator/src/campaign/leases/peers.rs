@@ -121,6 +121,12 @@ impl Peers {
         }
     }
 
+    pub fn on_all_heard(&mut self, now_s: f64) {
+        for peer in self.peer_by_id.values_mut() {
+            peer.heard_s = now_s;
+        }
+    }
+
     /// When the peer was last heard from; None where it is gone.
     pub fn heard_s(&self, peer: PeerId) -> Option<f64> {
         self.peer_by_id.get(&peer).map(|peer| peer.heard_s)
@@ -175,9 +181,10 @@ impl Peers {
             .map_or("unknown", |peer| &peer.name)
     }
 
-    pub fn add_credits(&mut self, id: PeerId, credits: u32) {
+    /// Adds credits up to `most`.
+    pub fn add_credits(&mut self, id: PeerId, credits: u32, most: u32) {
         if let Some(peer) = self.peer_by_id.get_mut(&id) {
-            peer.credits = peer.credits.saturating_add(credits).min(MAX_CREDITS);
+            peer.credits = peer.credits.saturating_add(credits).min(most);
             match peer.kind {
                 PeerKind::Worker if peer.credits > 0 => {
                     self.with_credits.insert(id);
@@ -216,14 +223,23 @@ impl Peers {
             .or(self.seconds_per_row)
     }
 
-    /// The worker whose turn it is among those with credits and time for at least a row.
-    pub fn next_worker(&self, now_s: f64) -> Option<PeerId> {
-        let has_time = |id: &&PeerId| self.rows_in_time(**id, now_s) > 0;
-        let after_last = self.last_served.and_then(|last| {
-            let after = (Bound::Excluded(last), Bound::Unbounded);
-            self.with_credits.range(after).find(has_time).copied()
-        });
-        after_last.or_else(|| self.with_credits.iter().find(has_time).copied())
+    /// Workers with credits and time for at least a row, in the order of their turns.
+    pub fn workers_in_turn(&self, now_s: f64) -> impl Iterator<Item = PeerId> {
+        let (after, before) = match self.last_served {
+            Some(last) => (
+                (Bound::Excluded(last), Bound::Unbounded),
+                (Bound::Unbounded, Bound::Included(last)),
+            ),
+            None => (
+                (Bound::Unbounded, Bound::Unbounded),
+                (Bound::Unbounded, Bound::Excluded(PeerId(0))),
+            ),
+        };
+        self.with_credits
+            .range(after)
+            .chain(self.with_credits.range(before))
+            .copied()
+            .filter(move |id| self.rows_in_time(*id, now_s) > 0)
     }
 
     pub fn take_credit(&mut self, worker: PeerId) {
@@ -281,10 +297,16 @@ impl Peers {
         if left_s <= 0.0 {
             return 0;
         }
-        match self.seconds_per_row(worker) {
-            None => u64::MAX,
-            // Two leases may be in hand.
-            Some(seconds) => (0.5 * left_s / seconds) as u64,
+        let own = self
+            .peer_by_id
+            .get(&worker)
+            .and_then(|peer| peer.seconds_per_row);
+        // Two leases may be in hand.
+        match (own, self.seconds_per_row) {
+            (Some(seconds), _) => (0.5 * left_s / seconds) as u64,
+            // Others may be slower than this one: it may try a row.
+            (None, Some(seconds)) => ((0.5 * left_s / seconds) as u64).max(1),
+            (None, None) => u64::MAX,
         }
     }
 }

@@ -75,6 +75,25 @@ impl Tasks {
         }
     }
 
+    pub fn extend_all(&mut self, until_s: f64) {
+        for lease in self.lease_by_attempt.values_mut() {
+            match &mut lease.stage {
+                Stage::Running { expires_s } => *expires_s = until_s,
+                Stage::Checking | Stage::Late => {}
+            }
+        }
+    }
+
+    /// The trainer could not read or write files: no fault of the task.
+    pub fn on_storage_failure(&mut self, attempt: AttemptId) -> TaskVerdict {
+        match self.lease_by_attempt.remove(&attempt) {
+            None => TaskVerdict::TooLate,
+            Some(_) => TaskVerdict::OfferedAgain {
+                n_failures: self.n_failures,
+            },
+        }
+    }
+
     pub fn expire(&mut self, now_s: f64) -> Vec<Expired> {
         let mut expired = Vec::new();
         for (&attempt, lease) in &mut self.lease_by_attempt {
@@ -117,8 +136,13 @@ impl Tasks {
     }
 
     pub fn on_failure(&mut self, attempt: AttemptId) -> TaskVerdict {
-        if self.lease_by_attempt.remove(&attempt).is_none() {
-            return TaskVerdict::TooLate;
+        match self.lease_by_attempt.remove(&attempt) {
+            // A late one's failure says nothing about the one that runs.
+            None
+            | Some(TaskLease {
+                stage: Stage::Late, ..
+            }) => return TaskVerdict::TooLate,
+            Some(_) => {}
         }
         self.n_failures += 1;
         let n_failures = self.n_failures;

@@ -77,13 +77,13 @@ fn batches_start_small_take_turns_and_then_follow_the_measured_time() {
         [(0, 100, 0..64), (1, 101, 64..128), (0, 102, 128..192)]
     );
     // 64 rows in 1 s: 128 in the 2 s that a batch should take.
-    let verdict = leases.on_report(PeerId(0), &report(100, 0..64, 1.0));
+    let verdict = leases.on_report(PeerId(0), &report(100, 0..64, 1.0), 1e6);
     assert_eq!(verdict, Ok(ReportVerdict::Check));
     leases.on_committed(&(0..64));
     leases.on_credits(PeerId(0), 1);
     assert_eq!(batches(leases.grant(1.0)), [(0, 103, 192..320)]);
     // No time at all: as much as is allowed.
-    let verdict = leases.on_report(PeerId(1), &report(101, 64..128, 0.0));
+    let verdict = leases.on_report(PeerId(1), &report(101, 64..128, 0.0), 1e6);
     assert_eq!(verdict, Ok(ReportVerdict::Check));
     leases.on_committed(&(64..128));
     leases.on_credits(PeerId(1), 1);
@@ -144,10 +144,10 @@ fn an_expired_batch_is_offered_again_and_the_first_report_wins() {
     leases.on_credits(PeerId(1), 1);
     assert_eq!(batches(leases.grant(91.0)), [(1, 101, 0..32)]);
     // The late one is first after all.
-    let verdict = leases.on_report(PeerId(0), &report(100, 0..32, 1.0));
+    let verdict = leases.on_report(PeerId(0), &report(100, 0..32, 1.0), 1e6);
     assert_eq!(verdict, Ok(ReportVerdict::Check));
     leases.on_committed(&(0..32));
-    let verdict = leases.on_report(PeerId(1), &report(101, 0..32, 1.0));
+    let verdict = leases.on_report(PeerId(1), &report(101, 0..32, 1.0), 1e6);
     assert_eq!(verdict, Ok(ReportVerdict::TooLate));
     assert_eq!(leases.check(), Ok(()));
 }
@@ -160,7 +160,7 @@ fn a_straggler_is_run_a_second_time_and_cancelled_where_it_comes_second() {
     leases.on_credits(PeerId(1), 2);
     let granted = batches(leases.grant(0.0));
     assert_eq!(granted, [(0, 100, 0..32), (1, 101, 32..64)]);
-    let verdict = leases.on_report(PeerId(1), &report(101, 32..64, 1.0));
+    let verdict = leases.on_report(PeerId(1), &report(101, 32..64, 1.0), 1e6);
     assert_eq!(verdict, Ok(ReportVerdict::Check));
     assert_eq!(leases.on_committed(&(32..64)), []);
     // 32 rows should take a second; five are the least patience.
@@ -174,11 +174,75 @@ fn a_straggler_is_run_a_second_time_and_cancelled_where_it_comes_second() {
     assert_eq!(verdict, Ok(FailureVerdict::OfferedAgain { n_failures: 1 }));
     assert_eq!(leases.check(), Ok(()));
     assert_eq!(batches(leases.grant(60.0)), [(1, 103, 0..32)]);
-    let verdict = leases.on_report(PeerId(1), &report(103, 0..32, 1.0));
+    let verdict = leases.on_report(PeerId(1), &report(103, 0..32, 1.0), 1e6);
     assert_eq!(verdict, Ok(ReportVerdict::Check));
     let needless = leases.on_committed(&(0..32));
     assert_eq!(needless, [(PeerId(0), AttemptId(100))]);
     assert_eq!(leases.check(), Ok(()));
+}
+
+#[test]
+fn a_straggler_goes_to_another_worker_also_where_it_is_its_holders_turn() {
+    let mut leases = with_workers(rules(), 2);
+    leases.open_round(RoundId(0), vec![0..64]);
+    leases.on_credits(PeerId(0), 2);
+    leases.on_credits(PeerId(1), 2);
+    let granted = batches(leases.grant(0.0));
+    assert_eq!(granted, [(0, 100, 0..32), (1, 101, 32..64)]);
+    let verdict = leases.on_report(PeerId(1), &report(101, 32..64, 1.0), 1e6);
+    assert_eq!(verdict, Ok(ReportVerdict::Check));
+    leases.on_committed(&(32..64));
+    // Worker 1 was served last: it is the turn of worker 0, which hangs in the batch.
+    assert_eq!(batches(leases.grant(10.0)), [(1, 102, 0..32)]);
+}
+
+#[test]
+fn of_two_overlapping_shards_the_ignored_ones_other_rows_are_offered_again() {
+    let mut leases = with_workers(rules(), 2);
+    leases.open_round(RoundId(0), vec![0..64]);
+    leases.on_credits(PeerId(0), 1);
+    assert_eq!(batches(leases.grant(0.0)), [(0, 100, 0..32)]);
+    leases.on_credits(PeerId(1), 1);
+    leases.on_heard(PeerId(1), 99.0);
+    assert_eq!(leases.expire(100.0).len(), 1);
+    // A part of the late batch goes to a worker of little time.
+    let mortal = Registration {
+        remaining_s: Some(22.0),
+        ..registration(PeerKind::Worker, "mortal")
+    };
+    let mortal = leases.on_registered(&mortal, 100.0).expect("registered");
+    leases.on_lost(PeerId(1), Loss::Drained);
+    leases.on_credits(mortal, 1);
+    let granted = batches(leases.grant(100.0));
+    assert_eq!(granted.len(), 1);
+    let (_, attempt, rows) = granted[0].clone();
+    assert_eq!(rows.start, 0);
+    let verdict = leases.on_report(mortal, &report(attempt, rows.clone(), 1.0), 1e6);
+    assert_eq!(verdict, Ok(ReportVerdict::Check));
+    let verdict = leases.on_report(PeerId(0), &report(100, 0..32, 1.0), 1e6);
+    assert_eq!(verdict, Ok(ReportVerdict::Check));
+    leases.on_committed(&rows);
+    leases.on_ignored(AttemptId(100));
+    assert_eq!(leases.check(), Ok(()));
+    assert_eq!(leases.n_leased(), 0);
+}
+
+#[test]
+fn what_a_worker_holds_and_waits_for_together_is_capped() {
+    let mut leases = with_workers(
+        LeaseRules {
+            fixed_rows: Some(1),
+            ..rules()
+        },
+        1,
+    );
+    leases.open_round(RoundId(0), vec![0..10_000]);
+    let mut n_granted = 0;
+    for _ in 0..100 {
+        leases.on_credits(PeerId(0), 64);
+        n_granted += leases.grant(0.0).len();
+    }
+    assert_eq!(n_granted, MAX_CREDITS as usize);
 }
 
 #[test]
@@ -193,7 +257,7 @@ fn a_worker_near_its_end_is_given_what_it_can_finish() {
     leases.on_credits(PeerId(0), 1);
     assert_eq!(batches(leases.grant(0.0)), [(0, 100, 0..64)]);
     // 10 rows a second.
-    let verdict = leases.on_report(PeerId(0), &report(100, 0..64, 6.4));
+    let verdict = leases.on_report(PeerId(0), &report(100, 0..64, 6.4), 1e6);
     assert_eq!(verdict, Ok(ReportVerdict::Check));
     leases.on_committed(&(0..64));
     leases.on_credits(mortal, 64);
@@ -212,7 +276,7 @@ fn a_batch_that_takes_far_too_long_is_offered_again_though_its_worker_lives() {
     leases.open_round(RoundId(0), vec![0..200]);
     leases.on_credits(PeerId(0), 1);
     assert_eq!(batches(leases.grant(0.0)), [(0, 100, 0..64)]);
-    let verdict = leases.on_report(PeerId(0), &report(100, 0..64, 1.0));
+    let verdict = leases.on_report(PeerId(0), &report(100, 0..64, 1.0), 1e6);
     assert_eq!(verdict, Ok(ReportVerdict::Check));
     leases.on_committed(&(0..64));
     leases.on_credits(PeerId(0), 1);
@@ -240,7 +304,7 @@ fn a_row_that_kills_its_workers_is_found_and_given_up() {
                 lost = leases.on_lost(peer, Loss::Vanished);
                 break;
             }
-            let verdict = leases.on_report(peer, &report(attempt, rows.clone(), 0.1));
+            let verdict = leases.on_report(peer, &report(attempt, rows.clone(), 0.1), 1e6);
             assert_eq!(verdict, Ok(ReportVerdict::Check));
             leases.on_committed(&rows);
         }
@@ -265,7 +329,7 @@ fn rows_that_become_final_while_offered_again_are_offered_no_more() {
     leases.on_credits(PeerId(0), 1);
     assert_eq!(batches(leases.grant(0.0)), [(0, 100, 0..32)]);
     assert_eq!(leases.expire(100.0).len(), 1);
-    let verdict = leases.on_report(PeerId(0), &report(100, 0..32, 1.0));
+    let verdict = leases.on_report(PeerId(0), &report(100, 0..32, 1.0), 1e6);
     assert_eq!(verdict, Ok(ReportVerdict::Check));
     leases.on_committed(&(0..32));
     assert_eq!(leases.check(), Ok(()));
@@ -287,7 +351,7 @@ fn a_lost_workers_batches_are_offered_again_but_not_a_reported_one() {
         batches(leases.grant(0.0)),
         [(0, 100, 0..64), (0, 101, 64..128)]
     );
-    let verdict = leases.on_report(PeerId(0), &report(100, 0..64, 1.0));
+    let verdict = leases.on_report(PeerId(0), &report(100, 0..64, 1.0), 1e6);
     assert_eq!(verdict, Ok(ReportVerdict::Check));
     leases.on_lost(PeerId(0), Loss::Vanished);
     leases.on_credits(PeerId(1), 5);
@@ -321,7 +385,7 @@ fn a_batch_that_keeps_failing_is_split_down_to_the_row() {
                 FailureVerdict::TooLate => panic!("{attempt} is current"),
             }
         } else {
-            let verdict = leases.on_report(PeerId(0), &report(*attempt, rows.clone(), 1.0));
+            let verdict = leases.on_report(PeerId(0), &report(*attempt, rows.clone(), 1.0), 1e6);
             assert_eq!(verdict, Ok(ReportVerdict::Check));
             leases.on_committed(rows);
         }
@@ -336,13 +400,13 @@ fn nonsense_is_refused_and_changes_nothing() {
     leases.open_round(RoundId(0), vec![0..64]);
     leases.on_credits(PeerId(0), 1);
     leases.grant(0.0);
-    let not_holder = leases.on_report(PeerId(1), &report(100, 0..32, 1.0));
+    let not_holder = leases.on_report(PeerId(1), &report(100, 0..32, 1.0), 1e6);
     assert!(matches!(not_holder, Err(Refusal::NotHolder { .. })));
-    let wrong_rows = leases.on_report(PeerId(0), &report(100, 0..33, 1.0));
+    let wrong_rows = leases.on_report(PeerId(0), &report(100, 0..33, 1.0), 1e6);
     assert!(matches!(wrong_rows, Err(Refusal::WrongReport { .. })));
     let mut elsewhere = report(100, 0..32, 1.0);
     elsewhere.shard.file.path = "rounds/000/shards/other.parquet".to_owned();
-    let wrong_path = leases.on_report(PeerId(0), &elsewhere);
+    let wrong_path = leases.on_report(PeerId(0), &elsewhere, 1e6);
     assert!(matches!(wrong_path, Err(Refusal::WrongReport { .. })));
     assert_eq!(
         leases.expect(PeerId(9), PeerKind::Worker),
@@ -350,9 +414,9 @@ fn nonsense_is_refused_and_changes_nothing() {
     );
     assert!(leases.expect(PeerId(0), PeerKind::Trainer).is_err());
     // An attempt that nobody knows may be one of an earlier run.
-    let unknown = leases.on_report(PeerId(1), &report(7, 0..32, 1.0));
+    let unknown = leases.on_report(PeerId(1), &report(7, 0..32, 1.0), 1e6);
     assert_eq!(unknown, Ok(ReportVerdict::TooLate));
-    let good = leases.on_report(PeerId(0), &report(100, 0..32, 1.0));
+    let good = leases.on_report(PeerId(0), &report(100, 0..32, 1.0), 1e6);
     assert_eq!(good, Ok(ReportVerdict::Check));
 }
 
@@ -377,7 +441,7 @@ fn a_task_goes_to_one_trainer_at_a_time_and_fails_after_four_attempts() {
     assert_eq!(leases.grant(0.0), [task(1, 101)]);
     for n_failures in 1..=4 {
         let attempt = AttemptId(100 + n_failures);
-        let verdict = leases.on_task_failure(PeerId(1), attempt);
+        let verdict = leases.on_task_failure(PeerId(1), attempt, FailureCause::Rows);
         let n_failures = u32::try_from(n_failures).expect("small");
         if n_failures < 4 {
             assert_eq!(verdict, Ok(TaskVerdict::OfferedAgain { n_failures }));
