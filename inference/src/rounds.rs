@@ -4,7 +4,7 @@ use crate::campaign::Campaign;
 use crate::directory::Directory;
 use crate::ids::FlowId;
 use crate::scores::Scores;
-use crate::shard::{RowStatus, load_log_columns};
+use crate::shard::{RowStatus, for_each_log_columns};
 use crate::table::TableError;
 use crate::task::FinalRound;
 use crate::weights::RoundColumns;
@@ -38,8 +38,7 @@ pub fn load_rows(
         theta: Vec::new(),
         is_failed: Vec::new(),
     };
-    for shard in &round.shards {
-        let read = load_log_columns(directory, shard, &campaign.space)?;
+    for_each_log_columns(directory, &round.shards, &campaign.space, |read| {
         let columns = &mut rows.columns;
         columns.log_likelihood.extend(read.log_likelihood);
         columns.log_prior.extend(read.log_prior);
@@ -51,7 +50,7 @@ pub fn load_rows(
                 RowStatus::Ok => false,
                 RowStatus::Failed => true,
             }));
-    }
+    })?;
     Ok(rows)
 }
 

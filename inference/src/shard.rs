@@ -6,11 +6,16 @@ use crate::space::ParameterSpace;
 use crate::table::{Column, Format, Read, Table, TableError, decode, encode};
 use crate::task::ShardFile;
 use arrow::array::{Float64Array, Int32Array, StringArray};
+use bytes::Bytes;
 
 const FORMAT: Format = Format {
     name: "sidereal-shard",
     version: "1",
 };
+
+/// Shards that are read at the same time, and most bytes of them.
+const FILES_AT_A_TIME: usize = 32;
+const BYTES_AT_A_TIME: u64 = 64 << 20;
 
 /// Whether the forward model answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,7 +127,17 @@ impl ShardRows {
         shard: &ShardFile,
         space: &ParameterSpace,
     ) -> Result<Self, TableError> {
-        let table = open(directory, shard, space, Read::All)?;
+        let bytes = directory.read_stored(&shard.file)?;
+        Self::parse(directory, shard, bytes, space)
+    }
+
+    fn parse(
+        directory: &Directory,
+        shard: &ShardFile,
+        bytes: Bytes,
+        space: &ParameterSpace,
+    ) -> Result<Self, TableError> {
+        let table = open(directory, shard, bytes, space, Read::All)?;
         let (n_data, simulated) = table.lists("x")?;
         Ok(Self {
             draws: Draws::from_table(&table, space, shard.round, shard.first_row)?,
@@ -141,7 +156,71 @@ pub fn load_log_columns(
     shard: &ShardFile,
     space: &ParameterSpace,
 ) -> Result<LogColumns, TableError> {
-    let table = open(directory, shard, space, Read::Without("x"))?;
+    let bytes = directory.read_stored(&shard.file)?;
+    parse_log_columns(directory, shard, bytes, space)
+}
+
+/// The log columns of shards, one after the other.
+pub fn for_each_log_columns(
+    directory: &Directory,
+    shards: &[ShardFile],
+    space: &ParameterSpace,
+    mut on_columns: impl FnMut(LogColumns),
+) -> Result<(), TableError> {
+    for_each_file(directory, shards, |shard, bytes| {
+        on_columns(parse_log_columns(directory, shard, bytes, space)?);
+        Ok(())
+    })
+}
+
+/// Whole shards, one after the other.
+pub fn for_each_rows(
+    directory: &Directory,
+    shards: &[ShardFile],
+    space: &ParameterSpace,
+    mut on_rows: impl FnMut(&ShardRows),
+) -> Result<(), TableError> {
+    for_each_file(directory, shards, |shard, bytes| {
+        on_rows(&ShardRows::parse(directory, shard, bytes, space)?);
+        Ok(())
+    })
+}
+
+/// Reads files some at a time, so that a store far away is waited for once for all of them.
+fn for_each_file(
+    directory: &Directory,
+    shards: &[ShardFile],
+    mut on_file: impl FnMut(&ShardFile, Bytes) -> Result<(), TableError>,
+) -> Result<(), TableError> {
+    let mut rest = shards;
+    while !rest.is_empty() {
+        let mut n_bytes = 0;
+        let n = rest
+            .iter()
+            .take(FILES_AT_A_TIME)
+            .take_while(|shard| {
+                let fits = n_bytes == 0 || n_bytes + shard.file.n_bytes <= BYTES_AT_A_TIME;
+                n_bytes += shard.file.n_bytes;
+                fits
+            })
+            .count();
+        let (now, later) = rest.split_at(n);
+        let files: Vec<_> = now.iter().map(|shard| &shard.file).collect();
+        for (shard, bytes) in now.iter().zip(directory.read_all_stored(&files)?) {
+            on_file(shard, bytes)?;
+        }
+        rest = later;
+    }
+    Ok(())
+}
+
+fn parse_log_columns(
+    directory: &Directory,
+    shard: &ShardFile,
+    bytes: Bytes,
+    space: &ParameterSpace,
+) -> Result<LogColumns, TableError> {
+    let table = open(directory, shard, bytes, space, Read::Without("x"))?;
     Ok(LogColumns {
         first_row: shard.first_row,
         n_parameters: space.len(),
@@ -276,11 +355,11 @@ pub fn check(
 fn open(
     directory: &Directory,
     shard: &ShardFile,
+    bytes: Bytes,
     space: &ParameterSpace,
     read: Read<'_>,
 ) -> Result<Table, TableError> {
     let path = directory.join(&shard.file.path);
-    let bytes = directory.read_stored(&shard.file)?;
     let mut names = parameter_column_names(space);
     names.extend(["log_likelihood", "component", "status", "message", "x"].map(str::to_owned));
     let table = decode(&path, FORMAT, &names, read, bytes)?;

@@ -30,6 +30,29 @@ impl Storage for ObjectStorage {
         runtime()?.block_on(read).map_err(io_error)
     }
 
+    fn read_all(&self, paths: &[&str]) -> Vec<io::Result<Bytes>> {
+        let runtime = match runtime() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let message = error.to_string();
+                let failed = |_: &&str| Err(io::Error::other(message.clone()));
+                return paths.iter().map(failed).collect();
+            }
+        };
+        let reads: Vec<_> = paths
+            .iter()
+            .map(|path| {
+                let (store, path) = (Arc::clone(&self.store), Path::from(*path));
+                runtime.spawn(async move { store.get(&path).await?.bytes().await })
+            })
+            .collect();
+        let answers = reads.into_iter().map(|read| match runtime.block_on(read) {
+            Ok(answer) => answer.map_err(io_error),
+            Err(error) => Err(io::Error::other(error)),
+        });
+        answers.collect()
+    }
+
     fn write(&self, path: &str, contents: Bytes) -> io::Result<()> {
         let path = Path::from(path);
         let put = self.store.put(&path, contents.into());

@@ -7,6 +7,7 @@ use std::sync::Barrier;
 /// Runs all checks; the reason of the first that fails. `directory` must be empty.
 pub fn check(directory: &Directory) -> Result<(), String> {
     reads_what_was_written(directory)?;
+    reads_several_in_order(directory)?;
     creates_once(directory)?;
     lists_in_order(directory)?;
     of_many_creators_one_wins(directory)
@@ -36,6 +37,28 @@ fn reads_what_was_written(directory: &Directory) -> Result<(), String> {
     expect(
         said(directory.read_if_there("a/large"))?.is_none(),
         "a removed object is there",
+    )
+}
+
+fn reads_several_in_order(directory: &Directory) -> Result<(), String> {
+    let mut stored = Vec::new();
+    for n in 0..40 {
+        let contents = format!("object {n}").into_bytes();
+        stored.push(said(directory.store(&format!("several/{n}"), contents))?);
+    }
+    let all: Vec<_> = stored.iter().collect();
+    let read = directory.read_all_stored(&all);
+    let read = read.map_err(|error| error.to_string())?;
+    for (n, contents) in read.iter().enumerate() {
+        expect(
+            contents == format!("object {n}").as_bytes(),
+            "several objects are out of order",
+        )?;
+    }
+    said(directory.remove("several/20"))?;
+    expect(
+        directory.read_all_stored(&all).is_err(),
+        "a missing object among several was read",
     )
 }
 

@@ -1,4 +1,9 @@
 //! An S3 server over HTTP on loopback (`s3s-fs`), whose objects are files in a temporary directory.
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each test file uses its own part"
+)]
 
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -45,6 +50,8 @@ impl Server {
         let writing = Arc::new(Mutex::new(()));
         runtime.spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
+                // Without this each small answer may wait 40 ms for an acknowledgement.
+                let _ = socket.set_nodelay(true);
                 let (service, writing) = (service.clone(), Arc::clone(&writing));
                 let serve = service_fn(move |request: Request<Incoming>| {
                     let (service, writing) = (service.clone(), Arc::clone(&writing));

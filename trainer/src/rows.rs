@@ -8,7 +8,7 @@ use sidereal_inference::draws::Draws;
 use sidereal_inference::ids::{FlowId, RoundId};
 use sidereal_inference::refinement::{Objective, objective, simulation_weights};
 use sidereal_inference::rounds::load_rows;
-use sidereal_inference::shard::{RowStatus, ShardRows};
+use sidereal_inference::shard::{RowStatus, ShardRows, for_each_rows};
 use sidereal_inference::table::TableError;
 use sidereal_inference::task::FinalRound;
 use sidereal_inference::weights::{self, WeightsError};
@@ -141,12 +141,12 @@ fn for_each_shard(
     campaign: &Campaign,
     round: &FinalRound,
     directory: &Directory,
-    mut on_rows: impl FnMut(&ShardRows),
+    on_rows: impl FnMut(&ShardRows),
 ) -> Result<(), RowsError> {
-    let mut shards: Vec<_> = round.shards.iter().collect();
+    let mut shards = round.shards.clone();
     shards.sort_by_key(|shard| shard.first_row);
     let mut next = 0;
-    for shard in shards {
+    for shard in &shards {
         if shard.first_row != next {
             return Err(RowsError::Gap {
                 round: round.round,
@@ -155,7 +155,6 @@ fn for_each_shard(
             });
         }
         next += shard.n_rows;
-        on_rows(&ShardRows::load(directory, shard, &campaign.space)?);
     }
     if next != round.n_rows {
         return Err(RowsError::Gap {
@@ -164,5 +163,5 @@ fn for_each_shard(
             expected: next,
         });
     }
-    Ok(())
+    Ok(for_each_rows(directory, &shards, &campaign.space, on_rows)?)
 }
