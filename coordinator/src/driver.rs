@@ -2,6 +2,7 @@
 
 mod inputs;
 mod jobs;
+mod measures;
 mod messages;
 mod outbox;
 
@@ -11,7 +12,7 @@ pub use messages::{Message, Messages, StreamId, TrainerOutbox, WatcherOutbox, Wo
 use crate::campaign::apply::{Misfit, apply};
 use crate::campaign::decide::{Decision, Input, decide};
 use crate::campaign::effects::Effect;
-use crate::campaign::event::{Event, Fact, Opened};
+use crate::campaign::event::{Event, Opened};
 use crate::campaign::leases::{LeaseRules, Leases, Loss};
 use crate::campaign::state::{Phase, State, rows_of};
 use crate::finish::FinishError;
@@ -98,6 +99,10 @@ pub enum CampaignFailure {
         row: u64,
         message: String,
     },
+    #[error(
+        "{n_refused} shards after each other were not what they should be, the last one: {message}"
+    )]
+    Shards { n_refused: u32, message: String },
     #[error("cannot write the shard of a row that is given up: {0}")]
     GivenUp(TableError),
     #[error("a trainer's task failed {n_failures} times: {message}")]
@@ -151,6 +156,7 @@ pub struct Driver {
     metrics: Metrics,
     announced_rows: u64,
     training: Option<TrainingProgress>,
+    n_refused_in_a_row: u32,
     access: Option<(PathBuf, AccessFile)>,
     after_the_end: AfterTheEnd,
     shard_checks: ShardChecks,
@@ -183,6 +189,7 @@ impl Driver {
             metrics: config.metrics,
             announced_rows: 0,
             training: None,
+            n_refused_in_a_row: 0,
             access: config.access,
             after_the_end: config.after_the_end,
             shard_checks: config.shard_checks,
@@ -307,35 +314,6 @@ impl Driver {
         }
     }
 
-    /// Shows what has happened to those who measure.
-    fn count(&self, event: &Event) {
-        let metrics = &self.metrics;
-        match &event.fact {
-            Fact::ShardCommitted(shard) => {
-                metrics.rows_committed.inc_by(shard.n_rows);
-                metrics.rows_failed.inc_by(shard.n_failed);
-                metrics.shard_bytes.inc_by(shard.file.n_bytes);
-            }
-            Fact::RoundOpened(opened) => {
-                metrics.round.set(opened.round.0.into());
-            }
-            Fact::RoundWeighed { summary, combined } => {
-                metrics.efficiency.set(summary.all.efficiency);
-                if let Some(combined) = combined {
-                    metrics.effective_sample_size.set(combined.n_eff);
-                }
-            }
-            Fact::Opened(_)
-            | Fact::Closed
-            | Fact::RowGivenUp { .. }
-            | Fact::TaskOpened(_)
-            | Fact::TaskCommitted(_)
-            | Fact::Stopped { .. }
-            | Fact::Reopened
-            | Fact::Finished { .. } => {}
-        }
-    }
-
     fn carry_out(&mut self, effect: Effect) {
         match effect {
             Effect::OfferRows(round) => self.load_draws(round),
@@ -419,13 +397,6 @@ impl Driver {
         }
     }
 
-    fn on_training(&mut self, progress: &TrainingProgress) {
-        self.metrics.epoch.set(progress.epoch.into());
-        self.metrics.training_loss.set(progress.training_loss);
-        self.metrics.validation_loss.set(progress.validation_loss);
-        self.training = Some(progress.clone());
-    }
-
     /// Adds a checked shard to the next record.
     async fn on_shard_accepted(
         &mut self,
@@ -469,16 +440,7 @@ impl Driver {
         }
         // Also where nothing has expired: a batch may have become a straggler.
         self.grant();
-        let (n_workers, n_trainers) = self.leases.n_peers();
-        self.metrics.workers.set(gauge(n_workers));
-        self.metrics.trainers.set(gauge(n_trainers));
-        self.metrics
-            .leases_active
-            .set(gauge(self.leases.n_leased()));
-        let n_simulations = self.state.n_simulations();
-        self.metrics
-            .simulations
-            .set(i64::try_from(n_simulations).unwrap_or(i64::MAX));
+        self.show_gauges();
         self.announce_rows();
     }
 
@@ -523,6 +485,7 @@ impl Driver {
             | CampaignFailure::Weigh { .. }
             | CampaignFailure::Finish(_)
             | CampaignFailure::Rows { .. }
+            | CampaignFailure::Shards { .. }
             | CampaignFailure::GivenUp(_)
             | CampaignFailure::Task { .. }
             | CampaignFailure::Service { .. }
@@ -573,10 +536,6 @@ impl Driver {
         self.ended = Some(Ok(outcome));
         Ok(())
     }
-}
-
-fn gauge(n: usize) -> i64 {
-    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
 async fn sleep_until_some(deadline: Option<Instant>) {

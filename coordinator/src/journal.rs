@@ -286,9 +286,14 @@ fn probe(directory: &Directory, run: &RunId) -> Result<(), JournalError> {
     let create = |contents: &'static str| {
         directory
             .create(&name, contents)
-            .map_err(|error| JournalError::CannotCreate {
-                path: path.clone(),
-                source: error.source,
+            .map_err(|error| match error.source.kind() {
+                io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied => {
+                    JournalError::CannotCreate {
+                        path: path.clone(),
+                        source: error.source,
+                    }
+                }
+                _ => error.into(),
             })
     };
     create("first")?;
@@ -309,7 +314,10 @@ fn move_aside(directory: &Directory, name: &str) -> Result<PathBuf, JournalError
         let aside = format!("{stem}.damaged-{n}");
         match directory.create(&aside, contents.clone())? {
             Created::Created => {
-                directory.remove(name)?;
+                // Another coordinator may have moved it already and written its own record there.
+                if directory.read_if_there(name)?.as_ref() == Some(&contents) {
+                    directory.remove(name)?;
+                }
                 return Ok(directory.join(&aside));
             }
             Created::AlreadyExists => {}

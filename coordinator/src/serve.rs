@@ -8,6 +8,7 @@ use sidereal_proto::access::Secrets;
 use sidereal_proto::v1::coordinator_server::CoordinatorServer;
 use sidereal_proto::{FILE_DESCRIPTORS, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -17,6 +18,8 @@ use tonic_health::ServingStatus;
 
 /// Calls that one connection may have open: a peer needs three.
 const CALLS_PER_CONNECTION: u32 = 16;
+/// Longest time for a TLS handshake: who connects and says nothing does not stay.
+const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Largest header list of a call.
 const MAX_HEADER_BYTES: u32 = 16 << 10;
 
@@ -107,10 +110,12 @@ impl Servers {
             .max_concurrent_streams(CALLS_PER_CONNECTION)
             .http2_max_header_list_size(MAX_HEADER_BYTES);
         if !config.is_plaintext {
-            let mut tls = ServerTlsConfig::new().identity(Identity::from_pem(
-                &secrets.certificate,
-                &secrets.private_key,
-            ));
+            let mut tls = ServerTlsConfig::new()
+                .timeout(HANDSHAKE)
+                .identity(Identity::from_pem(
+                    &secrets.certificate,
+                    &secrets.private_key,
+                ));
             if let Some(client_ca) = &config.client_ca {
                 tls = tls.client_ca_root(Certificate::from_pem(client_ca));
             }

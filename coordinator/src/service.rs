@@ -1,5 +1,6 @@
 //! The gRPC service: checks the token, turns wire into domain, and passes on to the driver.
 
+use crate::campaign::leases::Refusal;
 use crate::driver::{Message, Messages, StreamId};
 use crate::metrics::{Metrics, Reason};
 use sidereal_inference::directory::Directory;
@@ -21,13 +22,15 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
-use tonic::{Request, Response, Status, Streaming};
+use tonic::{Code, Request, Response, Status, Streaming};
 
 /// Messages that wait for a peer; above the leases that it can hold.
 const PEER_OUTBOX: usize = 256;
 /// Largest shard that is taken through the coordinator, and how many at a time: they wait in memory.
 const MAX_UPLOAD_BYTES: usize = 256 << 20;
 const UPLOADS_AT_A_TIME: usize = 4;
+/// Characters of a peer's words that are told back.
+const MAX_TOLD: usize = 500;
 const PIECE_PATIENCE: Duration = Duration::from_secs(20);
 /// Steps that wait for a watcher; above any campaign's history.
 const WATCHER_OUTBOX: usize = 8192;
@@ -143,7 +146,17 @@ impl Coordinator for Service {
         let session = answer
             .await
             .map_err(|_| ended())?
-            .map_err(|refusal| Status::resource_exhausted(refusal.to_string()))?;
+            .map_err(|refusal| match refusal {
+                Refusal::LongName { .. } => {
+                    self.metrics.on_refused(Reason::Message);
+                    Status::invalid_argument(refusal.to_string())
+                }
+                Refusal::TooManyPeers
+                | Refusal::UnknownPeer { .. }
+                | Refusal::WrongKind { .. }
+                | Refusal::NotHolder { .. }
+                | Refusal::WrongReport { .. } => Status::resource_exhausted(refusal.to_string()),
+            })?;
         let reply = v1::RegisterReply::try_from(&session)
             .map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(reply))
@@ -269,7 +282,9 @@ impl Coordinator for Service {
             self.metrics.on_refused(Reason::Nonsense);
             let message = format!(
                 "{} may not write {:?} as {}",
-                first.peer, first.path, first.attempt
+                first.peer,
+                brief(&first.path),
+                first.attempt
             );
             tracing::warn!(message, "upload refused");
             return Err(Status::permission_denied(message));
@@ -327,6 +342,9 @@ async fn listen<W, M, O>(
     let refusal = loop {
         let wire = match incoming.next().await {
             None => break None,
+            Some(Err(status)) if is_bad_message(&status) => {
+                break Some(Status::invalid_argument(brief(status.message())));
+            }
             Some(Err(status)) => {
                 tracing::debug!(%status, "a peer's stream broke");
                 break None;
@@ -372,12 +390,28 @@ async fn listen<W, M, O>(
     }
 }
 
+/// Whether a stream broke because of what was sent on it: too large, or no message at all. A connection that is
+/// lost has a source.
+fn is_bad_message(status: &Status) -> bool {
+    status.code() == Code::OutOfRange
+        || (status.code() == Code::Internal && std::error::Error::source(status).is_none())
+}
+
+/// What a peer says is told back and logged in short: it may be long, and a header has limits.
+pub fn brief(text: &str) -> String {
+    if text.chars().count() <= MAX_TOLD {
+        return text.to_owned();
+    }
+    let head: String = text.chars().take(MAX_TOLD).collect();
+    format!("{head} ... ({} bytes in all)", text.len())
+}
+
 fn known_name(peer: Option<PeerId>) -> String {
     peer.map_or_else(|| "an unknown peer".to_owned(), |peer| peer.to_string())
 }
 
 fn bad_message(error: WireError) -> Status {
-    Status::invalid_argument(error.to_string())
+    Status::invalid_argument(brief(&error.to_string()))
 }
 
 fn ended() -> Status {

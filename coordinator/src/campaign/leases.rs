@@ -260,13 +260,12 @@ impl Leases {
             .map_or_else(Vec::new, |batches| batches.on_committed(rows))
     }
 
-    /// A reported shard is not what it should be.
+    /// A reported shard is not what it should be: the worker's fault, not the rows'.
     pub fn on_shard_refused(&mut self, attempt: AttemptId) -> FailureVerdict {
-        let next_attempt = &mut self.next_attempt;
         self.batches
             .as_mut()
             .map_or(FailureVerdict::TooLate, |batches| {
-                batches.on_failure(attempt, || take_attempt(next_attempt))
+                batches.on_storage_failure(attempt)
             })
     }
 

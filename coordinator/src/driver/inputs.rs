@@ -6,11 +6,15 @@ use crate::campaign::effects::progress_so_far;
 use crate::campaign::leases::{FailureVerdict, Grant, Loss, Refusal, ReportVerdict, TaskVerdict};
 use crate::campaign::state::rows_of;
 use crate::metrics::Reason;
+use crate::service::brief;
 use sidereal_inference::ids::{AttemptId, PeerId};
 use sidereal_inference::progress::Progress;
 use sidereal_inference::task::BatchReport;
 use sidereal_proto::message::{FromTrainer, FromWorker, PeerKind, Registration, Session};
 use tonic::Status;
+
+/// Shards refused one after the other: more are no matter of single workers.
+const MOST_REFUSED_IN_A_ROW: u32 = 100;
 
 impl Driver {
     pub(super) async fn on_message(&mut self, message: Message) -> Result<(), CampaignFailure> {
@@ -92,11 +96,19 @@ impl Driver {
                 result,
             } => match result {
                 Ok(()) => {
+                    self.n_refused_in_a_row = 0;
                     self.metrics.batch_seconds.observe(seconds);
                     self.on_shard_accepted(attempt, shard).await?;
                 }
                 Err(error) => {
                     let message = error.to_string();
+                    self.n_refused_in_a_row += 1;
+                    if self.n_refused_in_a_row > MOST_REFUSED_IN_A_ROW {
+                        return Err(CampaignFailure::Shards {
+                            n_refused: self.n_refused_in_a_row,
+                            message,
+                        });
+                    }
                     let verdict = self.leases.on_shard_refused(attempt);
                     self.on_failure_verdict(peer, attempt, &message, verdict)?;
                     self.dismiss(peer, &message)?;
@@ -393,10 +405,10 @@ impl Driver {
 
     /// Sends a peer that talks nonsense away; its work is offered to others.
     fn dismiss(&mut self, peer: PeerId, reason: &str) -> Result<(), CampaignFailure> {
+        let reason = brief(reason);
         tracing::warn!(name = self.leases.name(peer), %peer, reason, "peer dismissed");
         self.metrics.on_refused(Reason::Nonsense);
-        self.outboxes
-            .close(peer, &Status::invalid_argument(reason.to_owned()));
+        self.outboxes.close(peer, &Status::invalid_argument(reason));
         self.on_lost(peer, Loss::Drained)
     }
 

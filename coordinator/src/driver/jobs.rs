@@ -13,7 +13,7 @@ use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
 use sidereal_inference::shard::{self, RowStatus, ShardRows};
 use sidereal_inference::table::TableError;
 use sidereal_inference::task::{BatchLease, BatchReport, TrainerReport, TrainerTask};
-use sidereal_proto::message::{ToTrainer, ToWorker};
+use sidereal_proto::message::ToTrainer;
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::ops::Range;
@@ -40,25 +40,19 @@ impl Driver {
         round: RoundId,
         rows: Range<u64>,
     ) {
-        let (Some(draws), Some(outbox)) = (self.draws.clone(), self.outboxes.worker(peer)) else {
+        let Some(draws) = self.draws.clone() else {
             return;
         };
-        let outbox = outbox.clone();
         let campaign = Arc::clone(&self.campaign);
         let lease_s = self.leases.lease_s();
-        // Making draws takes time that the loop does not have.
-        self.spawn(move || {
-            let lease = BatchLease {
-                attempt,
-                shard_path: shard_path(round, &rows, attempt),
-                draws: draws.rows(&campaign, rows),
-                lease_s,
-            };
-            // A worker that is gone is noticed by its stream.
-            // One that does not read has more leases waiting than it may hold, and is given up by the caller.
-            let _ = outbox.try_send(Ok(ToWorker::Lease(lease)));
-            None
-        });
+        let make = move || BatchLease {
+            attempt,
+            shard_path: shard_path(round, &rows, attempt),
+            draws: draws.rows(&campaign, rows),
+            lease_s,
+        };
+        // A worker that is gone is noticed by its stream.
+        let _ = self.outboxes.send_lease(peer, Box::new(make));
     }
 
     pub(super) fn send_task(&mut self, peer: PeerId, attempt: AttemptId) {

@@ -3,16 +3,54 @@
 use super::{StreamId, TrainerOutbox, WatcherOutbox, WorkerOutbox};
 use sidereal_inference::ids::{AttemptId, PeerId};
 use sidereal_inference::progress::Progress;
+use sidereal_inference::task::BatchLease;
 use sidereal_proto::message::{ToTrainer, ToWorker};
 use std::collections::BTreeMap;
+use tokio::sync::mpsc;
 use tonic::Status;
 
 /// Streams that are open. An outbox that is full belongs to somebody who does not read: it is closed.
 #[derive(Debug, Default)]
 pub struct Outboxes {
-    worker_by_peer: BTreeMap<PeerId, (StreamId, WorkerOutbox)>,
+    worker_by_peer: BTreeMap<PeerId, WorkerStream>,
     trainer_by_peer: BTreeMap<PeerId, (StreamId, TrainerOutbox)>,
     watchers: Vec<WatcherOutbox>,
+}
+
+/// Makes a lease; takes time that the loop does not have.
+pub type MakeLease = Box<dyn FnOnce() -> BatchLease + Send>;
+
+/// A worker's open stream.
+#[derive(Debug)]
+struct WorkerStream {
+    id: StreamId,
+    outbox: WorkerOutbox,
+    /// Leases are made and sent one after the other: they arrive in the order in which they are granted, which is
+    /// how the batch is known that a worker was running when it was lost.
+    leases: mpsc::UnboundedSender<MakeLease>,
+}
+
+impl WorkerStream {
+    fn new(id: StreamId, outbox: &WorkerOutbox) -> Self {
+        let (leases, mut to_make) = mpsc::unbounded_channel::<MakeLease>();
+        let sending = outbox.clone();
+        tokio::spawn(async move {
+            while let Some(make) = to_make.recv().await {
+                // A lease that cannot be made expires, and is offered again.
+                let Ok(lease) = tokio::task::spawn_blocking(make).await else {
+                    continue;
+                };
+                if sending.send(Ok(ToWorker::Lease(lease))).await.is_err() {
+                    break;
+                }
+            }
+        });
+        Self {
+            id,
+            outbox: outbox.clone(),
+            leases,
+        }
+    }
 }
 
 impl Outboxes {
@@ -20,8 +58,8 @@ impl Outboxes {
     pub fn attach_worker(&mut self, peer: PeerId, stream: StreamId, outbox: &WorkerOutbox) -> bool {
         self.worker_by_peer
             .entry(peer)
-            .or_insert_with(|| (stream, outbox.clone()))
-            .0
+            .or_insert_with(|| WorkerStream::new(stream, outbox))
+            .id
             == stream
     }
 
@@ -40,7 +78,7 @@ impl Outboxes {
 
     /// Whether this stream is the peer's.
     pub fn is_attached(&self, peer: PeerId, stream: StreamId) -> bool {
-        let worker = self.worker_by_peer.get(&peer).map(|(stream, _)| *stream);
+        let worker = self.worker_by_peer.get(&peer).map(|stream| stream.id);
         let trainer = self.trainer_by_peer.get(&peer).map(|(stream, _)| *stream);
         worker == Some(stream) || trainer == Some(stream)
     }
@@ -49,8 +87,10 @@ impl Outboxes {
         self.worker_by_peer.contains_key(&peer) || self.trainer_by_peer.contains_key(&peer)
     }
 
-    pub fn worker(&self, peer: PeerId) -> Option<&WorkerOutbox> {
-        self.worker_by_peer.get(&peer).map(|(_, outbox)| outbox)
+    /// Sends a lease after those before it; false where the worker is gone.
+    pub fn send_lease(&self, peer: PeerId, make: MakeLease) -> bool {
+        let stream = self.worker_by_peer.get(&peer);
+        stream.is_some_and(|stream| stream.leases.send(make).is_ok())
     }
 
     pub fn trainer(&self, peer: PeerId) -> Option<&TrainerOutbox> {
@@ -59,7 +99,7 @@ impl Outboxes {
 
     /// Tells a worker that a lease is not needed any more.
     pub fn cancel(&self, peer: PeerId, attempt: AttemptId) {
-        if let Some((_, outbox)) = self.worker_by_peer.get(&peer) {
+        if let Some(WorkerStream { outbox, .. }) = self.worker_by_peer.get(&peer) {
             // It would only have saved work.
             let _ = outbox.try_send(Ok(ToWorker::Cancel(attempt)));
         }
@@ -73,7 +113,7 @@ impl Outboxes {
     /// Closes a peer's stream with an error.
     pub fn close(&mut self, peer: PeerId, status: &Status) {
         // Who cannot take the status loses the stream all the same.
-        if let Some((_, outbox)) = self.worker_by_peer.remove(&peer) {
+        if let Some(WorkerStream { outbox, .. }) = self.worker_by_peer.remove(&peer) {
             let _ = outbox.try_send(Err(status.clone()));
         }
         if let Some((_, outbox)) = self.trainer_by_peer.remove(&peer) {
@@ -98,8 +138,8 @@ impl Outboxes {
 
     /// Tells everybody that nothing more will come.
     pub fn done(&mut self) {
-        for (_, outbox) in std::mem::take(&mut self.worker_by_peer).into_values() {
-            let _ = outbox.try_send(Ok(ToWorker::Done));
+        for stream in std::mem::take(&mut self.worker_by_peer).into_values() {
+            let _ = stream.outbox.try_send(Ok(ToWorker::Done));
         }
         for (_, outbox) in std::mem::take(&mut self.trainer_by_peer).into_values() {
             let _ = outbox.try_send(Ok(ToTrainer::Done));

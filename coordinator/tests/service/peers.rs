@@ -7,9 +7,9 @@ use sidereal_inference::campaign::{
     BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Likelihood, Rounds,
     SimulatorSpec, Stop, StopRule, Training, Workers,
 };
+use sidereal_inference::directory::Directory;
 use sidereal_inference::draws::Draws;
-use sidereal_inference::files;
-use sidereal_inference::ids::{FlowId, RowId};
+use sidereal_inference::ids::{AttemptId, FlowId, RowId};
 use sidereal_inference::noise::{GaussianNoise, SigmaSource};
 use sidereal_inference::observation::Observation;
 use sidereal_inference::prior::Prior;
@@ -20,21 +20,21 @@ use sidereal_inference::seeds::{Purpose, stream};
 use sidereal_inference::shard::{RowStatus, ShardRows, load_log_columns};
 use sidereal_inference::space::{Parameter, ParameterSpace};
 use sidereal_inference::summary::TrainingSummary;
+use sidereal_inference::table::TableError;
 use sidereal_inference::task::{
-    BatchLease, BatchReport, FinalRound, ModelFiles, ScoresFile, TrainerReport, TrainerTask,
+    BatchLease, BatchReport, FinalRound, ModelFiles, ScoresFile, ShardFile, TrainerReport,
+    TrainerTask,
 };
+use sidereal_proto::access::Access;
 use sidereal_proto::client::{Client, ClientError};
 use sidereal_proto::message::{
-    FromTrainer, FromWorker, PeerKind, Registration, ToTrainer, ToWorker,
+    FailureCause, FromTrainer, FromWorker, PeerKind, Registration, Session, ToTrainer, ToWorker,
 };
-use std::net::SocketAddr;
-use std::path::Path;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Code;
-
-pub const TOKEN: &str = "a token for tests";
 
 const DATA: [f64; 2] = [1.5, -1.0];
 const SIGMA: f64 = 0.5;
@@ -127,6 +127,14 @@ pub fn exact_mean() -> [f64; 2] {
     DATA.map(|x| x / (1.0 + SIGMA * SIGMA))
 }
 
+/// How a peer reaches its coordinator and the campaign's files.
+#[derive(Debug, Clone)]
+pub struct Reach {
+    pub access: Access,
+    /// None: shards go through the coordinator.
+    pub directory: Option<Directory>,
+}
+
 /// How a worker behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Habit {
@@ -135,14 +143,16 @@ pub enum Habit {
     Dying,
     /// Reports a shard with other content than it says.
     Lying,
+    /// Drops its connection each time that it has this row of the first round in hand, and comes back.
+    KilledBy(u64),
 }
 
 /// Works until told that nothing more will come or the coordinator is gone; the code of a refusal.
-pub fn spawn_worker(address: &SocketAddr, habit: Habit) -> JoinHandle<Option<Code>> {
-    let address = format!("http://{address}");
+pub fn spawn_worker(reach: &Reach, habit: Habit) -> JoinHandle<Option<Code>> {
+    let reach = reach.clone();
     tokio::spawn(async move {
         loop {
-            match work(&address, habit).await {
+            match work(&reach, habit).await {
                 Ok(End::Done) => return None,
                 Ok(End::Died) => {}
                 Err(ClientError::Refused(status)) if status.code() == Code::InvalidArgument => {
@@ -159,10 +169,9 @@ enum End {
     Died,
 }
 
-async fn work(address: &str, habit: Habit) -> Result<End, ClientError> {
-    let mut client = Client::connect(address, TOKEN).await?;
+async fn work(reach: &Reach, habit: Habit) -> Result<End, ClientError> {
+    let mut client = Client::connect(&reach.access, None).await?;
     let session = client.register(&registration(PeerKind::Worker)).await?;
-    let directory = std::path::PathBuf::from(&session.directory);
     let (sender, messages) = mpsc::channel(64);
     let mut leases = client
         .work(session.peer, ReceiverStream::new(messages))
@@ -174,30 +183,84 @@ async fn work(address: &str, habit: Habit) -> Result<End, ClientError> {
     while let Some(message) = leases.next().await {
         let lease = match message? {
             ToWorker::Done => return Ok(End::Done),
+            ToWorker::Cancel(_) => continue,
             ToWorker::Lease(lease) => lease,
         };
-        if habit == Habit::Dying && n_done == 3 {
+        let is_last = match habit {
+            Habit::Steady | Habit::Lying => false,
+            Habit::Dying => n_done == 3,
+            Habit::KilledBy(row) => {
+                lease.draws.round.0 == 0
+                    && (lease.draws.first_row..lease.draws.end_row()).contains(&row)
+            }
+        };
+        if is_last {
+            // What was sent before arrives: the kernel of a killed process sees to that, a dropped stream
+            // does not.
+            tokio::time::sleep(Duration::from_millis(20)).await;
             return Ok(End::Died);
         }
-        let campaign = session.campaign.clone();
-        let directory = directory.clone();
-        let report =
-            tokio::task::spawn_blocking(move || simulate(&campaign, &directory, lease, habit))
-                .await
-                .expect("no panic");
+        let answer = match store(reach, &mut client, &session, lease, habit).await {
+            Ok(report) => FromWorker::Report(report),
+            Err((attempt, message)) => FromWorker::Failure {
+                attempt,
+                message,
+                cause: FailureCause::Storage,
+            },
+        };
         n_done += 1;
         // A closed stream shows at the next lease.
-        let _ = sender.send(FromWorker::Report(report.clone())).await;
+        let _ = sender.send(answer.clone()).await;
         if habit == Habit::Steady {
             // Twice delivered.
-            let _ = sender.send(FromWorker::Report(report)).await;
+            let _ = sender.send(answer).await;
         }
         let _ = sender.send(FromWorker::Credits(1)).await;
     }
     Ok(End::Done)
 }
 
-fn simulate(campaign: &Campaign, directory: &Path, lease: BatchLease, habit: Habit) -> BatchReport {
+/// Simulates a lease and stores its shard.
+async fn store(
+    reach: &Reach,
+    client: &mut Client,
+    session: &Session,
+    lease: BatchLease,
+    habit: Habit,
+) -> Result<BatchReport, (AttemptId, String)> {
+    let attempt = lease.attempt;
+    let path = lease.shard_path.clone();
+    let campaign = session.campaign.clone();
+    let directory = reach.directory.clone();
+    let storing = tokio::task::spawn_blocking(move || {
+        let rows = simulate(&campaign, lease, habit);
+        let (place, is_sent) = match directory {
+            Some(directory) => (directory, false),
+            None => (Directory::in_memory(), true),
+        };
+        let shard = rows.store(&place, &path, &campaign.space)?;
+        let contents = is_sent.then(|| place.read(&path)).transpose()?;
+        Ok((shard, contents))
+    });
+    let failed = |error: String| (attempt, error);
+    let stored: Result<_, TableError> = storing.await.expect("no panic");
+    let (shard, contents): (ShardFile, _) = stored.map_err(|error| failed(error.to_string()))?;
+    if let Some(contents) = contents {
+        let sent = client
+            .upload(session.peer, attempt, &shard.file.path, &contents)
+            .await
+            .map_err(|error| failed(error.to_string()))?;
+        assert_eq!(sent, shard.file);
+    }
+    Ok(BatchReport {
+        attempt,
+        seconds: 0.001 * shard.n_rows as f64,
+        shard,
+    })
+}
+
+/// The rows of a lease.
+pub fn simulate(campaign: &Campaign, lease: BatchLease, habit: Habit) -> ShardRows {
     let mut draws = lease.draws;
     if habit == Habit::Lying {
         draws.theta[0] += 1e-9;
@@ -213,37 +276,28 @@ fn simulate(campaign: &Campaign, directory: &Path, lease: BatchLease, habit: Hab
             )
         })
         .collect();
-    let rows = ShardRows {
+    ShardRows {
         log_likelihood,
         n_data: 2,
         simulated: draws.theta.iter().map(|&x| x as f32).collect(),
         status: vec![RowStatus::Ok; n_rows],
         message: vec![None; n_rows],
         draws,
-    };
-    let shard = rows
-        .store(directory, &lease.shard_path, &campaign.space)
-        .expect("shard is written");
-    BatchReport {
-        attempt: lease.attempt,
-        shard,
-        seconds: 0.001 * n_rows as f64,
     }
 }
 
 /// Trains until told that nothing more will come or the coordinator is gone.
-pub fn spawn_trainer(address: &SocketAddr) -> JoinHandle<()> {
-    let address = format!("http://{address}");
+pub fn spawn_trainer(access: &Access, directory: &Directory) -> JoinHandle<()> {
+    let (access, directory) = (access.clone(), directory.clone());
     tokio::spawn(async move {
         // A coordinator that is stopped closes the stream, or refuses the connection.
-        let _ = train(&address).await;
+        let _ = train(&access, &directory).await;
     })
 }
 
-async fn train(address: &str) -> Result<(), ClientError> {
-    let mut client = Client::connect(address, TOKEN).await?;
+async fn train(access: &Access, directory: &Directory) -> Result<(), ClientError> {
+    let mut client = Client::connect(access, None).await?;
     let session = client.register(&registration(PeerKind::Trainer)).await?;
-    let directory = std::path::PathBuf::from(&session.directory);
     let (sender, messages) = mpsc::channel(64);
     let mut tasks = client
         .train(session.peer, ReceiverStream::new(messages))
@@ -262,39 +316,54 @@ async fn train(address: &str) -> Result<(), ClientError> {
                 })
                 .await;
         }
+        let attempt = task.attempt;
         let campaign = session.campaign.clone();
         let directory = directory.clone();
-        let report = tokio::task::spawn_blocking(move || run_task(&campaign, &directory, &task))
+        let ran = tokio::task::spawn_blocking(move || run_task(&campaign, &directory, &task))
             .await
             .expect("no panic");
-        let _ = sender.send(FromTrainer::Report(Box::new(report))).await;
+        let answer = match ran {
+            Ok(report) => FromTrainer::Report(Box::new(report)),
+            Err(error) => FromTrainer::Failure {
+                attempt,
+                message: error.to_string(),
+                cause: FailureCause::Storage,
+            },
+        };
+        let _ = sender.send(answer).await;
         let _ = sender.send(FromTrainer::Ready).await;
     }
     Ok(())
 }
 
-fn registration(kind: PeerKind) -> Registration {
+pub fn registration(kind: PeerKind) -> Registration {
     Registration {
         kind,
         name: "test".to_owned(),
         n_threads: 1,
+        campaign: None,
+        remaining_s: None,
     }
 }
 
-fn run_task(campaign: &Campaign, directory: &Path, task: &TrainerTask) -> TrainerReport {
+/// All that a task asks for.
+pub fn run_task(
+    campaign: &Campaign,
+    directory: &Directory,
+    task: &TrainerTask,
+) -> Result<TrainerReport, TableError> {
     let (mut model, mut training) = (None, None);
     if let Some(flow) = task.train {
         let store = |name: &str| {
             let bytes = format!("{name} of {flow}");
             let path = format!("{}/{name}", task.output);
-            let stored = files::store(directory, &path, bytes.as_bytes()).expect("written");
-            stored.sha256
+            Ok::<_, TableError>(directory.store(&path, bytes.into_bytes())?.sha256)
         };
         let files = ModelFiles {
             flow,
             path: task.output.clone(),
-            weights_sha256: store("weights.safetensors"),
-            model_json_sha256: store("model.json"),
+            weights_sha256: store("weights.safetensors")?,
+            model_json_sha256: store("model.json")?,
         };
         training = Some(TrainingSummary {
             flow,
@@ -319,49 +388,46 @@ fn run_task(campaign: &Campaign, directory: &Path, task: &TrainerTask) -> Traine
     let mut scores = Vec::new();
     if let (Some(flow), Some(_)) = (task.train, &task.draw) {
         for round in &task.rounds {
-            let draws = draws_of(campaign, directory, round);
-            scores.push(store_scores(campaign, directory, task, &draws, &[flow]));
+            let draws = draws_of(campaign, directory, round)?;
+            scores.push(store_scores(campaign, directory, task, &draws, &[flow])?);
         }
     }
     let mut stored_draws = None;
     if task.draw.is_some() {
         let draws = draw(campaign, task);
-        scores.push(store_scores(campaign, directory, task, &draws, &flows));
+        scores.push(store_scores(campaign, directory, task, &draws, &flows)?);
         let path = format!("{}/draws.parquet", task.output);
-        let stored = draws.store(&campaign.space, directory, &path);
-        stored_draws = Some(stored.expect("written"));
+        stored_draws = Some(draws.store(&campaign.space, directory, &path)?);
     }
-    TrainerReport {
+    Ok(TrainerReport {
         attempt: task.attempt,
         model,
         training,
         draws: stored_draws,
         scores,
         seconds: 0.01,
-    }
+    })
 }
 
 /// From the shards, as the trainer finds them.
-fn draws_of(campaign: &Campaign, directory: &Path, round: &FinalRound) -> Draws {
+fn draws_of(
+    campaign: &Campaign,
+    directory: &Directory,
+    round: &FinalRound,
+) -> Result<Draws, TableError> {
     let draws = match &round.draws {
-        Some(stored) => {
-            Draws::load(directory, stored, &campaign.space, round.round).expect("draws")
-        }
+        Some(stored) => Draws::load(directory, stored, &campaign.space, round.round)?,
         None => Draws::from_prior(&campaign.space, campaign.seed, round.round, 0..round.n_rows),
     };
     let mut theta = Vec::new();
     for shard in &round.shards {
-        theta.extend(
-            load_log_columns(directory, shard, &campaign.space)
-                .expect("shard")
-                .theta,
-        );
+        theta.extend(load_log_columns(directory, shard, &campaign.space)?.theta);
     }
     assert_eq!(theta, draws.theta);
-    draws
+    Ok(draws)
 }
 
-fn draw(campaign: &Campaign, task: &TrainerTask) -> Draws {
+pub fn draw(campaign: &Campaign, task: &TrainerTask) -> Draws {
     let asked = task.draw.as_ref().expect("asked for");
     let mut draws = Draws {
         round: asked.round,
@@ -399,11 +465,11 @@ fn draw(campaign: &Campaign, task: &TrainerTask) -> Draws {
 
 fn store_scores(
     campaign: &Campaign,
-    directory: &Path,
+    directory: &Directory,
     task: &TrainerTask,
     draws: &Draws,
     flows: &[FlowId],
-) -> ScoresFile {
+) -> Result<ScoresFile, TableError> {
     let score = |flow: &FlowId| {
         (0..draws.n_rows())
             .map(|row| log_flow(campaign, *flow, draws.z_row(row), draws.theta_row(row)))
@@ -415,7 +481,7 @@ fn store_scores(
         log_density: flows.iter().map(score).collect(),
     };
     let path = format!("{}/scores-round-{:03}.parquet", task.output, draws.round.0);
-    scores.store(directory, &path).expect("written")
+    scores.store(directory, &path)
 }
 
 /// Closer to the posterior with each flow.

@@ -27,6 +27,13 @@ impl From<&Registration> for v1::RegisterRequest {
     }
 }
 
+/// Longest name of a peer.
+const MAX_NAME_BYTES: usize = 256;
+/// Length of a hash.
+const MAX_HASH_BYTES: usize = 64;
+/// Longest message of a failure that is kept: it goes into the journal and into shards.
+const MAX_FAILURE_CHARS: usize = 2000;
+
 /// For messages.
 const EXPECTED_VERSION: &str = "2";
 const _: () = assert!(
@@ -57,6 +64,26 @@ pub fn registration_from_wire(wire: v1::RegisterRequest) -> Result<Registration,
             });
         }
     };
+    if wire.name.len() > MAX_NAME_BYTES {
+        return Err(WireError::Value {
+            message: MESSAGE,
+            field: "name",
+            found: format!("of {} bytes", wire.name.len()),
+            expected: "at most 256 bytes",
+        });
+    }
+    if let Some(campaign) = wire
+        .campaign
+        .as_ref()
+        .filter(|campaign| campaign.len() > MAX_HASH_BYTES)
+    {
+        return Err(WireError::Value {
+            message: MESSAGE,
+            field: "campaign",
+            found: format!("of {} bytes", campaign.len()),
+            expected: "at most 64 bytes",
+        });
+    }
     Ok(Registration {
         kind,
         name: wire.name,
@@ -142,12 +169,19 @@ pub fn worker_message_from_wire(
         Message::Failure(failure) => FromWorker::Failure {
             attempt: AttemptId(failure.attempt),
             cause: cause_from_wire(failure.cause)?,
-            message: failure.message,
+            message: failure_message(failure.message),
         },
         Message::Heartbeat(v1::Heartbeat {}) => FromWorker::Heartbeat,
         Message::Drain(v1::Drain {}) => FromWorker::Drain,
     };
     Ok((PeerId(wire.peer_id), message))
+}
+
+fn failure_message(message: String) -> String {
+    if message.len() <= MAX_FAILURE_CHARS {
+        return message;
+    }
+    message.chars().take(MAX_FAILURE_CHARS).collect()
 }
 
 fn cause_to_wire(cause: FailureCause) -> i32 {
@@ -236,7 +270,7 @@ pub fn trainer_message_from_wire(
         Message::Failure(failure) => FromTrainer::Failure {
             attempt: AttemptId(failure.attempt),
             cause: cause_from_wire(failure.cause)?,
-            message: failure.message,
+            message: failure_message(failure.message),
         },
         Message::Progress(progress) => FromTrainer::Training(progress.into()),
         Message::Drawing(drawing) => FromTrainer::Drawing {

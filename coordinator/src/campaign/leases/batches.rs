@@ -407,7 +407,7 @@ impl Batches {
         }
     }
 
-    /// The worker could not store what it has simulated: no fault of the rows.
+    /// The worker could not store what it has simulated, or stored something else: no fault of the rows.
     pub fn on_storage_failure(&mut self, attempt: AttemptId) -> FailureVerdict {
         let Some(batch) = self.remove(attempt) else {
             return FailureVerdict::TooLate;
@@ -417,7 +417,7 @@ impl Batches {
         FailureVerdict::OfferedAgain { n_failures }
     }
 
-    /// Also for a shard whose file is not what it should be. `own` is an attempt for a row that is given up.
+    /// The rows could not be run. `own` is an attempt for a row that is given up.
     pub fn on_failure(
         &mut self,
         attempt: AttemptId,

@@ -358,7 +358,7 @@ fn a_lost_workers_batches_are_offered_again_but_not_a_reported_one() {
     assert_eq!(batches(leases.grant(0.0)), [(1, 102, 64..128)]);
     // What was reported turns out to be torn.
     let verdict = leases.on_shard_refused(AttemptId(100));
-    assert_eq!(verdict, FailureVerdict::OfferedAgain { n_failures: 1 });
+    assert_eq!(verdict, FailureVerdict::OfferedAgain { n_failures: 0 });
     assert_eq!(batches(leases.grant(0.0)), [(1, 103, 0..64)]);
 }
 

@@ -1,0 +1,60 @@
+//! What the driver shows to those who measure.
+
+use super::Driver;
+use crate::campaign::event::{Event, Fact};
+use sidereal_inference::task::TrainingProgress;
+
+impl Driver {
+    /// Shows what has happened to those who measure.
+    pub(super) fn count(&self, event: &Event) {
+        let metrics = &self.metrics;
+        match &event.fact {
+            Fact::ShardCommitted(shard) => {
+                metrics.rows_committed.inc_by(shard.n_rows);
+                metrics.rows_failed.inc_by(shard.n_failed);
+                metrics.shard_bytes.inc_by(shard.file.n_bytes);
+            }
+            Fact::RoundOpened(opened) => {
+                metrics.round.set(opened.round.0.into());
+            }
+            Fact::RoundWeighed { summary, combined } => {
+                metrics.efficiency.set(summary.all.efficiency);
+                if let Some(combined) = combined {
+                    metrics.effective_sample_size.set(combined.n_eff);
+                }
+            }
+            Fact::Opened(_)
+            | Fact::Closed
+            | Fact::RowGivenUp { .. }
+            | Fact::TaskOpened(_)
+            | Fact::TaskCommitted(_)
+            | Fact::Stopped { .. }
+            | Fact::Reopened
+            | Fact::Finished { .. } => {}
+        }
+    }
+
+    pub(super) fn on_training(&mut self, progress: &TrainingProgress) {
+        self.metrics.epoch.set(progress.epoch.into());
+        self.metrics.training_loss.set(progress.training_loss);
+        self.metrics.validation_loss.set(progress.validation_loss);
+        self.training = Some(progress.clone());
+    }
+
+    pub(super) fn show_gauges(&self) {
+        let (n_workers, n_trainers) = self.leases.n_peers();
+        self.metrics.workers.set(gauge(n_workers));
+        self.metrics.trainers.set(gauge(n_trainers));
+        self.metrics
+            .leases_active
+            .set(gauge(self.leases.n_leased()));
+        let n_simulations = self.state.n_simulations();
+        self.metrics
+            .simulations
+            .set(i64::try_from(n_simulations).unwrap_or(i64::MAX));
+    }
+}
+
+fn gauge(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
