@@ -2,11 +2,13 @@
 
 use crate::directory::Directory;
 use crate::draws::{Draws, parameter_column_names, theta_of_table};
+use crate::ids::RoundId;
 use crate::space::ParameterSpace;
-use crate::table::{Column, Format, Read, Table, TableError, decode, encode};
+use crate::table::{Column, Format, Pieces, Read, Table, TableError, decode, encode};
 use crate::task::ShardFile;
 use arrow::array::{Float64Array, Int32Array, StringArray};
 use bytes::Bytes;
+use std::path::Path;
 
 const FORMAT: Format = Format {
     name: "sidereal-shard",
@@ -72,10 +74,7 @@ pub struct LogColumns {
 
 impl ShardRows {
     pub fn n_failed(&self) -> u64 {
-        self.status
-            .iter()
-            .filter(|&&status| status == RowStatus::Failed)
-            .count() as u64
+        n_failed(&self.status)
     }
 
     /// The data of the `i`-th row here.
@@ -138,13 +137,24 @@ impl ShardRows {
         space: &ParameterSpace,
     ) -> Result<Self, TableError> {
         let table = open(directory, shard, bytes, space, Read::All)?;
+        let rows = Self::from_table(&table, space, shard.round, shard.first_row)?;
+        check_n_failed(directory, shard, rows.n_failed())?;
+        Ok(rows)
+    }
+
+    fn from_table(
+        table: &Table,
+        space: &ParameterSpace,
+        round: RoundId,
+        first_row: u64,
+    ) -> Result<Self, TableError> {
         let (n_data, simulated) = table.lists("x")?;
         Ok(Self {
-            draws: Draws::from_table(&table, space, shard.round, shard.first_row)?,
+            draws: Draws::from_table(table, space, round, first_row)?,
             log_likelihood: table.optional_log_f64s("log_likelihood")?,
             n_data,
             simulated,
-            status: status_of_table(&table, shard)?,
+            status: status_of_table(table)?,
             message: table.optional_strings("message")?,
         })
     }
@@ -221,6 +231,8 @@ fn parse_log_columns(
     space: &ParameterSpace,
 ) -> Result<LogColumns, TableError> {
     let table = open(directory, shard, bytes, space, Read::Without("x"))?;
+    let status = status_of_table(&table)?;
+    check_n_failed(directory, shard, n_failed(&status))?;
     Ok(LogColumns {
         first_row: shard.first_row,
         n_parameters: space.len(),
@@ -229,7 +241,7 @@ fn parse_log_columns(
         log_prior: table.log_f64s("log_prior")?,
         log_proposal: table.log_f64s("log_proposal")?,
         component: table.i32s("component")?,
-        status: status_of_table(&table, shard)?,
+        status,
     })
 }
 
@@ -270,17 +282,63 @@ pub fn check(
             rows(asked),
         ));
     }
-    let rows = ShardRows::load(directory, shard, space)?;
-    if rows.n_data != n_data {
+    let bytes = directory.read_stored(&shard.file)?;
+    let mut pieces = Pieces::open(&path, FORMAT, &column_names(space), Read::All, bytes)?;
+    pieces.check_metadata("round", &shard.round.0.to_string())?;
+    let end_row = shard.first_row + shard.n_rows;
+    let mut next_row = shard.first_row;
+    let mut n_failed = 0;
+    while let Some(table) = pieces.next()? {
+        table.check_rows(next_row, table.n_rows() as u64)?;
+        let rows = ShardRows::from_table(table, space, shard.round, next_row)?;
+        check_rows(
+            &path,
+            shard.first_row,
+            &rows,
+            space,
+            n_data,
+            weighed,
+            expected,
+        )?;
+        next_row = rows.draws.end_row();
+        n_failed += rows.n_failed();
+        if next_row > end_row {
+            break;
+        }
+    }
+    let n_rows = next_row - shard.first_row;
+    if n_rows != shard.n_rows {
         return Err(TableError::content(
             &path,
+            "the number of rows",
+            n_rows,
+            shard.n_rows,
+        ));
+    }
+    check_n_failed(directory, shard, n_failed)
+}
+
+/// Part of a shard that begins with `first_row`.
+fn check_rows(
+    path: &Path,
+    first_row: u64,
+    rows: &ShardRows,
+    space: &ParameterSpace,
+    n_data: usize,
+    weighed: Weighed,
+    expected: &Draws,
+) -> Result<(), TableError> {
+    if rows.n_data != n_data {
+        return Err(TableError::content(
+            path,
             "the width of column x",
             rows.n_data,
             n_data,
         ));
     }
-
+    let first_line = (rows.draws.first_row - first_row) as usize;
     let draws = &rows.draws;
+    let expected = &expected.slice(draws.first_row..draws.end_row());
     let matrices = [
         ("", &draws.theta, &expected.theta),
         ("z_", &draws.z, &expected.z),
@@ -289,9 +347,9 @@ pub fn check(
         if let Some(place) = first_difference(found, expected) {
             let (i, j) = (place / space.len(), place % space.len());
             let name = space.names()[j];
-            let what = format!("{prefix}{name} in line {i}");
+            let what = format!("{prefix}{name} in line {}", first_line + i);
             return Err(TableError::content(
-                &path,
+                path,
                 what,
                 found[place],
                 expected[place],
@@ -305,8 +363,8 @@ pub fn check(
     for (name, found, expected) in columns {
         if let Some(i) = first_difference(found, expected) {
             return Err(TableError::content(
-                &path,
-                format!("{name} in line {i}"),
+                path,
+                format!("{name} in line {}", first_line + i),
                 found[i],
                 expected[i],
             ));
@@ -315,8 +373,8 @@ pub fn check(
     for (i, (found, expected)) in draws.component.iter().zip(&expected.component).enumerate() {
         if found != expected {
             return Err(TableError::content(
-                &path,
-                format!("component in line {i}"),
+                path,
+                format!("component in line {}", first_line + i),
                 found,
                 expected,
             ));
@@ -326,10 +384,11 @@ pub fn check(
     for (i, &status) in rows.status.iter().enumerate() {
         let known = status == RowStatus::Ok && weighed == Weighed::ByObservation;
         if rows.log_likelihood[i].is_some() != known {
-            let what = format!("log_likelihood in line {i} (status {})", status.name());
+            let (line, status) = (first_line + i, status.name());
+            let what = format!("log_likelihood in line {line} (status {status})");
             let found = rows.log_likelihood[i].map_or("null".to_owned(), |value| value.to_string());
             return Err(TableError::content(
-                &path,
+                path,
                 what,
                 found,
                 if known { "a number" } else { "null" },
@@ -340,9 +399,9 @@ pub fn check(
             .iter()
             .position(|value| !value.is_finite());
         if let (RowStatus::Ok, Some(j)) = (status, broken) {
-            let what = format!("x[{j}] in line {i} (status ok)");
+            let what = format!("x[{j}] in line {} (status ok)", first_line + i);
             return Err(TableError::content(
-                &path,
+                path,
                 what,
                 rows.simulated_row(i)[j],
                 "a finite number",
@@ -360,30 +419,50 @@ fn open(
     read: Read<'_>,
 ) -> Result<Table, TableError> {
     let path = directory.join(&shard.file.path);
-    let mut names = parameter_column_names(space);
-    names.extend(["log_likelihood", "component", "status", "message", "x"].map(str::to_owned));
-    let table = decode(&path, FORMAT, &names, read, bytes)?;
+    let table = decode(&path, FORMAT, &column_names(space), read, bytes)?;
     table.check_metadata("round", &shard.round.0.to_string())?;
     table.check_rows(shard.first_row, shard.n_rows)?;
     Ok(table)
 }
 
-fn status_of_table(table: &Table, shard: &ShardFile) -> Result<Vec<RowStatus>, TableError> {
+fn column_names(space: &ParameterSpace) -> Vec<String> {
+    let mut names = parameter_column_names(space);
+    names.extend(["log_likelihood", "component", "status", "message", "x"].map(str::to_owned));
+    names
+}
+
+fn status_of_table(table: &Table) -> Result<Vec<RowStatus>, TableError> {
     let mut statuses = Vec::with_capacity(table.n_rows());
-    for (i, name) in table.strings("status")?.iter().enumerate() {
+    for (i, name) in table.strings("status")?.into_iter().enumerate() {
         let Some(status) = RowStatus::from_name(name) else {
-            return Err(table.content(format!("status in line {i}"), name, "ok or failed"));
+            let line = table.first_line() + i;
+            return Err(table.content(format!("status in line {line}"), name, "ok or failed"));
         };
         statuses.push(status);
     }
-    let n_failed = statuses
-        .iter()
-        .filter(|&&status| status == RowStatus::Failed)
-        .count() as u64;
-    if n_failed != shard.n_failed {
-        return Err(table.content("the number of failed rows", n_failed, shard.n_failed));
-    }
     Ok(statuses)
+}
+
+fn n_failed(statuses: &[RowStatus]) -> u64 {
+    let is_failed = |status: &&RowStatus| **status == RowStatus::Failed;
+    statuses.iter().filter(is_failed).count() as u64
+}
+
+fn check_n_failed(
+    directory: &Directory,
+    shard: &ShardFile,
+    n_failed: u64,
+) -> Result<(), TableError> {
+    if n_failed == shard.n_failed {
+        return Ok(());
+    }
+    let path = directory.join(&shard.file.path);
+    Err(TableError::content(
+        &path,
+        "the number of failed rows",
+        n_failed,
+        shard.n_failed,
+    ))
 }
 
 fn first_difference(found: &[f64], expected: &[f64]) -> Option<usize> {
@@ -391,6 +470,58 @@ fn first_difference(found: &[f64], expected: &[f64]) -> Option<usize> {
         .iter()
         .zip(expected)
         .position(|(found, expected)| found.to_bits() != expected.to_bits())
+}
+
+#[cfg(test)]
+mod long_shards {
+    use super::*;
+    use crate::prior::Prior;
+    use crate::space::Parameter;
+
+    const N_ROWS: usize = 5000;
+
+    #[test]
+    fn rows_are_checked_to_the_last_and_named_by_their_line_in_the_file() {
+        let space = ParameterSpace {
+            parameters: vec![Parameter {
+                name: "a".to_owned(),
+                prior: Prior::Normal { mean: 0.0, sd: 1.0 },
+                periodic: false,
+            }],
+        };
+        let rows = ShardRows {
+            draws: Draws::from_prior(&space, 1, RoundId(0), 7..7 + N_ROWS as u64),
+            log_likelihood: vec![None; N_ROWS],
+            n_data: 2,
+            simulated: vec![1.0; 2 * N_ROWS],
+            status: vec![RowStatus::Ok; N_ROWS],
+            message: vec![None; N_ROWS],
+        };
+        let checked = |change: fn(&mut ShardRows), n_rows: u64| {
+            let directory = Directory::in_memory();
+            let mut stored = rows.clone();
+            change(&mut stored);
+            let mut shard = stored.store(&directory, "shard", &space).expect("store");
+            shard.n_rows = n_rows;
+            let draws = rows.draws.slice(7..7 + n_rows);
+            let error = check(&directory, &shard, &space, 2, Weighed::Never, &draws).err();
+            error.map(|error| error.to_string().replace("memory/shard: ", ""))
+        };
+        let n_rows = N_ROWS as u64;
+        assert_eq!(checked(|_| {}, n_rows), None);
+        let wrong = checked(|rows| rows.simulated[9999] = f32::NAN, n_rows);
+        let expected = "x[1] in line 4999 (status ok) is NaN, expected a finite number";
+        assert_eq!(wrong.as_deref(), Some(expected));
+        let wrong = checked(|rows| rows.draws.component[3000] = 0, n_rows);
+        let expected = "component in line 3000 is 0, expected -1";
+        assert_eq!(wrong.as_deref(), Some(expected));
+        let wrong = checked(|rows| rows.draws.z[2048] = f64::INFINITY, n_rows);
+        let expected = "z_a in line 2048 is inf, expected a finite number";
+        assert_eq!(wrong.as_deref(), Some(expected));
+        let wrong = checked(|rows| rows.status[4998] = RowStatus::Failed, n_rows - 1);
+        let expected = "the number of rows is 5000, expected 4999";
+        assert_eq!(wrong.as_deref(), Some(expected));
+    }
 }
 
 #[cfg(test)]

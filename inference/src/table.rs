@@ -7,7 +7,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
@@ -173,13 +173,15 @@ pub(crate) fn encode(
     Ok(bytes)
 }
 
-/// Columns of a file of ours, read whole.
+/// Columns of a file of ours, of all rows or of some that follow each other.
 pub(crate) struct Table {
     path: PathBuf,
     batches: Vec<RecordBatch>,
     schema: SchemaRef,
     metadata: Vec<KeyValue>,
     n_rows: usize,
+    /// The line of the file that the first row here is.
+    first_line: usize,
 }
 
 /// Which of a file's columns are read.
@@ -188,7 +190,7 @@ pub(crate) enum Read<'a> {
     Without(&'a str),
 }
 
-/// Opens `bytes` as a file of `format` with exactly the columns `names`.
+/// Opens `bytes` as a file of `format` with exactly the columns `names`, and reads them whole.
 pub(crate) fn decode(
     path: &Path,
     format: Format,
@@ -196,20 +198,77 @@ pub(crate) fn decode(
     read: Read<'_>,
     bytes: Bytes,
 ) -> Result<Table, TableError> {
-    // The parquet crate means to return errors, but has panicked on damaged files before.
-    catch_unwind(AssertUnwindSafe(|| {
-        decode_or_panic(path, format, names, read, bytes)
-    }))
-    .unwrap_or_else(|_| Err(TableError::parquet("read", path, "the file is damaged")))
+    let mut pieces = Pieces::open(path, format, names, read, bytes)?;
+    let mut batches = Vec::new();
+    while let Some(batch) = pieces.read()? {
+        batches.push(batch);
+    }
+    let mut table = pieces.table;
+    table.n_rows = batches.iter().map(RecordBatch::num_rows).sum();
+    table.batches = batches;
+    Ok(table)
 }
 
-fn decode_or_panic(
+/// A file of ours that is read some rows at a time, so that memory does not grow with their number.
+pub(crate) struct Pieces {
+    /// The rows that were read last.
+    table: Table,
+    reader: ParquetRecordBatchReader,
+}
+
+impl Pieces {
+    /// As [`decode`].
+    pub fn open(
+        path: &Path,
+        format: Format,
+        names: &[String],
+        read: Read<'_>,
+        bytes: Bytes,
+    ) -> Result<Self, TableError> {
+        undamaged(path, || open_or_panic(path, format, names, read, bytes))
+    }
+
+    /// The rows that follow; None after the last.
+    pub fn next(&mut self) -> Result<Option<&Table>, TableError> {
+        let Some(batch) = self.read()? else {
+            return Ok(None);
+        };
+        self.table.first_line += self.table.n_rows;
+        self.table.n_rows = batch.num_rows();
+        self.table.batches = vec![batch];
+        Ok(Some(&self.table))
+    }
+
+    /// As [`Table::check_metadata`].
+    pub fn check_metadata(&self, key: &str, expected: &str) -> Result<(), TableError> {
+        self.table.check_metadata(key, expected)
+    }
+
+    fn read(&mut self) -> Result<Option<RecordBatch>, TableError> {
+        let path = &self.table.path;
+        let batch = undamaged(path, || Ok(self.reader.next()))?;
+        batch
+            .transpose()
+            .map_err(|source| TableError::parquet("read", path, source))
+    }
+}
+
+/// The parquet crate means to return errors, but has panicked on damaged files before.
+fn undamaged<T>(
+    path: &Path,
+    read: impl FnOnce() -> Result<T, TableError>,
+) -> Result<T, TableError> {
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(TableError::parquet("read", path, "the file is damaged")))
+}
+
+fn open_or_panic(
     path: &Path,
     format: Format,
     names: &[String],
     read: Read<'_>,
     bytes: Bytes,
-) -> Result<Table, TableError> {
+) -> Result<Pieces, TableError> {
     let failed = |source: &dyn Display| TableError::parquet("read", path, source);
     let builder =
         ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|source| failed(&source))?;
@@ -257,17 +316,16 @@ fn decode_or_panic(
         .with_projection(mask)
         .build()
         .map_err(|source| failed(&source))?;
-    let mut batches = Vec::new();
-    for batch in reader {
-        batches.push(batch.map_err(|source| failed(&source))?);
-    }
-    let n_rows = batches.iter().map(RecordBatch::num_rows).sum();
-    Ok(Table {
-        path: path.to_owned(),
-        batches,
-        schema,
-        metadata,
-        n_rows,
+    Ok(Pieces {
+        table: Table {
+            path: path.to_owned(),
+            batches: Vec::new(),
+            schema,
+            metadata,
+            n_rows: 0,
+            first_line: 0,
+        },
+        reader,
     })
 }
 
@@ -282,6 +340,11 @@ fn value_of<'a>(metadata: &'a [KeyValue], key: &str) -> Option<&'a str> {
 impl Table {
     pub fn n_rows(&self) -> usize {
         self.n_rows
+    }
+
+    /// The line of the file that the first row here is.
+    pub fn first_line(&self) -> usize {
+        self.first_line
     }
 
     /// "`what` of this file is `found`, expected `expected`".
@@ -312,7 +375,8 @@ impl Table {
         for (i, found) in self.u64s("row_id")?.into_iter().enumerate() {
             let expected = first_row.saturating_add(i as u64);
             if found != expected {
-                return Err(self.content(format!("row_id in line {i}"), found, expected));
+                let line = self.first_line + i;
+                return Err(self.content(format!("row_id in line {line}"), found, expected));
             }
         }
         Ok(())
@@ -364,7 +428,8 @@ impl Table {
         }
         for (i, &value) in values.iter().enumerate() {
             if !good(value) {
-                return Err(self.content(format!("{name} in line {i}"), value, expected));
+                let line = self.first_line + i;
+                return Err(self.content(format!("{name} in line {line}"), value, expected));
             }
         }
         Ok(values)
@@ -381,7 +446,7 @@ impl Table {
                 && !is_log(*value)
             {
                 return Err(self.content(
-                    format!("{name} in line {i}"),
+                    format!("{name} in line {}", self.first_line + i),
                     value,
                     "null, a finite number or -inf",
                 ));
@@ -390,14 +455,10 @@ impl Table {
         Ok(values)
     }
 
-    pub fn strings(&self, name: &str) -> Result<Vec<String>, TableError> {
+    pub fn strings(&self, name: &str) -> Result<Vec<&str>, TableError> {
         let mut values = Vec::with_capacity(self.n_rows);
         for array in self.required::<StringArray>(name, "utf8")? {
-            values.extend(
-                array
-                    .iter()
-                    .map(|value| value.unwrap_or_default().to_owned()),
-            );
+            values.extend(array.iter().map(Option::unwrap_or_default));
         }
         Ok(values)
     }
