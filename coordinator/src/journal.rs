@@ -284,17 +284,19 @@ fn probe(directory: &Directory, run: &RunId) -> Result<(), JournalError> {
     let name = format!("{FOLDER}/probe-{}", run.0);
     let path = directory.join(&name);
     let create = |contents: &'static str| {
-        directory
-            .create(&name, contents)
-            .map_err(|error| match error.source.kind() {
-                io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied => {
-                    JournalError::CannotCreate {
-                        path: path.clone(),
-                        source: error.source,
-                    }
-                }
-                _ => error.into(),
-            })
+        directory.create(&name, contents).map_err(|error| {
+            let is_unable = matches!(
+                error.source.kind(),
+                io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied
+            );
+            if !is_unable {
+                return JournalError::from(error);
+            }
+            JournalError::CannotCreate {
+                path: path.clone(),
+                source: error.source,
+            }
+        })
     };
     create("first")?;
     let second = create("second")?;
