@@ -353,8 +353,25 @@ impl Leases {
     fn next_batch(&mut self, now_s: f64) -> Option<Grant> {
         let batches = self.batches.as_mut()?;
         let attempt = AttemptId(self.next_attempt);
-        let (peer, rows) = if batches.has_offers() {
-            let peer = self.peers.workers_in_turn(now_s).next()?;
+        let free_worker = batches
+            .has_suspects()
+            .then(|| {
+                self.peers
+                    .workers_in_turn(now_s)
+                    .find(|&peer| batches.n_unreported(peer) == 0)
+            })
+            .flatten();
+        let (peer, rows) = if let Some(peer) = free_worker {
+            let seconds_per_row = self.peers.seconds_per_row(peer);
+            let n_wanted = batches.n_wanted();
+            let n_rows = self.peers.batch_rows(peer, n_wanted, &self.rules, now_s);
+            let rows = batches.lease_suspect(attempt, peer, n_rows, seconds_per_row, now_s)?;
+            (peer, rows)
+        } else if batches.has_offers() {
+            let peer = self
+                .peers
+                .workers_in_turn(now_s)
+                .find(|&peer| !batches.holds_suspect(peer))?;
             let seconds_per_row = self.peers.seconds_per_row(peer);
             let n_wanted = batches.n_wanted();
             let n_rows = self.peers.batch_rows(peer, n_wanted, &self.rules, now_s);
@@ -362,7 +379,13 @@ impl Leases {
             (peer, rows)
         } else {
             // Only its own holder cannot run a straggler again.
-            self.peers.workers_in_turn(now_s).take(2).find_map(|peer| {
+            let candidates: Vec<PeerId> = self
+                .peers
+                .workers_in_turn(now_s)
+                .filter(|&peer| !batches.holds_suspect(peer))
+                .take(2)
+                .collect();
+            candidates.into_iter().find_map(|peer| {
                 let seconds_per_row = self.peers.seconds_per_row(peer);
                 batches
                     .lease_again(attempt, peer, seconds_per_row, &self.rules, now_s)

@@ -1,5 +1,8 @@
 //! Leases on the rows of the open round.
 
+#[cfg(test)]
+mod checks;
+
 use super::peers::{Peers, Refusal};
 use super::ranges::{parts_within, take_rows, without};
 use super::{Expired, LeaseRules, Loss, shard_path};
@@ -56,6 +59,9 @@ pub struct Batches {
     untouched: VecDeque<Range<u64>>,
     /// Rows offered again.
     again: VecDeque<Offer>,
+    /// Rows offered again after a failure: only to a worker that holds nothing else, so that it is known what
+    /// was run where it vanishes.
+    suspects: VecDeque<Offer>,
     batch_by_attempt: BTreeMap<AttemptId, Batch>,
     /// All of `batch_by_attempt`, by their first row.
     by_start: BTreeSet<(u64, AttemptId)>,
@@ -99,6 +105,7 @@ impl Batches {
             n_wanted: missing.iter().map(|rows| rows.end - rows.start).sum(),
             untouched: missing.into(),
             again: VecDeque::new(),
+            suspects: VecDeque::new(),
             batch_by_attempt: BTreeMap::new(),
             by_start: BTreeSet::new(),
             attempts_by_peer: BTreeMap::new(),
@@ -119,8 +126,21 @@ impl Batches {
         self.batch_by_attempt.len()
     }
 
+    /// Whether anything is offered that any worker may have.
     pub fn has_offers(&self) -> bool {
         !self.untouched.is_empty() || !self.again.is_empty()
+    }
+
+    /// Whether something is offered to workers that hold nothing else.
+    pub fn has_suspects(&self) -> bool {
+        !self.suspects.is_empty()
+    }
+
+    /// Whether the peer runs rows that have failed before: it is given nothing beside them.
+    pub fn holds_suspect(&self, peer: PeerId) -> bool {
+        let attempts = self.attempts_by_peer.get(&peer).into_iter().flatten();
+        let mut batches = attempts.filter_map(|attempt| self.batch_by_attempt.get(attempt));
+        batches.any(|batch| batch.n_failures > 0 && batch.stage != Stage::Checking)
     }
 
     /// Number and rows of a peer's leases.
@@ -164,6 +184,33 @@ impl Batches {
     pub fn leased_rows(&self, peer: PeerId, attempt: AttemptId) -> Option<Range<u64>> {
         let batch = self.batch_by_attempt.get(&attempt)?;
         (batch.peer == Some(peer)).then(|| batch.rows.clone())
+    }
+
+    /// Leases rows that have failed before, to a peer that holds nothing else.
+    pub fn lease_suspect(
+        &mut self,
+        attempt: AttemptId,
+        peer: PeerId,
+        n_rows: u64,
+        seconds_per_row: Option<f64>,
+        now_s: f64,
+    ) -> Option<Range<u64>> {
+        let offer = self.suspects.front_mut()?;
+        let rows = take_rows(&mut offer.rows, n_rows.max(1));
+        let n_failures = offer.n_failures;
+        if offer.rows.is_empty() {
+            self.suspects.pop_front();
+        }
+        let batch = Batch {
+            peer: Some(peer),
+            rows: rows.clone(),
+            n_failures,
+            leased_s: now_s,
+            expected_s: expected_s(&rows, seconds_per_row),
+            stage: Stage::Running,
+        };
+        self.insert(attempt, batch);
+        Some(rows)
     }
 
     /// Leases at most `n_rows` rows; what is offered again goes first.
@@ -263,8 +310,7 @@ impl Batches {
         expired
     }
 
-    /// The peer is gone. The batch that it was running counts as failed where it vanished: a row may kill
-    /// its worker. `own` is an attempt for a row that is given up.
+    /// The peer is gone. What it held counts as failed where it vanished: a row may kill its worker. `own` is an attempt for a row that is given up.
     pub fn on_lost(
         &mut self,
         peer: PeerId,
@@ -272,8 +318,6 @@ impl Batches {
         mut own: impl FnMut() -> AttemptId,
     ) -> Vec<(AttemptId, FailureVerdict)> {
         let mut verdicts = Vec::new();
-        // Leases are run in the order in which they are granted.
-        let mut is_first = true;
         for attempt in self
             .attempts_by_peer
             .get(&peer)
@@ -290,12 +334,11 @@ impl Batches {
                     self.remove(attempt);
                 }
                 Stage::Running => {
-                    let is_suspect = is_first
-                        && match loss {
-                            Loss::Vanished => true,
-                            Loss::Drained => false,
-                        };
-                    is_first = false;
+                    // One of them, or none, was the cause; each is run alone from now on.
+                    let is_suspect = match loss {
+                        Loss::Vanished => true,
+                        Loss::Drained => false,
+                    };
                     if is_suspect {
                         verdicts.push((attempt, self.on_failure(attempt, &mut own)));
                     } else if let Some(batch) = self.remove(attempt) {
@@ -376,11 +419,16 @@ impl Batches {
                 self.wanted.insert(rows.end, end);
             }
         }
+        let overlaps = |offer: &Offer| offer.rows.start < rows.end && rows.start < offer.rows.end;
         let (hit, rest): (VecDeque<Offer>, _) = std::mem::take(&mut self.again)
             .into_iter()
-            .partition(|offer| offer.rows.start < rows.end && rows.start < offer.rows.end);
+            .partition(overlaps);
         self.again = rest;
-        for offer in hit {
+        let (hit_suspects, rest): (VecDeque<Offer>, _) = std::mem::take(&mut self.suspects)
+            .into_iter()
+            .partition(overlaps);
+        self.suspects = rest;
+        for offer in hit.into_iter().chain(hit_suspects) {
             self.offer_again(offer.rows, offer.n_failures);
         }
         // A late lease's rows may be final now through another one, and the other way round.
@@ -461,8 +509,9 @@ impl Batches {
             };
         }
         let middle = rows.start + (rows.end - rows.start) / 2;
-        self.offer_again(rows.start..middle, 0);
-        self.offer_again(middle..rows.end, 0);
+        // One of the halves is innocent, but each is to be run alone.
+        self.offer_again(rows.start..middle, 1);
+        self.offer_again(middle..rows.end, 1);
         FailureVerdict::Split { rows }
     }
 
@@ -529,64 +578,15 @@ impl Batches {
                 free = without(free, &batch.rows);
             }
         }
-        for offer in &self.again {
+        for offer in self.again.iter().chain(&self.suspects) {
             free = without(free, &offer.rows);
         }
-        for rows in free {
-            self.again.push_back(Offer { rows, n_failures });
-        }
-    }
-
-    /// Every wanted row is offered once or leased, and nothing is offered that is not wanted.
-    #[cfg(test)]
-    pub fn check(&self) -> Result<(), String> {
-        let mut offered: Vec<Range<u64>> = self.untouched.iter().cloned().collect();
-        offered.extend(self.again.iter().map(|offer| offer.rows.clone()));
-        for (i, rows) in offered.iter().enumerate() {
-            if !self.are_wanted(rows) {
-                return Err(format!("rows {rows:?} are offered but not wanted"));
-            }
-            let twice = offered[..i]
-                .iter()
-                .find(|other| other.start < rows.end && rows.start < other.end);
-            if let Some(other) = twice {
-                return Err(format!("rows {rows:?} and {other:?} are offered twice"));
-            }
-        }
-        let mut covered = offered;
-        covered.extend(
-            self.batch_by_attempt
-                .values()
-                .filter(|batch| batch.stage != Stage::Late)
-                .map(|batch| batch.rows.clone()),
-        );
-        let mut n_wanted = 0;
-        for (&start, &end) in &self.wanted {
-            n_wanted += end - start;
-            for row in start..end {
-                if !covered.iter().any(|rows| rows.contains(&row)) {
-                    return Err(format!(
-                        "row {row} is wanted but neither offered nor leased"
-                    ));
-                }
-            }
-        }
-        if n_wanted != self.n_wanted {
-            return Err(format!(
-                "{n_wanted} rows are wanted, counted {}",
-                self.n_wanted
-            ));
-        }
-        let n_indexed: usize = self.attempts_by_peer.values().map(BTreeSet::len).sum();
-        let n_of_peers = self
-            .batch_by_attempt
-            .values()
-            .filter(|batch| batch.peer.is_some())
-            .count();
-        if n_indexed != n_of_peers || self.by_start.len() != self.batch_by_attempt.len() {
-            return Err("the indices of the leases are out of step".to_owned());
-        }
-        Ok(())
+        let queue = if n_failures > 0 {
+            &mut self.suspects
+        } else {
+            &mut self.again
+        };
+        queue.extend(free.into_iter().map(|rows| Offer { rows, n_failures }));
     }
 }
 

@@ -359,7 +359,55 @@ fn a_lost_workers_batches_are_offered_again_but_not_a_reported_one() {
     // What was reported turns out to be torn.
     let verdict = leases.on_shard_refused(AttemptId(100));
     assert_eq!(verdict, FailureVerdict::OfferedAgain { n_failures: 0 });
+    // What a worker was lost with is run alone.
+    assert_eq!(leases.grant(0.0), []);
+    let verdict = leases.on_report(PeerId(1), &report(102, 64..128, 1.0), 1e6);
+    assert_eq!(verdict, Ok(ReportVerdict::Check));
     assert_eq!(batches(leases.grant(0.0)), [(1, 103, 0..64)]);
+}
+
+#[test]
+fn a_good_row_that_was_in_hand_beside_a_killing_one_is_not_given_up() {
+    let mut leases = Leases::new(
+        LeaseRules {
+            fixed_rows: Some(1),
+            ..rules()
+        },
+        AttemptId(0),
+    );
+    leases.open_round(RoundId(0), vec![0..6]);
+    let killing_row = 3;
+    let mut given_up = Vec::new();
+    for _ in 0..200 {
+        let worker = registration(PeerKind::Worker, "storing and running");
+        let peer = leases.on_registered(&worker, 0.0).expect("registered");
+        leases.on_credits(peer, 2);
+        let granted = batches(leases.grant(0.0));
+        if granted.is_empty() {
+            break;
+        }
+        if granted
+            .iter()
+            .any(|(_, _, rows)| rows.contains(&killing_row))
+        {
+            // It dies before what it ran before is reported.
+            for (_, verdict) in leases.on_lost(peer, Loss::Vanished) {
+                if let FailureVerdict::GiveUp { row, .. } = verdict {
+                    given_up.push(row);
+                    leases.on_committed(&(row..row + 1));
+                }
+            }
+        } else {
+            for (_, attempt, rows) in granted {
+                let verdict = leases.on_report(peer, &report(attempt, rows.clone(), 0.1), 1e6);
+                assert_eq!(verdict, Ok(ReportVerdict::Check));
+                leases.on_committed(&rows);
+            }
+            leases.on_lost(peer, Loss::Drained);
+        }
+        assert_eq!(leases.check(), Ok(()));
+    }
+    assert_eq!(given_up, [killing_row]);
 }
 
 #[test]
