@@ -105,6 +105,13 @@ pub struct CoordinatorArguments {
 }
 
 pub fn run(arguments: &CoordinatorArguments, terminal: &Terminal) -> Result<Ending, CommandError> {
+    // Before anything is written.
+    if arguments.plaintext && !arguments.listen.ip().is_loopback() {
+        return Err(CommandError::unusable(format!(
+            "--plaintext with --listen {}: expected a loopback address such as 127.0.0.1:0",
+            arguments.listen
+        )));
+    }
     let campaign = arguments.settings.campaign(&arguments.campaign)?;
     campaign_directory::inspect(&arguments.dir, &campaign)?;
     let access_file = access_file(arguments)?;
@@ -208,12 +215,6 @@ fn config(
     access_file: PathBuf,
     secrets: Secrets,
 ) -> Result<CoordinatorConfig, CommandError> {
-    if arguments.plaintext && !arguments.listen.ip().is_loopback() {
-        return Err(CommandError::unusable(format!(
-            "--plaintext with --listen {}: expected a loopback address such as 127.0.0.1:0",
-            arguments.listen
-        )));
-    }
     let host = host_name();
     let advertise = match &arguments.advertise {
         Some(advertise) => advertise.clone(),

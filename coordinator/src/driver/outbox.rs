@@ -25,8 +25,7 @@ pub type MakeLease = Box<dyn FnOnce() -> BatchLease + Send>;
 struct WorkerStream {
     id: StreamId,
     outbox: WorkerOutbox,
-    /// Leases are made and sent one after the other: they arrive in the order in which they are granted, which is
-    /// how the batch is known that a worker was running when it was lost.
+    /// Leases are made and sent one after the other, and arrive in the order in which they are granted.
     leases: mpsc::UnboundedSender<MakeLease>,
 }
 

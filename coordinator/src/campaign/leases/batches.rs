@@ -201,16 +201,8 @@ impl Batches {
         if offer.rows.is_empty() {
             self.suspects.pop_front();
         }
-        let batch = Batch {
-            peer: Some(peer),
-            rows: rows.clone(),
-            n_failures,
-            leased_s: now_s,
-            expected_s: expected_s(&rows, seconds_per_row),
-            stage: Stage::Running,
-        };
-        self.insert(attempt, batch);
-        Some(rows)
+        let batch = running(peer, rows, n_failures, seconds_per_row, now_s);
+        Some(self.insert(attempt, batch))
     }
 
     /// Leases at most `n_rows` rows; what is offered again goes first.
@@ -241,16 +233,8 @@ impl Batches {
                 (rows, 0)
             }
         };
-        let batch = Batch {
-            peer: Some(peer),
-            rows: rows.clone(),
-            n_failures,
-            leased_s: now_s,
-            expected_s: expected_s(&rows, seconds_per_row),
-            stage: Stage::Running,
-        };
-        self.insert(attempt, batch);
-        Some(rows)
+        let batch = running(peer, rows, n_failures, seconds_per_row, now_s);
+        Some(self.insert(attempt, batch))
     }
 
     /// Leases the batch that has run for longest beyond what is expected to a second worker.
@@ -272,17 +256,9 @@ impl Batches {
                 && self.are_wanted(&batch.rows)
         };
         let (_, straggler) = self.batch_by_attempt.iter().find(is_straggler)?;
-        let batch = Batch {
-            peer: Some(peer),
-            rows: straggler.rows.clone(),
-            n_failures: straggler.n_failures,
-            leased_s: now_s,
-            expected_s: expected_s(&straggler.rows, seconds_per_row),
-            stage: Stage::Running,
-        };
-        let rows = batch.rows.clone();
-        self.insert(attempt, batch);
-        Some(rows)
+        let (rows, n_failures) = (straggler.rows.clone(), straggler.n_failures);
+        let batch = running(peer, rows, n_failures, seconds_per_row, now_s);
+        Some(self.insert(attempt, batch))
     }
 
     /// Leases whose peer is silent, and those that take far longer than expected.
@@ -515,7 +491,8 @@ impl Batches {
         FailureVerdict::Split { rows }
     }
 
-    fn insert(&mut self, attempt: AttemptId, batch: Batch) {
+    fn insert(&mut self, attempt: AttemptId, batch: Batch) -> Range<u64> {
+        let rows = batch.rows.clone();
         self.longest = self.longest.max(batch.rows.end - batch.rows.start);
         self.by_start.insert((batch.rows.start, attempt));
         if let Some(peer) = batch.peer {
@@ -525,6 +502,7 @@ impl Batches {
                 .insert(attempt);
         }
         self.batch_by_attempt.insert(attempt, batch);
+        rows
     }
 
     fn remove(&mut self, attempt: AttemptId) -> Option<Batch> {
@@ -587,6 +565,24 @@ impl Batches {
             &mut self.again
         };
         queue.extend(free.into_iter().map(|rows| Offer { rows, n_failures }));
+    }
+}
+
+/// A lease that begins now.
+fn running(
+    peer: PeerId,
+    rows: Range<u64>,
+    n_failures: u32,
+    seconds_per_row: Option<f64>,
+    now_s: f64,
+) -> Batch {
+    Batch {
+        peer: Some(peer),
+        expected_s: expected_s(&rows, seconds_per_row),
+        rows,
+        n_failures,
+        leased_s: now_s,
+        stage: Stage::Running,
     }
 }
 
