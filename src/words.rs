@@ -2,7 +2,7 @@
 
 use crate::numbers;
 use sidereal_inference::campaign::{
-    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Normalization, Rounds, Stop,
+    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Normalization, NsfSize, Rounds, Stop,
     StopRule,
 };
 use sidereal_inference::evidence::Evidence;
@@ -27,6 +27,8 @@ pub fn campaign_line(campaign: &Campaign) -> String {
         featurizer_name(&campaign.featurizer),
         match campaign.flow {
             Flow::Maf { .. } => "maf",
+            Flow::Nsf(_) => "nsf",
+            Flow::NsfCoupling(_) => "nsf-coupling",
         },
         campaign.seed
     )
@@ -332,7 +334,24 @@ fn flow(flow: &Flow) -> String {
             "maf: {blocks} blocks of {layers} hidden layers of {hidden}, base of {components} gaussians, log-scales \
              within ±{max_log_scale}"
         ),
+        Flow::Nsf(size) => nsf("nsf", size),
+        Flow::NsfCoupling(size) => nsf("nsf-coupling", size),
     }
+}
+
+fn nsf(name: &str, size: &NsfSize) -> String {
+    let NsfSize {
+        blocks,
+        hidden,
+        layers,
+        bins,
+        tail_bound,
+        max_log_scale,
+    } = size;
+    format!(
+        "{name}: {blocks} blocks of {layers} hidden layers of {hidden}, splines of {bins} bins within ±{tail_bound}, \
+         log-scales within ±{max_log_scale}"
+    )
 }
 
 fn rounds(rounds: &Rounds) -> String {

@@ -135,6 +135,27 @@ pub enum Flow {
         /// Bound on each block's |log scale|.
         max_log_scale: f64,
     },
+    /// Rational-quadratic neural spline flow, autoregressive: each parameter sees all before it.
+    Nsf(NsfSize),
+    /// The same with coupling: the second half of the parameters sees the first.
+    NsfCoupling(NsfSize),
+}
+
+/// Size of a neural spline flow.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct NsfSize {
+    /// Conditional splines, parameters permuted between them.
+    pub blocks: usize,
+    /// Units of each hidden layer of a block.
+    pub hidden: usize,
+    /// Hidden layers of a block.
+    pub layers: usize,
+    /// Bins of a spline, at least 2.
+    pub bins: usize,
+    /// Beyond ± this, on a line, splines are the identity.
+    pub tail_bound: f64,
+    /// Bound on the |log scale| of the affine map before each spline.
+    pub max_log_scale: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

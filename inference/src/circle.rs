@@ -1,22 +1,28 @@
-//! Periodic parameters: where the circle of their uniform prior is cut open to be unconstrained.
+//! Periodic parameters: the circle of their uniform prior as a flow sees it.
 //!
-//! Cut at the prior's bounds, a posterior that lies across them falls into two far pieces, of which a
-//! flow easily loses one. Each flow therefore cuts each circle where the least of the posterior is.
+//! Cut at the prior's bounds, a posterior that lies across them falls into two far pieces, of which a flow easily
+//! loses one. A flow that knows lines only therefore cuts each circle where the least of the posterior is; one that
+//! knows circles sees turns from the posterior's centre, whose neighbourhood is enlarged.
 
 use crate::normal;
 use crate::space::ParameterSpace;
+use serde::{Deserialize, Serialize};
+use std::f64::consts::{PI, TAU};
 
 /// Candidate places of a cut, and the width of the neighbourhood that should be empty, in turns.
 const N_CANDIDATES: usize = 64;
 const WIDTH: f64 = 0.05;
+/// Standard deviation, in radians, below which a circle is enlarged no more.
+const LEAST_SD: f64 = 1e-5;
 
-/// z of the same point with the circle cut `seam` turns after the prior's lower bound; standard normal where
-/// z is. `seam` is in [0, 1); 0 leaves z as it is.
-pub fn cut_at(seam: f64, z: f64) -> f64 {
+/// z of the same point with the circle cut `seam` turns after the prior's lower bound, and the log slope of that map;
+/// standard normal where z is. `seam` is in [0, 1); 0 leaves z as it is.
+pub fn cut_at(seam: f64, z: f64) -> (f64, f64) {
     if seam == 0.0 {
-        return z;
+        return (z, 0.0);
     }
-    quantile((turns(z) - seam).rem_euclid(1.0))
+    let cut = quantile((turns(z) - seam).rem_euclid(1.0));
+    (cut, normal::log_density(z) - normal::log_density(cut))
 }
 
 /// The inverse of [`cut_at`].
@@ -25,6 +31,62 @@ pub fn uncut(seam: f64, z: f64) -> f64 {
         return z;
     }
     quantile((turns(z) + seam).rem_euclid(1.0))
+}
+
+/// A circle as a flow sees it: turns y in [-1/2, 1/2] from a centre, after a Möbius map of the circle that enlarges
+/// the centre's neighbourhood, tan(π y) = enlargement · tan(π t).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Circle {
+    /// In turns after the prior's lower bound.
+    pub centre: f64,
+    /// At least 1.
+    pub enlargement: f64,
+}
+
+impl Circle {
+    /// Around the circular mean of weighted z. Spread over about a radian where they are closer together.
+    pub fn around(z: impl Iterator<Item = f64>, weight: &[f64]) -> Self {
+        let (mut cos, mut sin, mut total) = (0.0, 0.0, 0.0);
+        for (z, weight) in z.zip(weight) {
+            let angle = TAU * turns(z);
+            cos += weight * angle.cos();
+            sin += weight * angle.sin();
+            total += weight;
+        }
+        if total <= 0.0 {
+            return Self {
+                centre: 0.0,
+                enlargement: 1.0,
+            };
+        }
+        let resultant = (cos.hypot(sin) / total).min(1.0);
+        let sd = (-2.0 * resultant.max(f64::MIN_POSITIVE).ln()).sqrt();
+        Self {
+            centre: (sin.atan2(cos) / TAU).rem_euclid(1.0),
+            enlargement: (1.0 / sd.max(LEAST_SD)).max(1.0),
+        }
+    }
+
+    /// y of a stored z, and log dy/dz.
+    pub fn y(&self, z: f64) -> (f64, f64) {
+        let from_centre = turns(z) - self.centre;
+        let (y, log_slope) = enlarged(from_centre - from_centre.round(), self.enlargement);
+        (y, log_slope + normal::log_density(z))
+    }
+
+    /// The inverse of [`y`](Self::y).
+    pub fn z(&self, y: f64) -> f64 {
+        let (from_centre, _) = enlarged(y, 1.0 / self.enlargement);
+        quantile((from_centre + self.centre).rem_euclid(1.0))
+    }
+}
+
+/// tan(π y) = factor · tan(π t): y and log dy/dt.
+fn enlarged(t: f64, factor: f64) -> (f64, f64) {
+    let (sin, cos) = (PI * t).sin_cos();
+    let y = (factor * sin).atan2(cos) / PI;
+    let square = factor * sin * (factor * sin) + cos * cos;
+    (y, factor.ln() - square.ln())
 }
 
 /// For each parameter the place with the least weight around it; 0 for parameters that are not periodic.
@@ -112,16 +174,65 @@ mod tests {
     #[test]
     fn cuts_move_the_point_and_come_back() {
         // A quarter turn: the median moves to the lower quartile's place, and the other way.
-        assert!((cut_at(0.25, 0.0) + 0.674_489_750_196_081_7).abs() < 1e-12);
+        assert!((cut_at(0.25, 0.0).0 + 0.674_489_750_196_081_7).abs() < 1e-12);
         assert!((uncut(0.25, 0.0) - 0.674_489_750_196_081_7).abs() < 1e-12);
         for seam in [0.0, 0.015_625, 0.5, 0.984_375] {
             for z in [-8.0, -3.0, -0.1, 0.0, 1.7, 6.0] {
-                let back = uncut(seam, cut_at(seam, z));
+                let back = uncut(seam, cut_at(seam, z).0);
                 // Far out z is the finer of the two.
                 assert!((turns(back) - turns(z)).abs() < 1e-15, "{seam} {z} {back}");
             }
         }
-        assert!(cut_at(0.5, 0.0).is_finite() && cut_at(0.3, f64::INFINITY).is_finite());
+        assert!(cut_at(0.5, 0.0).0.is_finite() && cut_at(0.3, f64::INFINITY).0.is_finite());
+    }
+
+    #[test]
+    fn slopes_are_those_of_finite_differences() {
+        let step = 1e-5;
+        let check = |log_slope: f64, up: f64, down: f64, of: &str| {
+            let expected = ((up - down) / (2.0 * step)).ln();
+            assert!((log_slope - expected).abs() < 1e-5, "{of}: {log_slope}, {expected}");
+        };
+        for z in [-2.5, -0.3, 0.1, 1.9] {
+            for seam in [0.0, 0.3, 0.984_375] {
+                let at = |z| cut_at(seam, z).0;
+                check(cut_at(seam, z).1, at(z + step), at(z - step), "cut");
+            }
+            for (centre, enlargement) in [(0.0, 1.0), (0.3, 1.0), (0.9, 7.0), (0.5, 300.0)] {
+                let circle = Circle {
+                    centre,
+                    enlargement,
+                };
+                let at = |z| circle.y(z).0;
+                check(circle.y(z).1, at(z + step), at(z - step), "circle");
+            }
+        }
+    }
+
+    #[test]
+    fn circles_are_seen_from_their_centre_and_come_back() {
+        // Across the bounds, from -0.01 to 0.01 turns.
+        let z: Vec<f64> = (0..=100)
+            .map(|i| quantile((f64::from(i - 50) * 2e-4).rem_euclid(1.0)))
+            .collect();
+        let circle = Circle::around(z.iter().copied(), &[1.0; 101]);
+        assert!(circle.centre.min(1.0 - circle.centre) < 1e-9, "{circle:?}");
+        let sd = TAU * 2e-4 * ((101.0f64.powi(2) - 1.0) / 12.0).sqrt();
+        assert!((circle.enlargement * sd - 1.0).abs() < 1e-3, "{circle:?}");
+        for (i, &z) in z.iter().enumerate() {
+            let (y, _) = circle.y(z);
+            assert!(y.abs() < 0.4 && (y < 0.0) == (i < 50) || i == 50, "{i}: {y}");
+            assert!((turns(circle.z(y)) - turns(z)).abs() < 1e-12);
+        }
+        for z in [-38.0, -8.0, 0.0, 8.0, 38.0] {
+            let (y, log_slope) = circle.y(z);
+            assert!(y.abs() <= 0.5 && log_slope.is_finite() && circle.z(y).is_finite());
+        }
+        // Two opposite points have no centre.
+        let opposite = [quantile(0.2), quantile(0.7)];
+        let circle = Circle::around(opposite.into_iter(), &[1.0, 1.0]);
+        assert_eq!(circle.enlargement, 1.0);
+        assert!(Circle::around([0.3].into_iter(), &[0.0]).z(0.1).is_finite());
     }
 
     #[test]
@@ -129,7 +240,7 @@ mod tests {
         let [below, above] =
             [0.999, 0.001].map(|turn| space().parameters[0].prior.to_unconstrained(turn));
         assert!((below - above).abs() > 6.0);
-        assert!((cut_at(0.5, below) - cut_at(0.5, above)).abs() < 0.01);
+        assert!((cut_at(0.5, below).0 - cut_at(0.5, above).0).abs() < 0.01);
     }
 
     #[test]

@@ -2,8 +2,6 @@
 
 use crate::flow::BaseDraws;
 use crate::model::{ModelError, Scorer};
-use crate::parameters::host;
-use burn::tensor::{Tensor, TensorData};
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
@@ -130,31 +128,20 @@ pub fn score(
 ) -> Result<Vec<f64>, ModelError> {
     let d = draws.n_parameters;
     let standardization = scorer.standardization();
-    let log_determinant = standardization.log_determinant();
     let of_chunk = |(chunk, z): (usize, &[f64])| -> Vec<f64> {
-        let n = z.len() / d;
         let mut y = Vec::with_capacity(z.len());
-        let z: Vec<f64> = z
+        let log_determinant: Vec<f64> = z
             .chunks_exact(d)
-            .flat_map(|z| standardization.cut(z))
+            .map(|z| standardization.append_y(z, &mut y))
             .collect();
-        for z in z.chunks_exact(d) {
-            standardization.append_y(z, &mut y);
-        }
-        let y = Tensor::<2>::from_data(TensorData::new(y, [n, d]), scorer.device());
-        let log_density = host(
-            scorer
-                .estimator()
-                .log_density_at(y, scorer.features.clone()),
-        );
-        let first = chunk * CHUNK_ROWS;
-        (0..n)
-            .map(|i| {
-                let theta = &draws.theta[(first + i) * d..(first + i + 1) * d];
-                let log_density_z = f64::from(log_density[i]) + log_determinant;
-                campaign
-                    .space
-                    .log_density(&z[i * d..(i + 1) * d], theta, log_density_z)
+        let log_density = scorer.flow.log_density(&y);
+        let theta = draws.theta[chunk * CHUNK_ROWS * d..].chunks_exact(d);
+        z.chunks_exact(d)
+            .zip(theta)
+            .zip(log_density.iter().zip(&log_determinant))
+            .map(|((z, theta), (&log_density, log_determinant))| {
+                let log_density_z = f64::from(log_density) + log_determinant;
+                campaign.space.log_density(z, theta, log_density_z)
             })
             .collect()
     };
@@ -188,17 +175,8 @@ struct Pending {
 
 fn draw_z(scorer: &Scorer, pending: &Pending, d: usize, pool: &rayon::ThreadPool) -> Vec<f64> {
     let of_chunk = |(uniform, normal): (&[f64], &[f64])| -> Vec<f64> {
-        let n = normal.len() / d;
-        let base = BaseDraws {
-            uniform: uniform.to_vec(),
-            normal: normal.to_vec(),
-        };
-        let y = host(
-            scorer
-                .estimator()
-                .draw_at(&base, n, scorer.features.clone()),
-        );
-        let mut z = vec![0.0; n * d];
+        let y = scorer.flow.draw(&BaseDraws { uniform, normal });
+        let mut z = vec![0.0; y.len()];
         for (y, z) in y.chunks_exact(d).zip(z.chunks_exact_mut(d)) {
             scorer.standardization().z(y, z);
         }

@@ -2,7 +2,8 @@
 
 use crate::dense::Dense;
 use crate::featurizer::Featurizer;
-use crate::flow::{BaseDraws, Flow};
+use crate::flow::axis::axes;
+use crate::flow::{Flow, HostFlow};
 use crate::parameters::Initializer;
 use crate::standardization::DISTANCE_CHANNEL;
 use burn::module::Module;
@@ -66,7 +67,7 @@ impl Estimator {
             summarizer,
             flow: Flow::init(
                 &campaign.flow,
-                campaign.space.len(),
+                &axes(campaign),
                 features,
                 &mut initializer,
             ),
@@ -79,8 +80,9 @@ impl Estimator {
         match x {
             Some(x) => self.flow.log_density(y, self.features(x)),
             None => {
-                let features = no_features(&y.device());
-                self.log_density_at(y, features)
+                let n = y.dims()[0];
+                let features = no_features(&y.device()).expand([n, 1]);
+                self.flow.log_density(y, features)
             }
         }
     }
@@ -94,17 +96,9 @@ impl Estimator {
         bypass.forward(nearby(distance)) + featurizer.forward(x)
     }
 
-    /// log q(y | features) where all rows share one feature vector `[1, features]`.
-    pub fn log_density_at(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
-        let n = y.dims()[0];
-        let width = features.dims()[1];
-        self.flow.log_density(y, features.expand([n, width]))
-    }
-
-    /// Draws of y where all rows share one feature vector `[1, features]`: `[n, parameters]`
-    pub fn draw_at(&self, base: &BaseDraws, n: usize, features: Tensor<2>) -> Tensor<2> {
-        let width = features.dims()[1];
-        self.flow.draw(base, features.expand([n, width]))
+    /// The flow at one feature vector `[1, features]`, to draw from and to score with.
+    pub fn at(&self, n_parameters: usize, features: Tensor<2>) -> HostFlow {
+        HostFlow::new(&self.flow, n_parameters, features)
     }
 }
 

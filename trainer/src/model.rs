@@ -1,6 +1,7 @@
 //! Trained models and their files: `weights.safetensors` beside `model.json`.
 
 use crate::estimator::{Estimator, no_features};
+use crate::flow::HostFlow;
 use crate::parameters::{self, NamedTensor, ParameterError};
 use crate::standardization::Standardization;
 use burn::module::Module;
@@ -60,8 +61,7 @@ pub struct Model {
 /// A model looking at one observation: its density of the parameters, ready to be scored and drawn from.
 pub struct Scorer<'a> {
     pub(crate) model: &'a Model,
-    /// `[1, features]`
-    pub(crate) features: Tensor<2>,
+    pub(crate) flow: HostFlow,
 }
 
 /// `model.json`
@@ -209,10 +209,7 @@ impl Model {
         match self.training.objective {
             Objective::Simulations => {}
             Objective::WeightedDraws { .. } => {
-                return Ok(Scorer {
-                    model: self,
-                    features: no_features(&self.device),
-                });
+                return Ok(self.scorer_at(no_features(&self.device)));
             }
         }
         let mut channels = Vec::new();
@@ -220,24 +217,20 @@ impl Model {
             .append_channels(&observation.value, &observation.sigma, &mut channels);
         let shape = [1, expected, self.standardization.n_channels()];
         let x = Tensor::<3>::from_data(TensorData::new(channels, shape), &self.device);
-        Ok(Scorer {
+        Ok(self.scorer_at(self.estimator.features(x)))
+    }
+
+    fn scorer_at(&self, features: Tensor<2>) -> Scorer<'_> {
+        Scorer {
             model: self,
-            features: self.estimator.features(x),
-        })
+            flow: self.estimator.at(self.campaign.space.len(), features),
+        }
     }
 }
 
 impl<'a> Scorer<'a> {
     pub(crate) fn standardization(&self) -> &'a Standardization {
         &self.model.standardization
-    }
-
-    pub(crate) fn estimator(&self) -> &'a Estimator {
-        &self.model.estimator
-    }
-
-    pub(crate) fn device(&self) -> &'a Device {
-        &self.model.device
     }
 }
 

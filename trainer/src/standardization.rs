@@ -1,9 +1,10 @@
 //! What the network is shown: data as channels, parameters standardized; fixed before a training
 //! and stored with the model.
 
+use crate::flow::axis::{Axis, axes};
 use crate::training_set::TrainingSet;
 use serde::{Deserialize, Serialize};
-use sidereal_inference::circle;
+use sidereal_inference::circle::{self, Circle};
 use sidereal_inference::refinement::Objective;
 
 /// The channel that measures the distance to the reference in noise standard deviations.
@@ -16,6 +17,9 @@ pub struct Standardization {
     /// Where the circle of each periodic parameter is cut, in turns after the prior's lower bound; 0 for
     /// others. What follows is of z cut there.
     pub seams: Vec<f64>,
+    /// For a flow that knows circles: the periodic parameters, which it sees in turns.
+    #[serde(default)]
+    pub circles: Vec<Option<Circle>>,
     /// Mean of each unconstrained parameter z.
     pub z_mean: Vec<f64>,
     /// Standard deviation of each z.
@@ -32,19 +36,38 @@ pub struct Standardization {
 
 impl Standardization {
     pub fn new(set: &TrainingSet) -> Self {
-        let seams = set.seams().to_vec();
+        let d = set.n_parameters();
+        let circles: Vec<Option<Circle>> = axes(set.campaign())
+            .into_iter()
+            .enumerate()
+            .map(|(j, axis)| match axis {
+                Axis::Line => None,
+                Axis::Circle => {
+                    let z = set.z().iter().skip(j).step_by(d).copied();
+                    Some(Circle::around(z, set.weight()))
+                }
+            })
+            .collect();
+        let seams: Vec<f64> = set
+            .seams()
+            .iter()
+            .zip(&circles)
+            .map(|(&seam, circle)| if circle.is_some() { 0.0 } else { seam })
+            .collect();
         let z: Vec<f64> = set
             .z()
-            .chunks_exact(set.n_parameters())
-            .flat_map(|z| cut(&seams, z))
+            .chunks_exact(d)
+            .flat_map(|z| z.iter().zip(&seams))
+            .map(|(&z, &seam)| circle::cut_at(seam, z).0)
             .collect();
-        let (z_mean, z_sd) = column_moments(&z, set.n_parameters(), Some(set.weight()));
+        let (z_mean, z_sd) = column_moments(&z, d, Some(set.weight()));
         let z_sd = z_sd.iter().map(|sd| sd.max(1e-6)).collect();
         match set.objective() {
             Objective::Simulations => {}
             Objective::WeightedDraws { .. } => {
                 return Self {
                     seams,
+                    circles,
                     z_mean,
                     z_sd,
                     x_mean: Vec::new(),
@@ -67,6 +90,7 @@ impl Standardization {
         };
         Self {
             seams,
+            circles,
             z_mean,
             z_sd,
             x_mean,
@@ -96,39 +120,39 @@ impl Standardization {
         }
     }
 
-    /// z of one row with its circles cut at this flow's seams.
-    pub fn cut(&self, z: &[f64]) -> Vec<f64> {
-        cut(&self.seams, z)
-    }
-
-    /// y = (z - mean) / sd of one row whose circles are cut, appended to `out`.
-    pub fn append_y(&self, z_cut: &[f64], out: &mut Vec<f32>) {
-        for ((z, mean), sd) in z_cut.iter().zip(&self.z_mean).zip(&self.z_sd) {
-            out.push(((z - mean) / sd) as f32);
+    /// y of one row's stored z, appended to `out`: (z - mean) / sd on lines, turns from the centre on circles.
+    /// Returns log |det dy/dz|, which turns a density of y into one of z.
+    pub fn append_y(&self, z: &[f64], out: &mut Vec<f32>) -> f64 {
+        let mut log_determinant = 0.0;
+        for (j, &z) in z.iter().enumerate() {
+            let (y, log_slope) = match self.circle(j) {
+                Some(circle) => circle.y(z),
+                None => {
+                    let (cut, log_slope) = circle::cut_at(self.seams[j], z);
+                    let y = (cut - self.z_mean[j]) / self.z_sd[j];
+                    (y, log_slope - self.z_sd[j].ln())
+                }
+            };
+            out.push(y as f32);
+            log_determinant += log_slope;
         }
+        log_determinant
     }
 
-    /// z = mean + sd · y of one row, circles closed again.
+    /// z of one row: the inverse of [`append_y`](Self::append_y).
     pub fn z(&self, y: &[f32], z: &mut [f64]) {
-        for (i, z) in z.iter_mut().enumerate() {
-            *z = circle::uncut(
-                self.seams[i],
-                self.z_mean[i] + self.z_sd[i] * f64::from(y[i]),
-            );
+        for (j, (z, &y)) in z.iter_mut().zip(y).enumerate() {
+            let y = f64::from(y);
+            *z = match self.circle(j) {
+                Some(circle) => circle.z(y),
+                None => circle::uncut(self.seams[j], self.z_mean[j] + self.z_sd[j] * y),
+            };
         }
     }
 
-    /// log |det dy/dz|: what turns a density of y into one of z.
-    pub fn log_determinant(&self) -> f64 {
-        -self.z_sd.iter().map(|sd| sd.ln()).sum::<f64>()
+    fn circle(&self, parameter: usize) -> Option<&Circle> {
+        self.circles.get(parameter)?.as_ref()
     }
-}
-
-fn cut(seams: &[f64], z: &[f64]) -> Vec<f64> {
-    z.iter()
-        .zip(seams)
-        .map(|(&z, &seam)| circle::cut_at(seam, z))
-        .collect()
 }
 
 /// The identity up to three standard deviations, logarithmic beyond.

@@ -169,8 +169,7 @@ impl<'a> TrainingSet<'a> {
             weight: Vec::with_capacity(rows.len()),
         };
         for &row in rows {
-            let z = standardization.cut(&self.z[row * d..(row + 1) * d]);
-            standardization.append_y(&z, &mut batch.y);
+            standardization.append_y(&self.z[row * d..(row + 1) * d], &mut batch.y);
             batch.weight.push(self.weight[row] as f32);
         }
         match self.objective {

@@ -1,6 +1,6 @@
 //! All defaults of a campaign file, from the data's length and the number of parameters.
 
-use crate::campaign::{DeviceChoice, Featurizer, Flow, Normalization, Training};
+use crate::campaign::{DeviceChoice, Featurizer, Normalization, NsfSize, Training};
 
 /// Data up to this length are features as they are; longer ones are summarized by a `resnet`.
 const LONGEST_MLP_DATA: usize = 16;
@@ -74,12 +74,36 @@ pub(super) fn most_stages(n_data: usize) -> usize {
     n_data.max(1).ilog2() as usize
 }
 
-pub(super) fn maf(n_parameters: usize) -> Flow {
-    Flow::Maf {
+/// Which flow a campaign gets that names none.
+pub(super) const FLOW_KIND: &str = "maf";
+
+/// Sizes of the flow `maf`.
+pub(super) struct MafSize {
+    pub blocks: usize,
+    pub hidden: usize,
+    pub layers: usize,
+    pub components: usize,
+    pub max_log_scale: f64,
+}
+
+pub(super) fn maf(n_parameters: usize) -> MafSize {
+    MafSize {
         blocks: if n_parameters <= 5 { 4 } else { 6 },
         hidden: (16 * n_parameters).clamp(64, 256),
         layers: 2,
         components: 8,
+        max_log_scale: 5.0,
+    }
+}
+
+/// Sizes of the flows `nsf` and `nsf-coupling`.
+pub(super) fn nsf(n_parameters: usize) -> NsfSize {
+    NsfSize {
+        blocks: if n_parameters <= 5 { 3 } else { 4 },
+        hidden: (16 * n_parameters).clamp(64, 256),
+        layers: 2,
+        bins: 8,
+        tail_bound: 5.0,
         max_log_scale: 5.0,
     }
 }

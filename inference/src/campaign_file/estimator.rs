@@ -2,10 +2,12 @@
 
 use super::defaults;
 use super::document::Section;
-use crate::campaign::{DeviceChoice, Featurizer, Flow, Normalization, Training};
+use crate::campaign::{DeviceChoice, Featurizer, Flow, Normalization, NsfSize, Training};
 
 /// Largest number of units, channels or features of a layer.
 const MOST_UNITS: u64 = 4096;
+/// Bins have a least width of a thousandth of the spline's interval.
+const MOST_BINS: u64 = 100;
 
 pub(super) fn featurizer(
     root: &Section<'_>,
@@ -130,38 +132,74 @@ pub(super) fn featurizer(
 }
 
 pub(super) fn flow(root: &Section<'_>, n_parameters: Option<usize>) -> Option<Flow> {
-    let section = root.section(
-        "flow",
-        &[
-            "kind",
-            "blocks",
-            "hidden",
-            "layers",
-            "components",
-            "max_log_scale",
-        ],
-    );
-    if let Some(kind) = section.get("kind") {
-        kind.choice(&[("maf", ())])?;
+    let known = [
+        "kind",
+        "blocks",
+        "hidden",
+        "layers",
+        "components",
+        "bins",
+        "tail_bound",
+        "max_log_scale",
+    ];
+    let section = root.section("flow", &known);
+    const KINDS: [&str; 3] = ["maf", "nsf", "nsf-coupling"];
+    let kind = match section.get("kind") {
+        Some(entry) => entry.choice(&KINDS.map(|kind| (kind, kind)))?,
+        None => defaults::FLOW_KIND,
+    };
+    let options: &[&str] = match kind {
+        "maf" => &["blocks", "hidden", "layers", "components", "max_log_scale"],
+        _ => &["blocks", "hidden", "layers", "bins", "tail_bound", "max_log_scale"],
+    };
+    for option in &known[1..] {
+        if let (Some(entry), false) = (section.get(option), options.contains(option)) {
+            entry.mistake(format!(
+                "{kind} has no such option, its options are {}",
+                options.join(", ")
+            ));
+        }
     }
-    let Flow::Maf {
-        blocks,
-        hidden,
-        layers,
-        components,
-        max_log_scale,
-    } = defaults::maf(n_parameters.unwrap_or(1));
-    let blocks = whole(&section, "blocks", 1, 100, blocks);
-    let hidden = whole(&section, "hidden", 1, MOST_UNITS, hidden);
-    let layers = whole(&section, "layers", 1, 100, layers);
-    let components = whole(&section, "components", 1, 1000, components);
-    let max_log_scale = positive(&section, "max_log_scale", max_log_scale);
-    n_parameters?;
+    let n = n_parameters.unwrap_or(1);
+    let flow = match kind {
+        "maf" => maf(&section, n),
+        "nsf" => nsf(&section, n).map(Flow::Nsf),
+        _ => nsf(&section, n).map(Flow::NsfCoupling),
+    };
+    n_parameters.and(flow)
+}
+
+fn maf(section: &Section<'_>, n_parameters: usize) -> Option<Flow> {
+    let default = defaults::maf(n_parameters);
+    // All are read before any `?`, so that all mistakes are found.
+    let blocks = whole(section, "blocks", 1, 100, default.blocks);
+    let hidden = whole(section, "hidden", 1, MOST_UNITS, default.hidden);
+    let layers = whole(section, "layers", 1, 100, default.layers);
+    let components = whole(section, "components", 1, 1000, default.components);
+    let max_log_scale = positive(section, "max_log_scale", default.max_log_scale);
     Some(Flow::Maf {
         blocks: blocks?,
         hidden: hidden?,
         layers: layers?,
         components: components?,
+        max_log_scale: max_log_scale?,
+    })
+}
+
+fn nsf(section: &Section<'_>, n_parameters: usize) -> Option<NsfSize> {
+    let default = defaults::nsf(n_parameters);
+    let blocks = whole(section, "blocks", 1, 100, default.blocks);
+    let hidden = whole(section, "hidden", 1, MOST_UNITS, default.hidden);
+    let layers = whole(section, "layers", 1, 100, default.layers);
+    let bins = whole(section, "bins", 2, MOST_BINS, default.bins);
+    let tail_bound = positive(section, "tail_bound", default.tail_bound);
+    let max_log_scale = positive(section, "max_log_scale", default.max_log_scale);
+    Some(NsfSize {
+        blocks: blocks?,
+        hidden: hidden?,
+        layers: layers?,
+        bins: bins?,
+        tail_bound: tail_bound?,
         max_log_scale: max_log_scale?,
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::campaign::{
     BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Likelihood, Normalization,
-    StopRule,
+    NsfSize, StopRule,
 };
 use crate::noise::SigmaSource;
 use crate::prior::Prior;
@@ -229,20 +229,35 @@ fn featurizer(featurizer: &Featurizer) -> Vec<(&'static str, Value)> {
 }
 
 fn flow(flow: &Flow) -> Vec<(&'static str, Value)> {
-    let Flow::Maf {
-        blocks,
-        hidden,
-        layers,
-        components,
-        max_log_scale,
-    } = *flow;
+    match *flow {
+        Flow::Maf {
+            blocks,
+            hidden,
+            layers,
+            components,
+            max_log_scale,
+        } => vec![
+            ("kind", Value::from("maf")),
+            ("blocks", size(blocks)),
+            ("hidden", size(hidden)),
+            ("layers", size(layers)),
+            ("components", size(components)),
+            ("max_log_scale", Value::Float(max_log_scale)),
+        ],
+        Flow::Nsf(size) => nsf("nsf", size),
+        Flow::NsfCoupling(size) => nsf("nsf-coupling", size),
+    }
+}
+
+fn nsf(kind: &'static str, nsf: NsfSize) -> Vec<(&'static str, Value)> {
     vec![
-        ("kind", Value::from("maf")),
-        ("blocks", size(blocks)),
-        ("hidden", size(hidden)),
-        ("layers", size(layers)),
-        ("components", size(components)),
-        ("max_log_scale", Value::Float(max_log_scale)),
+        ("kind", Value::from(kind)),
+        ("blocks", size(nsf.blocks)),
+        ("hidden", size(nsf.hidden)),
+        ("layers", size(nsf.layers)),
+        ("bins", size(nsf.bins)),
+        ("tail_bound", Value::Float(nsf.tail_bound)),
+        ("max_log_scale", Value::Float(nsf.max_log_scale)),
     ]
 }
 

@@ -8,16 +8,14 @@ use burn::tensor::Tensor;
 /// u = (y - shift) · exp(-log_scale), both functions of the dimensions before and the features.
 #[derive(Module, Debug)]
 pub struct Affine {
-    made: Made,
-    order: Vec<usize>,
-    max_log_scale: f64,
+    pub(super) made: Made,
+    pub(super) max_log_scale: f64,
 }
 
 impl Affine {
     pub fn init(config: &MadeConfig, max_log_scale: f64, initializer: &mut Initializer) -> Self {
         Self {
             made: config.init(initializer),
-            order: config.order.to_vec(),
             max_log_scale,
         }
     }
@@ -28,21 +26,6 @@ impl Affine {
         let (shift, log_scale) = self.shift_and_log_scale(y.clone(), context);
         let u = (y - shift) * log_scale.clone().neg().exp();
         (u, log_scale.sum_dim(1).squeeze_dim::<1>(1).neg())
-    }
-
-    /// The inverse of [`forward`](Self::forward), one pass a dimension.
-    pub fn inverse(&self, u: Tensor<2>, features: Tensor<2>) -> Tensor<2> {
-        let [n, d] = u.dims();
-        let context = self.made.context(features);
-        let mut y = Tensor::<2>::zeros([n, d], &u.device());
-        for &dimension in &self.order {
-            let (shift, log_scale) = self.shift_and_log_scale(y.clone(), context.clone());
-            let column = u.clone().narrow(1, dimension, 1)
-                * log_scale.narrow(1, dimension, 1).exp()
-                + shift.narrow(1, dimension, 1);
-            y = y.slice_assign([0..n, dimension..dimension + 1], column);
-        }
-        y
     }
 
     fn shift_and_log_scale(&self, y: Tensor<2>, context: Tensor<2>) -> (Tensor<2>, Tensor<2>) {

@@ -9,8 +9,10 @@ use burn::tensor::{Tensor, TensorData};
 
 /// Size and order of a [`Made`].
 pub struct MadeConfig<'a> {
-    /// `order[i]` is the dimension that comes i-th.
-    pub order: &'a [usize],
+    /// The outputs of a dimension depend on the dimensions of lower rank: 0, 1, ... without gaps.
+    pub rank: &'a [usize],
+    /// The dimension behind each input column.
+    pub columns: &'a [usize],
     pub n_features: usize,
     pub hidden: usize,
     pub layers: usize,
@@ -18,13 +20,17 @@ pub struct MadeConfig<'a> {
     pub n_outputs: usize,
 }
 
-/// `[n, d]` and `[n, features]` -> `[n, n_outputs · d]`, outputs of a kind side by side.
+/// `[n, columns]` and `[n, features]` -> `[n, n_outputs · d]`, outputs of a kind side by side.
 #[derive(Module, Debug)]
 pub struct Made {
-    input: Dense,
-    context: Dense,
-    hidden: Vec<Dense>,
-    output: Dense,
+    pub(super) input: Dense,
+    pub(super) context: Dense,
+    pub(super) hidden: Vec<Dense>,
+    pub(super) output: Dense,
+    pub(super) rank: Vec<usize>,
+    pub(super) columns: Vec<usize>,
+    /// A hidden unit of degree m sees the dimensions of rank below m.
+    pub(super) degree: Vec<usize>,
     input_mask: Tensor<2>,
     hidden_mask: Tensor<2>,
     output_mask: Tensor<2>,
@@ -33,14 +39,11 @@ pub struct Made {
 impl MadeConfig<'_> {
     /// The output layer starts near zero, so that the bijection starts near the identity.
     pub fn init(&self, initializer: &mut Initializer) -> Made {
-        let d = self.order.len();
-        let mut rank = vec![0; d];
-        for (position, &dimension) in self.order.iter().enumerate() {
-            rank[dimension] = position;
-        }
-        // A hidden unit of degree m sees the first m dimensions; degree 0 sees features alone, so
-        // that the first dimension has a non-linear conditioner too.
-        let degree: Vec<usize> = (0..self.hidden).map(|unit| unit % d).collect();
+        let (d, n_columns) = (self.rank.len(), self.columns.len());
+        let rank = self.rank;
+        let n_ranks = rank.iter().max().map_or(1, |highest| highest + 1);
+        // Degree 0 sees features alone, so that the first dimension has a non-linear conditioner too.
+        let degree: Vec<usize> = (0..self.hidden).map(|unit| unit % n_ranks).collect();
         let mask = |rows: usize, columns: usize, open: &dyn Fn(usize, usize) -> bool| {
             let values: Vec<f32> = (0..rows * columns)
                 .map(|i| {
@@ -53,7 +56,9 @@ impl MadeConfig<'_> {
                 .collect();
             Tensor::<2>::from_data(TensorData::new(values, [rows, columns]), initializer.device)
         };
-        let input_mask = mask(d, self.hidden, &|i, unit| rank[i] < degree[unit]);
+        let input_mask = mask(n_columns, self.hidden, &|column, unit| {
+            rank[self.columns[column]] < degree[unit]
+        });
         let hidden_mask = mask(self.hidden, self.hidden, &|from, to| {
             degree[from] <= degree[to]
         });
@@ -61,7 +66,7 @@ impl MadeConfig<'_> {
             degree[unit] <= rank[out % d]
         });
         Made {
-            input: Dense::init(d, self.hidden, 1.0, initializer),
+            input: Dense::init(n_columns, self.hidden, 1.0, initializer),
             context: Dense::init(self.n_features, self.hidden, 1.0, initializer),
             hidden: (1..self.layers)
                 .map(|_| Dense::init(self.hidden, self.hidden, 0.8, initializer))
@@ -70,6 +75,9 @@ impl MadeConfig<'_> {
             input_mask,
             hidden_mask,
             output_mask,
+            rank: rank.to_vec(),
+            columns: self.columns.to_vec(),
+            degree,
         }
     }
 }

@@ -21,34 +21,18 @@ pub struct MafConfig {
 
 #[derive(Module, Debug)]
 pub struct Maf {
-    blocks: Vec<Affine>,
-    base: Mixture,
-}
-
-/// Randomness of draws, row-major `[n, n_parameters]`: uniform in [0, 1) and standard normal.
-pub struct BaseDraws {
-    pub uniform: Vec<f64>,
-    pub normal: Vec<f64>,
+    pub(super) blocks: Vec<Affine>,
+    pub(super) base: Mixture,
 }
 
 impl MafConfig {
     pub fn init(&self, initializer: &mut Initializer) -> Maf {
-        let order = |block: usize| -> Vec<usize> {
-            // Reversed between blocks, and rotated after each pair, so that each parameter comes first in turn.
-            let d = self.n_parameters;
-            let rotated = (0..d).map(|i| (i + block / 2) % d);
-            if block.is_multiple_of(2) {
-                rotated.collect()
-            } else {
-                rotated.rev().collect()
-            }
-        };
         let blocks = (0..self.blocks)
-            .map(|block| Affine::init(&self.made(&order(block)), self.max_log_scale, initializer))
+            .map(|block| self.affine(block, initializer))
             .collect();
-        let last = order(self.blocks);
+        let (rank, columns) = self.rank_and_columns(self.blocks);
         let base = Mixture::init(
-            self.made(&last),
+            self.made(&rank, &columns),
             self.components,
             self.max_log_scale,
             initializer,
@@ -56,14 +40,43 @@ impl MafConfig {
         Maf { blocks, base }
     }
 
-    fn made<'a>(&self, order: &'a [usize]) -> MadeConfig<'a> {
+    fn affine(&self, block: usize, initializer: &mut Initializer) -> Affine {
+        let (rank, columns) = self.rank_and_columns(block);
+        Affine::init(
+            &self.made(&rank, &columns),
+            self.max_log_scale,
+            initializer,
+        )
+    }
+
+    fn rank_and_columns(&self, block: usize) -> (Vec<usize>, Vec<usize>) {
+        let mut rank = vec![0; self.n_parameters];
+        for (position, &dimension) in order(block, self.n_parameters).iter().enumerate() {
+            rank[dimension] = position;
+        }
+        (rank, (0..self.n_parameters).collect())
+    }
+
+    fn made<'a>(&self, rank: &'a [usize], columns: &'a [usize]) -> MadeConfig<'a> {
         MadeConfig {
-            order,
+            rank,
+            columns,
             n_features: self.n_features,
             hidden: self.hidden,
             layers: self.layers,
             n_outputs: 2,
         }
+    }
+}
+
+/// The dimensions in the order of a block: reversed between blocks, and rotated after each pair, so that each
+/// parameter comes first in turn.
+pub(super) fn order(block: usize, d: usize) -> Vec<usize> {
+    let rotated = (0..d).map(|i| (i + block / 2) % d);
+    if block.is_multiple_of(2) {
+        rotated.collect()
+    } else {
+        rotated.rev().collect()
     }
 }
 
@@ -85,15 +98,5 @@ impl Maf {
             Some(sum) => log_base + sum,
             None => log_base,
         }
-    }
-
-    pub fn draw(&self, base: &BaseDraws, features: Tensor<2>) -> Tensor<2> {
-        let mut y = self
-            .base
-            .draw(&base.uniform, &base.normal, features.clone());
-        for block in self.blocks.iter().rev() {
-            y = block.inverse(y, features.clone());
-        }
-        y
     }
 }

@@ -3,20 +3,19 @@
 
 use super::affine::bounded;
 use super::made::{Made, MadeConfig};
-use crate::parameters::{Initializer, host};
+use crate::parameters::Initializer;
 use burn::module::Module;
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 
-const LOG_SQRT_2PI: f64 = 0.918_938_533_204_672_8;
+pub(super) const LOG_SQRT_2PI: f64 = 0.918_938_533_204_672_8;
 
 /// p(u) = Π_d Σ_c weight_c N(u_d; mean_c, scale_c)
 #[derive(Module, Debug)]
 pub struct Mixture {
-    made: Made,
-    order: Vec<usize>,
-    components: usize,
-    max_log_scale: f64,
+    pub(super) made: Made,
+    pub(super) components: usize,
+    pub(super) max_log_scale: f64,
 }
 
 /// Log weights, means and log scales, each `[n, components, d]`.
@@ -34,8 +33,7 @@ impl Mixture {
         max_log_scale: f64,
         initializer: &mut Initializer,
     ) -> Self {
-        let d = config.order.len();
-        let order = config.order.to_vec();
+        let d = config.rank.len();
         // Means start spread over the standardized draws, so that components differ from the start.
         let spread = |component: usize| {
             if components == 1 {
@@ -57,7 +55,6 @@ impl Mixture {
         .with_output_bias(bias, initializer);
         Self {
             made,
-            order,
             components,
             max_log_scale,
         }
@@ -72,31 +69,6 @@ impl Mixture {
         let log_term =
             terms.log_weight - terms.log_scale - deviation.powi_scalar(2) * 0.5 - LOG_SQRT_2PI;
         log_sum_exp(log_term).sum_dim(1).squeeze_dim(1)
-    }
-
-    /// Draws of u from uniform numbers (which component) and standard normal ones, each `[n, d]` row-major.
-    pub fn draw(&self, uniform: &[f64], normal: &[f64], features: Tensor<2>) -> Tensor<2> {
-        let d = self.order.len();
-        let n = normal.len() / d;
-        let device = features.device();
-        let context = self.made.context(features);
-        let mut u = vec![0f32; n * d];
-        for &dimension in &self.order {
-            let so_far = Tensor::<2>::from_data(TensorData::new(u.clone(), [n, d]), &device);
-            let terms = self.terms(so_far, context.clone());
-            let log_weight = host(terms.log_weight.narrow(2, dimension, 1));
-            let mean = host(terms.mean.narrow(2, dimension, 1));
-            let log_scale = host(terms.log_scale.narrow(2, dimension, 1));
-            for row in 0..n {
-                let own = row * self.components..(row + 1) * self.components;
-                let picked =
-                    own.start + pick(&log_weight[own.clone()], uniform[row * d + dimension]);
-                let value = f64::from(mean[picked])
-                    + f64::from(log_scale[picked]).exp() * normal[row * d + dimension];
-                u[row * d + dimension] = value as f32;
-            }
-        }
-        Tensor::from_data(TensorData::new(u, [n, d]), &device)
     }
 
     fn terms(&self, u: Tensor<2>, context: Tensor<2>) -> Terms {
@@ -115,18 +87,6 @@ impl Mixture {
             log_scale: bounded(part(2), self.max_log_scale),
         }
     }
-}
-
-/// The component in which the cumulative weight passes `uniform`; the last one against rounding.
-fn pick(log_weight: &[f32], uniform: f64) -> usize {
-    let mut left = uniform;
-    for (index, &log_weight) in log_weight.iter().enumerate() {
-        left -= f64::from(log_weight).exp();
-        if left < 0.0 {
-            return index;
-        }
-    }
-    log_weight.len() - 1
 }
 
 /// `[n, components, d]` -> `[n, d]`

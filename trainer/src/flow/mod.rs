@@ -1,31 +1,45 @@
 //! Normalizing flows conditioned on features: the neural density estimators.
 
 mod affine;
+pub mod axis;
+mod conditional;
+mod host;
 mod made;
 mod maf;
 mod mixture;
+mod nsf;
+mod placement;
+mod spline;
+#[cfg(test)]
+mod tests;
 
-pub use maf::{BaseDraws, Maf};
+pub use host::{BaseDraws, HostFlow};
+pub use maf::Maf;
+pub use nsf::Nsf;
 
 use crate::parameters::Initializer;
+use axis::Axis;
 use burn::module::Module;
 use burn::tensor::Tensor;
+use nsf::Grouping;
 use sidereal_inference::campaign;
 
 /// Any of the flows of the campaign file.
 #[derive(Module, Debug)]
 pub enum Flow {
     Maf(Maf),
+    Nsf(Nsf),
 }
 
 impl Flow {
+    /// One axis a parameter, as [`axes`](axis::axes) says; the MAF takes all for lines.
     pub fn init(
         config: &campaign::Flow,
-        n_parameters: usize,
+        axes: &[Axis],
         n_features: usize,
         initializer: &mut Initializer,
     ) -> Self {
-        match config {
+        match *config {
             campaign::Flow::Maf {
                 blocks,
                 hidden,
@@ -34,15 +48,21 @@ impl Flow {
                 max_log_scale,
             } => {
                 let config = maf::MafConfig {
-                    n_parameters,
+                    n_parameters: axes.len(),
                     n_features,
-                    blocks: *blocks,
-                    hidden: *hidden,
-                    layers: *layers,
-                    components: *components,
-                    max_log_scale: *max_log_scale,
+                    blocks,
+                    hidden,
+                    layers,
+                    components,
+                    max_log_scale,
                 };
                 Self::Maf(config.init(initializer))
+            }
+            campaign::Flow::Nsf(size) => {
+                Self::Nsf(nsf(Grouping::Autoregressive, size, axes, n_features, initializer))
+            }
+            campaign::Flow::NsfCoupling(size) => {
+                Self::Nsf(nsf(Grouping::Coupling, size, axes, n_features, initializer))
             }
         }
     }
@@ -51,13 +71,28 @@ impl Flow {
     pub fn log_density(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
         match self {
             Self::Maf(flow) => flow.log_density(y, features),
+            Self::Nsf(flow) => flow.log_density(y, features),
         }
     }
+}
 
-    /// Maps base draws to draws of q(y | features): `[n, n_parameters]`
-    pub fn draw(&self, base: &BaseDraws, features: Tensor<2>) -> Tensor<2> {
-        match self {
-            Self::Maf(flow) => flow.draw(base, features),
-        }
+fn nsf(
+    grouping: Grouping,
+    size: campaign::NsfSize,
+    axes: &[Axis],
+    n_features: usize,
+    initializer: &mut Initializer,
+) -> Nsf {
+    nsf::NsfConfig {
+        axes,
+        grouping,
+        n_features,
+        blocks: size.blocks,
+        hidden: size.hidden,
+        layers: size.layers,
+        bins: size.bins,
+        tail_bound: size.tail_bound,
+        max_log_scale: size.max_log_scale,
     }
+    .init(initializer)
 }
