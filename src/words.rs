@@ -2,8 +2,8 @@
 
 use crate::numbers;
 use sidereal_inference::campaign::{
-    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Normalization, NsfSize, Rounds, Stop,
-    StopRule,
+    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Normalization, NsfSize,
+    Rounds, Stop, StopRule,
 };
 use sidereal_inference::evidence::Evidence;
 use sidereal_inference::noise::SigmaSource;

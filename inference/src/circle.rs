@@ -191,7 +191,10 @@ mod tests {
         let step = 1e-5;
         let check = |log_slope: f64, up: f64, down: f64, of: &str| {
             let expected = ((up - down) / (2.0 * step)).ln();
-            assert!((log_slope - expected).abs() < 1e-5, "{of}: {log_slope}, {expected}");
+            assert!(
+                (log_slope - expected).abs() < 1e-5,
+                "{of}: {log_slope}, {expected}"
+            );
         };
         for z in [-2.5, -0.3, 0.1, 1.9] {
             for seam in [0.0, 0.3, 0.984_375] {
@@ -221,7 +224,10 @@ mod tests {
         assert!((circle.enlargement * sd - 1.0).abs() < 1e-3, "{circle:?}");
         for (i, &z) in z.iter().enumerate() {
             let (y, _) = circle.y(z);
-            assert!(y.abs() < 0.4 && (y < 0.0) == (i < 50) || i == 50, "{i}: {y}");
+            assert!(
+                y.abs() < 0.4 && (y < 0.0) == (i < 50) || i == 50,
+                "{i}: {y}"
+            );
             assert!((turns(circle.z(y)) - turns(z)).abs() < 1e-12);
         }
         for z in [-38.0, -8.0, 0.0, 8.0, 38.0] {

@@ -65,12 +65,7 @@ impl Estimator {
         };
         Self {
             summarizer,
-            flow: Flow::init(
-                &campaign.flow,
-                &axes(campaign),
-                features,
-                &mut initializer,
-            ),
+            flow: Flow::init(&campaign.flow, &axes(campaign), features, &mut initializer),
         }
     }
 

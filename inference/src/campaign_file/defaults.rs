@@ -104,7 +104,7 @@ pub(super) fn nsf(n_parameters: usize) -> NsfSize {
         layers: 2,
         bins: 8,
         tail_bound: 5.0,
-        max_log_scale: 5.0,
+        max_log_scale: 3.0,
     }
 }
 

@@ -150,7 +150,14 @@ pub(super) fn flow(root: &Section<'_>, n_parameters: Option<usize>) -> Option<Fl
     };
     let options: &[&str] = match kind {
         "maf" => &["blocks", "hidden", "layers", "components", "max_log_scale"],
-        _ => &["blocks", "hidden", "layers", "bins", "tail_bound", "max_log_scale"],
+        _ => &[
+            "blocks",
+            "hidden",
+            "layers",
+            "bins",
+            "tail_bound",
+            "max_log_scale",
+        ],
     };
     for option in &known[1..] {
         if let (Some(entry), false) = (section.get(option), options.contains(option)) {

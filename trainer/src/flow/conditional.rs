@@ -57,11 +57,7 @@ impl ConditionalConfig<'_> {
         .with_output_bias(bias, initializer);
         Conditional {
             made,
-            is_circle: self
-                .axes
-                .iter()
-                .map(|&axis| axis == Axis::Circle)
-                .collect(),
+            is_circle: self.axes.iter().map(|&axis| axis == Axis::Circle).collect(),
             bins: self.bins,
             tail_bound: self.tail_bound,
             max_log_scale: self.max_log_scale,

@@ -42,11 +42,7 @@ impl MafConfig {
 
     fn affine(&self, block: usize, initializer: &mut Initializer) -> Affine {
         let (rank, columns) = self.rank_and_columns(block);
-        Affine::init(
-            &self.made(&rank, &columns),
-            self.max_log_scale,
-            initializer,
-        )
+        Affine::init(&self.made(&rank, &columns), self.max_log_scale, initializer)
     }
 
     fn rank_and_columns(&self, block: usize) -> (Vec<usize>, Vec<usize>) {

@@ -5,8 +5,8 @@ use super::affine::bounded;
 use super::made::{Made, MadeConfig};
 use crate::parameters::Initializer;
 use burn::module::Module;
-use burn::tensor::activation::log_softmax;
 use burn::tensor::Tensor;
+use burn::tensor::activation::log_softmax;
 
 pub(super) const LOG_SQRT_2PI: f64 = 0.918_938_533_204_672_8;
 

@@ -58,9 +58,13 @@ impl Flow {
                 };
                 Self::Maf(config.init(initializer))
             }
-            campaign::Flow::Nsf(size) => {
-                Self::Nsf(nsf(Grouping::Autoregressive, size, axes, n_features, initializer))
-            }
+            campaign::Flow::Nsf(size) => Self::Nsf(nsf(
+                Grouping::Autoregressive,
+                size,
+                axes,
+                n_features,
+                initializer,
+            )),
             campaign::Flow::NsfCoupling(size) => {
                 Self::Nsf(nsf(Grouping::Coupling, size, axes, n_features, initializer))
             }

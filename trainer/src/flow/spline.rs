@@ -94,8 +94,7 @@ fn forward_fused(
         let (u, log_slope) = fused::forward(&shape, &x_host, &raw_host);
         return (matrix(u), matrix(log_slope).sum_dim(1).squeeze_dim(1));
     }
-    let cube =
-        |values| Tensor::<3>::from_data(TensorData::new(values, [n, n_outputs, d]), &device);
+    let cube = |values| Tensor::<3>::from_data(TensorData::new(values, [n, n_outputs, d]), &device);
     let found = fused::forward_with_derivatives(&shape, &x_host, &raw_host);
     let raw_zero = raw.clone() - raw.detach();
     let x_zero = x.clone() - x.detach();
@@ -146,9 +145,8 @@ pub fn forward_by_tensors(
     let bottom = height.clone().cumsum(1) - height.clone() - half;
     let end = raw.clone().narrow(1, Layout::END_SLOPE, 1) * on_circle;
     let inner = raw.narrow(1, layout.inner_slopes(), bins - 1);
-    let slope = |raw: Vec<Tensor<3>>| {
-        softplus(Tensor::cat(raw, 1) + raw_unit_slope(), 1.0) + MIN_SLOPE
-    };
+    let slope =
+        |raw: Vec<Tensor<3>>| softplus(Tensor::cat(raw, 1) + raw_unit_slope(), 1.0) + MIN_SLOPE;
     let left_slope = slope(vec![end.clone(), inner.clone()]);
     let right_slope = slope(vec![inner, end]);
 

@@ -33,11 +33,7 @@ impl Bijection {
     }
 
     /// u and log-determinants of the plain-number version, then y back from u.
-    fn there_and_back(
-        &self,
-        features: Tensor<2>,
-        y: &mut [Lanes],
-    ) -> (Vec<Lanes>, Lanes) {
+    fn there_and_back(&self, features: Tensor<2>, y: &mut [Lanes]) -> (Vec<Lanes>, Lanes) {
         let arch = pulp::Arch::new();
         let mut log_determinant = Lanes::ZERO;
         let u = match self {
@@ -125,9 +121,8 @@ fn bijections_come_back_and_state_their_log_determinant() {
         let d = axes.len();
         let features = Tensor::<2>::from_floats([[0.3, -0.7, 1.1]], &device);
         let y = points(&axes, ROWS, 2);
-        let forward = |input: Tensor<2>| {
-            bijection.forward(input, features.clone().expand([ROWS, FEATURES]))
-        };
+        let forward =
+            |input: Tensor<2>| bijection.forward(input, features.clone().expand([ROWS, FEATURES]));
         let input = || Tensor::<2>::from_data(TensorData::new(y.clone(), [ROWS, d]), &device);
         // Rows do not see each other, so that the gradient of a column's sum holds a row of each Jacobian.
         let mut jacobians = vec![vec![0.0; d * d]; ROWS];
@@ -275,7 +270,10 @@ fn mixtures_pick_components_by_their_weight() {
         near.count()
     });
     assert_eq!(counts.iter().sum::<usize>(), 32, "{:?}", u[0]);
-    assert!(counts.iter().all(|&count| count.abs_diff(11) <= 2), "{counts:?}");
+    assert!(
+        counts.iter().all(|&count| count.abs_diff(11) <= 2),
+        "{counts:?}"
+    );
 }
 
 fn rng(row: u64) -> ChaCha8Rng {

@@ -1,7 +1,7 @@
 //! The affine bijection over plain numbers.
 
 use super::super::affine::Affine;
-use super::lanes::{LANES, Lanes, bounded, exp};
+use super::lanes::{LANES, Lanes, bounded, exp, vectorized};
 use super::made::{HostMade, Outputs, Scratch};
 use burn::tensor::Tensor;
 use pulp::Arch;
@@ -39,7 +39,8 @@ impl HostAffine {
             &mut (),
             |(), dimension, outputs| {
                 let (shift, log_scale) = self.shift_and_log_scale(arch, outputs);
-                arch.dispatch(
+                vectorized(
+                    arch,
                     #[inline(always)]
                     || {
                         let u = &mut u[dimension];
@@ -64,7 +65,8 @@ impl HostAffine {
             u,
             |u, dimension, outputs| {
                 let (shift, log_scale) = self.shift_and_log_scale(arch, outputs);
-                arch.dispatch(
+                vectorized(
+                    arch,
                     #[inline(always)]
                     || {
                         let u = &mut u[dimension];
@@ -79,7 +81,8 @@ impl HostAffine {
     }
 
     fn shift_and_log_scale<'a>(&self, arch: Arch, outputs: Outputs<'a>) -> (&'a Lanes, Lanes) {
-        let log_scale = arch.dispatch(
+        let log_scale = vectorized(
+            arch,
             #[inline(always)]
             || {
                 outputs

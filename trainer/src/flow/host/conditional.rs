@@ -3,7 +3,7 @@
 use super::super::axis::Axis;
 use super::super::conditional::Conditional;
 use super::super::spline::Layout;
-use super::lanes::{LANES, Lanes, bounded, cos_sin, exp};
+use super::lanes::{LANES, Lanes, bounded, cos_sin, exp, vectorized};
 use super::made::{HostMade, Outputs, Scratch};
 use super::spline::{self, OneShape};
 use burn::tensor::Tensor;
@@ -72,7 +72,8 @@ impl HostConditional {
             scratch,
             u,
             |u, dimension, outputs| {
-                let placed = spline::inverse_one(arch, self.shape(dimension), &u[dimension], outputs);
+                let placed =
+                    spline::inverse_one(arch, self.shape(dimension), &u[dimension], outputs);
                 let log_scale = self.log_scale(arch, dimension, outputs);
                 u[dimension] = self.unplaced(arch, dimension, &placed, outputs, &log_scale);
             },
@@ -90,7 +91,8 @@ impl HostConditional {
 
     fn log_scale(&self, arch: Arch, dimension: usize, outputs: Outputs) -> Lanes {
         match self.axes[dimension] {
-            Axis::Line => arch.dispatch(
+            Axis::Line => vectorized(
+                arch,
                 #[inline(always)]
                 || {
                     outputs
@@ -112,11 +114,13 @@ impl HostConditional {
     ) -> Lanes {
         let moved = y.with(outputs.kind(Layout::SHIFT), |y, shift| y - shift);
         match self.axes[dimension] {
-            Axis::Line => arch.dispatch(
+            Axis::Line => vectorized(
+                arch,
                 #[inline(always)]
                 || moved.with(log_scale, |moved, log_scale| moved * exp(-log_scale)),
             ),
-            Axis::Circle => arch.dispatch(
+            Axis::Circle => vectorized(
+                arch,
                 #[inline(always)]
                 || moved.map(on_circle),
             ),
@@ -133,7 +137,8 @@ impl HostConditional {
     ) -> Lanes {
         let shift = outputs.kind(Layout::SHIFT);
         match self.axes[dimension] {
-            Axis::Line => arch.dispatch(
+            Axis::Line => vectorized(
+                arch,
                 #[inline(always)]
                 || {
                     placed
@@ -141,7 +146,8 @@ impl HostConditional {
                         .with(shift, |scaled, shift| scaled + shift)
                 },
             ),
-            Axis::Circle => arch.dispatch(
+            Axis::Circle => vectorized(
+                arch,
                 #[inline(always)]
                 || placed.with(shift, |placed, shift| on_circle(placed + shift)),
             ),
@@ -152,7 +158,8 @@ impl HostConditional {
     fn column(&self, arch: Arch, y: &Lanes, dimension: usize, which: usize) -> Lanes {
         match self.axes[dimension] {
             Axis::Line => *y,
-            Axis::Circle => arch.dispatch(
+            Axis::Circle => vectorized(
+                arch,
                 #[inline(always)]
                 || {
                     y.map(|turns| {

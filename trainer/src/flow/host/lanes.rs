@@ -1,6 +1,8 @@
 //! Numbers of several rows side by side, and the elementary functions on them, written so that compilers turn
 //! them into vector instructions.
 
+use pulp::{Arch, Simd, WithSimd};
+
 /// Rows that are worked on together.
 pub const LANES: usize = 32;
 
@@ -33,6 +35,26 @@ impl Lanes {
             result.0[lane] = function(self.0[lane], other.0[lane]);
         }
         result
+    }
+}
+
+/// Runs `work` compiled for the instructions that `arch` stands for. What it calls has to be inlined, which is
+/// why a closure must be marked `#[inline(always)]`; elsewhere a fused multiply-add is a slow function call.
+#[inline(always)]
+pub fn vectorized<T>(arch: Arch, work: impl FnMut() -> T) -> T {
+    // Not the closure itself: as an `FnOnce` it would be called by a shim that is not inlined.
+    arch.dispatch(Work(work))
+}
+
+struct Work<F>(F);
+
+impl<T, F: FnMut() -> T> WithSimd for Work<F> {
+    type Output = T;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> T {
+        let mut work = self.0;
+        work()
     }
 }
 
@@ -125,8 +147,16 @@ pub fn cos_sin(turns: f32) -> (f32, f32) {
     let p = p.mul_add(square, 4.166_664_6e-2);
     let cos = (p * square).mul_add(square, square.mul_add(-0.5, 1.0));
     let quadrant = shifted.to_bits() & 3;
-    let (c, s) = if quadrant & 1 == 0 { (cos, sin) } else { (sin, cos) };
-    let c = if quadrant == 1 || quadrant == 2 { -c } else { c };
+    let (c, s) = if quadrant & 1 == 0 {
+        (cos, sin)
+    } else {
+        (sin, cos)
+    };
+    let c = if quadrant == 1 || quadrant == 2 {
+        -c
+    } else {
+        c
+    };
     let s = if quadrant >= 2 { -s } else { s };
     (c, s)
 }

@@ -2,7 +2,7 @@
 //! that it sees are known, so that drawing costs what one forward pass does.
 
 use super::super::made::Made;
-use super::lanes::{LANES, Lanes};
+use super::lanes::{LANES, Lanes, vectorized};
 use crate::dense::Dense;
 use crate::parameters::host;
 use burn::tensor::Tensor;
@@ -68,7 +68,10 @@ impl HostMade {
             order
         };
         let units = sorted(&|unit| made.degree[unit], n_hidden);
-        let columns = sorted(&|column| made.rank[made.columns[column]], made.columns.len());
+        let columns = sorted(
+            &|column| made.rank[made.columns[column]],
+            made.columns.len(),
+        );
         let n_outputs = made.output.bias.val().dims()[0] / d.max(1);
         let input = HostDense::new(&made.input);
         let hidden: Vec<HostDense> = made.hidden.iter().map(HostDense::new).collect();
@@ -76,9 +79,8 @@ impl HostMade {
         let steps = (0..n_ranks)
             .map(|rank| {
                 let dimensions: Vec<usize> = (0..d).filter(|&i| made.rank[i] == rank).collect();
-                let units_below = |limit: usize| {
-                    units.partition_point(|&unit| made.degree[unit] < limit)
-                };
+                let units_below =
+                    |limit: usize| units.partition_point(|&unit| made.degree[unit] < limit);
                 let columns_below = |limit: usize| {
                     columns.partition_point(|&column| made.rank[made.columns[column]] < limit)
                 };
@@ -267,7 +269,8 @@ impl Matrix {
 
     fn apply(&self, arch: Arch, inputs: &[Lanes], outputs: &mut [Lanes]) {
         debug_assert_eq!((inputs.len(), outputs.len()), (self.n_in, self.n_out));
-        arch.dispatch(
+        vectorized(
+            arch,
             #[inline(always)]
             || {
                 for (panel, outputs) in self

@@ -1,7 +1,7 @@
 //! The mixture base over plain numbers.
 
 use super::super::mixture::{LOG_SQRT_2PI, Mixture};
-use super::lanes::{LANES, Lanes, bounded, exp, ln};
+use super::lanes::{LANES, Lanes, bounded, exp, ln, vectorized};
 use super::made::{HostMade, Outputs, Scratch};
 use burn::tensor::Tensor;
 use pulp::Arch;
@@ -39,7 +39,8 @@ impl HostMixture {
             scratch,
             &mut (),
             |(), dimension, outputs| {
-                arch.dispatch(
+                vectorized(
+                    arch,
                     #[inline(always)]
                     || {
                         let own = self.one_log_density(&u[dimension], outputs);
@@ -58,7 +59,8 @@ impl HostMixture {
             scratch,
             u,
             |u, dimension, outputs| {
-                arch.dispatch(
+                vectorized(
+                    arch,
                     #[inline(always)]
                     || self.draw_one(&uniform[dimension], &mut u[dimension], outputs),
                 );
@@ -74,7 +76,8 @@ impl HostMixture {
         let term = |component: usize, lane: usize| {
             let log_scale = bounded(outputs.kind(2 * c + component).0[lane], self.max_log_scale);
             let deviation = (u.0[lane] - outputs.kind(c + component).0[lane]) * exp(-log_scale);
-            outputs.kind(component).0[lane] - largest.0[lane]
+            outputs.kind(component).0[lane]
+                - largest.0[lane]
                 - log_scale
                 - 0.5 * deviation * deviation
         };
@@ -85,8 +88,7 @@ impl HostMixture {
             for lane in 0..LANES {
                 let term = term(component, lane);
                 let next = peak.0[lane].max(term);
-                sum.0[lane] =
-                    sum.0[lane] * exp(peak.0[lane] - next) + exp(term - next);
+                sum.0[lane] = sum.0[lane] * exp(peak.0[lane] - next) + exp(term - next);
                 peak.0[lane] = next;
             }
         }

@@ -10,9 +10,9 @@ pub(super) mod spline;
 
 use super::Flow;
 use super::axis::Axis;
-use super::mixture::LOG_SQRT_2PI;
+use super::nsf::{LOG_PEAK, line_quantile};
 use burn::tensor::Tensor;
-use lanes::LANES;
+use lanes::{LANES, ln, vectorized};
 use made::Scratch;
 use pulp::Arch;
 
@@ -83,7 +83,7 @@ impl HostFlow {
         let mut result = Vec::with_capacity(n);
         let mut columns = vec![Lanes::ZERO; d];
         for rows in y.chunks(LANES * d) {
-            fill(&mut columns, rows, |&value| value);
+            fill(&mut columns, rows, |_, value| value);
             let log_density = self.log_density_of(arch, &mut scratch, &mut columns);
             result.extend_from_slice(&log_density.0[..rows.len() / d]);
         }
@@ -103,8 +103,20 @@ impl HostFlow {
             .chunks(LANES * d)
             .zip(base.normal.chunks(LANES * d))
         {
-            fill(&mut uniform, own_uniform, |&value| value as f32);
-            fill(&mut columns, own_normal, |&value| value as f32);
+            match &self.kind {
+                Kind::Maf { .. } => {
+                    fill(&mut uniform, own_uniform, |_, value| value as f32);
+                    fill(&mut columns, own_normal, |_, value| value as f32);
+                }
+                Kind::Nsf { axes, .. } => {
+                    fill(&mut columns, own_uniform, |dimension, value| {
+                        match axes[dimension] {
+                            Axis::Line => line_quantile(value) as f32,
+                            Axis::Circle => (value - 0.5) as f32,
+                        }
+                    });
+                }
+            }
             self.draw_one(arch, &mut scratch, &uniform, &mut columns);
             for row in 0..own_normal.len() / d {
                 result.extend(columns.iter().map(|column| column.0[row]));
@@ -132,8 +144,8 @@ impl HostFlow {
                 for (u, axis) in y.iter().zip(axes) {
                     match axis {
                         Axis::Line => {
-                            sum = sum
-                                .with(u, |sum, u| sum - 0.5 * u * u - LOG_SQRT_2PI as f32);
+                            let own = line_log_density(arch, u);
+                            sum = sum.with(&own, |sum, own| sum + own);
                         }
                         // The density on a circle of one turn is one.
                         Axis::Circle => {}
@@ -144,7 +156,7 @@ impl HostFlow {
         sum
     }
 
-    /// `columns` holds normal numbers before, the draws afterwards.
+    /// `columns` holds base numbers before (of a mixture: normal ones), the draws afterwards.
     fn draw_one(
         &self,
         arch: Arch,
@@ -162,13 +174,7 @@ impl HostFlow {
                     block.inverse(arch, scratch, columns);
                 }
             }
-            Kind::Nsf { blocks, axes } => {
-                for ((column, uniform), axis) in columns.iter_mut().zip(uniform).zip(axes) {
-                    match axis {
-                        Axis::Line => {}
-                        Axis::Circle => *column = uniform.map(|uniform| uniform - 0.5),
-                    }
-                }
+            Kind::Nsf { blocks, axes: _ } => {
                 for (block, scratch) in blocks.iter().zip(scratch).rev() {
                     block.inverse(arch, scratch, columns);
                 }
@@ -189,13 +195,29 @@ impl HostFlow {
     }
 }
 
+/// Of the spline flows' base.
+fn line_log_density(arch: Arch, u: &Lanes) -> Lanes {
+    vectorized(
+        arch,
+        #[inline(always)]
+        || {
+            let mut result = Lanes::ZERO;
+            for lane in 0..LANES {
+                let u = u.0[lane];
+                result.0[lane] = ln((0.25 * u).mul_add(u, 1.0)).mul_add(-2.5, LOG_PEAK as f32);
+            }
+            result
+        },
+    )
+}
+
 /// Rows of a row-major matrix, at most [`LANES`], as columns; lanes without a row are zero.
-fn fill<T>(columns: &mut [Lanes], rows: &[T], number: impl Fn(&T) -> f32) {
+fn fill<T: Copy>(columns: &mut [Lanes], rows: &[T], number: impl Fn(usize, T) -> f32) {
     let d = columns.len();
     for (dimension, column) in columns.iter_mut().enumerate() {
         *column = Lanes::ZERO;
         for (lane, row) in column.0.iter_mut().zip(rows.chunks_exact(d)) {
-            *lane = number(&row[dimension]);
+            *lane = number(dimension, row[dimension]);
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::super::axis::Axis;
 use super::super::spline::{Layout, MIN_BIN, MIN_SLOPE, half_width, raw_unit_slope};
-use super::lanes::{LANES, Lanes, exp, ln, sigmoid, softplus};
+use super::lanes::{LANES, Lanes, exp, ln, sigmoid, softplus, vectorized};
 use super::made::Outputs;
 use pulp::Arch;
 
@@ -44,7 +44,8 @@ struct Softmax {
 
 /// x -> u and ln du/dx
 pub fn forward_one(arch: Arch, shape: OneShape, x: &Lanes, raw: Outputs) -> (Lanes, Lanes) {
-    arch.dispatch(
+    vectorized(
+        arch,
         #[inline(always)]
         || {
             let bin = find::<false>(shape, x, raw);
@@ -66,7 +67,8 @@ pub fn forward_one(arch: Arch, shape: OneShape, x: &Lanes, raw: Outputs) -> (Lan
 
 /// The x whose u is given.
 pub fn inverse_one(arch: Arch, shape: OneShape, u: &Lanes, raw: Outputs) -> Lanes {
-    arch.dispatch(
+    vectorized(
+        arch,
         #[inline(always)]
         || {
             let bin = find::<true>(shape, u, raw);
@@ -83,7 +85,12 @@ pub fn inverse_one(arch: Arch, shape: OneShape, u: &Lanes, raw: Outputs) -> Lane
                 let discriminant = (b * b - 4.0 * a * c).max(0.0);
                 let denominator = -b - discriminant.sqrt();
                 // Zero only where c is zero as well.
-                let xi = 2.0 * c / if denominator == 0.0 { -1.0 } else { denominator };
+                let xi = 2.0 * c
+                    / if denominator == 0.0 {
+                        -1.0
+                    } else {
+                        denominator
+                    };
                 let value = bin.left + bin.width * xi.clamp(0.0, 1.0);
                 x.0[lane] = if shape.is_outside(u) { u } else { value };
             }
@@ -321,10 +328,10 @@ fn find<const BY_HEIGHT: bool>(shape: OneShape, value: &Lanes, raw: Outputs) -> 
         let raw_height = raw.kind(layout.heights() + k);
         let (raw_left, raw_right) = (inner(k), inner(k + 1));
         for lane in 0..LANES {
-            let width = floor
-                + widths.factor.0[lane] * exp(raw_width.0[lane] - widths.largest.0[lane]);
-            let height = floor
-                + heights.factor.0[lane] * exp(raw_height.0[lane] - heights.largest.0[lane]);
+            let width =
+                floor + widths.factor.0[lane] * exp(raw_width.0[lane] - widths.largest.0[lane]);
+            let height =
+                floor + heights.factor.0[lane] * exp(raw_height.0[lane] - heights.largest.0[lane]);
             let (left, bottom) = (next_left.0[lane], next_bottom.0[lane]);
             let edge = if BY_HEIGHT { bottom } else { left };
             let is_reached = k == 0 || value.0[lane] >= edge;
@@ -379,7 +386,8 @@ fn derivatives_one(
     of_u: &mut [Lanes],
     of_slope: &mut [Lanes],
 ) -> Point {
-    arch.dispatch(
+    vectorized(
+        arch,
         #[inline(always)]
         || {
             let bin = find::<false>(shape, x, raw);
@@ -460,13 +468,7 @@ fn by_bin(shape: OneShape, x: &Lanes, bin: &Bin) -> (Point, ByBin, ByBin) {
 
 /// From derivatives by the bin to those by the raw outputs; the placement's own are zero.
 #[inline(always)]
-fn by_raw(
-    shape: OneShape,
-    raw: Outputs,
-    index: &[f32; LANES],
-    by_bin: &ByBin,
-    out: &mut [Lanes],
-) {
+fn by_raw(shape: OneShape, raw: Outputs, index: &[f32; LANES], by_bin: &ByBin, out: &mut [Lanes]) {
     let layout = shape.layout;
     let bins = layout.bins;
     out.fill(Lanes::ZERO);
@@ -503,8 +505,7 @@ fn by_raw(
             } else {
                 0.0
             };
-            out.0[lane] +=
-                starts * by_bin.raw_left.0[lane] + ends * by_bin.raw_right.0[lane];
+            out.0[lane] += starts * by_bin.raw_left.0[lane] + ends * by_bin.raw_right.0[lane];
         }
     }
 }
