@@ -449,8 +449,24 @@ pub(super) const ESTIMATOR: &[Case] = &[
     ),
     (
         "",
-        "[flow]\nkind = \"nsf\"",
-        &["c.toml:16: flow.kind: found \"nsf\", expected one of maf"],
+        "[flow]\nkind = \"nfs\"",
+        &["c.toml:16: flow.kind: found \"nfs\", did you mean nsf?"],
+    ),
+    (
+        "",
+        "[flow]\nkind = \"nsf\"\nbins = 1\ntail_bound = -3.0\ncomponents = 4",
+        &[
+            "c.toml:17: flow.bins: found 1, expected a whole number from 2 to 100",
+            "c.toml:18: flow.tail_bound: found -3.0, expected a positive number",
+            "c.toml:19: flow.components: nsf has no such option, its options are blocks, hidden, layers, bins, tail_bound, max_log_scale",
+        ],
+    ),
+    (
+        "",
+        "[flow]\nbins = 4",
+        &[
+            "c.toml:16: flow.bins: maf has no such option, its options are blocks, hidden, layers, components, max_log_scale",
+        ],
     ),
     (
         "",

@@ -2,11 +2,11 @@
 //! that it sees are known, so that drawing costs what one forward pass does.
 
 use super::super::made::Made;
-use super::lanes::{LANES, Lanes, vectorized};
+use super::lanes::{LANES, Lanes};
 use crate::dense::Dense;
 use crate::parameters::host;
 use burn::tensor::Tensor;
-use pulp::Arch;
+use pulp::{Arch, Simd, WithSimd};
 use std::ops::Range;
 
 /// Outputs that are computed together.
@@ -269,40 +269,54 @@ impl Matrix {
 
     fn apply(&self, arch: Arch, inputs: &[Lanes], outputs: &mut [Lanes]) {
         debug_assert_eq!((inputs.len(), outputs.len()), (self.n_in, self.n_out));
-        vectorized(
-            arch,
-            #[inline(always)]
-            || {
-                for (panel, outputs) in self
-                    .panels
-                    .chunks_exact(self.n_in + 1)
-                    .zip(outputs.chunks_mut(PANEL))
-                {
-                    let sums = product(panel, inputs);
-                    for (output, sum) in outputs.iter_mut().zip(&sums) {
-                        *output = *sum;
-                    }
-                }
-            },
-        );
+        arch.dispatch(Product {
+            matrix: self,
+            inputs,
+            outputs,
+        });
     }
 }
 
-#[inline(always)]
-fn product(panel: &[[f32; PANEL]], inputs: &[Lanes]) -> [Lanes; PANEL] {
-    let mut sums = [Lanes::ZERO; PANEL];
-    let Some((bias, weights)) = panel.split_first() else {
-        return sums;
-    };
-    for (sum, &bias) in sums.iter_mut().zip(bias) {
-        *sum = Lanes::splat(bias);
-    }
-    for (weights, input) in weights.iter().zip(inputs) {
-        for (sum, &weight) in sums.iter_mut().zip(weights) {
-            for lane in 0..LANES {
-                sum.0[lane] = input.0[lane].mul_add(weight, sum.0[lane]);
+/// What a matrix makes of its inputs, in explicit vectors: compilers leave this one scalar.
+struct Product<'a> {
+    matrix: &'a Matrix,
+    inputs: &'a [Lanes],
+    outputs: &'a mut [Lanes],
+}
+
+impl WithSimd for Product<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let n_vectors = LANES / S::F32_LANES;
+        for (panel, outputs) in self
+            .matrix
+            .panels
+            .chunks_exact(self.matrix.n_in + 1)
+            .zip(self.outputs.chunks_mut(PANEL))
+        {
+            let Some((bias, weights)) = panel.split_first() else {
+                return;
+            };
+            // Two vectors of rows at a time for all outputs of the panel: eight sums in registers.
+            for v in (0..n_vectors).step_by(2) {
+                let mut sums = bias.map(|bias| [simd.splat_f32s(bias); 2]);
+                for (weights, input) in weights.iter().zip(self.inputs) {
+                    let (input, _) = S::as_simd_f32s(&input.0);
+                    let (first, second) = (input[v], input[v + 1]);
+                    for (sums, &weight) in sums.iter_mut().zip(weights) {
+                        let weight = simd.splat_f32s(weight);
+                        sums[0] = simd.mul_add_f32s(first, weight, sums[0]);
+                        sums[1] = simd.mul_add_f32s(second, weight, sums[1]);
+                    }
+                }
+                for (output, sums) in outputs.iter_mut().zip(&sums) {
+                    let (output, _) = S::as_mut_simd_f32s(&mut output.0);
+                    output[v] = sums[0];
+                    output[v + 1] = sums[1];
+                }
             }
         }
     }
-    sums
 }
