@@ -1,6 +1,6 @@
 //! Neural spline flow (Durkan et al. 2019): conditional splines with the parameters permuted between them, over
-//! a base that is uniform on circles and Student's t with four degrees of freedom on lines. With a normal base a
-//! few rows far out came to dominate the gradient, and trainings diverged; and proposals should have wide tails.
+//! a base that is uniform on circles and Student's t with four degrees of freedom on lines. Rows far out
+//! then have bounded gradients, and proposals have wide tails.
 
 use super::axis::{Axis, indicator};
 use super::conditional::{Conditional, ConditionalConfig};
