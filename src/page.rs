@@ -50,7 +50,7 @@ pub fn render(contents: &Contents) -> String {
     }
     if let Some(missing_mass) = &summary.missing_mass {
         push(&mut body, "h2", "What may be missing");
-        push(&mut body, "p", &escape(missing_mass));
+        push(&mut body, "p", &escape(&words::missing_mass(missing_mass)));
     }
     push(&mut body, "h2", "Rounds");
     push(

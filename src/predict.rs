@@ -324,9 +324,7 @@ impl Predictor<'_> {
             .model
             .scorer(observation)
             .map_err(CommandError::unusable)?;
-        let proposal = Proposal {
-            components: vec![(Component::Flow(flow), 1.0)],
-        };
+        let proposal = Proposal::of(vec![(Component::Flow(flow), 1.0)]);
         let plan = DrawPlan {
             campaign: self.model.campaign(),
             seed: self.arguments.seed,

@@ -5,9 +5,11 @@ use sidereal_inference::campaign::{
     BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Normalization, Rounds, Stop,
     StopRule,
 };
+use sidereal_inference::coverage::MissingMass;
 use sidereal_inference::evidence::Evidence;
 use sidereal_inference::noise::SigmaSource;
 use sidereal_inference::prior::Prior;
+use sidereal_inference::probing::Outcome;
 use sidereal_inference::proposal::{Component, Proposal};
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::stopping::StopReason;
@@ -120,8 +122,75 @@ pub fn pareto_k(k: Option<f64>) -> String {
 pub fn round_name(round: &RoundSummary) -> String {
     match round.kind {
         RoundKind::Training => round.round.0.to_string(),
+        RoundKind::Probe => format!("{} (probe)", round.round.0),
         RoundKind::TopUp => format!("{} (top-up)", round.round.0),
     }
+}
+
+/// What the final proposal may be missing, and how that is known: one sentence each.
+pub fn missing_mass(missing: &MissingMass) -> String {
+    let mut sentences = Vec::new();
+    if let (Some(flow), Some(mass), Some(upper)) =
+        (missing.flow, missing.mass, missing.mass_upper_95)
+    {
+        sentences.push(format!(
+            "{} of the posterior mass (below {} with 95 % confidence) lies where the density of {flow} is \
+             under 1 % of the posterior's, by the weights of all rounds",
+            numbers::percent(mass),
+            numbers::percent(upper)
+        ));
+    }
+    sentences.push(match missing.prior_volume {
+        None => "no draw came from the prior: a mode that the flows lost would not be seen by that".to_owned(),
+        Some(volume) => format!(
+            "{} draws came from the prior: a mode with more than {volume:.2e} of the prior's volume was hit by at \
+             least one of them with 95 % probability",
+            numbers::count(missing.n_prior_draws)
+        ),
+    });
+    sentences.push(match missing.outcomes.as_slice() {
+        [] => "no search for lost modes was made".to_owned(),
+        outcomes => format!(
+            "searches for lost modes from {} places, {} simulations: {}",
+            outcomes.len(),
+            numbers::count(missing.probing_simulations),
+            outcome_counts(outcomes)
+        ),
+    });
+    sentences.join("; ")
+}
+
+/// `4 climbed to what was known, 1 found a mode with 50 % of the posterior`
+fn outcome_counts(outcomes: &[Outcome]) -> String {
+    let count =
+        |is: &dyn Fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| is(outcome)).count();
+    let mut parts = Vec::new();
+    let n_known = count(&|outcome| *outcome == Outcome::Known);
+    if n_known > 0 {
+        parts.push(format!("{n_known} came to what was known"));
+    }
+    let n_merged = count(&|outcome| *outcome == Outcome::Merged);
+    if n_merged > 0 {
+        parts.push(format!("{n_merged} to where another one was"));
+    }
+    let n_negligible = count(&|outcome| *outcome == Outcome::Negligible);
+    if n_negligible > 0 {
+        parts.push(format!("{n_negligible} to peaks too small to matter"));
+    }
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Found { share } => parts.push(format!(
+                "one found a peak with about {} of the posterior, which was taken in",
+                numbers::short_percent(*share)
+            )),
+            Outcome::GivenUp { share } => parts.push(format!(
+                "one was given up where its draws held {} of the posterior",
+                numbers::short_percent(*share)
+            )),
+            Outcome::Known | Outcome::Merged | Outcome::Negligible => {}
+        }
+    }
+    parts.join(", ")
 }
 
 /// `simulations`, `weighted draws`, `weighted draws, tempered by 0.0661`
@@ -139,6 +208,7 @@ pub fn objective(objective: &Objective) -> String {
 pub fn proposal(proposal: &Proposal) -> String {
     let name = |component: Component| match component {
         Component::Prior => "prior".to_owned(),
+        Component::Local(id) => id.to_string(),
         Component::Flow(flow) => flow.to_string(),
     };
     if let [(only, _)] = proposal.components.as_slice() {
@@ -146,7 +216,8 @@ pub fn proposal(proposal: &Proposal) -> String {
     }
     let are_alike = |a: &(Component, f64), b: &(Component, f64)| match (a.0, b.0) {
         (Component::Flow(_), Component::Flow(_)) => a.1 == b.1,
-        (Component::Prior, _) | (_, Component::Prior) => false,
+        (Component::Local(_), Component::Local(_)) => a.1 == b.1,
+        (Component::Prior | Component::Local(_) | Component::Flow(_), _) => false,
     };
     let parts = proposal.components.chunk_by(are_alike).map(|alike| {
         let all: f64 = alike.iter().map(|(_, share)| share).sum();
@@ -392,7 +463,7 @@ mod tests {
             (flow(1), 0.05 / 3.0),
         ];
         assert_eq!(
-            proposal(&Proposal { components }),
+            proposal(&Proposal::of(components)),
             "flow 2 90 %, prior 5 %, flow 0 2.5 %, flow 1 1.7 %"
         );
         assert_eq!(proposal(&Proposal::prior()), "prior");
@@ -405,7 +476,7 @@ mod tests {
             (Component::Prior, 0.05),
         ];
         assert_eq!(
-            proposal(&Proposal { components }),
+            proposal(&Proposal::of(components)),
             "flow 4 90 %, flow 0 to flow 3 5 % in all, prior 5 %"
         );
     }

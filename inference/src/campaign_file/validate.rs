@@ -98,6 +98,21 @@ fn rounds(root: &Section<'_>, purpose: Purpose) -> Option<Rounds> {
         Purpose::Posterior => (defaults::ROUNDS_MAX, defaults::ROUND_SIMULATIONS),
         Purpose::Amortized => (1, defaults::AMORTIZED_SIMULATIONS),
     };
+    let simulations = section
+        .get("simulations")
+        .map_or(Some(default_simulations), |entry| {
+            entry.whole(FEWEST_SIMULATIONS..=MOST_SIMULATIONS)
+        });
+    let stop = stop(&section, purpose, simulations);
+    let is_allocated = stop
+        .as_ref()
+        .is_some_and(|stop| stop.n_eff.is_some() && stop.simulations.is_some());
+    // Where the budget ends a campaign, the number of rounds need not.
+    let default_max = if is_allocated {
+        defaults::ALLOCATED_ROUNDS_MAX
+    } else {
+        default_max
+    };
     let max = section.get("max").map_or(Some(default_max), |entry| {
         let max = entry.whole(1..=10_000)?;
         if max > 1 && purpose == Purpose::Amortized {
@@ -106,11 +121,6 @@ fn rounds(root: &Section<'_>, purpose: Purpose) -> Option<Rounds> {
         }
         Some(max)
     });
-    let simulations = section
-        .get("simulations")
-        .map_or(Some(default_simulations), |entry| {
-            entry.whole(FEWEST_SIMULATIONS..=MOST_SIMULATIONS)
-        });
     let defensive_share =
         section
             .get("defensive_share")
@@ -130,7 +140,6 @@ fn rounds(root: &Section<'_>, purpose: Purpose) -> Option<Rounds> {
                 ("per-round", Combine::PerRound),
             ])
         });
-    let stop = stop(&section, purpose, simulations);
     Some(Rounds {
         max: u32::try_from(max?).ok()?,
         simulations: simulations?,

@@ -78,6 +78,7 @@ fn shards_are_found_again_and_pass_their_check() {
         first_row: 10,
         n_parameters: 2,
         theta: rows.draws.theta.clone(),
+        z: rows.draws.z.clone(),
         log_likelihood: rows.log_likelihood.clone(),
         log_prior: rows.draws.log_prior.clone(),
         log_proposal: rows.draws.log_proposal.clone(),

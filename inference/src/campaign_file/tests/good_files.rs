@@ -450,9 +450,9 @@ fn the_identity_is_the_same_in_every_build() {
 fn examples_are_good_campaigns() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
     let table = [
-        ("sine/campaign.toml", 50, 3, 10, 1280),
+        ("sine/campaign.toml", 50, 3, 50, 1280),
         ("sine/amortized.toml", 50, 3, 1, 12_800),
-        ("microlensing/campaign.toml", 383, 5, 16, 1600),
+        ("microlensing/campaign.toml", 383, 5, 50, 1280),
         ("transit/campaign.toml", 200, 6, 12, 1600),
         ("absorption-spectrum/campaign.toml", 181, 6, 12, 1600),
         ("linear-gaussian/campaign.toml", 9, 3, 3, 2560),
