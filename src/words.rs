@@ -6,7 +6,7 @@ use sidereal_inference::campaign::{
     StopRule,
 };
 use sidereal_inference::evidence::Evidence;
-use sidereal_inference::noise::SigmaSource;
+use sidereal_inference::noise::{Noise, SigmaSource};
 use sidereal_inference::prior::Prior;
 use sidereal_inference::proposal::{Component, Proposal};
 use sidereal_inference::refinement::Objective;
@@ -21,7 +21,7 @@ pub fn campaign_line(campaign: &Campaign) -> String {
     };
     format!(
         "{} with {} parameters and {} data, {kind}, {} and {}, seed {}",
-        model_name(&campaign.simulator.model),
+        campaign.simulator.model.name(),
         campaign.space.len(),
         campaign.simulator.grid.len(),
         featurizer_name(&campaign.featurizer),
@@ -37,7 +37,7 @@ pub fn settings(campaign: &Campaign) -> Vec<(&'static str, String)> {
     let training = &campaign.training;
     vec![
         ("simulator", simulator(campaign)),
-        ("noise", sigma_source(&campaign.noise.sigma)),
+        ("noise", noise(&campaign.noise)),
         ("featurizer", featurizer(&campaign.featurizer)),
         ("flow", flow(&campaign.flow)),
         (
@@ -216,19 +216,13 @@ pub fn device(device: DeviceChoice) -> &'static str {
     }
 }
 
-fn model_name(model: &BuiltinModel) -> &'static str {
-    match model {
-        BuiltinModel::Sine => "sine",
-        BuiltinModel::Microlensing => "microlensing",
-        BuiltinModel::Transit { .. } => "transit",
-        BuiltinModel::AbsorptionSpectrum { .. } => "absorption-spectrum",
-        BuiltinModel::LinearGaussian { .. } => "linear-gaussian",
-    }
-}
-
 fn simulator(campaign: &Campaign) -> String {
     let constants = match &campaign.simulator.model {
-        BuiltinModel::Sine | BuiltinModel::Microlensing => String::new(),
+        BuiltinModel::Sine
+        | BuiltinModel::Microlensing
+        | BuiltinModel::TwoMoons
+        | BuiltinModel::GaussianMixture
+        | BuiltinModel::Slcp => String::new(),
         BuiltinModel::Transit { period } => format!(", period {period}"),
         BuiltinModel::AbsorptionSpectrum {
             pivot,
@@ -239,6 +233,24 @@ fn simulator(campaign: &Campaign) -> String {
         }
         BuiltinModel::LinearGaussian { matrix } => {
             format!(", matrix of {} x {}", matrix.len(), campaign.space.len())
+        }
+        BuiltinModel::BernoulliGlm { design_matrix } => {
+            let n_draws = design_matrix.len();
+            format!(", design matrix of {n_draws} x {}", campaign.space.len())
+        }
+        BuiltinModel::Sir {
+            population,
+            infected,
+            tests,
+        } => {
+            format!(", population {population}, infected {infected}, tests {tests}")
+        }
+        BuiltinModel::LotkaVolterra {
+            prey,
+            predators,
+            scatter,
+        } => {
+            format!(", prey {prey}, predators {predators}, scatter {scatter}")
         }
     };
     let grid = &campaign.simulator.grid;
@@ -252,9 +264,16 @@ fn simulator(campaign: &Campaign) -> String {
     };
     format!(
         "{} at {} points{ends}{constants}",
-        model_name(&campaign.simulator.model),
+        campaign.simulator.model.name(),
         grid.len()
     )
+}
+
+fn noise(noise: &Noise) -> String {
+    match noise {
+        Noise::Gaussian(gaussian) => sigma_source(&gaussian.sigma),
+        Noise::Simulator => "the simulator's own".to_owned(),
+    }
 }
 
 fn sigma_source(source: &SigmaSource) -> String {

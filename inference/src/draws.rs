@@ -242,8 +242,7 @@ mod tests {
             prior,
             periodic: false,
         };
-        ParameterSpace {
-            parameters: vec![
+        ParameterSpace::independent(vec![
                 parameter(
                     "a",
                     Prior::Uniform {
@@ -252,8 +251,7 @@ mod tests {
                     },
                 ),
                 parameter("b", Prior::Normal { mean: 2.0, sd: 0.5 }),
-            ],
-        }
+            ])
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod draws;
 pub mod evidence;
 pub mod files;
 pub mod ids;
+pub mod joint_normal;
 pub mod noise;
 mod normal;
 pub mod observation;

@@ -48,9 +48,7 @@ pub fn campaign() -> Campaign {
     Campaign {
         name: "linear".to_owned(),
         seed: 7,
-        space: ParameterSpace {
-            parameters: vec![parameter("a"), parameter("b")],
-        },
+        space: ParameterSpace::independent(vec![parameter("a"), parameter("b")]),
         simulator: SimulatorSpec {
             model: BuiltinModel::LinearGaussian {
                 matrix: vec![vec![1.0, 0.0], vec![0.0, 1.0]],

@@ -20,9 +20,7 @@ impl Case {
             prior: Prior::Uniform { low, high },
             periodic: false,
         };
-        ParameterSpace {
-            parameters: self.parameters.iter().map(parameter).collect(),
-        }
+        ParameterSpace::independent(self.parameters.iter().map(parameter).collect())
     }
 
     fn spec(&self) -> SimulatorSpec {

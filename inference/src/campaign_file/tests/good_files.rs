@@ -75,8 +75,7 @@ fn full_campaign() -> Campaign {
     Campaign {
         name: "full \"quoted\"".to_owned(),
         seed: i64::MAX as u64,
-        space: ParameterSpace {
-            parameters: vec![
+        space: ParameterSpace::independent(vec![
                 parameter(
                     "d",
                     Prior::TruncatedNormal {
@@ -119,8 +118,7 @@ fn full_campaign() -> Campaign {
                         sd: 100.0,
                     },
                 ),
-            ],
-        },
+            ]),
         simulator: SimulatorSpec {
             model: BuiltinModel::AbsorptionSpectrum {
                 pivot: 0.5,
