@@ -10,6 +10,7 @@ use sidereal_inference::noise::{Noise, SigmaSource};
 use sidereal_inference::prior::Prior;
 use sidereal_inference::proposal::{Component, Proposal};
 use sidereal_inference::refinement::Objective;
+use sidereal_inference::space::ParameterSpace;
 use sidereal_inference::stopping::StopReason;
 use sidereal_inference::summary::{RoundKind, RoundSummary};
 
@@ -168,7 +169,17 @@ pub fn proposal(proposal: &Proposal) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
-pub fn prior(prior: &Prior) -> String {
+/// The prior of one parameter of a space.
+pub fn prior(space: &ParameterSpace, position: usize) -> String {
+    let alone = independent_prior(&space.parameters[position].prior);
+    if space.is_joint(position) {
+        format!("{alone}, correlated")
+    } else {
+        alone
+    }
+}
+
+fn independent_prior(prior: &Prior) -> String {
     let n = |number: &f64| numbers::plain(*number);
     match prior {
         Prior::Uniform { low, high } => format!("uniform from {} to {}", n(low), n(high)),

@@ -243,15 +243,15 @@ mod tests {
             periodic: false,
         };
         ParameterSpace::independent(vec![
-                parameter(
-                    "a",
-                    Prior::Uniform {
-                        low: -1.0,
-                        high: 3.0,
-                    },
-                ),
-                parameter("b", Prior::Normal { mean: 2.0, sd: 0.5 }),
-            ])
+            parameter(
+                "a",
+                Prior::Uniform {
+                    low: -1.0,
+                    high: 3.0,
+                },
+            ),
+            parameter("b", Prior::Normal { mean: 2.0, sd: 0.5 }),
+        ])
     }
 
     #[test]

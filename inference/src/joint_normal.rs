@@ -50,11 +50,7 @@ pub struct JointNormal {
 
 impl JointNormal {
     /// Refuses matrices that are not square, symmetric and positive definite.
-    pub fn new(
-        positions: Vec<usize>,
-        mean: Vec<f64>,
-        spread: Spread,
-    ) -> Result<Self, PriorError> {
+    pub fn new(positions: Vec<usize>, mean: Vec<f64>, spread: Spread) -> Result<Self, PriorError> {
         let n = positions.len();
         if mean.len() != n {
             return refuse(format!(
@@ -134,7 +130,11 @@ impl JointNormal {
 
     /// log of the normalized density of its places of `theta`; -inf where one is not finite.
     pub(crate) fn log_density(&self, theta: &[f64]) -> f64 {
-        if self.positions.iter().any(|&place| !theta[place].is_finite()) {
+        if self
+            .positions
+            .iter()
+            .any(|&place| !theta[place].is_finite())
+        {
             return f64::NEG_INFINITY;
         }
         let square: f64 = self.whitened(theta).iter().map(|z| z * z).sum();
@@ -187,7 +187,9 @@ fn cholesky(matrix: &[Vec<f64>], n: usize, name: &str) -> Result<Vec<Vec<f64>>, 
             ));
         }
         if let Some((j, value)) = row.iter().enumerate().find(|(_, entry)| !entry.is_finite()) {
-            return refuse(format!("{name}[{i}][{j}] is {value}, expected a finite number"));
+            return refuse(format!(
+                "{name}[{i}][{j}] is {value}, expected a finite number"
+            ));
         }
         if row[i] <= 0.0 {
             return refuse(format!(

@@ -44,11 +44,7 @@ impl Observation {
     }
 
     /// As [`Self::read_csv`]; `path` is for messages.
-    pub fn parse_csv(
-        bytes: &[u8],
-        path: &Path,
-        errors: Errors,
-    ) -> Result<Self, ObservationError> {
+    pub fn parse_csv(bytes: &[u8], path: &Path, errors: Errors) -> Result<Self, ObservationError> {
         let mut mistakes = CsvMistakes::new(path);
         let observation = parse(bytes, errors, &mut mistakes);
         match observation {
@@ -83,11 +79,7 @@ enum SigmaColumn {
     None,
 }
 
-fn parse(
-    bytes: &[u8],
-    errors: Errors,
-    mistakes: &mut CsvMistakes,
-) -> Option<Observation> {
+fn parse(bytes: &[u8], errors: Errors, mistakes: &mut CsvMistakes) -> Option<Observation> {
     let mut rows = csv_rows(bytes).into_iter();
     let Some((line, header)) = rows.next() else {
         mistakes.add_file("empty, expected a header line with the grid's name, value and sigma");
@@ -346,11 +338,17 @@ mod tests {
             sigma: vec![0.1, 0.2],
         };
         assert_eq!(
-            parse("time,value,sigma\n0,1,0.1\n0.5,-2.5e-3,0.2\n", Errors::Column),
+            parse(
+                "time,value,sigma\n0,1,0.1\n0.5,-2.5e-3,0.2\n",
+                Errors::Column
+            ),
             Ok(expected.clone())
         );
         let commented = "# by hand\r\n t , sigma , value \r\n0, 0.1, 1\r\n\r\n0.5, 0.2, -2.5e-3";
-        assert_eq!(parse(commented, Errors::ColumnOr(9.0)), Ok(expected.clone()));
+        assert_eq!(
+            parse(commented, Errors::ColumnOr(9.0)),
+            Ok(expected.clone())
+        );
         assert_eq!(
             parse("t,value\n0,1\n0.5,-2.5e-3", Errors::ColumnOr(0.3)),
             Ok(Observation {
@@ -466,8 +464,11 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_text_are_refused() {
-        let error =
-            Observation::parse_csv(b"t,value,sigma\n\xff\xfe,1,1\n", Path::new("obs.csv"), Errors::Column);
+        let error = Observation::parse_csv(
+            b"t,value,sigma\n\xff\xfe,1,1\n",
+            Path::new("obs.csv"),
+            Errors::Column,
+        );
         assert_eq!(
             error.expect_err("bytes").to_string(),
             "obs.csv:2: found bytes that are not UTF-8 text"

@@ -107,10 +107,10 @@ mod tests {
             high: 1.0,
         };
         let space = ParameterSpace::independent(vec![Parameter {
-                name: "a".to_owned(),
-                prior,
-                periodic: false,
-            }]);
+            name: "a".to_owned(),
+            prior,
+            periodic: false,
+        }]);
         let posterior = Posterior {
             n_parameters: 1,
             theta: vec![0.25, 0.5, 0.75],

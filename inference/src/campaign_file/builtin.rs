@@ -13,7 +13,11 @@ const MODELS: [(&str, bool, &[&str]); 11] = [
     ("sine", false, &[]),
     ("microlensing", false, &[]),
     ("transit", false, &["period"]),
-    ("absorption-spectrum", false, &["pivot", "half_range", "lines"]),
+    (
+        "absorption-spectrum",
+        false,
+        &["pivot", "half_range", "lines"],
+    ),
     ("linear-gaussian", false, &["matrix"]),
     ("two-moons", true, &[]),
     ("gaussian-mixture", true, &[]),
@@ -107,8 +111,9 @@ impl<'a> Builtin<'a> {
             "linear-gaussian" => linear_gaussian(section, n_data, n_parameters),
             "two-moons" => check_size(section, name, TWO_MOONS, n_data, n_parameters)
                 .map(|()| BuiltinModel::TwoMoons),
-            "slcp" => check_size(section, name, SLCP, n_data, n_parameters)
-                .map(|()| BuiltinModel::Slcp),
+            "slcp" => {
+                check_size(section, name, SLCP, n_data, n_parameters).map(|()| BuiltinModel::Slcp)
+            }
             "gaussian-mixture" => {
                 let n = n_parameters?;
                 check_size(section, name, (n, n), n_data, n_parameters)

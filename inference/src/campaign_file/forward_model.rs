@@ -81,9 +81,7 @@ pub(super) fn forward_model(
     ForwardModel {
         simulator,
         observation,
-        noise: likelihood(root, &builtin)
-            .and(noise)
-            .map(Noise::Gaussian),
+        noise: likelihood(root, &builtin).and(noise).map(Noise::Gaussian),
         n_data,
     }
 }
@@ -133,11 +131,7 @@ pub(super) fn numbers(entry: &Entry<'_>, expected: Expected) -> Option<Vec<f64>>
     numbers.into_iter().collect()
 }
 
-fn observation(
-    section: &Section<'_>,
-    directory: &Path,
-    errors: Errors,
-) -> Option<Observation> {
+fn observation(section: &Section<'_>, directory: &Path, errors: Errors) -> Option<Observation> {
     let Some(path) = section.get("path") else {
         return inline_observation(section, errors);
     };

@@ -137,7 +137,10 @@ fn joint(entry: &Entry<'_>, positions: Vec<usize>) -> Option<JointNormal> {
         return None;
     }
     let mean = section
-        .require("mean", "a list of numbers, one a parameter without a prior of its own")
+        .require(
+            "mean",
+            "a list of numbers, one a parameter without a prior of its own",
+        )
         .and_then(|entry| entry.numbers());
     let spread = match (section.get("covariance"), section.get("precision")) {
         (Some(covariance), None) => matrix(&covariance).map(Spread::Covariance),

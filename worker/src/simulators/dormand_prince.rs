@@ -130,7 +130,11 @@ fn try_step<const N: usize>(
     }
     let mut square = 0.0;
     for j in 0..N {
-        let error: f64 = ERROR.iter().zip(&slopes).map(|(c, slope)| c * slope[j]).sum();
+        let error: f64 = ERROR
+            .iter()
+            .zip(&slopes)
+            .map(|(c, slope)| c * slope[j])
+            .sum();
         let scaled = step * error / (tolerance * (1.0 + y[j].abs().max(next[j].abs())));
         square += scaled * scaled;
     }

@@ -41,7 +41,10 @@ impl LotkaVolterra {
             return Err("the grid is not the same times twice".to_owned());
         }
         check_times(times)?;
-        if ![prey, predators, scatter].iter().all(|number| *number > 0.0 && number.is_finite()) {
+        if ![prey, predators, scatter]
+            .iter()
+            .all(|number| *number > 0.0 && number.is_finite())
+        {
             return Err(format!(
                 "prey {prey}, predators {predators} and scatter {scatter} are not all positive numbers"
             ));

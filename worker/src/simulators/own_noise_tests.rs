@@ -67,7 +67,10 @@ fn draw(simulator: &dyn Simulator, parameters: &[f64], seed: u64) -> Vec<f64> {
 }
 
 fn assert_close(found: f64, expected: f64, tolerance: f64) {
-    assert!((found - expected).abs() <= tolerance, "{found}, not {expected}");
+    assert!(
+        (found - expected).abs() <= tolerance,
+        "{found}, not {expected}"
+    );
 }
 
 /// Observations 1 of sbibm at their true parameters. The numbers are scipy 1.16's: norm, multivariate_normal, binom and
@@ -105,7 +108,13 @@ fn log_likelihoods_are_those_of_scipy() {
         &*slcp,
         &[0.7, -2.9, -1.0, -0.6, 2.9],
         &[
-            -0.66452104, -2.9279308, -16.49147, 4.06107, 4.232153, -4.652277, -4.9924355,
+            -0.66452104,
+            -2.9279308,
+            -16.49147,
+            4.06107,
+            4.232153,
+            -4.652277,
+            -4.9924355,
             -1.5655216,
         ],
     );
@@ -249,7 +258,12 @@ fn draws_are_from_the_likelihoods_distribution() {
             vec![0.5, -1.0, -1.2, 0.9, 0.7],
             vec![0.6, -1.05, -1.17, 0.89, 0.66],
         ),
-        ("bernoulli-glm", small_glm(), vec![0.2, -1.0, 0.5], vec![0.4, -0.8, 0.3]),
+        (
+            "bernoulli-glm",
+            small_glm(),
+            vec![0.2, -1.0, 0.5],
+            vec![0.4, -0.8, 0.3],
+        ),
         ("sir", sir(), vec![0.5, 0.2], vec![0.503, 0.201]),
         (
             "lotka-volterra",
@@ -279,22 +293,31 @@ fn draws_are_from_the_likelihoods_distribution() {
 
 #[test]
 fn densities_of_two_data_have_an_integral_of_one() {
-    let integral = |simulator: &dyn Simulator, theta: &[f64], centre: [f64; 2], half: f64, n: u32| {
-        let step = 2.0 * half / f64::from(n);
-        let at = |centre: f64, i: u32| centre - half + (f64::from(i) + 0.5) * step;
-        let mut sum = 0.0;
-        for i in 0..n {
-            for j in 0..n {
-                let x = [at(centre[0], i), at(centre[1], j)];
-                sum += log_likelihood(simulator, theta, &x).exp();
+    let integral =
+        |simulator: &dyn Simulator, theta: &[f64], centre: [f64; 2], half: f64, n: u32| {
+            let step = 2.0 * half / f64::from(n);
+            let at = |centre: f64, i: u32| centre - half + (f64::from(i) + 0.5) * step;
+            let mut sum = 0.0;
+            for i in 0..n {
+                for j in 0..n {
+                    let x = [at(centre[0], i), at(centre[1], j)];
+                    sum += log_likelihood(simulator, theta, &x).exp();
+                }
             }
-        }
-        sum * step * step
-    };
+            sum * step * step
+        };
     let two_moons = build_model(BuiltinModel::TwoMoons, counted(2), 2);
-    assert_close(integral(&*two_moons, &[0.0, 0.0], [0.25, 0.0], 0.17, 700), 1.0, 1e-3);
+    assert_close(
+        integral(&*two_moons, &[0.0, 0.0], [0.25, 0.0], 0.17, 700),
+        1.0,
+        1e-3,
+    );
     let mixture = build_model(BuiltinModel::GaussianMixture, counted(2), 2);
-    assert_close(integral(&*mixture, &[1.0, -2.0], [1.0, -2.0], 6.0, 600), 1.0, 1e-6);
+    assert_close(
+        integral(&*mixture, &[1.0, -2.0], [1.0, -2.0], 6.0, 600),
+        1.0,
+        1e-6,
+    );
 }
 
 /// All 2^7 outcomes of a small design have a total probability of one; all counts of a day too.

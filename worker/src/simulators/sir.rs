@@ -96,7 +96,8 @@ fn log_binomial(n: f64, share: f64, count: f64) -> f64 {
     if !(0.0..=n).contains(&count) || count.fract() != 0.0 {
         return f64::NEG_INFINITY;
     }
-    let log_choices = libm::lgamma(n + 1.0) - libm::lgamma(count + 1.0) - libm::lgamma(n - count + 1.0);
+    let log_choices =
+        libm::lgamma(n + 1.0) - libm::lgamma(count + 1.0) - libm::lgamma(n - count + 1.0);
     // 0 ln 0 = 0.
     let log_power = |count: f64, log_share: f64| if count == 0.0 { 0.0 } else { count * log_share };
     log_choices + log_power(count, libm::log(share)) + log_power(n - count, libm::log1p(-share))

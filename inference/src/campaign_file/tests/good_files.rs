@@ -2,11 +2,12 @@
 
 use super::{SINE, directory, parse_in};
 use crate::campaign::{
-    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Likelihood, Normalization,
-    Rounds, SimulatorSpec, Stop, StopRule, Training, Workers,
+    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Normalization, Rounds,
+    SimulatorSpec, Stop, StopRule, Training, Workers,
 };
 use crate::campaign_file::{changed_keys, identity, load, to_toml};
-use crate::noise::{GaussianNoise, SigmaSource};
+use crate::joint_normal::Spread;
+use crate::noise::{GaussianNoise, Noise, SigmaSource};
 use crate::observation::Observation;
 use crate::prior::Prior;
 use crate::space::{Parameter, ParameterSpace};
@@ -66,6 +67,10 @@ count = 3
 batch_rows = 64
 "#;
 
+fn gaussian(sigma: SigmaSource) -> Noise {
+    Noise::Gaussian(GaussianNoise { sigma })
+}
+
 fn full_campaign() -> Campaign {
     let parameter = |name: &str, prior| Parameter {
         name: name.to_owned(),
@@ -76,49 +81,49 @@ fn full_campaign() -> Campaign {
         name: "full \"quoted\"".to_owned(),
         seed: i64::MAX as u64,
         space: ParameterSpace::independent(vec![
-                parameter(
-                    "d",
-                    Prior::TruncatedNormal {
-                        mean: 1.0,
-                        sd: 0.5,
-                        low: 0.0,
-                        high: 2.0,
-                    },
-                ),
-                parameter(
-                    "s",
-                    Prior::Beta {
-                        alpha: 2.0,
-                        beta: 3.0,
-                        low: -1.0,
-                        high: 1e-3,
-                    },
-                ),
-                parameter("c0", Prior::LogNormal { mean: 0.0, sd: 0.1 }),
-                parameter(
-                    "r",
-                    Prior::Beta {
-                        alpha: 2.0,
-                        beta: 3.0,
-                        low: 0.0,
-                        high: 1.0,
-                    },
-                ),
-                parameter(
-                    "w",
-                    Prior::LogUniform {
-                        low: 0.01,
-                        high: 1.0,
-                    },
-                ),
-                parameter(
-                    "v",
-                    Prior::Normal {
-                        mean: 0.0,
-                        sd: 100.0,
-                    },
-                ),
-            ]),
+            parameter(
+                "d",
+                Prior::TruncatedNormal {
+                    mean: 1.0,
+                    sd: 0.5,
+                    low: 0.0,
+                    high: 2.0,
+                },
+            ),
+            parameter(
+                "s",
+                Prior::Beta {
+                    alpha: 2.0,
+                    beta: 3.0,
+                    low: -1.0,
+                    high: 1e-3,
+                },
+            ),
+            parameter("c0", Prior::LogNormal { mean: 0.0, sd: 0.1 }),
+            parameter(
+                "r",
+                Prior::Beta {
+                    alpha: 2.0,
+                    beta: 3.0,
+                    low: 0.0,
+                    high: 1.0,
+                },
+            ),
+            parameter(
+                "w",
+                Prior::LogUniform {
+                    low: 0.01,
+                    high: 1.0,
+                },
+            ),
+            parameter(
+                "v",
+                Prior::Normal {
+                    mean: 0.0,
+                    sd: 100.0,
+                },
+            ),
+        ]),
         simulator: SimulatorSpec {
             model: BuiltinModel::AbsorptionSpectrum {
                 pivot: 0.5,
@@ -132,10 +137,10 @@ fn full_campaign() -> Campaign {
             value: vec![1.0, 2.0, 3.0],
             sigma: vec![0.1, 0.2, 0.1],
         }),
-        noise: GaussianNoise {
-            sigma: SigmaSource::Table(vec![vec![0.1, 0.2, 0.3], vec![0.4, 0.5, 0.6]]),
-        },
-        likelihood: Likelihood::Gaussian,
+        noise: gaussian(SigmaSource::Table(vec![
+            vec![0.1, 0.2, 0.3],
+            vec![0.4, 0.5, 0.6],
+        ])),
         featurizer: Featurizer::Resnet {
             channels: 8,
             stages: 1,
@@ -196,7 +201,7 @@ fn a_short_file_is_completed_by_its_data() {
             grid: vec![0.0, 0.5, 1.0]
         }
     );
-    assert_eq!(campaign.noise.sigma, SigmaSource::Observed);
+    assert_eq!(campaign.noise, gaussian(SigmaSource::Observed));
     assert!(
         matches!(campaign.featurizer, Featurizer::Mlp { .. }),
         "{:?}",
@@ -225,7 +230,7 @@ fn a_constant_sigma_stands_for_a_missing_column() {
         SINE.replace("observation.csv", "bare.csv") + "[noise]\ngaussian = { sigma = 0.3 }\n";
     let campaign = parse_in(directory().path(), &text).expect("campaign");
     assert_eq!(campaign.observation.expect("observation").sigma, [0.3; 3]);
-    assert_eq!(campaign.noise.sigma, SigmaSource::Constant(0.3));
+    assert_eq!(campaign.noise, gaussian(SigmaSource::Constant(0.3)));
 }
 
 /// SINE without its observation.
@@ -245,11 +250,11 @@ fn amortized_campaigns_have_a_grid_of_their_own() {
         (1, 12_800)
     );
     assert_eq!(
-        campaign.noise.sigma,
-        SigmaSource::LogUniform {
+        campaign.noise,
+        gaussian(SigmaSource::LogUniform {
             low: 0.1,
             high: 1.0
-        }
+        })
     );
     assert!(
         matches!(campaign.featurizer, Featurizer::Resnet { .. }),
@@ -286,11 +291,117 @@ fn a_linear_model_without_a_matrix_shows_its_parameters() {
     );
 }
 
+/// Two correlated parameters around an independent one.
+const CORRELATED: &str = r#"
+name = "correlated"
+[[parameters]]
+name = "a"
+[[parameters]]
+name = "b"
+prior = { uniform = { low = 0, high = 1 } }
+[[parameters]]
+name = "c"
+[prior]
+multivariate_normal = { mean = [1, 2], covariance = [[4, 1], [1, 9.25]] }
+[simulator]
+builtin = "linear-gaussian"
+[observation]
+grid = [0, 1, 2]
+value = [1, 2, 3]
+sigma = [1, 1, 1]
+"#;
+
+/// SINE's parameters with another model and observation.
+fn own_noise(builtin: &str, observation: &str) -> String {
+    let head = SINE.split("[simulator]").next().unwrap_or_default();
+    format!("{head}[simulator]\nbuiltin = \"{builtin}\"\n[observation]\n{observation}\n")
+}
+
+#[test]
+fn parameters_without_a_prior_share_the_joint_one() {
+    let campaign = parse_in(directory().path(), CORRELATED).expect("campaign");
+    let joint = campaign.space.joint.as_ref().expect("a joint prior");
+    assert_eq!(joint.positions(), [0, 2]);
+    assert_eq!(joint.mean(), [1.0, 2.0]);
+    assert_eq!(
+        joint.spread(),
+        &Spread::Covariance(vec![vec![4.0, 1.0], vec![1.0, 9.25]])
+    );
+    // Alone each of them is normal.
+    assert_eq!(
+        campaign.space.parameters[0].prior,
+        Prior::Normal { mean: 1.0, sd: 2.0 }
+    );
+    let mut changed = campaign.clone();
+    changed.space.joint = None;
+    assert!(!changed_keys(&campaign, &changed).is_empty());
+    assert_ne!(identity(&campaign), identity(&changed));
+
+    let mistakes = [
+        (
+            "mean = [1, 2], ",
+            "",
+            "c.toml:11: prior.multivariate_normal.mean: missing, expected a list of numbers, one a parameter without a \
+             prior of its own",
+        ),
+        (
+            "[[4, 1], [1, 9.25]]",
+            "[[4, 7], [7, 9.25]]",
+            "c.toml:11: prior.multivariate_normal: covariance is not positive definite: pivot 1 of its Cholesky factor \
+             is -3e0 of 9.25",
+        ),
+        (
+            "[[4, 1], [1, 9.25]]",
+            "[[4, 1], [1, 9]], precision = [[1, 0], [0, 1]]",
+            "c.toml:11: prior.multivariate_normal: found covariance and precision, expected one of them",
+        ),
+        (
+            "covariance = [[4, 1], [1, 9.25]]",
+            "",
+            "c.toml:11: prior.multivariate_normal: found neither covariance nor precision, expected one of them",
+        ),
+        (
+            "name = \"c\"",
+            "name = \"c\"\nprior = { normal = { mean = 0, sd = 1 } }",
+            "c.toml:12: prior.multivariate_normal: mean has 2 numbers, expected 1, one a parameter",
+        ),
+    ];
+    for (found, replacement, expected) in mistakes {
+        let text = CORRELATED.replace(found, replacement);
+        let mistakes = parse_in(directory().path(), text.trim_start()).expect_err(expected);
+        assert_eq!(mistakes, [expected]);
+    }
+}
+
+#[test]
+fn data_with_the_simulators_own_noise_need_neither_errors_nor_grid() {
+    let text = own_noise("gaussian-mixture", "value = [1, 2, 3]");
+    let campaign = parse_in(directory().path(), &text).expect("campaign");
+    assert_eq!(campaign.noise, Noise::Simulator);
+    assert_eq!(campaign.simulator.grid, [0.0, 1.0, 2.0]);
+    let observation = campaign.observation.expect("observation");
+    assert_eq!(observation.value, [1.0, 2.0, 3.0]);
+    assert_eq!(observation.sigma, [0.0; 0]);
+    let said = text.clone() + "[likelihood]\nkind = \"simulator\"\n";
+    assert!(parse_in(directory().path(), &said).is_ok());
+    // Without an observation the model knows the number of its data.
+    let amortized = text.split("[observation]").next().unwrap_or_default();
+    let campaign = parse_in(directory().path(), amortized).expect("campaign");
+    assert_eq!(campaign.simulator.grid, [0.0, 1.0, 2.0]);
+}
+
 #[test]
 fn the_copy_of_a_campaign_stands_alone_and_is_the_same_campaign() {
     let directory = directory();
     let uniform = "[noise]\ngaussian = { sigma = { uniform = { low = 1, high = 2 } } }";
     let texts = [
+        CORRELATED.to_owned(),
+        CORRELATED.replace("covariance", "precision"),
+        own_noise("gaussian-mixture", "value = [1, 2, 3]"),
+        own_noise(
+            "bernoulli-glm\"\ndesign_matrix = [[1, 2, 3], [4, 5, 6.5]]\n#\"",
+            "value = [1, 2, 3]",
+        ),
         FULL.to_owned(),
         SINE.to_owned(),
         SINE.to_owned() + "[featurizer]\nkind = \"gru\"\n[rounds.stop]\nn_eff = 100\n",
@@ -387,7 +498,7 @@ fn what_may_change_leaves_the_identity_and_what_may_not_is_named() {
             &["observation.sigma: 3 values -> 2 values"],
         ),
         (
-            |campaign| campaign.noise.sigma = SigmaSource::Observed,
+            |campaign| campaign.noise = gaussian(SigmaSource::Observed),
             &[
                 "noise.gaussian.sigma: nothing -> \"observed\"",
                 "noise.gaussian.sigma.table: 2 values -> nothing",
@@ -395,7 +506,10 @@ fn what_may_change_leaves_the_identity_and_what_may_not_is_named() {
         ),
         (
             |campaign| {
-                if let SigmaSource::Table(rows) = &mut campaign.noise.sigma {
+                if let Noise::Gaussian(GaussianNoise {
+                    sigma: SigmaSource::Table(rows),
+                }) = &mut campaign.noise
+                {
                     rows[1] = vec![0.4, 1.0, 2.0];
                 }
             },
