@@ -1,7 +1,9 @@
 //! Models with noise of their own: densities against scipy's and against their own draws.
 
 use super::*;
+use rand::RngExt;
 use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, StandardNormal};
 use sidereal_inference::prior::Prior;
 use sidereal_inference::space::Parameter;
 
@@ -399,4 +401,67 @@ fn impossible_data_have_a_likelihood_of_zero() {
     counts[3] = 0.0;
     let found = log_likelihood(&*lotka_volterra(), &[0.7, 0.11, 0.9, 0.12], &counts);
     assert_eq!(found, f64::NEG_INFINITY);
+}
+
+/// Mean and standard deviation of a function of θ under the posterior, by importance sampling from the prior.
+fn posterior_moments(
+    simulator: &dyn Simulator,
+    observed: &[f64],
+    prior: impl Fn(&mut ChaCha8Rng) -> [f64; 2],
+    n: usize,
+    function: impl Fn([f64; 2]) -> f64,
+) -> (f64, f64) {
+    let mut rng = ChaCha8Rng::seed_from_u64(8);
+    let (mut total, mut sum, mut sum_of_squares) = (0.0, 0.0, 0.0);
+    for _ in 0..n {
+        let theta = prior(&mut rng);
+        let weight = log_likelihood(simulator, &theta, observed).exp();
+        let value = function(theta);
+        total += weight;
+        sum += weight * value;
+        sum_of_squares += weight * value * value;
+    }
+    let mean = sum / total;
+    (mean, (sum_of_squares / total - mean * mean).sqrt())
+}
+
+/// sbibm's 10,000 reference draws for observation 1 have these means and standard deviations.
+#[test]
+fn posteriors_are_those_of_the_reference_draws() {
+    let uniform =
+        |rng: &mut ChaCha8Rng, low: f64, high: f64| low + (high - low) * rng.random::<f64>();
+    let two_moons = build_model(BuiltinModel::TwoMoons, counted(2), 2);
+    let square = |rng: &mut ChaCha8Rng| [uniform(rng, -1.0, 1.0), uniform(rng, -1.0, 1.0)];
+    let observed = [-0.6396706, 0.16234657];
+    let (mean, sd) = posterior_moments(&*two_moons, &observed, square, 400_000, |[a, b]| {
+        (a + b).abs()
+    });
+    assert_close(mean, 1.34791, 0.005);
+    assert_close(sd, 0.04450, 0.003);
+    let (mean, sd) = posterior_moments(&*two_moons, &observed, square, 400_000, |[a, b]| b - a);
+    assert_close(mean, 0.23072, 0.011);
+    assert_close(sd, 0.10093, 0.006);
+
+    // Half of its mass is in one part in a thousand of the prior: drawn from the corner where the posterior is.
+    let mixture = build_model(BuiltinModel::GaussianMixture, counted(2), 2);
+    let corner = |rng: &mut ChaCha8Rng| [uniform(rng, -10.0, -4.5), uniform(rng, -6.5, 3.5)];
+    let observed = [-9.472713, -1.4950509];
+    let (mean, sd) = posterior_moments(&*mixture, &observed, corner, 800_000, |[a, _]| a);
+    assert_close(mean, -9.26410, 0.04);
+    assert_close(sd, 0.52694, 0.04);
+
+    let log_normal = |rng: &mut ChaCha8Rng| {
+        let normals: [f64; 2] = [StandardNormal.sample(rng), StandardNormal.sample(rng)];
+        [
+            0.4 * (0.5 * normals[0]).exp(),
+            0.125 * (0.2 * normals[1]).exp(),
+        ]
+    };
+    let counts = [0.0, 1.0, 352.0, 40.0, 3.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+    let (mean, sd) = posterior_moments(&*sir(), &counts, log_normal, 20_000, |[beta, _]| beta);
+    assert_close(mean, 0.63252, 0.004);
+    assert_close(sd, 0.01257, 0.003);
+    let (mean, sd) = posterior_moments(&*sir(), &counts, log_normal, 20_000, |[_, gamma]| gamma);
+    assert_close(mean, 0.16948, 0.004);
+    assert_close(sd, 0.01222, 0.003);
 }

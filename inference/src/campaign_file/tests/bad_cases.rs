@@ -273,10 +273,14 @@ pub(super) const FORWARD_MODEL: &[Case] = &[
     (
         "\"sine\"",
         "\"two-moons\"",
+        &["observation.csv:1: found a column sigma, expected none: the simulator draws the noise"],
+    ),
+    (
+        "builtin = \"sine\"\n[observation]\npath = \"observation.csv\"\n",
+        "builtin = \"two-moons\"\n[observation]\nvalue = [1, 2, 3]",
         &[
             "c.toml:11: simulator: two-moons has 2 data, found 3",
             "c.toml:11: simulator: two-moons has 2 parameters, found 3",
-            "observation.csv:1: found a column sigma, expected none: the simulator draws the noise",
         ],
     ),
     (

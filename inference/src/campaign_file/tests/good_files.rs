@@ -341,29 +341,29 @@ fn parameters_without_a_prior_share_the_joint_one() {
         (
             "mean = [1, 2], ",
             "",
-            "c.toml:11: prior.multivariate_normal.mean: missing, expected a list of numbers, one a parameter without a \
+            "c.toml:10: prior.multivariate_normal.mean: missing, expected a list of numbers, one a parameter without a \
              prior of its own",
         ),
         (
             "[[4, 1], [1, 9.25]]",
             "[[4, 7], [7, 9.25]]",
-            "c.toml:11: prior.multivariate_normal: covariance is not positive definite: pivot 1 of its Cholesky factor \
+            "c.toml:10: prior.multivariate_normal: covariance is not positive definite: pivot 1 of its Cholesky factor \
              is -3e0 of 9.25",
         ),
         (
             "[[4, 1], [1, 9.25]]",
             "[[4, 1], [1, 9]], precision = [[1, 0], [0, 1]]",
-            "c.toml:11: prior.multivariate_normal: found covariance and precision, expected one of them",
+            "c.toml:10: prior.multivariate_normal: found covariance and precision, expected one of them",
         ),
         (
             "covariance = [[4, 1], [1, 9.25]]",
             "",
-            "c.toml:11: prior.multivariate_normal: found neither covariance nor precision, expected one of them",
+            "c.toml:10: prior.multivariate_normal: found neither covariance nor precision, expected one of them",
         ),
         (
             "name = \"c\"",
             "name = \"c\"\nprior = { normal = { mean = 0, sd = 1 } }",
-            "c.toml:12: prior.multivariate_normal: mean has 2 numbers, expected 1, one a parameter",
+            "c.toml:11: prior.multivariate_normal: mean has 2 numbers, expected 1, one a parameter",
         ),
     ];
     for (found, replacement, expected) in mistakes {
