@@ -465,3 +465,50 @@ fn posteriors_are_those_of_the_reference_draws() {
     assert_close(mean, 0.16948, 0.004);
     assert_close(sd, 0.01222, 0.003);
 }
+
+#[test]
+fn extreme_parameters_are_answered_or_refused_without_panic() {
+    let extremes = [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        1e-320,
+        1e-12,
+        1e4,
+        -1e12,
+        1e308,
+        f64::MAX,
+        f64::INFINITY,
+        f64::NAN,
+    ];
+    let models = [
+        (build_model(BuiltinModel::TwoMoons, counted(2), 2), 2),
+        (build_model(BuiltinModel::GaussianMixture, counted(3), 3), 3),
+        (build_model(BuiltinModel::Slcp, counted(8), 5), 5),
+        (small_glm(), 3),
+        (sir(), 2),
+        (lotka_volterra(), 4),
+    ];
+    for (simulator, n_parameters) in models {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let observed = vec![1.0; simulator.n_data()];
+        for _ in 0..200 {
+            let theta: Vec<f64> = (0..n_parameters)
+                .map(|_| extremes[rng.random_range(0..extremes.len())])
+                .collect();
+            let mut out = vec![f64::NAN; simulator.n_data()];
+            let answer = simulator.simulate_and_weigh(&theta, &observed, &mut rng, &mut out);
+            if answer.is_ok() {
+                assert!(out.iter().all(|value| value.is_finite()), "{theta:?}");
+                assert!(theta.iter().all(|value| value.is_finite()), "{theta:?}");
+            }
+        }
+        let mut out = vec![0.0; simulator.n_data()];
+        let one_more = vec![0.5; n_parameters + 1];
+        assert!(simulator.simulate(&one_more, &mut rng, &mut out).is_err());
+        let too_few =
+            simulator.simulate_and_weigh(&one_more[1..], &observed[1..], &mut rng, &mut out);
+        assert!(too_few.is_err());
+    }
+}
