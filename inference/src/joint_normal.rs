@@ -349,7 +349,9 @@ mod tests {
 
     #[test]
     fn what_is_no_covariance_is_refused_with_its_numbers() {
-        let table: &[(&[f64], &[&[f64]], &str)] = &[
+        /// Mean, covariance and message.
+        type Case = (&'static [f64], &'static [&'static [f64]], &'static str);
+        let table: &[Case] = &[
             (
                 &[0.0],
                 &[&[1.0, 0.0], &[0.0, 1.0]],

@@ -241,7 +241,9 @@ fn named(names: &[&str]) -> Vec<Parameter> {
 /// likelihood's constant does not depend on θ.
 #[test]
 fn draws_are_from_the_likelihoods_distribution() {
-    let table: [(&str, Arc<dyn Simulator>, Vec<f64>, Vec<f64>); 6] = [
+    /// Name, simulator, θ and another one.
+    type Case = (&'static str, Arc<dyn Simulator>, Vec<f64>, Vec<f64>);
+    let table: [Case; 6] = [
         (
             "two-moons",
             build_model(BuiltinModel::TwoMoons, counted(2), 2),

@@ -34,7 +34,7 @@ impl Sir {
     ) -> Result<Self, String> {
         check_times(&days)?;
         let share = infected / population;
-        if !(share >= LEAST_SHARE && share < 1.0) {
+        if !(LEAST_SHARE..1.0).contains(&share) {
             return Err(format!(
                 "{infected} infected of {population} are not a share in (0, 1)"
             ));
