@@ -2,6 +2,7 @@
 
 mod bad_cases;
 mod bad_files;
+mod correlated;
 mod good_files;
 
 use super::*;
