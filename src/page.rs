@@ -158,7 +158,8 @@ fn figures_of(combined: &WeightDiagnostics, summary: &Summary) -> String {
 
 fn parameter_table(campaign: &Campaign, summary: &Summary) -> String {
     let mut rows = Vec::new();
-    for (parameter, found) in campaign.space.parameters.iter().zip(&summary.parameters) {
+    let positions = 0..campaign.space.len();
+    for (position, found) in positions.zip(&summary.parameters) {
         let Estimate {
             value,
             above,
@@ -173,7 +174,7 @@ fn parameter_table(campaign: &Campaign, summary: &Summary) -> String {
             cell(&numbers::short(found.sd)),
             format!(
                 "<td class=text>{}</td>",
-                escape(&words::prior(&parameter.prior))
+                escape(&words::prior(&campaign.space, position))
             ),
         ]);
     }

@@ -7,11 +7,12 @@ use sidereal_inference::campaign::{
 };
 use sidereal_inference::coverage::MissingMass;
 use sidereal_inference::evidence::Evidence;
-use sidereal_inference::noise::SigmaSource;
+use sidereal_inference::noise::{Noise, SigmaSource};
 use sidereal_inference::prior::Prior;
 use sidereal_inference::probing::Outcome;
 use sidereal_inference::proposal::{Component, Proposal};
 use sidereal_inference::refinement::Objective;
+use sidereal_inference::space::ParameterSpace;
 use sidereal_inference::stopping::StopReason;
 use sidereal_inference::summary::{RoundKind, RoundSummary};
 
@@ -23,7 +24,7 @@ pub fn campaign_line(campaign: &Campaign) -> String {
     };
     format!(
         "{} with {} parameters and {} data, {kind}, {} and {}, seed {}",
-        model_name(&campaign.simulator.model),
+        campaign.simulator.model.name(),
         campaign.space.len(),
         campaign.simulator.grid.len(),
         featurizer_name(&campaign.featurizer),
@@ -39,7 +40,7 @@ pub fn settings(campaign: &Campaign) -> Vec<(&'static str, String)> {
     let training = &campaign.training;
     vec![
         ("simulator", simulator(campaign)),
-        ("noise", sigma_source(&campaign.noise.sigma)),
+        ("noise", noise(&campaign.noise)),
         ("featurizer", featurizer(&campaign.featurizer)),
         ("flow", flow(&campaign.flow)),
         (
@@ -239,7 +240,17 @@ pub fn proposal(proposal: &Proposal) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
-pub fn prior(prior: &Prior) -> String {
+/// The prior of one parameter of a space.
+pub fn prior(space: &ParameterSpace, position: usize) -> String {
+    let alone = independent_prior(&space.parameters[position].prior);
+    if space.is_joint(position) {
+        format!("{alone}, correlated")
+    } else {
+        alone
+    }
+}
+
+fn independent_prior(prior: &Prior) -> String {
     let n = |number: &f64| numbers::plain(*number);
     match prior {
         Prior::Uniform { low, high } => format!("uniform from {} to {}", n(low), n(high)),
@@ -287,19 +298,13 @@ pub fn device(device: DeviceChoice) -> &'static str {
     }
 }
 
-fn model_name(model: &BuiltinModel) -> &'static str {
-    match model {
-        BuiltinModel::Sine => "sine",
-        BuiltinModel::Microlensing => "microlensing",
-        BuiltinModel::Transit { .. } => "transit",
-        BuiltinModel::AbsorptionSpectrum { .. } => "absorption-spectrum",
-        BuiltinModel::LinearGaussian { .. } => "linear-gaussian",
-    }
-}
-
 fn simulator(campaign: &Campaign) -> String {
     let constants = match &campaign.simulator.model {
-        BuiltinModel::Sine | BuiltinModel::Microlensing => String::new(),
+        BuiltinModel::Sine
+        | BuiltinModel::Microlensing
+        | BuiltinModel::TwoMoons
+        | BuiltinModel::GaussianMixture
+        | BuiltinModel::Slcp => String::new(),
         BuiltinModel::Transit { period } => format!(", period {period}"),
         BuiltinModel::AbsorptionSpectrum {
             pivot,
@@ -310,6 +315,24 @@ fn simulator(campaign: &Campaign) -> String {
         }
         BuiltinModel::LinearGaussian { matrix } => {
             format!(", matrix of {} x {}", matrix.len(), campaign.space.len())
+        }
+        BuiltinModel::BernoulliGlm { design_matrix } => {
+            let n_draws = design_matrix.len();
+            format!(", design matrix of {n_draws} x {}", campaign.space.len())
+        }
+        BuiltinModel::Sir {
+            population,
+            infected,
+            tests,
+        } => {
+            format!(", population {population}, infected {infected}, tests {tests}")
+        }
+        BuiltinModel::LotkaVolterra {
+            prey,
+            predators,
+            scatter,
+        } => {
+            format!(", prey {prey}, predators {predators}, scatter {scatter}")
         }
     };
     let grid = &campaign.simulator.grid;
@@ -323,9 +346,16 @@ fn simulator(campaign: &Campaign) -> String {
     };
     format!(
         "{} at {} points{ends}{constants}",
-        model_name(&campaign.simulator.model),
+        campaign.simulator.model.name(),
         grid.len()
     )
+}
+
+fn noise(noise: &Noise) -> String {
+    match noise {
+        Noise::Gaussian(gaussian) => sigma_source(&gaussian.sigma),
+        Noise::Simulator => "the simulator's own".to_owned(),
+    }
 }
 
 fn sigma_source(source: &SigmaSource) -> String {

@@ -120,9 +120,7 @@ mod tests {
             },
             periodic,
         };
-        ParameterSpace {
-            parameters: vec![parameter("angle", true), parameter("length", false)],
-        }
+        ParameterSpace::independent(vec![parameter("angle", true), parameter("length", false)])
     }
 
     #[test]

@@ -247,18 +247,16 @@ mod tests {
             prior,
             periodic: false,
         };
-        ParameterSpace {
-            parameters: vec![
-                parameter(
-                    "a",
-                    Prior::Uniform {
-                        low: -1.0,
-                        high: 3.0,
-                    },
-                ),
-                parameter("b", Prior::Normal { mean: 2.0, sd: 0.5 }),
-            ],
-        }
+        ParameterSpace::independent(vec![
+            parameter(
+                "a",
+                Prior::Uniform {
+                    low: -1.0,
+                    high: 3.0,
+                },
+            ),
+            parameter("b", Prior::Normal { mean: 2.0, sd: 0.5 }),
+        ])
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod draws;
 pub mod evidence;
 pub mod files;
 pub mod ids;
+pub mod joint_normal;
 pub mod local;
 pub mod noise;
 mod normal;

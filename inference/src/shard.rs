@@ -484,13 +484,11 @@ mod long_shards {
 
     #[test]
     fn rows_are_checked_to_the_last_and_named_by_their_line_in_the_file() {
-        let space = ParameterSpace {
-            parameters: vec![Parameter {
-                name: "a".to_owned(),
-                prior: Prior::Normal { mean: 0.0, sd: 1.0 },
-                periodic: false,
-            }],
-        };
+        let space = ParameterSpace::independent(vec![Parameter {
+            name: "a".to_owned(),
+            prior: Prior::Normal { mean: 0.0, sd: 1.0 },
+            periodic: false,
+        }]);
         let rows = ShardRows {
             draws: Draws::from_prior(&space, 1, RoundId(0), 7..7 + N_ROWS as u64),
             log_likelihood: vec![None; N_ROWS],

@@ -305,9 +305,7 @@ mod tests {
             prior: Prior::Normal { mean: 0.0, sd: 1.0 },
             periodic: false,
         };
-        let space = ParameterSpace {
-            parameters: vec![parameter("a"), parameter("b")],
-        };
+        let space = ParameterSpace::independent(vec![parameter("a"), parameter("b")]);
         let posterior = Posterior {
             n_parameters: 2,
             theta: vec![0.0, 7.0, 4.0, 7.0, 1e9, -1e9],

@@ -9,10 +9,11 @@ use std::path::Path;
 const FEWEST_SIMULATIONS: u64 = 32;
 const MOST_SIMULATIONS: u64 = 1_000_000_000_000;
 
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "name",
     "seed",
     "parameters",
+    "prior",
     "simulator",
     "observation",
     "likelihood",
@@ -37,7 +38,6 @@ pub(super) fn campaign(root: &Section<'_>, directory: &Path) -> Option<Campaign>
     let (names, space) = parameters::parameters(root);
     let n_parameters = names.as_ref().map(Vec::len);
     let forward = forward_model::forward_model(root, directory, names.as_deref());
-    let likelihood = forward_model::likelihood(root);
     let featurizer = estimator::featurizer(root, forward.n_data, n_parameters);
     let flow = estimator::flow(root, n_parameters);
     let training = estimator::training(root);
@@ -55,7 +55,6 @@ pub(super) fn campaign(root: &Section<'_>, directory: &Path) -> Option<Campaign>
         simulator: forward.simulator?,
         observation: forward.observation?,
         noise: forward.noise?,
-        likelihood: likelihood?,
         featurizer: featurizer?,
         flow: flow?,
         training: training?,

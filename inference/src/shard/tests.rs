@@ -15,9 +15,7 @@ fn space() -> ParameterSpace {
         prior: prior.clone(),
         periodic: false,
     };
-    ParameterSpace {
-        parameters: vec![parameter("a"), parameter("b")],
-    }
+    ParameterSpace::independent(vec![parameter("a"), parameter("b")])
 }
 
 /// Rows 10, 11 and 12 of round 1 with three data each; row 11 failed.
