@@ -246,11 +246,11 @@ fn loss(section: &Section<'_>, batch_size: Option<usize>) -> Option<Loss> {
         None => LOSSES[0],
     };
     let atoms = whole(section, "atoms", 2, MOST_ATOMS, defaults::ATOMS);
-    if let Some(entry) = section.get("atoms") {
-        if name != "apt" {
-            entry.mistake(format!("the loss {name} has no atoms, only apt has"));
-            return None;
-        }
+    if let Some(entry) = section.get("atoms")
+        && name != "apt"
+    {
+        entry.mistake(format!("the loss {name} has no atoms, only apt has"));
+        return None;
     }
     match name {
         "nll" => Some(Loss::Nll),
