@@ -2,8 +2,8 @@
 
 use crate::numbers;
 use sidereal_inference::campaign::{
-    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Normalization, Rounds, Stop,
-    StopRule,
+    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Loss, Normalization, Rounds,
+    Stop, StopRule,
 };
 use sidereal_inference::coverage::MissingMass;
 use sidereal_inference::evidence::Evidence;
@@ -46,7 +46,7 @@ pub fn settings(campaign: &Campaign) -> Vec<(&'static str, String)> {
         (
             "training",
             format!(
-                "on the newest {}, batches of {}, learning rate {}, at most {} epochs, patience {}, {} held out, device {}",
+                "on the newest {}, batches of {}, learning rate {}, at most {} epochs, patience {}, {} held out, {}{}, device {}",
                 match training.rounds {
                     1 => "round".to_owned(),
                     n => format!("{n} rounds"),
@@ -56,6 +56,12 @@ pub fn settings(campaign: &Campaign) -> Vec<(&'static str, String)> {
                 training.max_epochs,
                 training.patience,
                 numbers::short_percent(training.validation_fraction),
+                loss(training.loss),
+                if training.refinement {
+                    ""
+                } else {
+                    ", no refinement"
+                },
                 device(training.device)
             ),
         ),
@@ -433,6 +439,14 @@ fn flow(flow: &Flow) -> String {
             "maf: {blocks} blocks of {layers} hidden layers of {hidden}, base of {components} gaussians, log-scales \
              within ±{max_log_scale}"
         ),
+    }
+}
+
+fn loss(loss: Loss) -> String {
+    match loss {
+        Loss::Nll => "loss nll".to_owned(),
+        Loss::Apt { atoms } => format!("loss apt of {atoms} atoms"),
+        Loss::WeightedNll => "loss weighted-nll".to_owned(),
     }
 }
 

@@ -223,6 +223,30 @@ pub struct Training {
     pub clip_norm: f64,
     /// The newest rounds whose rows a flow is trained on, at least 1.
     pub rounds: u32,
+    /// How flows are fitted to simulations; weighted draws have weighted maximum likelihood.
+    #[serde(default)]
+    pub loss: Loss,
+    /// Whether later flows are fitted to weighted draws (`StopRule::Paper` leaves that out in any case).
+    #[serde(default = "refined")]
+    pub refinement: bool,
+}
+
+fn refined() -> bool {
+    true
+}
+
+/// What a flow that is fitted to simulations minimizes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Loss {
+    /// -log q(θ|x) over the simulations as they were drawn: tends to the posterior times proposal / prior.
+    #[default]
+    Nll,
+    /// Which of `atoms` parameter vectors made x, by q(θ|x) / p(θ) (Greenberg et al. 2019, eq. 7): tends to
+    /// the posterior, whatever the proposal.
+    Apt { atoms: usize },
+    /// -w log q(θ|x), w = prior / mixture of the rounds' proposals: tends to the posterior.
+    WeightedNll,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -94,6 +94,11 @@ impl Estimator {
         bypass.forward(nearby(distance)) + featurizer.forward(x)
     }
 
+    /// log q(y | features), one feature vector a row: `[n, parameters]` and `[n, features]` -> `[n]`
+    pub fn log_density_of(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
+        self.flow.log_density(y, features)
+    }
+
     /// log q(y | features) where all rows share one feature vector `[1, features]`.
     pub fn log_density_at(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
         let n = y.dims()[0];

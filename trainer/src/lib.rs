@@ -7,6 +7,7 @@ pub mod draw;
 pub mod estimator;
 pub mod featurizer;
 pub mod flow;
+pub mod loss;
 pub mod model;
 pub mod parameters;
 mod predict;

@@ -2,6 +2,7 @@
 //! early stopping with return to the best epoch, and recovery from a loss that is not finite.
 
 use crate::estimator::Estimator;
+use crate::loss;
 use crate::parameters::{self, NamedTensor};
 use crate::standardization::Standardization;
 use crate::training_set::{Minibatch, TrainingSet};
@@ -12,7 +13,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use sidereal_inference::campaign::{Featurizer, Normalization, Training};
+use sidereal_inference::campaign::{Featurizer, Loss, Normalization, Training};
 use sidereal_inference::ids::{FlowId, RoundId, RowId};
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::seeds::{Purpose, stream};
@@ -114,7 +115,7 @@ pub fn fit(
         let (trained, training_loss) = epoch.run(estimator, &split.training, &mut state);
         estimator = trained;
         let averaged = parameters::with_flat(estimator.clone(), &state.average);
-        let validation_loss = mean_loss(&averaged, &validation, pool);
+        let validation_loss = mean_loss(&averaged, schedule.loss, &validation, pool);
         if !(training_loss.is_finite() && validation_loss.is_finite()) {
             if before.n_recoveries >= MAX_RECOVERIES {
                 return Err(TrainingError::NotFinite {
@@ -198,6 +199,7 @@ pub fn schedule(set: &TrainingSet) -> Training {
             patience: 30,
             validation_fraction: 0.2,
             clip_norm: 5.0,
+            loss: Loss::Nll,
             ..config
         },
     }
@@ -382,16 +384,16 @@ impl Epoch<'_> {
             let minibatch =
                 self.set
                     .minibatch(rows, Purpose::TrainingNoise { epoch }, self.standardization);
-            let log_density = log_density(&own, &minibatch, &device);
-            let log_density = match self.set.objective() {
+            let log_score = log_score(&own, &minibatch, self.schedule.loss, &device);
+            let log_score = match self.set.objective() {
                 Objective::Simulations => {
                     let weight = TensorData::new(minibatch.weight.clone(), [minibatch.n]);
-                    log_density * Tensor::from_data(weight, &device)
+                    log_score * Tensor::from_data(weight, &device)
                 }
                 // Their weight is in how often they come.
-                Objective::WeightedDraws { .. } => log_density,
+                Objective::WeightedDraws { .. } => log_score,
             };
-            let loss = log_density.sum().neg() / batch.len() as f64;
+            let loss = log_score.sum().neg() / batch.len() as f64;
             let mut gradients = loss.backward();
             (
                 loss.inner(),
@@ -450,8 +452,8 @@ fn resample(weight: &[f64], rows: &[usize], n: usize, rng: &mut ChaCha8Rng) -> V
     resampled
 }
 
-/// log q(y | x) of each row: `[n]`
-fn log_density(estimator: &Estimator, batch: &Minibatch, device: &Device) -> Tensor<1> {
+/// What `loss` is of each row, before its sign and weight: `[n]`
+fn log_score(estimator: &Estimator, batch: &Minibatch, loss: Loss, device: &Device) -> Tensor<1> {
     let n = batch.n.max(1);
     let d = batch.y.len() / n;
     let y = Tensor::from_data(TensorData::new(batch.y.clone(), [batch.n, d]), device);
@@ -460,7 +462,7 @@ fn log_density(estimator: &Estimator, batch: &Minibatch, device: &Device) -> Ten
         let shape = [batch.n, batch.length, channels];
         Tensor::from_data(TensorData::new(batch.x.clone(), shape), device)
     });
-    estimator.log_density(y, x)
+    loss::log_score(estimator, loss, y, x, &batch.log_prior)
 }
 
 fn validation_batches(
@@ -475,17 +477,22 @@ fn validation_batches(
 }
 
 /// Mean weighted loss over `batches`, without gradients.
-fn mean_loss(estimator: &Estimator, batches: &[Minibatch], pool: &rayon::ThreadPool) -> f64 {
+fn mean_loss(
+    estimator: &Estimator,
+    loss: Loss,
+    batches: &[Minibatch],
+    pool: &rayon::ThreadPool,
+) -> f64 {
     let estimator = estimator.valid();
     let device = estimator.devices()[0].clone();
     let sums = |batch: &Minibatch| -> (f64, f64) {
-        let log_density = parameters::host(log_density(&estimator, batch, &device));
+        let log_score = parameters::host(log_score(&estimator, batch, loss, &device));
         let weight = || batch.weight.iter().map(|&weight| f64::from(weight));
-        let loss = log_density.iter().zip(weight());
+        let loss = log_score.iter().zip(weight());
         (
             // A weight of zero takes no part, however low the density.
             loss.filter(|(_, weight)| *weight > 0.0)
-                .map(|(&log_density, weight)| -f64::from(log_density) * weight)
+                .map(|(&log_score, weight)| -f64::from(log_score) * weight)
                 .sum(),
             weight().sum(),
         )

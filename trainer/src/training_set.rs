@@ -1,6 +1,7 @@
 //! Training rows in memory, in row order: simulations, with Gaussian noise added anew whenever they are shown,
 //! or weighted draws.
 
+use crate::loss;
 use crate::standardization::Standardization;
 use rand_distr::{Distribution, StandardNormal};
 use sidereal_inference::campaign::Campaign;
@@ -39,6 +40,8 @@ pub struct Minibatch {
     pub y: Vec<f32>,
     /// `[n]`; mean 1 over a set of simulations
     pub weight: Vec<f32>,
+    /// `[n]`; log of the prior's density at y
+    pub log_prior: Vec<f32>,
 }
 
 impl<'a> TrainingSet<'a> {
@@ -173,11 +176,15 @@ impl<'a> TrainingSet<'a> {
             x: Vec::with_capacity(rows.len() * length * standardization.n_channels()),
             y: Vec::with_capacity(rows.len() * d),
             weight: Vec::with_capacity(rows.len()),
+            log_prior: Vec::with_capacity(rows.len()),
         };
         for &row in rows {
             let z = standardization.cut(&self.z[row * d..(row + 1) * d]);
             standardization.append_y(&z, &mut batch.y);
             batch.weight.push(self.weight[row] as f32);
+            batch
+                .log_prior
+                .push(loss::log_prior(standardization, &z) as f32);
         }
         match self.objective {
             Objective::Simulations => {}

@@ -4,8 +4,8 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 use sidereal_inference::campaign::{
-    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Rounds, SimulatorSpec, Stop,
-    StopRule, Training, Workers,
+    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Loss, Rounds, SimulatorSpec,
+    Stop, StopRule, Training, Workers,
 };
 use sidereal_inference::directory::Directory;
 use sidereal_inference::draws::Draws;
@@ -84,6 +84,8 @@ pub fn campaign() -> Campaign {
             validation_fraction: 0.1,
             clip_norm: 1.0,
             rounds: 5,
+            loss: Loss::Nll,
+            refinement: true,
         },
         rounds: Rounds {
             max: 3,

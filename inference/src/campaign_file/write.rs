@@ -1,7 +1,7 @@
 //! A campaign as a file again: `campaign.toml` as validated and run, on its own.
 
 use crate::campaign::{
-    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Normalization, StopRule,
+    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Loss, Normalization, StopRule,
 };
 use crate::noise::{Noise, SigmaSource};
 use crate::prior::Prior;
@@ -290,7 +290,7 @@ fn training(campaign: &Campaign) -> Vec<(&'static str, Value)> {
         DeviceChoice::Cpu => "cpu",
         DeviceChoice::Wgpu => "wgpu",
     };
-    vec![
+    let mut entries = vec![
         ("device", Value::from(device)),
         ("batch_size", size(training.batch_size)),
         ("learning_rate", Value::Float(training.learning_rate)),
@@ -302,7 +302,17 @@ fn training(campaign: &Campaign) -> Vec<(&'static str, Value)> {
         ),
         ("clip_norm", Value::Float(training.clip_norm)),
         ("rounds", whole(training.rounds.into())),
-    ]
+    ];
+    match training.loss {
+        Loss::Nll => entries.push(("loss", Value::from("nll"))),
+        Loss::Apt { atoms } => {
+            entries.push(("loss", Value::from("apt")));
+            entries.push(("atoms", size(atoms)));
+        }
+        Loss::WeightedNll => entries.push(("loss", Value::from("weighted-nll"))),
+    }
+    entries.push(("refinement", Value::from(training.refinement)));
+    entries
 }
 
 fn rounds(campaign: &Campaign) -> Vec<(&'static str, Value)> {

@@ -530,6 +530,29 @@ pub(super) const ESTIMATOR: &[Case] = &[
             "c.toml:17: training.patience: found true, expected a whole number from 1 to 1000000",
         ],
     ),
+    (
+        "",
+        "[training]\nloss = \"snpe\"\natoms = 1\nrefinement = 0",
+        &[
+            "c.toml:16: training.loss: found \"snpe\", expected one of nll, apt, weighted-nll",
+            "c.toml:18: training.refinement: found 0, expected true or false",
+        ],
+    ),
+    (
+        "",
+        "[training]\nloss = \"apt\"\natoms = 1",
+        &["c.toml:17: training.atoms: found 1, expected a whole number from 2 to 1000"],
+    ),
+    (
+        "",
+        "[training]\nloss = \"weighted-nll\"\natoms = 10",
+        &["c.toml:17: training.atoms: the loss weighted-nll has no atoms, only apt has"],
+    ),
+    (
+        "",
+        "[training]\nloss = \"apt\"\nbatch_size = 8",
+        &["c.toml:15: training: 10 atoms are taken from the minibatch, but batch_size is 8"],
+    ),
 ];
 
 pub(super) const ROUNDS: &[Case] = &[

@@ -3,7 +3,7 @@
 use super::correlated::{CORRELATED, own_noise};
 use super::{SINE, directory, parse_in};
 use crate::campaign::{
-    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Normalization, Rounds,
+    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Loss, Normalization, Rounds,
     SimulatorSpec, Stop, StopRule, Training, Workers,
 };
 use crate::campaign_file::{changed_keys, identity, load, to_toml};
@@ -56,6 +56,9 @@ patience = 3
 validation_fraction = 0.2
 clip_norm = 1
 rounds = 3
+loss = "apt"
+atoms = 7
+refinement = false
 [rounds]
 max = 7
 simulations = 1_000
@@ -163,6 +166,8 @@ fn full_campaign() -> Campaign {
             validation_fraction: 0.2,
             clip_norm: 1.0,
             rounds: 3,
+            loss: Loss::Apt { atoms: 7 },
+            refinement: false,
         },
         rounds: Rounds {
             max: 7,
@@ -347,7 +352,7 @@ fn what_may_change_leaves_the_identity_and_what_may_not_is_named() {
 
     /// A change, and the keys that it is refused with.
     type Refused = (fn(&mut Campaign), &'static [&'static str]);
-    let refused: [Refused; 12] = [
+    let refused: [Refused; 14] = [
         (
             |campaign| campaign.name = "other".to_owned(),
             &["name: \"full \\\"quoted\\\"\" -> \"other\""],
@@ -367,6 +372,17 @@ fn what_may_change_leaves_the_identity_and_what_may_not_is_named() {
         (
             |campaign| campaign.training.batch_size = 51,
             &["training.batch_size: 50 -> 51"],
+        ),
+        (
+            |campaign| campaign.training.loss = Loss::WeightedNll,
+            &[
+                "training.atoms: 7 -> nothing",
+                "training.loss: \"apt\" -> \"weighted-nll\"",
+            ],
+        ),
+        (
+            |campaign| campaign.training.refinement = true,
+            &["training.refinement: false -> nothing"],
         ),
         (
             |campaign| {
@@ -456,7 +472,11 @@ fn what_may_change_leaves_the_identity_and_what_may_not_is_named() {
 fn the_identity_is_the_same_in_every_build() {
     // Campaign directories hold it: a change here locks users out of theirs.
     let expected = "4544a9c8e2bd74c07ae083345054173344462c1ebdc50b734f22c96f5a87a44a";
-    assert_eq!(identity(&full_campaign()).0, expected);
+    let mut campaign = full_campaign();
+    // As before there were these keys.
+    campaign.training.loss = Loss::Nll;
+    campaign.training.refinement = true;
+    assert_eq!(identity(&campaign).0, expected);
 }
 
 #[test]
