@@ -1,6 +1,7 @@
 //! What the network is shown: data as channels, parameters standardized; fixed before a training
 //! and stored with the model.
 
+use crate::fused;
 use crate::training_set::TrainingSet;
 use serde::{Deserialize, Serialize};
 use sidereal_inference::circle;
@@ -8,6 +9,8 @@ use sidereal_inference::refinement::Objective;
 
 /// The channel that measures the distance to the reference in noise standard deviations.
 pub const DISTANCE_CHANNEL: usize = 1;
+/// Standard deviations up to which the first channel is linear.
+const LINEAR: f32 = 3.0;
 
 /// Scales of data and parameters, from the rows that a flow is trained on. A flow that was fitted to
 /// weighted draws sees no data: its columns of x are empty.
@@ -87,13 +90,24 @@ impl Standardization {
     /// logarithmic far away, so that outliers do not throw the network off and late rounds resolve
     /// what the first cannot.
     pub fn append_channels(&self, x: &[f64], sigma: &[f64], out: &mut Vec<f32>) {
+        let start = out.len();
         for (i, (&x, &sigma)) in x.iter().zip(sigma).enumerate() {
-            out.push(tamed((x - self.x_mean[i]) / self.x_sd[i]) as f32);
-            out.push((((x - self.reference[i]) / sigma).asinh()) as f32);
+            out.push(((x - self.x_mean[i]) / self.x_sd[i]) as f32);
+            out.push(((x - self.reference[i]) / sigma) as f32);
             if let Some((mean, sd)) = self.log_sigma {
                 out.push(((sigma.ln() - mean) / sd) as f32);
             }
         }
+        let added = &mut out[start..];
+        fused::vectorized(
+            #[inline(always)]
+            || {
+                for point in added.chunks_exact_mut(self.n_channels()) {
+                    point[0] = fused::tamed(point[0], LINEAR);
+                    point[DISTANCE_CHANNEL] = fused::asinh(point[DISTANCE_CHANNEL]);
+                }
+            },
+        );
     }
 
     /// z of one row with its circles cut at this flow's seams.
@@ -129,15 +143,6 @@ fn cut(seams: &[f64], z: &[f64]) -> Vec<f64> {
         .zip(seams)
         .map(|(&z, &seam)| circle::cut_at(seam, z))
         .collect()
-}
-
-/// The identity up to three standard deviations, logarithmic beyond.
-fn tamed(value: f64) -> f64 {
-    const LINEAR: f64 = 3.0;
-    if value.abs() <= LINEAR {
-        return value;
-    }
-    value.signum() * (LINEAR + (1.0 + value.abs() - LINEAR).ln())
 }
 
 /// Mean and standard deviation of each column of a row-major matrix; rows without weights count alike.
