@@ -1,6 +1,7 @@
 //! What the network is shown: data as channels, parameters standardized; fixed before a training
 //! and stored with the model.
 
+use crate::fused;
 use crate::training_set::TrainingSet;
 use serde::{Deserialize, Serialize};
 use sidereal_inference::circle;
@@ -9,6 +10,8 @@ use sidereal_inference::refinement::Objective;
 /// The channel that measures the distance to the reference in standard deviations of Gaussian noise, or, where
 /// the simulator draws the noise, in distances of the training data that are close to it.
 pub const DISTANCE_CHANNEL: usize = 1;
+/// Standard deviations up to which the first channel is linear.
+const LINEAR: f32 = 3.0;
 
 /// Scales of data and parameters, from the rows that a flow is trained on. A flow that was fitted to
 /// weighted draws sees no data: its columns of x are empty.
@@ -107,13 +110,24 @@ impl Standardization {
     /// what the first cannot.
     pub fn append_channels(&self, x: &[f64], sigma: &[f64], out: &mut Vec<f32>) {
         let unit = self.unit.as_deref().unwrap_or(sigma);
+        let start = out.len();
         for (i, (&x, &unit)) in x.iter().zip(unit).enumerate() {
-            out.push(tamed((x - self.x_mean[i]) / self.x_sd[i]) as f32);
-            out.push((((x - self.reference[i]) / unit).asinh()) as f32);
+            out.push(((x - self.x_mean[i]) / self.x_sd[i]) as f32);
+            out.push(((x - self.reference[i]) / unit) as f32);
             if let Some((mean, sd)) = self.log_sigma {
                 out.push(((unit.ln() - mean) / sd) as f32);
             }
         }
+        let added = &mut out[start..];
+        fused::vectorized(
+            #[inline(always)]
+            || {
+                for point in added.chunks_exact_mut(self.n_channels()) {
+                    point[0] = fused::tamed(point[0], LINEAR);
+                    point[DISTANCE_CHANNEL] = fused::asinh(point[DISTANCE_CHANNEL]);
+                }
+            },
+        );
     }
 
     /// z of one row with its circles cut at this flow's seams.
@@ -149,15 +163,6 @@ fn cut(seams: &[f64], z: &[f64]) -> Vec<f64> {
         .zip(seams)
         .map(|(&z, &seam)| circle::cut_at(seam, z))
         .collect()
-}
-
-/// The identity up to three standard deviations, logarithmic beyond.
-fn tamed(value: f64) -> f64 {
-    const LINEAR: f64 = 3.0;
-    if value.abs() <= LINEAR {
-        return value;
-    }
-    value.signum() * (LINEAR + (1.0 + value.abs() - LINEAR).ln())
 }
 
 /// For each datum the distance from the reference that a tenth of the rows is within; rows that are exactly there
