@@ -183,11 +183,12 @@ fn run_here(local: LocalCampaign, terminal: &Terminal) -> Result<LocalEnding, Co
 fn plan(campaign: &Campaign, directory: &str, found: Found) -> String {
     let mut text = String::new();
     results::line(&mut text, "campaign", &campaign.name);
-    for parameter in &campaign.space.parameters {
+    for (position, parameter) in campaign.space.parameters.iter().enumerate() {
+        let prior = words::prior(&campaign.space, position);
         results::line(
             &mut text,
             "parameter",
-            &format!("{}: {}", parameter.name, words::prior(&parameter.prior)),
+            &format!("{}: {prior}", parameter.name),
         );
     }
     let kind = match &campaign.observation {

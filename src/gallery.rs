@@ -81,12 +81,10 @@ fn diagnostics(n: u64, n_eff: f64) -> WeightDiagnostics {
 fn round(index: u32, n_eff: f64) -> RoundSummary {
     let proposal = match index {
         0 => Proposal::prior(),
-        _ => Proposal {
-            components: vec![
-                (Component::Flow(FlowId(index - 1)), 0.9),
-                (Component::Prior, 0.1),
-            ],
-        },
+        _ => Proposal::of(vec![
+            (Component::Flow(FlowId(index - 1)), 0.9),
+            (Component::Prior, 0.1),
+        ]),
     };
     RoundSummary {
         round: RoundId(index),
@@ -146,7 +144,7 @@ fn summary(parameters: Vec<ParameterSummary>) -> Summary {
         model: Some("model".to_owned()),
         stop_reason: StopReason::Rounds { max: 5 },
         warnings: Vec::new(),
-        missing_mass: Some("nothing that is known".to_owned()),
+        missing_mass: None,
         training: (0..)
             .zip([5.0, 1e13, 3.0])
             .map(|(i, loss)| flow(i, loss))

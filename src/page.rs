@@ -50,7 +50,7 @@ pub fn render(contents: &Contents) -> String {
     }
     if let Some(missing_mass) = &summary.missing_mass {
         push(&mut body, "h2", "What may be missing");
-        push(&mut body, "p", &escape(missing_mass));
+        push(&mut body, "p", &escape(&words::missing_mass(missing_mass)));
     }
     push(&mut body, "h2", "Rounds");
     push(
@@ -158,7 +158,8 @@ fn figures_of(combined: &WeightDiagnostics, summary: &Summary) -> String {
 
 fn parameter_table(campaign: &Campaign, summary: &Summary) -> String {
     let mut rows = Vec::new();
-    for (parameter, found) in campaign.space.parameters.iter().zip(&summary.parameters) {
+    let positions = 0..campaign.space.len();
+    for (position, found) in positions.zip(&summary.parameters) {
         let Estimate {
             value,
             above,
@@ -173,7 +174,7 @@ fn parameter_table(campaign: &Campaign, summary: &Summary) -> String {
             cell(&numbers::short(found.sd)),
             format!(
                 "<td class=text>{}</td>",
-                escape(&words::prior(&parameter.prior))
+                escape(&words::prior(&campaign.space, position))
             ),
         ]);
     }

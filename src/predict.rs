@@ -15,7 +15,7 @@ use sidereal_inference::campaign::{Campaign, DeviceChoice};
 use sidereal_inference::directory::Directory;
 use sidereal_inference::files;
 use sidereal_inference::ids::{FlowId, RoundId};
-use sidereal_inference::noise::SigmaSource;
+use sidereal_inference::noise::{GaussianNoise, Noise, SigmaSource};
 use sidereal_inference::observation::Observation;
 use sidereal_inference::posterior::Posterior;
 use sidereal_inference::proposal::{Component, Proposal};
@@ -177,18 +177,22 @@ struct Target {
 
 /// All observations, checked before anything runs; every mistake is told.
 fn targets(arguments: &PredictArguments, campaign: &Campaign) -> Result<Vec<Target>, CommandError> {
-    let default_sigma = match &campaign.noise.sigma {
-        SigmaSource::Constant(sigma) => Some(*sigma),
-        SigmaSource::Observed
-        | SigmaSource::Uniform { .. }
-        | SigmaSource::LogUniform { .. }
-        | SigmaSource::Table(_) => None,
+    let constant = match &campaign.noise {
+        Noise::Gaussian(GaussianNoise { sigma }) => match sigma {
+            SigmaSource::Constant(sigma) => Some(*sigma),
+            SigmaSource::Observed
+            | SigmaSource::Uniform { .. }
+            | SigmaSource::LogUniform { .. }
+            | SigmaSource::Table(_) => None,
+        },
+        Noise::Simulator => None,
     };
+    let errors = campaign.simulator.model.errors(constant);
     let mut targets = Vec::with_capacity(arguments.observations.len());
     let mut mistakes: Vec<String> = Vec::new();
     let mut path_by_directory: BTreeMap<PathBuf, &Path> = BTreeMap::new();
     for path in &arguments.observations {
-        let observation = match Observation::read_csv(path, default_sigma) {
+        let observation = match Observation::read_csv(path, errors) {
             Ok(observation) => observation,
             Err(error) => {
                 mistakes.push(error.to_string());
@@ -324,9 +328,7 @@ impl Predictor<'_> {
             .model
             .scorer(observation)
             .map_err(CommandError::unusable)?;
-        let proposal = Proposal {
-            components: vec![(Component::Flow(flow), 1.0)],
-        };
+        let proposal = Proposal::of(vec![(Component::Flow(flow), 1.0)]);
         let plan = DrawPlan {
             campaign: self.model.campaign(),
             seed: self.arguments.seed,

@@ -51,7 +51,11 @@ pub fn campaign(summary: &Summary) -> String {
             line(&mut text, "fresh draws alone", &diagnostics(fresh));
         }
         if let Some(missing_mass) = &summary.missing_mass {
-            line(&mut text, "missing mass", missing_mass);
+            line(
+                &mut text,
+                "missing mass",
+                &words::missing_mass(missing_mass),
+            );
         }
     }
     line(

@@ -239,6 +239,7 @@ fn rounds(rounds: &[RoundStatus]) -> String {
     for round in rounds {
         let name = match round.kind {
             RoundKind::Training => round.round.0.to_string(),
+            RoundKind::Probe => format!("{} probe", round.round.0),
             RoundKind::TopUp => format!("{} top-up", round.round.0),
         };
         let _ = writeln!(

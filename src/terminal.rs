@@ -174,6 +174,7 @@ impl<'a> CampaignView<'a> {
                 self.begin(Phase::Idle);
                 let what = match kind {
                     RoundKind::Training => "",
+                    RoundKind::Probe => " (probing for lost modes)",
                     RoundKind::TopUp => " (top-up)",
                 };
                 self.plain(&format!(
@@ -330,6 +331,7 @@ fn rate(n_done: u64, n_left: u64, elapsed: Duration, n_failed: u64) -> String {
 fn round_line(round: &RoundSummary, seconds: f64) -> String {
     let name = match round.kind {
         RoundKind::Training => round.round.to_string(),
+        RoundKind::Probe => format!("{} (probe)", round.round),
         RoundKind::TopUp => format!("{} (top-up)", round.round),
     };
     let failed = match round.n_failed {

@@ -2,14 +2,17 @@
 
 use crate::numbers;
 use sidereal_inference::campaign::{
-    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Normalization, NsfSize,
+    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Loss, Normalization, NsfSize,
     Rounds, Stop, StopRule,
 };
+use sidereal_inference::coverage::MissingMass;
 use sidereal_inference::evidence::Evidence;
-use sidereal_inference::noise::SigmaSource;
+use sidereal_inference::noise::{Noise, SigmaSource};
 use sidereal_inference::prior::Prior;
+use sidereal_inference::probing::Outcome;
 use sidereal_inference::proposal::{Component, Proposal};
 use sidereal_inference::refinement::Objective;
+use sidereal_inference::space::ParameterSpace;
 use sidereal_inference::stopping::StopReason;
 use sidereal_inference::summary::{RoundKind, RoundSummary};
 
@@ -21,7 +24,7 @@ pub fn campaign_line(campaign: &Campaign) -> String {
     };
     format!(
         "{} with {} parameters and {} data, {kind}, {} and {}, seed {}",
-        model_name(&campaign.simulator.model),
+        campaign.simulator.model.name(),
         campaign.space.len(),
         campaign.simulator.grid.len(),
         featurizer_name(&campaign.featurizer),
@@ -39,13 +42,13 @@ pub fn settings(campaign: &Campaign) -> Vec<(&'static str, String)> {
     let training = &campaign.training;
     vec![
         ("simulator", simulator(campaign)),
-        ("noise", sigma_source(&campaign.noise.sigma)),
+        ("noise", noise(&campaign.noise)),
         ("featurizer", featurizer(&campaign.featurizer)),
         ("flow", flow(&campaign.flow)),
         (
             "training",
             format!(
-                "on the newest {}, batches of {}, learning rate {}, at most {} epochs, patience {}, {} held out, device {}",
+                "on the newest {}, batches of {}, learning rate {}, at most {} epochs, patience {}, {} held out, {}{}, device {}",
                 match training.rounds {
                     1 => "round".to_owned(),
                     n => format!("{n} rounds"),
@@ -55,6 +58,12 @@ pub fn settings(campaign: &Campaign) -> Vec<(&'static str, String)> {
                 training.max_epochs,
                 training.patience,
                 numbers::short_percent(training.validation_fraction),
+                loss(training.loss),
+                if training.refinement {
+                    ""
+                } else {
+                    ", no refinement"
+                },
                 device(training.device)
             ),
         ),
@@ -122,8 +131,75 @@ pub fn pareto_k(k: Option<f64>) -> String {
 pub fn round_name(round: &RoundSummary) -> String {
     match round.kind {
         RoundKind::Training => round.round.0.to_string(),
+        RoundKind::Probe => format!("{} (probe)", round.round.0),
         RoundKind::TopUp => format!("{} (top-up)", round.round.0),
     }
+}
+
+/// What the final proposal may be missing, and how that is known: one sentence each.
+pub fn missing_mass(missing: &MissingMass) -> String {
+    let mut sentences = Vec::new();
+    if let (Some(flow), Some(mass), Some(upper)) =
+        (missing.flow, missing.mass, missing.mass_upper_95)
+    {
+        sentences.push(format!(
+            "{} of the posterior mass (below {} with 95 % confidence) lies where the density of {flow} is \
+             under 1 % of the posterior's, by the weights of all rounds",
+            numbers::percent(mass),
+            numbers::percent(upper)
+        ));
+    }
+    sentences.push(match missing.prior_volume {
+        None => "no draw came from the prior: a mode that the flows lost would not be seen by that".to_owned(),
+        Some(volume) => format!(
+            "{} draws came from the prior: a mode with more than {volume:.2e} of the prior's volume was hit by at \
+             least one of them with 95 % probability",
+            numbers::count(missing.n_prior_draws)
+        ),
+    });
+    sentences.push(match missing.outcomes.as_slice() {
+        [] => "no search for lost modes was made".to_owned(),
+        outcomes => format!(
+            "searches for lost modes from {} places, {} simulations: {}",
+            outcomes.len(),
+            numbers::count(missing.probing_simulations),
+            outcome_counts(outcomes)
+        ),
+    });
+    sentences.join("; ")
+}
+
+/// `4 climbed to what was known, 1 found a mode with 50 % of the posterior`
+fn outcome_counts(outcomes: &[Outcome]) -> String {
+    let count =
+        |is: &dyn Fn(&Outcome) -> bool| outcomes.iter().filter(|outcome| is(outcome)).count();
+    let mut parts = Vec::new();
+    let n_known = count(&|outcome| *outcome == Outcome::Known);
+    if n_known > 0 {
+        parts.push(format!("{n_known} came to what was known"));
+    }
+    let n_merged = count(&|outcome| *outcome == Outcome::Merged);
+    if n_merged > 0 {
+        parts.push(format!("{n_merged} to where another one was"));
+    }
+    let n_negligible = count(&|outcome| *outcome == Outcome::Negligible);
+    if n_negligible > 0 {
+        parts.push(format!("{n_negligible} to peaks too small to matter"));
+    }
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Found { share } => parts.push(format!(
+                "one found a peak with about {} of the posterior, which was taken in",
+                numbers::short_percent(*share)
+            )),
+            Outcome::GivenUp { share } => parts.push(format!(
+                "one was given up where its draws held {} of the posterior",
+                numbers::short_percent(*share)
+            )),
+            Outcome::Known | Outcome::Merged | Outcome::Negligible => {}
+        }
+    }
+    parts.join(", ")
 }
 
 /// `simulations`, `weighted draws`, `weighted draws, tempered by 0.0661`
@@ -141,6 +217,7 @@ pub fn objective(objective: &Objective) -> String {
 pub fn proposal(proposal: &Proposal) -> String {
     let name = |component: Component| match component {
         Component::Prior => "prior".to_owned(),
+        Component::Local(id) => id.to_string(),
         Component::Flow(flow) => flow.to_string(),
     };
     if let [(only, _)] = proposal.components.as_slice() {
@@ -148,7 +225,8 @@ pub fn proposal(proposal: &Proposal) -> String {
     }
     let are_alike = |a: &(Component, f64), b: &(Component, f64)| match (a.0, b.0) {
         (Component::Flow(_), Component::Flow(_)) => a.1 == b.1,
-        (Component::Prior, _) | (_, Component::Prior) => false,
+        (Component::Local(_), Component::Local(_)) => a.1 == b.1,
+        (Component::Prior | Component::Local(_) | Component::Flow(_), _) => false,
     };
     let parts = proposal.components.chunk_by(are_alike).map(|alike| {
         let all: f64 = alike.iter().map(|(_, share)| share).sum();
@@ -170,7 +248,17 @@ pub fn proposal(proposal: &Proposal) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
-pub fn prior(prior: &Prior) -> String {
+/// The prior of one parameter of a space.
+pub fn prior(space: &ParameterSpace, position: usize) -> String {
+    let alone = independent_prior(&space.parameters[position].prior);
+    if space.is_joint(position) {
+        format!("{alone}, correlated")
+    } else {
+        alone
+    }
+}
+
+fn independent_prior(prior: &Prior) -> String {
     let n = |number: &f64| numbers::plain(*number);
     match prior {
         Prior::Uniform { low, high } => format!("uniform from {} to {}", n(low), n(high)),
@@ -218,19 +306,13 @@ pub fn device(device: DeviceChoice) -> &'static str {
     }
 }
 
-fn model_name(model: &BuiltinModel) -> &'static str {
-    match model {
-        BuiltinModel::Sine => "sine",
-        BuiltinModel::Microlensing => "microlensing",
-        BuiltinModel::Transit { .. } => "transit",
-        BuiltinModel::AbsorptionSpectrum { .. } => "absorption-spectrum",
-        BuiltinModel::LinearGaussian { .. } => "linear-gaussian",
-    }
-}
-
 fn simulator(campaign: &Campaign) -> String {
     let constants = match &campaign.simulator.model {
-        BuiltinModel::Sine | BuiltinModel::Microlensing => String::new(),
+        BuiltinModel::Sine
+        | BuiltinModel::Microlensing
+        | BuiltinModel::TwoMoons
+        | BuiltinModel::GaussianMixture
+        | BuiltinModel::Slcp => String::new(),
         BuiltinModel::Transit { period } => format!(", period {period}"),
         BuiltinModel::AbsorptionSpectrum {
             pivot,
@@ -241,6 +323,24 @@ fn simulator(campaign: &Campaign) -> String {
         }
         BuiltinModel::LinearGaussian { matrix } => {
             format!(", matrix of {} x {}", matrix.len(), campaign.space.len())
+        }
+        BuiltinModel::BernoulliGlm { design_matrix } => {
+            let n_draws = design_matrix.len();
+            format!(", design matrix of {n_draws} x {}", campaign.space.len())
+        }
+        BuiltinModel::Sir {
+            population,
+            infected,
+            tests,
+        } => {
+            format!(", population {population}, infected {infected}, tests {tests}")
+        }
+        BuiltinModel::LotkaVolterra {
+            prey,
+            predators,
+            scatter,
+        } => {
+            format!(", prey {prey}, predators {predators}, scatter {scatter}")
         }
     };
     let grid = &campaign.simulator.grid;
@@ -254,9 +354,16 @@ fn simulator(campaign: &Campaign) -> String {
     };
     format!(
         "{} at {} points{ends}{constants}",
-        model_name(&campaign.simulator.model),
+        campaign.simulator.model.name(),
         grid.len()
     )
+}
+
+fn noise(noise: &Noise) -> String {
+    match noise {
+        Noise::Gaussian(gaussian) => sigma_source(&gaussian.sigma),
+        Noise::Simulator => "the simulator's own".to_owned(),
+    }
 }
 
 fn sigma_source(source: &SigmaSource) -> String {
@@ -354,6 +461,14 @@ fn nsf(name: &str, size: &NsfSize) -> String {
     )
 }
 
+fn loss(loss: Loss) -> String {
+    match loss {
+        Loss::Nll => "loss nll".to_owned(),
+        Loss::Apt { atoms } => format!("loss apt of {atoms} atoms"),
+        Loss::WeightedNll => "loss weighted-nll".to_owned(),
+    }
+}
+
 fn rounds(rounds: &Rounds) -> String {
     let combined = match rounds.combine {
         Combine::Mixture => "weighed together as one mixture",
@@ -411,7 +526,7 @@ mod tests {
             (flow(1), 0.05 / 3.0),
         ];
         assert_eq!(
-            proposal(&Proposal { components }),
+            proposal(&Proposal::of(components)),
             "flow 2 90 %, prior 5 %, flow 0 2.5 %, flow 1 1.7 %"
         );
         assert_eq!(proposal(&Proposal::prior()), "prior");
@@ -424,7 +539,7 @@ mod tests {
             (Component::Prior, 0.05),
         ];
         assert_eq!(
-            proposal(&Proposal { components }),
+            proposal(&Proposal::of(components)),
             "flow 4 90 %, flow 0 to flow 3 5 % in all, prior 5 %"
         );
     }

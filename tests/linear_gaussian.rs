@@ -81,7 +81,8 @@ fn inverse(matrix: &[Vec<f64>]) -> (Vec<Vec<f64>>, f64) {
     (right, log_determinant)
 }
 
-fn check(d: usize, simulations: u64, epochs: u32) {
+/// `training` is appended to `[training]`.
+fn check(d: usize, simulations: u64, epochs: u32, training: &str) {
     let directory = tempfile::tempdir().expect("temporary directory");
     let sigma = 0.5;
     let n_data = d + 3;
@@ -96,7 +97,7 @@ fn check(d: usize, simulations: u64, epochs: u32) {
     let mut observation = "index,value,sigma\n".to_owned();
     let mut toml = format!(
         "name = \"linear-{d}\"\nseed = 7\n[observation]\npath = \"observation.csv\"\n\
-         [training]\nmax_epochs = {epochs}\n\
+         [training]\nmax_epochs = {epochs}\n{training}\n\
          [rounds]\nmax = 4\nsimulations = {simulations}\n[rounds.stop]\nn_eff = 1500\n\
          [simulator]\nbuiltin = \"linear-gaussian\"\nmatrix = {matrix:?}\n"
     );
@@ -157,15 +158,23 @@ fn check(d: usize, simulations: u64, epochs: u32) {
 
 #[test]
 fn two_dimensions() {
-    check(2, 1500, 40);
+    check(2, 1500, 40, "");
 }
 
 #[test]
 fn five_dimensions() {
-    check(5, 2500, 60);
+    check(5, 2500, 60, "");
 }
 
 #[test]
 fn ten_dimensions() {
-    check(10, 4000, 60);
+    check(10, 4000, 60, "");
+}
+
+#[test]
+fn losses_without_refinement() {
+    for loss in ["nll", "apt", "weighted-nll"] {
+        let training = format!("loss = \"{loss}\"\nrefinement = false");
+        check(2, 1000, 20, &training);
+    }
 }

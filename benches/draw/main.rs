@@ -89,9 +89,7 @@ fn ours(
     scorers: &BTreeMap<FlowId, Scorer>,
     pool: &rayon::ThreadPool,
 ) -> Fallible<Seconds> {
-    let proposal = Proposal {
-        components: vec![(Component::Flow(FlowId(0)), 1.0)],
-    };
+    let proposal = Proposal::of(vec![(Component::Flow(FlowId(0)), 1.0)]);
     let plan = DrawPlan {
         campaign,
         seed: 1,

@@ -3,6 +3,7 @@
 use crate::campaign::event::Settings;
 use crate::campaign::state::{GivenUp, State, Stopped};
 use sidereal_inference::campaign::{Campaign, DeviceChoice};
+use sidereal_inference::coverage::missing_mass;
 use sidereal_inference::directory::Directory;
 use sidereal_inference::files::{self, FileError, StoredFileError};
 use sidereal_inference::ids::FlowId;
@@ -14,7 +15,7 @@ use sidereal_inference::summary::{
 };
 use sidereal_inference::table::TableError;
 use sidereal_inference::task::StoredFile;
-use sidereal_inference::trust::{missing_mass, trust};
+use sidereal_inference::trust::trust;
 use sidereal_inference::weights::{CombinedWeights, WeightsError, combine};
 
 /// Results that could not be computed from what is stored, or not be written.
@@ -88,12 +89,13 @@ pub fn finish(
         if diagnostics.evidence.is_some() {
             summary.parameters = parameter_summaries(&campaign.space, &posterior);
         }
-        summary.missing_mass = Some(missing_mass(&columns, &combined, summary.best_flow));
+        let missing = missing_mass(&columns, &combined, summary.best_flow, state.outcomes());
         if let Some(last) = state.final_round() {
             let fresh: &WeightDiagnostics = &last.summary.all;
-            summary.warnings = trust(&diagnostics, fresh, &last.summary);
+            summary.warnings = trust(&diagnostics, fresh, &last.summary, &missing);
             summary.fresh = Some(fresh.clone());
         }
+        summary.missing_mass = Some(missing);
         summary.combined = Some(diagnostics);
     }
     let mut text = serde_json::to_string_pretty(&summary)?;

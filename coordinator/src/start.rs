@@ -502,6 +502,7 @@ fn write_campaign(directory: &Directory, campaign: &Campaign) -> Result<(), File
 
 fn settings(campaign: &Campaign) -> Settings {
     Settings {
+        n_parameters: campaign.space.len(),
         has_observation: campaign.observation.is_some(),
         rounds: campaign.rounds.clone(),
         workers: campaign.workers.clone(),

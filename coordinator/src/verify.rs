@@ -259,12 +259,13 @@ fn check_draws(
                 "finite",
             ));
         }
-        let log_proposal = task.proposal.log_density(|component| match component {
-            Component::Prior => draws.log_prior[row],
-            Component::Flow(flow) => scores
-                .get(&flow)
-                .map_or(f64::NEG_INFINITY, |scores| scores[row]),
-        });
+        let log_proposal =
+            task.proposal
+                .log_density_at(draws.z_row(row), draws.log_prior[row], |flow| {
+                    scores
+                        .get(&flow)
+                        .map_or(f64::NEG_INFINITY, |scores| scores[row])
+                });
         let found = draws.log_proposal[row];
         let difference = (found - log_proposal).abs() / (1.0 + log_proposal.abs());
         // Two infinities have no difference that is a number.

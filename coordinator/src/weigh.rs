@@ -1,14 +1,18 @@
 //! Weighs a complete round, by itself and together with all earlier ones.
 
-use sidereal_inference::campaign::Campaign;
+use sidereal_inference::campaign::{Campaign, StopRule};
 use sidereal_inference::directory::Directory;
-use sidereal_inference::ids::RowId;
+use sidereal_inference::ids::{FlowId, RowId};
+use sidereal_inference::probing::{Knowledge, Probing, probe};
+use sidereal_inference::proposal::Component;
+use sidereal_inference::refinement::Objective;
 use sidereal_inference::rounds::load_rows;
 use sidereal_inference::seeds::{Purpose, stream};
 use sidereal_inference::summary::{RoundKind, RoundSummary, WeightDiagnostics, summarize_round};
 use sidereal_inference::table::TableError;
 use sidereal_inference::task::FinalRound;
 use sidereal_inference::weights::{WeightsError, combine};
+use std::collections::BTreeMap;
 
 /// A round whose stored columns cannot be turned into weights.
 #[derive(Debug, thiserror::Error)]
@@ -29,14 +33,26 @@ impl WeighError {
     }
 }
 
-/// Weighs the last of `rounds`; a pure function of the files that they name. The second part has all
-/// rounds together, None without an observation.
+/// What a weighed round tells.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Weighed {
+    pub summary: RoundSummary,
+    /// All rounds together; None without an observation.
+    pub combined: Option<WeightDiagnostics>,
+    /// Searches for lost modes that begin or go on.
+    pub probing: Option<Probing>,
+}
+
+/// Weighs the last of `rounds`; a pure function of the files that they name and of what was recorded before.
+/// None where there is no round.
 pub fn weigh(
     directory: &Directory,
     campaign: &Campaign,
     rounds: &[FinalRound],
     kind: RoundKind,
-) -> Result<Option<(RoundSummary, Option<WeightDiagnostics>)>, WeighError> {
+    objectives: &BTreeMap<FlowId, Objective>,
+    probing: Option<&Probing>,
+) -> Result<Option<Weighed>, WeighError> {
     let Some((last, earlier)) = rounds.split_last() else {
         return Ok(None);
     };
@@ -44,7 +60,11 @@ pub fn weigh(
     let mut rng = stream(campaign.seed, last.round, RowId(0), Purpose::Bootstrap);
     let summary = summarize_round(kind, &rows.columns, &rows.theta, &rows.is_failed, &mut rng)?;
     if campaign.observation.is_none() {
-        return Ok(Some((summary, None)));
+        return Ok(Some(Weighed {
+            summary,
+            combined: None,
+            probing: None,
+        }));
     }
     let mut columns = Vec::with_capacity(rounds.len());
     for round in earlier {
@@ -52,5 +72,23 @@ pub fn weigh(
     }
     columns.push(rows.columns);
     let combined = combine(&columns, campaign.rounds.combine)?.diagnostics();
-    Ok(Some((summary, Some(combined))))
+    let newest = match last.proposal.newest() {
+        Component::Flow(flow) => objectives.get(&flow).copied(),
+        Component::Prior | Component::Local(_) => None,
+    };
+    let probing = match (kind, campaign.rounds.stop.rule) {
+        (RoundKind::Training | RoundKind::Probe, StopRule::Bootstrap) => probe(&Knowledge {
+            space: &campaign.space,
+            rounds: &columns,
+            evidence: combined.evidence,
+            objective: newest,
+            previous: probing,
+        }),
+        (RoundKind::TopUp, _) | (_, StopRule::Paper) => None,
+    };
+    Ok(Some(Weighed {
+        summary,
+        combined: Some(combined),
+        probing,
+    }))
 }

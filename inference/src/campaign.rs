@@ -1,7 +1,7 @@
 //! A campaign as validated: what every service works from. Built by `campaign_file` only.
 
-use crate::noise::GaussianNoise;
-use crate::observation::Observation;
+use crate::noise::Noise;
+use crate::observation::{Errors, Observation};
 use crate::space::ParameterSpace;
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +14,8 @@ pub struct Campaign {
     pub simulator: SimulatorSpec,
     /// None for amortized campaigns.
     pub observation: Option<Observation>,
-    pub noise: GaussianNoise,
-    pub likelihood: Likelihood,
+    /// Noise and likelihood in one.
+    pub noise: Noise,
     pub featurizer: Featurizer,
     pub flow: Flow,
     pub training: Training,
@@ -23,7 +23,7 @@ pub struct Campaign {
     pub workers: Workers,
 }
 
-/// The forward model without its noise: a built-in model on a grid of abscissae.
+/// The forward model, without its noise where that is Gaussian: a built-in model on a grid of abscissae.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SimulatorSpec {
     pub model: BuiltinModel,
@@ -49,6 +49,31 @@ pub enum BuiltinModel {
     },
     /// Any parameters: x = matrix · θ; one row of `matrix` per datum.
     LinearGaussian { matrix: Vec<Vec<f64>> },
+    /// Any two parameters: a crescent-shaped scatter around a folded map of them.
+    TwoMoons,
+    /// Any parameters, as many data: θ with a scatter of 1 or of 0.1.
+    GaussianMixture,
+    /// Any five parameters: four points in the plane from one Gaussian.
+    Slcp,
+    /// Any parameters, one a column of the design matrix: Xᵀy of Bernoulli draws y.
+    BernoulliGlm { design_matrix: Vec<Vec<f64>> },
+    /// beta, gamma; the grid has days.
+    Sir {
+        population: f64,
+        /// At day 0.
+        infected: f64,
+        /// People tested on each day.
+        tests: u64,
+    },
+    /// alpha, beta, gamma, delta; the grid has times, those of the prey and then those of the predators.
+    LotkaVolterra {
+        /// At time 0.
+        prey: f64,
+        /// At time 0.
+        predators: f64,
+        /// Standard deviation of the logarithm of a count.
+        scatter: f64,
+    },
 }
 
 impl BuiltinModel {
@@ -60,6 +85,44 @@ impl BuiltinModel {
             Self::Transit { .. } => "transit",
             Self::AbsorptionSpectrum { .. } => "absorption-spectrum",
             Self::LinearGaussian { .. } => "linear-gaussian",
+            Self::TwoMoons => "two-moons",
+            Self::GaussianMixture => "gaussian-mixture",
+            Self::Slcp => "slcp",
+            Self::BernoulliGlm { .. } => "bernoulli-glm",
+            Self::Sir { .. } => "sir",
+            Self::LotkaVolterra { .. } => "lotka-volterra",
+        }
+    }
+
+    /// Whether it draws noise of its own and gives its own likelihood.
+    pub fn draws_own_noise(&self) -> bool {
+        match self {
+            Self::Sine
+            | Self::Microlensing
+            | Self::Transit { .. }
+            | Self::AbsorptionSpectrum { .. }
+            | Self::LinearGaussian { .. } => false,
+            Self::TwoMoons
+            | Self::GaussianMixture
+            | Self::Slcp
+            | Self::BernoulliGlm { .. }
+            | Self::Sir { .. }
+            | Self::LotkaVolterra { .. } => true,
+        }
+    }
+
+    /// Where the errors of an observation of it are; `constant` is the noise's, where it is one number.
+    pub fn errors(&self, constant: Option<f64>) -> Errors {
+        match self {
+            Self::Sine
+            | Self::Microlensing
+            | Self::Transit { .. }
+            | Self::AbsorptionSpectrum { .. }
+            | Self::LinearGaussian { .. } => constant.map_or(Errors::Column, Errors::ColumnOr),
+            Self::Sir { .. } | Self::LotkaVolterra { .. } => Errors::None,
+            Self::TwoMoons | Self::GaussianMixture | Self::Slcp | Self::BernoulliGlm { .. } => {
+                Errors::NoneNorGrid
+            }
         }
     }
 
@@ -71,16 +134,15 @@ impl BuiltinModel {
             Self::Microlensing => &["t0", "u0", "log10tE", "fs", "m_base"],
             Self::Transit { .. } => &["rp", "aRs", "b", "t0", "u1", "u2"],
             Self::AbsorptionSpectrum { .. } => &["c0", "s", "d", "v", "w", "r"],
-            Self::LinearGaussian { .. } => &[],
+            Self::Sir { .. } => &["beta", "gamma"],
+            Self::LotkaVolterra { .. } => &["alpha", "beta", "gamma", "delta"],
+            Self::LinearGaussian { .. }
+            | Self::TwoMoons
+            | Self::GaussianMixture
+            | Self::Slcp
+            | Self::BernoulliGlm { .. } => &[],
         }
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Likelihood {
-    /// The density of the Gaussian noise.
-    Gaussian,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -182,6 +244,30 @@ pub struct Training {
     pub clip_norm: f64,
     /// The newest rounds whose rows a flow is trained on, at least 1.
     pub rounds: u32,
+    /// How flows are fitted to simulations; weighted draws have weighted maximum likelihood.
+    #[serde(default)]
+    pub loss: Loss,
+    /// Whether later flows are fitted to weighted draws (`StopRule::Paper` leaves that out in any case).
+    #[serde(default = "refined")]
+    pub refinement: bool,
+}
+
+fn refined() -> bool {
+    true
+}
+
+/// What a flow that is fitted to simulations minimizes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Loss {
+    /// -log q(θ|x) over the simulations as they were drawn: tends to the posterior times proposal / prior.
+    #[default]
+    Nll,
+    /// Which of `atoms` parameter vectors made x, by q(θ|x) / p(θ) (Greenberg et al. 2019, eq. 7): tends to
+    /// the posterior, whatever the proposal.
+    Apt { atoms: usize },
+    /// -w log q(θ|x), w = prior / mixture of the rounds' proposals: tends to the posterior.
+    WeightedNll,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -2,6 +2,7 @@
 //!
 //! Every mistake is collected, so that a user mends a file in one go.
 
+mod builtin;
 mod compare;
 mod defaults;
 mod document;

@@ -89,6 +89,22 @@ fn enlarged(t: f64, factor: f64) -> (f64, f64) {
     (y, factor.ln() - square.ln())
 }
 
+/// Seams that lie opposite of z on each circle; 0 for parameters that are not periodic.
+pub fn opposite_seams(space: &ParameterSpace, z: &[f64]) -> Vec<f64> {
+    space
+        .parameters
+        .iter()
+        .zip(z)
+        .map(|(parameter, &z)| {
+            if parameter.periodic {
+                (turns(z) + 0.5).rem_euclid(1.0)
+            } else {
+                0.0
+            }
+        })
+        .collect()
+}
+
 /// For each parameter the place with the least weight around it; 0 for parameters that are not periodic.
 /// `z` is row-major.
 pub fn emptiest_seams(space: &ParameterSpace, z: &[f64], weight: &[f64]) -> Vec<f64> {
@@ -166,9 +182,7 @@ mod tests {
             },
             periodic,
         };
-        ParameterSpace {
-            parameters: vec![parameter("angle", true), parameter("length", false)],
-        }
+        ParameterSpace::independent(vec![parameter("angle", true), parameter("length", false)])
     }
 
     #[test]

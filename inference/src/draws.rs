@@ -192,15 +192,11 @@ impl Draws {
         round: RoundId,
         first_row: u64,
     ) -> Result<Self, TableError> {
-        let mut z = Vec::new();
-        for name in space.names() {
-            z.push(table.finite_f64s(&format!("z_{name}"))?);
-        }
         Ok(Self {
             round,
             first_row,
             n_parameters: space.len(),
-            z: matrix_of_columns(&z),
+            z: z_of_table(table, space)?,
             theta: theta_of_table(table, space)?,
             log_prior: table.log_f64s("log_prior")?,
             log_proposal: table.log_f64s("log_proposal")?,
@@ -219,6 +215,15 @@ pub(crate) fn theta_of_table(
         theta.push(table.finite_f64s(name)?);
     }
     Ok(matrix_of_columns(&theta))
+}
+
+/// The unconstrained parameters of all rows, row-major.
+pub(crate) fn z_of_table(table: &Table, space: &ParameterSpace) -> Result<Vec<f64>, TableError> {
+    let mut z = Vec::new();
+    for name in space.names() {
+        z.push(table.finite_f64s(&format!("z_{name}"))?);
+    }
+    Ok(matrix_of_columns(&z))
 }
 
 /// Names of [`Draws::parameter_columns`].
@@ -242,18 +247,16 @@ mod tests {
             prior,
             periodic: false,
         };
-        ParameterSpace {
-            parameters: vec![
-                parameter(
-                    "a",
-                    Prior::Uniform {
-                        low: -1.0,
-                        high: 3.0,
-                    },
-                ),
-                parameter("b", Prior::Normal { mean: 2.0, sd: 0.5 }),
-            ],
-        }
+        ParameterSpace::independent(vec![
+            parameter(
+                "a",
+                Prior::Uniform {
+                    low: -1.0,
+                    high: 3.0,
+                },
+            ),
+            parameter("b", Prior::Normal { mean: 2.0, sd: 0.5 }),
+        ])
     }
 
     #[test]

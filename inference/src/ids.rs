@@ -31,6 +31,10 @@ id!(
     FlowId, u32, "flow "
 );
 id!(
+    /// A local density that probing draws from, counted from 0 over the whole campaign.
+    LocalId, u32, "local density "
+);
+id!(
     /// The n-th try at a batch or at a training task, counted from 0 over the whole campaign.
     AttemptId, u64, "attempt "
 );

@@ -2,21 +2,26 @@
 //!
 //! Everything here is a synchronous function on plain data; time and randomness are arguments.
 
+pub mod allocation;
 mod beta;
 pub mod campaign;
 pub mod campaign_file;
 pub mod circle;
+pub mod coverage;
 pub mod directory;
 pub mod draws;
 pub mod evidence;
 pub mod files;
 pub mod ids;
+pub mod joint_normal;
+pub mod local;
 pub mod noise;
 mod normal;
 pub mod observation;
 pub mod pareto;
 pub mod posterior;
 pub mod prior;
+pub mod probing;
 pub mod progress;
 pub mod proposal;
 pub mod refinement;

@@ -21,6 +21,27 @@ pub enum SigmaSource {
     Table(Vec<Vec<f64>>),
 }
 
+/// The random step of a campaign's forward model, which is its likelihood too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Noise {
+    /// Added to what the simulator gives, anew in every epoch of training.
+    Gaussian(GaussianNoise),
+    /// The simulator draws it, and gives log p(observation | θ) itself. Training sees each simulation with
+    /// the noise that it was drawn with.
+    Simulator,
+}
+
+impl Noise {
+    /// Whether sigma differs between simulations, so that the featurizer must be shown it.
+    pub fn sigma_varies(&self) -> bool {
+        match self {
+            Self::Gaussian(gaussian) => gaussian.sigma_varies(),
+            Self::Simulator => false,
+        }
+    }
+}
+
 /// Independent Gaussian noise: x = simulator(θ) + sigma · ε.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GaussianNoise {

@@ -4,13 +4,26 @@ use crate::files;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// One observation: `value[i]` ± `sigma[i]` at `grid[i]`; all three of one length, at least 1.
+/// One observation: `value[i]` ± `sigma[i]` at `grid[i]`; all of one length, at least 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
     pub grid: Vec<f64>,
     pub value: Vec<f64>,
-    /// Standard errors, all positive and finite.
+    /// Standard errors, all positive and finite; none at all where the simulator draws the noise.
     pub sigma: Vec<f64>,
+}
+
+/// Where the standard errors of an observation are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Errors {
+    /// In a column `sigma`.
+    Column,
+    /// In a column `sigma`, or this one for all data.
+    ColumnOr(f64),
+    /// There are none: the simulator draws the noise.
+    None,
+    /// There are none, and the grid may be missing too: the data are then counted from 0.
+    NoneNorGrid,
 }
 
 /// Everything that is wrong with an observation, one message a line.
@@ -22,23 +35,18 @@ pub struct ObservationError {
 
 impl Observation {
     /// Reads comma-separated values with a header line: the grid in the first column under any name,
-    /// `value`, and `sigma`, which may be missing where `default_sigma` is given. Lines that begin with
-    /// `#` are comments.
-    pub fn read_csv(path: &Path, default_sigma: Option<f64>) -> Result<Self, ObservationError> {
+    /// `value`, and `sigma`, as `errors` says. Lines that begin with `#` are comments.
+    pub fn read_csv(path: &Path, errors: Errors) -> Result<Self, ObservationError> {
         let bytes = files::read(path).map_err(|error| ObservationError {
             mistakes: vec![error.to_string()],
         })?;
-        Self::parse_csv(&bytes, path, default_sigma)
+        Self::parse_csv(&bytes, path, errors)
     }
 
     /// As [`Self::read_csv`]; `path` is for messages.
-    pub fn parse_csv(
-        bytes: &[u8],
-        path: &Path,
-        default_sigma: Option<f64>,
-    ) -> Result<Self, ObservationError> {
+    pub fn parse_csv(bytes: &[u8], path: &Path, errors: Errors) -> Result<Self, ObservationError> {
         let mut mistakes = CsvMistakes::new(path);
-        let observation = parse(bytes, default_sigma, &mut mistakes);
+        let observation = parse(bytes, errors, &mut mistakes);
         match observation {
             Some(observation) if mistakes.is_empty() => Ok(observation),
             Some(_) | None => Err(ObservationError {
@@ -59,21 +67,25 @@ impl Observation {
 /// Where the columns of an observation are.
 struct Columns {
     names: Vec<String>,
+    /// None: data are counted from 0.
+    grid: Option<usize>,
     value: usize,
-    sigma: Option<usize>,
+    sigma: SigmaColumn,
 }
 
-fn parse(
-    bytes: &[u8],
-    default_sigma: Option<f64>,
-    mistakes: &mut CsvMistakes,
-) -> Option<Observation> {
+enum SigmaColumn {
+    At(usize),
+    Constant(f64),
+    None,
+}
+
+fn parse(bytes: &[u8], errors: Errors, mistakes: &mut CsvMistakes) -> Option<Observation> {
     let mut rows = csv_rows(bytes).into_iter();
     let Some((line, header)) = rows.next() else {
         mistakes.add_file("empty, expected a header line with the grid's name, value and sigma");
         return None;
     };
-    let columns = find_columns(line, header, default_sigma, mistakes)?;
+    let columns = find_columns(line, header, errors, mistakes)?;
     let mut observation = Observation {
         grid: Vec::new(),
         value: Vec::new(),
@@ -102,17 +114,19 @@ fn parse(
                 f64::NAN
             })
         };
-        observation.grid.push(number(0, Expected::Finite));
+        let n_before = observation.value.len();
+        observation.grid.push(match columns.grid {
+            Some(column) => number(column, Expected::Finite),
+            None => n_before as f64,
+        });
         observation
             .value
             .push(number(columns.value, Expected::Finite));
-        observation
-            .sigma
-            .push(match (columns.sigma, default_sigma) {
-                (Some(column), _) => number(column, Expected::Positive),
-                (None, Some(sigma)) => sigma,
-                (None, None) => f64::NAN,
-            });
+        match columns.sigma {
+            SigmaColumn::At(column) => observation.sigma.push(number(column, Expected::Positive)),
+            SigmaColumn::Constant(sigma) => observation.sigma.push(sigma),
+            SigmaColumn::None => {}
+        }
     }
     if observation.is_empty() && mistakes.is_empty() {
         mistakes.add_file("no rows, expected at least one below the header line");
@@ -123,7 +137,7 @@ fn parse(
 fn find_columns(
     line: u64,
     header: Result<Vec<String>, String>,
-    default_sigma: Option<f64>,
+    errors: Errors,
     mistakes: &mut CsvMistakes,
 ) -> Option<Columns> {
     let names = match header {
@@ -134,18 +148,35 @@ fn find_columns(
         }
     };
     let position = |name: &str| names.iter().position(|found| found == name);
-    let (value, sigma) = (position("value"), position("sigma"));
+    let value = position("value");
     let found = format!("found the columns {}", names.join(", "));
     if value.is_none() {
         mistakes.add(line, format!("missing column value; {found}"));
     }
-    if sigma.is_none() && default_sigma.is_none() {
-        mistakes.add(
-            line,
-            format!("missing column sigma, and noise.gaussian.sigma is not a number that could stand for it; {found}"),
-        );
-    }
-    if value == Some(0) || sigma == Some(0) {
+    let sigma = match (position("sigma"), errors) {
+        (Some(_), Errors::None | Errors::NoneNorGrid) => {
+            mistakes.add(
+                line,
+                "found a column sigma, expected none: the simulator draws the noise",
+            );
+            SigmaColumn::None
+        }
+        (None, Errors::Column) => {
+            mistakes.add(
+                line,
+                format!("missing column sigma, and noise.gaussian.sigma is not a number that could stand for it; {found}"),
+            );
+            SigmaColumn::None
+        }
+        (Some(column), Errors::Column | Errors::ColumnOr(_)) => SigmaColumn::At(column),
+        (None, Errors::ColumnOr(sigma)) => SigmaColumn::Constant(sigma),
+        (None, Errors::None | Errors::NoneNorGrid) => SigmaColumn::None,
+    };
+    let has_grid = match errors {
+        Errors::NoneNorGrid => names.len() != 1,
+        Errors::Column | Errors::ColumnOr(_) | Errors::None => true,
+    };
+    if has_grid && matches!(names[0].as_str(), "value" | "sigma") {
         mistakes.add(
             line,
             format!(
@@ -156,9 +187,13 @@ fn find_columns(
     }
     for (i, name) in names.iter().enumerate().skip(1) {
         if name != "value" && name != "sigma" {
+            let expected = match errors {
+                Errors::Column | Errors::ColumnOr(_) => "value and sigma",
+                Errors::None | Errors::NoneNorGrid => "value",
+            };
             mistakes.add(
                 line,
-                format!("unknown column {name}, expected value and sigma after the grid"),
+                format!("unknown column {name}, expected {expected} after the grid"),
             );
         } else if names[..i].contains(name) {
             mistakes.add(line, format!("column {name} is there twice"));
@@ -168,6 +203,7 @@ fn find_columns(
         return None;
     }
     Some(Columns {
+        grid: has_grid.then_some(0),
         value: value?,
         sigma,
         names,
@@ -289,8 +325,8 @@ impl CsvMistakes {
 mod tests {
     use super::*;
 
-    fn parse(text: &str, default_sigma: Option<f64>) -> Result<Observation, String> {
-        Observation::parse_csv(text.as_bytes(), Path::new("obs.csv"), default_sigma)
+    fn parse(text: &str, errors: Errors) -> Result<Observation, String> {
+        Observation::parse_csv(text.as_bytes(), Path::new("obs.csv"), errors)
             .map_err(|error| error.to_string())
     }
 
@@ -302,18 +338,66 @@ mod tests {
             sigma: vec![0.1, 0.2],
         };
         assert_eq!(
-            parse("time,value,sigma\n0,1,0.1\n0.5,-2.5e-3,0.2\n", None),
+            parse(
+                "time,value,sigma\n0,1,0.1\n0.5,-2.5e-3,0.2\n",
+                Errors::Column
+            ),
             Ok(expected.clone())
         );
         let commented = "# by hand\r\n t , sigma , value \r\n0, 0.1, 1\r\n\r\n0.5, 0.2, -2.5e-3";
-        assert_eq!(parse(commented, Some(9.0)), Ok(expected.clone()));
         assert_eq!(
-            parse("t,value\n0,1\n0.5,-2.5e-3", Some(0.3)),
+            parse(commented, Errors::ColumnOr(9.0)),
+            Ok(expected.clone())
+        );
+        assert_eq!(
+            parse("t,value\n0,1\n0.5,-2.5e-3", Errors::ColumnOr(0.3)),
             Ok(Observation {
                 sigma: vec![0.3, 0.3],
                 ..expected
             })
         );
+    }
+
+    #[test]
+    fn data_without_errors_may_be_values_alone() {
+        let expected = Observation {
+            grid: vec![0.0, 1.0, 2.0],
+            value: vec![1.0, -2.5, 0.0],
+            sigma: Vec::new(),
+        };
+        assert_eq!(
+            parse("value\n1\n-2.5\n0\n", Errors::NoneNorGrid),
+            Ok(expected.clone())
+        );
+        assert_eq!(
+            parse("day,value\n0,1\n17,-2.5\n34,0\n", Errors::None),
+            Ok(Observation {
+                grid: vec![0.0, 17.0, 34.0],
+                ..expected
+            })
+        );
+        let mistakes = [
+            (
+                "day,value,sigma\n0,1,1\n",
+                "obs.csv:1: found a column sigma, expected none: the simulator draws the noise",
+            ),
+            (
+                "value,day\n1,0\n",
+                "obs.csv:1: the first column is value, expected the grid (times, wavelengths, ...)\n\
+                 obs.csv:1: unknown column day, expected value after the grid",
+            ),
+            (
+                "value\n1\n",
+                "obs.csv:1: the first column is value, expected the grid (times, wavelengths, ...)",
+            ),
+            (
+                "x\n1\n",
+                "obs.csv:1: missing column value; found the columns x",
+            ),
+        ];
+        for (text, expected) in mistakes {
+            assert_eq!(parse(text, Errors::None).expect_err(text), expected);
+        }
     }
 
     #[test]
@@ -363,14 +447,14 @@ mod tests {
             ),
         ];
         for (text, expected) in table {
-            assert_eq!(parse(text, None).expect_err(text), *expected);
+            assert_eq!(parse(text, Errors::Column).expect_err(text), *expected);
         }
     }
 
     #[test]
     fn long_lists_of_mistakes_are_cut() {
         let text = format!("t,value,sigma\n{}", "0,1,0\n".repeat(15));
-        let message = parse(&text, None).expect_err("zero sigma");
+        let message = parse(&text, Errors::Column).expect_err("zero sigma");
         assert_eq!(message.lines().count(), 11);
         assert!(
             message.ends_with("obs.csv: and 5 more mistakes"),
@@ -380,8 +464,11 @@ mod tests {
 
     #[test]
     fn bytes_that_are_not_text_are_refused() {
-        let error =
-            Observation::parse_csv(b"t,value,sigma\n\xff\xfe,1,1\n", Path::new("obs.csv"), None);
+        let error = Observation::parse_csv(
+            b"t,value,sigma\n\xff\xfe,1,1\n",
+            Path::new("obs.csv"),
+            Errors::Column,
+        );
         assert_eq!(
             error.expect_err("bytes").to_string(),
             "obs.csv:2: found bytes that are not UTF-8 text"

@@ -106,13 +106,11 @@ mod tests {
             low: 0.0,
             high: 1.0,
         };
-        let space = ParameterSpace {
-            parameters: vec![Parameter {
-                name: "a".to_owned(),
-                prior,
-                periodic: false,
-            }],
-        };
+        let space = ParameterSpace::independent(vec![Parameter {
+            name: "a".to_owned(),
+            prior,
+            periodic: false,
+        }]);
         let posterior = Posterior {
             n_parameters: 1,
             theta: vec![0.25, 0.5, 0.75],

@@ -1,21 +1,28 @@
 //! A round's proposal: a normalized mixture of fixed components with recorded shares.
 
-use crate::ids::FlowId;
+use crate::ids::{FlowId, LocalId};
+use crate::local::LocalDensity;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A density that rows are drawn from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Component {
     Prior,
+    /// Around a place that probing has come to; defined by a proposal's `locals`.
+    Local(LocalId),
     Flow(FlowId),
 }
 
 impl Component {
-    /// As stored in Parquet: -1 for the prior, else the flow's number.
+    /// As stored in Parquet: -1 for the prior, the flow's number, or -2 less the number of a local density.
     pub fn code(self) -> i32 {
         match self {
             Self::Prior => -1,
+            Self::Local(id) => {
+                i32::try_from(id.0).map_or(i32::MIN, |id| (-2i32).saturating_sub(id))
+            }
             Self::Flow(id) => i32::try_from(id.0).unwrap_or(i32::MAX),
         }
     }
@@ -23,7 +30,10 @@ impl Component {
     pub fn from_code(code: i32) -> Option<Self> {
         match code {
             -1 => Some(Self::Prior),
-            code => u32::try_from(code).ok().map(|id| Self::Flow(FlowId(id))),
+            ..-1 => u32::try_from(-2 - i64::from(code))
+                .ok()
+                .map(|id| Self::Local(LocalId(id))),
+            0.. => u32::try_from(code).ok().map(|id| Self::Flow(FlowId(id))),
         }
     }
 }
@@ -32,14 +42,45 @@ impl Component {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Proposal {
     pub components: Vec<(Component, f64)>,
+    /// What its local components are; each is here once.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub locals: BTreeMap<LocalId, LocalDensity>,
 }
 
 impl Proposal {
     /// The proposal of round 0.
     pub fn prior() -> Self {
+        Self::of(vec![(Component::Prior, 1.0)])
+    }
+
+    /// Of the prior and flows alone.
+    pub fn of(components: Vec<(Component, f64)>) -> Self {
         Self {
-            components: vec![(Component::Prior, 1.0)],
+            components,
+            locals: BTreeMap::new(),
         }
+    }
+
+    /// Of local densities alone, in equal shares.
+    pub fn of_locals(locals: BTreeMap<LocalId, LocalDensity>) -> Self {
+        let share = 1.0 / locals.len().max(1) as f64;
+        Self {
+            components: locals
+                .keys()
+                .map(|&id| (Component::Local(id), share))
+                .collect(),
+            locals,
+        }
+    }
+
+    /// Whether it draws around some places only: its own weights then say nothing of the whole posterior.
+    pub fn is_local(&self) -> bool {
+        self.components
+            .iter()
+            .all(|(component, _)| match component {
+                Component::Local(_) => true,
+                Component::Prior | Component::Flow(_) => false,
+            })
     }
 
     /// The flow trained last, or the prior where there is no flow.
@@ -58,6 +99,23 @@ impl Proposal {
             .iter()
             .map(|&(component, share)| share.ln() + log_density(component));
         log_sum_exp(terms)
+    }
+
+    /// log q(θ) of one draw, from its stored z and log prior and from what `log_flow` gives.
+    pub fn log_density_at(
+        &self,
+        z: &[f64],
+        log_prior: f64,
+        log_flow: impl Fn(FlowId) -> f64,
+    ) -> f64 {
+        self.log_density(|component| match component {
+            Component::Prior => log_prior,
+            Component::Local(id) => match self.locals.get(&id) {
+                Some(local) => local.log_ratio_to_prior(z) + log_prior,
+                None => f64::NEG_INFINITY,
+            },
+            Component::Flow(flow) => log_flow(flow),
+        })
     }
 
     /// The component that a uniform number in [0, 1) picks.
@@ -90,16 +148,18 @@ mod tests {
 
     fn proposal() -> Proposal {
         let flow = |id| Component::Flow(FlowId(id));
-        Proposal {
-            components: vec![(flow(3), 0.75), (flow(1), 0.125), (Component::Prior, 0.125)],
-        }
+        Proposal::of(vec![
+            (flow(3), 0.75),
+            (flow(1), 0.125),
+            (Component::Prior, 0.125),
+        ])
     }
 
     #[test]
     fn density_is_that_of_the_mixture() {
         let found = proposal().log_density(|component| match component {
             Component::Prior => 8f64.ln(),
-            Component::Flow(FlowId(1)) => f64::NEG_INFINITY,
+            Component::Flow(FlowId(1)) | Component::Local(_) => f64::NEG_INFINITY,
             Component::Flow(_) => 4f64.ln(),
         });
         assert!((found - 4f64.ln()).abs() < 1e-15);
@@ -119,9 +179,10 @@ mod tests {
             [3, 3, 1, 1, -1, -1]
         );
         // Shares whose sum rounds to below 1 pick the last one.
-        let thirds = Proposal {
-            components: vec![(Component::Flow(FlowId(0)), 0.3), (Component::Prior, 0.3)],
-        };
+        let thirds = Proposal::of(vec![
+            (Component::Flow(FlowId(0)), 0.3),
+            (Component::Prior, 0.3),
+        ]);
         assert_eq!(thirds.pick(0.99), Component::Prior);
     }
 
@@ -137,10 +198,12 @@ mod tests {
             Component::Prior,
             Component::Flow(FlowId(0)),
             Component::Flow(FlowId(17)),
+            Component::Local(LocalId(0)),
+            Component::Local(LocalId(40)),
         ] {
             assert_eq!(Component::from_code(component.code()), Some(component));
         }
-        assert_eq!(Component::from_code(-2), None);
+        assert_eq!(Component::Local(LocalId(0)).code(), -2);
     }
 
     #[test]

@@ -87,9 +87,10 @@ pub fn simulation_weights(
     rounds: &[RoundColumns],
     tempered: FlowId,
 ) -> Result<Vec<Vec<f64>>, WeightsError> {
-    let broad = Proposal {
-        components: vec![(Component::Prior, 0.5), (Component::Flow(tempered), 0.5)],
-    };
+    let broad = Proposal::of(vec![
+        (Component::Prior, 0.5),
+        (Component::Flow(tempered), 0.5),
+    ]);
     let mixture = mixture_log_proposal(rounds)?;
     rounds
         .iter()
@@ -184,6 +185,7 @@ mod tests {
             log_proposal: vec![-1.5; n],
             component: vec![-1; n],
             log_flow: BTreeMap::new(),
+            z: Vec::new(),
         }
     }
 

@@ -34,6 +34,7 @@ pub fn load_rows(
             log_proposal: Vec::new(),
             component: Vec::new(),
             log_flow: log_flow(directory, round)?,
+            z: Vec::new(),
         },
         theta: Vec::new(),
         is_failed: Vec::new(),
@@ -44,6 +45,7 @@ pub fn load_rows(
         columns.log_prior.extend(read.log_prior);
         columns.log_proposal.extend(read.log_proposal);
         columns.component.extend(read.component);
+        columns.z.extend(read.z);
         rows.theta.extend(read.theta);
         rows.is_failed
             .extend(read.status.iter().map(|status| match status {

@@ -1,7 +1,7 @@
 //! Shards: the Parquet schema of simulated rows, written by workers and checked by the coordinator.
 
 use crate::directory::Directory;
-use crate::draws::{Draws, parameter_column_names, theta_of_table};
+use crate::draws::{Draws, parameter_column_names, theta_of_table, z_of_table};
 use crate::ids::RoundId;
 use crate::space::ParameterSpace;
 use crate::table::{Column, Format, Pieces, Read, Table, TableError, decode, encode};
@@ -58,13 +58,14 @@ pub struct ShardRows {
     pub message: Vec<Option<String>>,
 }
 
-/// A shard without z and data: all that weights need.
+/// A shard without data: all that weights need.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogColumns {
     pub first_row: u64,
     pub n_parameters: usize,
-    /// Row-major with `n_parameters` columns.
+    /// Row-major with `n_parameters` columns, as is `z`.
     pub theta: Vec<f64>,
+    pub z: Vec<f64>,
     pub log_likelihood: Vec<Option<f64>>,
     pub log_prior: Vec<f64>,
     pub log_proposal: Vec<f64>,
@@ -237,6 +238,7 @@ fn parse_log_columns(
         first_row: shard.first_row,
         n_parameters: space.len(),
         theta: theta_of_table(&table, space)?,
+        z: z_of_table(&table, space)?,
         log_likelihood: table.optional_log_f64s("log_likelihood")?,
         log_prior: table.log_f64s("log_prior")?,
         log_proposal: table.log_f64s("log_proposal")?,
@@ -482,13 +484,11 @@ mod long_shards {
 
     #[test]
     fn rows_are_checked_to_the_last_and_named_by_their_line_in_the_file() {
-        let space = ParameterSpace {
-            parameters: vec![Parameter {
-                name: "a".to_owned(),
-                prior: Prior::Normal { mean: 0.0, sd: 1.0 },
-                periodic: false,
-            }],
-        };
+        let space = ParameterSpace::independent(vec![Parameter {
+            name: "a".to_owned(),
+            prior: Prior::Normal { mean: 0.0, sd: 1.0 },
+            periodic: false,
+        }]);
         let rows = ShardRows {
             draws: Draws::from_prior(&space, 1, RoundId(0), 7..7 + N_ROWS as u64),
             log_likelihood: vec![None; N_ROWS],

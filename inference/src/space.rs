@@ -1,5 +1,6 @@
 //! The parameter space: named parameters, their joint prior, and the map to unconstrained z.
 
+use crate::joint_normal::JointNormal;
 use crate::normal;
 use crate::prior::Prior;
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Parameter {
     pub name: String,
+    /// Of the parameter alone, where it is one of a joint prior.
     pub prior: Prior,
     /// Whether the bounds of its uniform prior are one and the same point (phases, angles).
     #[serde(default)]
@@ -18,9 +20,26 @@ pub struct Parameter {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ParameterSpace {
     pub parameters: Vec<Parameter>,
+    /// The prior of those parameters that are correlated; the others' are independent.
+    pub joint: Option<JointNormal>,
 }
 
 impl ParameterSpace {
+    /// Parameters whose priors are independent.
+    pub fn independent(parameters: Vec<Parameter>) -> Self {
+        Self {
+            parameters,
+            joint: None,
+        }
+    }
+
+    /// Whether the parameter at `position` is one of the joint prior.
+    pub fn is_joint(&self, position: usize) -> bool {
+        self.joint
+            .as_ref()
+            .is_some_and(|joint| joint.positions().contains(&position))
+    }
+
     /// The number of parameters.
     #[expect(
         clippy::len_without_is_empty,
@@ -40,11 +59,18 @@ impl ParameterSpace {
     /// log p(θ) in the parameters' own units; -inf outside the prior. `theta` has `len()` elements.
     pub fn log_prior(&self, theta: &[f64]) -> f64 {
         assert_eq!(theta.len(), self.len(), "one value per parameter");
-        self.parameters
+        let independent: f64 = self
+            .parameters
             .iter()
             .zip(theta)
-            .map(|(parameter, &x)| parameter.prior.log_density(x))
-            .sum()
+            .enumerate()
+            .filter(|(position, _)| !self.is_joint(*position))
+            .map(|(_, (parameter, &x))| parameter.prior.log_density(x))
+            .sum();
+        match &self.joint {
+            Some(joint) => independent + joint.log_density(theta),
+            None => independent,
+        }
     }
 
     /// Fills `theta` from the unconstrained `z`; always within the prior. Both have `len()` elements.
@@ -54,8 +80,11 @@ impl ParameterSpace {
             (self.len(), self.len()),
             "one value per parameter"
         );
-        for ((parameter, &z), x) in self.parameters.iter().zip(z).zip(theta) {
+        for ((parameter, &z), x) in self.parameters.iter().zip(z).zip(theta.iter_mut()) {
             *x = parameter.prior.from_unconstrained(z);
+        }
+        if let Some(joint) = &self.joint {
+            joint.constrain(z, theta);
         }
     }
 
@@ -67,8 +96,11 @@ impl ParameterSpace {
             (self.len(), self.len()),
             "one value per parameter"
         );
-        for ((parameter, &x), z) in self.parameters.iter().zip(theta).zip(z) {
+        for ((parameter, &x), z) in self.parameters.iter().zip(theta).zip(z.iter_mut()) {
             *z = parameter.prior.to_unconstrained(x);
+        }
+        if let Some(joint) = &self.joint {
+            joint.unconstrain(theta, z);
         }
     }
 
@@ -87,6 +119,7 @@ pub fn standard_normal_log_density(z: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::joint_normal::Spread;
 
     #[test]
     fn density_of_a_pushed_forward_normal_is_exact() {
@@ -99,9 +132,7 @@ mod tests {
             },
             periodic: false,
         };
-        let space = ParameterSpace {
-            parameters: vec![parameter("a"), parameter("b")],
-        };
+        let space = ParameterSpace::independent(vec![parameter("a"), parameter("b")]);
         let z = [0.25, -1.5];
         let mut theta = [0.0; 2];
         space.constrain(&z, &mut theta);
@@ -123,6 +154,47 @@ mod tests {
     }
 
     #[test]
+    fn joint_and_independent_parameters_stand_side_by_side() {
+        let parameter = |name: &str, prior: Prior| Parameter {
+            name: name.to_owned(),
+            prior,
+            periodic: false,
+        };
+        let marginal = Prior::Normal { mean: 0.0, sd: 1.0 };
+        let uniform = Prior::Uniform {
+            low: 0.0,
+            high: 2.0,
+        };
+        let covariance = vec![vec![1.0, 0.6], vec![0.6, 1.0]];
+        let space = ParameterSpace {
+            parameters: vec![
+                parameter("a", marginal.clone()),
+                parameter("b", uniform),
+                parameter("c", marginal),
+            ],
+            joint: Some(
+                JointNormal::new(vec![0, 2], vec![0.0; 2], Spread::Covariance(covariance))
+                    .expect("a prior"),
+            ),
+        };
+        let z = [1.0, 0.0, 0.5];
+        let mut theta = [0.0; 3];
+        space.constrain(&z, &mut theta);
+        // The Cholesky factor is [1, 0], [0.6, 0.8].
+        assert_eq!(theta, [1.0, 1.0, 1.0]);
+        let mut again = [0.0; 3];
+        space.unconstrain(&theta, &mut again);
+        assert_eq!(again, z);
+        // Density of the pair at (1, 1): exp(-1 / 1.6) / (2 pi 0.8).
+        let expected = -1.0 / 1.6 - (2.0 * std::f64::consts::PI * 0.8).ln() - 2f64.ln();
+        assert!((space.log_prior(&theta) - expected).abs() < 1e-14);
+        assert_eq!(space.log_prior(&[1.0, 2.1, 1.0]), f64::NEG_INFINITY);
+        assert_eq!(space.log_prior(&[f64::NAN, 1.0, 1.0]), f64::NEG_INFINITY);
+        let log_normal = standard_normal_log_density(&z);
+        assert!((space.log_density(&z, &theta, log_normal) - expected).abs() < 1e-14);
+    }
+
+    #[test]
     fn one_parameter_outside_makes_the_prior_zero() {
         let parameter = |name: &str| Parameter {
             name: name.to_owned(),
@@ -132,9 +204,7 @@ mod tests {
             },
             periodic: false,
         };
-        let space = ParameterSpace {
-            parameters: vec![parameter("a"), parameter("b")],
-        };
+        let space = ParameterSpace::independent(vec![parameter("a"), parameter("b")]);
         assert_eq!(space.names(), ["a", "b"]);
         assert_eq!(space.log_prior(&[1.0, 2.0]), -2.0 * 2f64.ln());
         assert_eq!(space.log_prior(&[1.0, 2.1]), f64::NEG_INFINITY);

@@ -1,5 +1,6 @@
 //! When a campaign stops: typed reasons, judged only when every row of a round is final.
 
+use crate::allocation::round_size;
 use crate::campaign::{Rounds, Stop, StopRule};
 use crate::ids::{FlowId, RoundId};
 use crate::proposal::{Component, Proposal};
@@ -52,34 +53,41 @@ pub enum StopReason {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
     /// Train on all rounds and open another one.
-    Continue,
+    Continue {
+        n_rows: u64,
+    },
     Stop(StopReason),
 }
 
-/// Whether the campaign goes on after the last round of `history`.
+/// Whether the campaign goes on after its last round.
 ///
-/// `objectives` says what each flow was fitted to, `combined` are the weights of all rounds, `simulations`
-/// all of them so far, `elapsed_s` the seconds since the campaign's first start. Targets that were reached
-/// come first, budgets last.
-pub fn after_round(
-    rounds: &Rounds,
-    has_observation: bool,
-    history: &[RoundSummary],
-    objectives: &BTreeMap<FlowId, Objective>,
-    combined: &WeightDiagnostics,
-    simulations: u64,
-    elapsed_s: f64,
-) -> Decision {
-    if !has_observation {
-        return Decision::Stop(StopReason::Amortized);
-    }
-    match target_reached(&rounds.stop, history, combined)
-        .or_else(|| efficiency_dropped(rounds.stop.rule, history, objectives))
-        .or_else(|| budget_spent(rounds, history, simulations, elapsed_s))
+/// Targets that were reached come first, budgets last.
+pub fn after_round(rounds: &Rounds, past: &Past) -> Decision {
+    if let Some(reason) = target_reached(&rounds.stop, past.history, past.combined)
+        .or_else(|| efficiency_dropped(rounds.stop.rule, past.history, past.objectives))
     {
-        Some(reason) => Decision::Stop(reason),
-        None => Decision::Continue,
+        return Decision::Stop(reason);
     }
+    match budget_left(rounds, past) {
+        Ok(n_rows) => Decision::Continue { n_rows },
+        Err(reason) => Decision::Stop(reason),
+    }
+}
+
+/// What a campaign with an observation has come to, its last round weighed.
+#[derive(Debug, Clone, Copy)]
+pub struct Past<'a> {
+    pub n_parameters: usize,
+    /// The training rounds.
+    pub history: &'a [RoundSummary],
+    /// What each flow was fitted to.
+    pub objectives: &'a BTreeMap<FlowId, Objective>,
+    /// The weights of all rounds.
+    pub combined: &'a WeightDiagnostics,
+    /// All of them so far.
+    pub simulations: u64,
+    /// Seconds since the campaign's first start.
+    pub elapsed_s: f64,
 }
 
 /// The training round whose newest component was the most efficient; of equals the later one. Round 0,
@@ -108,7 +116,7 @@ pub fn next_proposal(newest: FlowId, earlier: &[FlowId], defensive_share: f64) -
         components.extend(earlier.iter().map(|&flow| (Component::Flow(flow), each)));
         components.push((Component::Prior, defensive_share - on_flows));
     }
-    Proposal { components }
+    Proposal::of(components)
 }
 
 /// How many more simulations from the most efficient round's proposal reach the target n_eff, with a
@@ -201,45 +209,48 @@ fn efficiency_dropped(
 /// fitted to draws as they are: such a flow is not meant to be the best, and the first one after it, fitted
 /// to few draws, is not held against it.
 fn is_on_the_way(proposal: &Proposal, objectives: &BTreeMap<FlowId, Objective>) -> bool {
-    let objective = match proposal.newest() {
-        Component::Prior => None,
-        Component::Flow(flow) => objectives.get(&flow),
-    };
-    match objective {
+    match objective_of(proposal.newest(), objectives) {
         Some(Objective::Simulations) => true,
-        Some(Objective::WeightedDraws { exponent }) => *exponent < 1.0,
+        Some(Objective::WeightedDraws { exponent }) => exponent < 1.0,
         None => false,
     }
 }
 
-fn budget_spent(
-    rounds: &Rounds,
-    history: &[RoundSummary],
-    simulations: u64,
-    elapsed_s: f64,
-) -> Option<StopReason> {
-    let n_rounds = history
-        .iter()
-        .filter(|summary| summary.kind == RoundKind::Training)
-        .count();
-    if n_rounds >= rounds.max as usize {
-        return Some(StopReason::Rounds { max: rounds.max });
+/// What a component was fitted to; None for the prior.
+fn objective_of(
+    component: Component,
+    objectives: &BTreeMap<FlowId, Objective>,
+) -> Option<Objective> {
+    match component {
+        Component::Prior | Component::Local(_) => None,
+        Component::Flow(flow) => objectives.get(&flow).copied(),
     }
-    if let Some(max) = rounds
-        .stop
-        .simulations
-        .filter(|&max| simulations.saturating_add(rounds.simulations) > max)
-    {
-        return Some(StopReason::Simulations {
-            used: simulations,
-            max,
+}
+
+/// The size of another round, or what forbids one.
+fn budget_left(rounds: &Rounds, past: &Past) -> Result<u64, StopReason> {
+    if past.history.len() >= rounds.max as usize {
+        return Err(StopReason::Rounds { max: rounds.max });
+    }
+    let last = past.history.last().map(|summary| summary.proposal.newest());
+    let n_rows = round_size(
+        rounds,
+        past.n_parameters,
+        past.history,
+        last.and_then(|component| objective_of(component, past.objectives)),
+        past.combined,
+        past.simulations,
+    );
+    let Some(n_rows) = n_rows else {
+        return Err(StopReason::Simulations {
+            used: past.simulations,
+            max: rounds.stop.simulations.unwrap_or(u64::MAX),
         });
+    };
+    match rounds.stop.wall_time_s {
+        Some(max_s) if past.elapsed_s >= max_s => Err(StopReason::WallTime { max_s }),
+        Some(_) | None => Ok(n_rows),
     }
-    let max_s = rounds
-        .stop
-        .wall_time_s
-        .filter(|&max_s| elapsed_s >= max_s)?;
-    Some(StopReason::WallTime { max_s })
 }
 
 fn newest_flow_round(history: &[RoundSummary]) -> Option<&RoundSummary> {

@@ -1,5 +1,6 @@
 //! `summary.json`: what a campaign found and how far to trust it.
 
+use crate::coverage::MissingMass;
 use crate::evidence::Evidence;
 use crate::ids::{FlowId, RoundId};
 use crate::posterior::Posterior;
@@ -23,6 +24,8 @@ pub const SUMMARY_VERSION: u32 = 1;
 pub enum RoundKind {
     /// Draw, simulate, weigh, decide, train.
     Training,
+    /// Draws around places that a search for lost modes has come to.
+    Probe,
     /// Fresh draws from the best proposal after the stop; nothing is trained on them.
     TopUp,
 }
@@ -93,8 +96,8 @@ pub struct Summary {
     pub stop_reason: StopReason,
     /// Why the result is not to be trusted; empty where it is. Non-empty means exit status 3.
     pub warnings: Vec<String>,
-    /// What posterior mass the final proposal may be missing, and how that is known.
-    pub missing_mass: Option<String>,
+    /// None without an observation.
+    pub missing_mass: Option<MissingMass>,
     pub training: Vec<TrainingSummary>,
     /// Conditions of reproducibility that failed; empty: the same file and seed give the same bytes.
     pub not_reproducible: Vec<String>,
@@ -302,9 +305,7 @@ mod tests {
             prior: Prior::Normal { mean: 0.0, sd: 1.0 },
             periodic: false,
         };
-        let space = ParameterSpace {
-            parameters: vec![parameter("a"), parameter("b")],
-        };
+        let space = ParameterSpace::independent(vec![parameter("a"), parameter("b")]);
         let posterior = Posterior {
             n_parameters: 2,
             theta: vec![0.0, 7.0, 4.0, 7.0, 1e9, -1e9],
@@ -338,6 +339,7 @@ mod tests {
             log_proposal: vec![-1.0; 5],
             component: vec![-1; 5],
             log_flow: BTreeMap::new(),
+            z: Vec::new(),
         };
         let theta = [0.0, 0.0, 1.0, 30.0, 0.0, 0.0, 2.0, 10.0, 3.0, 20.0];
         let failed = [false, true, false, true, true];
@@ -366,6 +368,7 @@ mod tests {
             log_proposal: vec![0.0; 2],
             component: vec![-1; 2],
             log_flow: BTreeMap::new(),
+            z: Vec::new(),
         };
         let mut rng = ChaCha8Rng::seed_from_u64(0);
         let summary = summarize_round(

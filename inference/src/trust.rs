@@ -1,11 +1,10 @@
 //! How far a finished campaign's result is to be trusted, in words with numbers.
 
+use crate::coverage::MissingMass;
 use crate::evidence::Evidence;
-use crate::ids::FlowId;
-use crate::proposal::Component;
+use crate::probing::Outcome;
 use crate::stopping::MIN_N_EFF;
 use crate::summary::{RoundSummary, WeightDiagnostics};
-use crate::weights::{CombinedWeights, RoundColumns};
 
 /// Above this Pareto k̂ importance sampling estimates are not reliable (Vehtari et al. 2024).
 const MAX_PARETO_K: f64 = 0.7;
@@ -16,14 +15,18 @@ const MAX_FAILED: f64 = 0.01;
 /// Combined standard errors by which the two evidences may differ.
 const MAX_EVIDENCE_ERRORS: f64 = 3.0;
 
+/// Largest share of the posterior that the final proposal may leave out.
+const MAX_MISSING_MASS: f64 = 0.05;
+
 /// Reasons not to trust the result; empty where there are none.
 ///
 /// `combined` are the weights of all rounds, `fresh` those of the final round alone, whose draws no
-/// flow in its proposal was fitted to.
+/// flow in its proposal was fitted to, and `missing` is what the final proposal leaves out.
 pub fn trust(
     combined: &WeightDiagnostics,
     fresh: &WeightDiagnostics,
     final_round: &RoundSummary,
+    missing: &MissingMass,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(k) = combined.pareto_k.filter(|&k| k > MAX_PARETO_K) {
@@ -49,6 +52,7 @@ pub fn trust(
         }
         (None, _) => warnings.push("no draw has a positive weight".to_owned()),
     }
+    warnings.extend(lost_modes(missing));
     let n_failed = final_round.n_failed;
     let n = final_round.all.n;
     if n_failed as f64 > MAX_FAILED * n as f64 {
@@ -88,42 +92,33 @@ pub fn trust_prediction(weights: &WeightDiagnostics, n_failed: u64) -> Vec<Strin
     warnings
 }
 
-/// What posterior mass the final proposal may be missing, and how that is known.
-///
-/// `combined` belongs to `rounds`. Two bounds: a region that no draw from the prior fell into has, with
-/// 95 % confidence, less than 3/n of the prior's volume; and the posterior mass of draws, from wherever,
-/// at which the final flow's density is under 1 % of the posterior's.
-pub fn missing_mass(
-    rounds: &[RoundColumns],
-    combined: &CombinedWeights,
-    final_flow: Option<FlowId>,
-) -> String {
-    let n_prior = rounds
-        .iter()
-        .flat_map(|round| round.component.iter().zip(&round.log_likelihood))
-        .filter(|(component, log_likelihood)| {
-            **component == Component::Prior.code() && log_likelihood.is_some()
-        })
-        .count();
-    let blind = if n_prior == 0 {
-        "no draw came from the prior: a mode that the flows lost would not be seen".to_owned()
-    } else {
-        let volume = (3.0 / n_prior as f64).min(1.0);
-        format!(
-            "{n_prior} draws came from the prior: a mode with more than {volume:.2e} of the prior's volume \
-             was hit by at least one of them with 95 % probability"
-        )
-    };
-    let Some((flow, mass)) =
-        final_flow.and_then(|flow| Some((flow, mass_not_covered(rounds, combined, flow)?)))
-    else {
-        return blind;
-    };
-    format!(
-        "{:.2} % of the posterior mass lies where the density of {flow} is under 1 % of the posterior's, \
-         by the weights of all rounds; {blind}",
-        100.0 * mass
-    )
+fn lost_modes(missing: &MissingMass) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if let (Some(flow), Some(mass)) = (missing.flow, missing.mass)
+        && mass > MAX_MISSING_MASS
+    {
+        warnings.push(format!(
+            "{:.1} % of the posterior mass lies where the density of {flow} is under 1 % of the posterior's, \
+             above {:.0} %: the final proposal has lost a part of the posterior",
+            100.0 * mass,
+            100.0 * MAX_MISSING_MASS
+        ));
+    }
+    for outcome in &missing.outcomes {
+        match *outcome {
+            Outcome::GivenUp { share } if share > MAX_MISSING_MASS => warnings.push(format!(
+                "a search for lost modes was given up at a place that holds {:.0} % of the posterior mass, above {:.0} %",
+                100.0 * share,
+                100.0 * MAX_MISSING_MASS
+            )),
+            Outcome::GivenUp { .. }
+            | Outcome::Found { .. }
+            | Outcome::Known
+            | Outcome::Merged
+            | Outcome::Negligible => {}
+        }
+    }
+    warnings
 }
 
 fn evidences_differ(all: Evidence, alone: Evidence) -> Option<String> {
@@ -142,38 +137,12 @@ fn evidences_differ(all: Evidence, alone: Evidence) -> Option<String> {
     })
 }
 
-/// Posterior mass where the flow's density is under 1 % of the estimated posterior density L p / Z;
-/// None where that is not known.
-fn mass_not_covered(
-    rounds: &[RoundColumns],
-    combined: &CombinedWeights,
-    flow: FlowId,
-) -> Option<f64> {
-    let log_evidence = combined.evidence?.log_evidence;
-    let mut mass = 0.0;
-    for (round, weights) in rounds.iter().zip(&combined.normalized) {
-        let log_flow = round.log_flow.get(&flow)?;
-        for (i, weight) in weights.iter().enumerate() {
-            let log_posterior =
-                round.log_likelihood[i].map(|log_l| log_l + round.log_prior[i] - log_evidence);
-            if log_posterior.is_some_and(|log_posterior| log_flow[i] < log_posterior + 0.01f64.ln())
-            {
-                mass += weight;
-            }
-        }
-    }
-    Some(mass)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::campaign::Combine;
-    use crate::ids::RoundId;
+    use crate::ids::{FlowId, RoundId};
     use crate::proposal::Proposal;
     use crate::summary::RoundKind;
-    use crate::weights::combine;
-    use std::collections::BTreeMap;
 
     fn diagnostics(n_eff: f64, pareto_k: f64, log_evidence: f64, error: f64) -> WeightDiagnostics {
         WeightDiagnostics {
@@ -202,6 +171,41 @@ mod tests {
         }
     }
 
+    fn nothing_missing() -> MissingMass {
+        MissingMass {
+            flow: Some(FlowId(7)),
+            mass: Some(0.05),
+            mass_upper_95: Some(0.06),
+            n_prior_draws: 1000,
+            prior_volume: Some(0.003),
+            probing_simulations: 100,
+            outcomes: vec![
+                Outcome::Known,
+                Outcome::Negligible,
+                Outcome::Found { share: 0.5 },
+                Outcome::GivenUp { share: 0.05 },
+            ],
+        }
+    }
+
+    #[test]
+    fn lost_modes_are_said() {
+        let fresh = diagnostics(500.0, 0.1, 10.0, 0.01);
+        let missing = MissingMass {
+            mass: Some(0.481),
+            outcomes: vec![Outcome::GivenUp { share: 0.3 }],
+            ..nothing_missing()
+        };
+        assert_eq!(
+            trust(&fresh, &fresh, &final_round(&fresh, 0), &missing),
+            [
+                "48.1 % of the posterior mass lies where the density of flow 7 is under 1 % of the posterior's, \
+                 above 5 %: the final proposal has lost a part of the posterior",
+                "a search for lost modes was given up at a place that holds 30 % of the posterior mass, above 5 %",
+            ]
+        );
+    }
+
     #[test]
     fn results_at_the_limits_are_trusted() {
         let (combined, fresh) = (
@@ -209,7 +213,12 @@ mod tests {
             diagnostics(100.0, 0.9, 13.75, 1.0),
         );
         assert_eq!(
-            trust(&combined, &fresh, &final_round(&fresh, 10)),
+            trust(
+                &combined,
+                &fresh,
+                &final_round(&fresh, 10),
+                &nothing_missing()
+            ),
             Vec::<String>::new()
         );
     }
@@ -221,7 +230,12 @@ mod tests {
             diagnostics(12.0, 0.2, 10.5, 0.04),
         );
         assert_eq!(
-            trust(&combined, &fresh, &final_round(&fresh, 11)),
+            trust(
+                &combined,
+                &fresh,
+                &final_round(&fresh, 11),
+                &nothing_missing()
+            ),
             [
                 "pareto k of the combined weights is 0.71, above 0.7",
                 "n_eff of all rounds combined is 99.9 from 1000 simulations, below 100",
@@ -265,47 +279,19 @@ mod tests {
             ..diagnostics(0.0, 0.0, 0.0, 0.0)
         };
         let combined = diagnostics(500.0, 0.1, 0.0, 0.1);
-        let last = |fresh| trust(&combined, fresh, &final_round(fresh, 0)).pop();
+        let last =
+            |fresh| trust(&combined, fresh, &final_round(fresh, 0), &nothing_missing()).pop();
         assert_eq!(
             last(&nothing).as_deref(),
             Some("no draw of the final round has a positive weight")
         );
-        let all = trust(&nothing, &nothing, &final_round(&nothing, 0)).pop();
+        let all = trust(
+            &nothing,
+            &nothing,
+            &final_round(&nothing, 0),
+            &nothing_missing(),
+        )
+        .pop();
         assert_eq!(all.as_deref(), Some("no draw has a positive weight"));
-    }
-
-    #[test]
-    fn missing_mass_is_that_where_the_flow_is_far_too_low() {
-        let flow = FlowId(0);
-        // A flat posterior over a prior of density 1: Z = 1. The flow forgot the last of four rows.
-        let columns = RoundColumns {
-            round: RoundId(0),
-            proposal: Proposal::prior(),
-            log_likelihood: vec![Some(0.0), Some(0.0), Some(0.0), Some(0.0), None],
-            log_prior: vec![0.0; 5],
-            log_proposal: vec![0.8f64.ln(); 5],
-            component: vec![-1; 5],
-            log_flow: BTreeMap::from([(
-                flow,
-                vec![0.0, 1.0, 0.0101f64.ln(), 0.0099f64.ln(), -50.0],
-            )]),
-        };
-        let rounds = [columns];
-        let combined = combine(&rounds, Combine::Mixture).expect("complete columns");
-        let blind = "4 draws came from the prior: a mode with more than 7.50e-1 of the prior's volume was hit by \
-                     at least one of them with 95 % probability";
-        assert_eq!(
-            missing_mass(&rounds, &combined, Some(flow)),
-            format!(
-                "25.00 % of the posterior mass lies where the density of flow 0 is under 1 % of the posterior's, \
-                 by the weights of all rounds; {blind}"
-            )
-        );
-        assert_eq!(missing_mass(&rounds, &combined, None), blind);
-        assert_eq!(
-            missing_mass(&rounds, &combined, Some(FlowId(9))),
-            blind,
-            "not scored, so not known"
-        );
     }
 }

@@ -319,6 +319,7 @@ fn draw_rounds(canvas: &mut Canvas, panel: Rectangle, rounds: &[RoundSummary]) {
     for (i, round) in rounds.iter().enumerate().step_by(every) {
         let label = match round.kind {
             RoundKind::Training => round.round.0.to_string(),
+            RoundKind::Probe => format!("{} (probe)", round.round.0),
             RoundKind::TopUp => format!("{} (top-up)", round.round.0),
         };
         draw_x_tick(

@@ -1,5 +1,6 @@
 //! Fully connected layers, plain and masked, on the last axis.
 
+use crate::fused;
 use crate::parameters::Initializer;
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -18,6 +19,12 @@ impl Dense {
             weight: initializer.matrix(n_in, n_out, gain),
             bias: initializer.zeros(n_out),
         }
+    }
+
+    /// The same for [`fused`].
+    pub fn fused(&self) -> fused::Dense {
+        let [n_in, n_out] = self.weight.dims();
+        fused::Dense { n_in, n_out }
     }
 
     /// `[n, n_in]` -> `[n, n_out]`

@@ -60,6 +60,16 @@ pub fn draw(
                     *z = StandardNormal.sample(&mut rng);
                 }
             }
+            Component::Local(id) => {
+                let local = plan.proposal.locals.get(&id);
+                let Some(local) = local.filter(|local| local.is_valid(d)) else {
+                    return Err(ModelError::Invalid {
+                        path: "proposal".into(),
+                        reason: format!("{id} is no density of {d} parameters"),
+                    });
+                };
+                draws.z[index * d..(index + 1) * d].copy_from_slice(&local.draw(&mut rng));
+            }
             Component::Flow(flow) => {
                 let pending = pending.entry(flow).or_default();
                 pending.rows.push(index);
@@ -87,7 +97,7 @@ pub fn draw(
         let flow = Component::from_code(draws.component[bad]);
         let flow = match flow {
             Some(Component::Flow(flow)) => flow,
-            Some(Component::Prior) | None => FlowId(0),
+            Some(Component::Prior | Component::Local(_)) | None => FlowId(0),
         };
         return Err(ModelError::NotFinite { flow });
     }
@@ -103,13 +113,14 @@ pub fn draw(
         log_density.insert(flow, score(plan.campaign, scorer, &draws, pool)?);
     }
     for index in 0..n {
-        let of = |component| match component {
-            Component::Prior => draws.log_prior[index],
-            Component::Flow(flow) => log_density
+        let log_flow = |flow| {
+            log_density
                 .get(&flow)
-                .map_or(f64::NEG_INFINITY, |scores| scores[index]),
+                .map_or(f64::NEG_INFINITY, |scores: &Vec<f64>| scores[index])
         };
-        draws.log_proposal[index] = plan.proposal.log_density(of);
+        draws.log_proposal[index] =
+            plan.proposal
+                .log_density_at(draws.z_row(index), draws.log_prior[index], log_flow);
     }
     let scores = Scores {
         round: plan.round,

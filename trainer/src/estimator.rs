@@ -4,10 +4,11 @@ use crate::dense::Dense;
 use crate::featurizer::Featurizer;
 use crate::flow::axis::axes;
 use crate::flow::{Flow, HostFlow};
-use crate::parameters::Initializer;
+use crate::fused;
+use crate::parameters::{self, Initializer};
 use crate::standardization::DISTANCE_CHANNEL;
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Gradients, Tensor};
 use sidereal_inference::campaign::{self, Campaign};
 use sidereal_inference::ids::{FlowId, RoundId, RowId};
 use sidereal_inference::refinement::Objective;
@@ -28,6 +29,17 @@ struct Summarizer {
     /// Straight from data to features: near the observation the best summaries are linear in the data,
     /// which deep layers are slow to find to the precision of a late round. Far from it nothing passes.
     bypass: Dense,
+    /// All weights end to end, in place of the parameters above, while gradients are taken.
+    #[module(skip)]
+    joined: Option<Tensor<1>>,
+}
+
+/// Where the gradients of a network's weights gather.
+pub enum Leaves {
+    /// At the weights of each part end to end, in the order of `parameters::flat`.
+    Parts(Vec<Tensor<1>>),
+    /// At each parameter.
+    Parameters,
 }
 
 impl Estimator {
@@ -58,6 +70,7 @@ impl Estimator {
                         &mut initializer,
                     ),
                     bypass: Dense::init(length, features, 0.3, &mut initializer),
+                    joined: None,
                 };
                 (Some(summarizer), features)
             }
@@ -67,6 +80,41 @@ impl Estimator {
             summarizer,
             flow: Flow::init(&campaign.flow, &axes(campaign), features, &mut initializer),
         }
+    }
+
+    /// The network with `values` (as `parameters::flat` orders them) for its weights, as leaves of an autodiff
+    /// graph of their own.
+    pub fn with_leaves(&self, values: &Tensor<1>) -> (Self, Leaves) {
+        match self.with_parts(values) {
+            Some((own, leaves)) => (own, Leaves::Parts(leaves)),
+            None => {
+                let own = parameters::with_flat(self.clone(), values);
+                (own, Leaves::Parameters)
+            }
+        }
+    }
+
+    /// As few leaves as there are parts; none where a part works with its parameters one by one.
+    fn with_parts(&self, values: &Tensor<1>) -> Option<(Self, Vec<Tensor<1>>)> {
+        if crate::device::is_wgpu(&values.device()) {
+            return None;
+        }
+        let mut own = self.clone();
+        let mut leaves = Vec::with_capacity(2);
+        let mut start = 0;
+        let mut next = |n: usize| {
+            let leaf = Tensor::from_inner(values.clone().narrow(0, start, n)).require_grad();
+            start += n;
+            leaves.push(leaf.clone());
+            leaf
+        };
+        if let Some(summarizer) = &mut own.summarizer {
+            // The length of the data does not matter here.
+            summarizer.featurizer.fused(1, 1)?;
+            summarizer.joined = Some(next(parameters::n_values(summarizer)));
+        }
+        own.flow = own.flow.with_joined(&mut next)?;
+        Some((own, leaves))
     }
 
     /// log q(y | x): `[n, parameters]` and `[n, length, channels]` -> `[n]`; x is none where the flow is
@@ -82,18 +130,77 @@ impl Estimator {
         }
     }
 
+    /// [`log_density`](Self::log_density) by burn's own operations throughout: what the fused ones are held
+    /// against.
+    pub fn log_density_by_parts(&self, y: Tensor<2>, x: Option<Tensor<3>>) -> Tensor<1> {
+        let features = match (&self.summarizer, x) {
+            (Some(summarizer), Some(x)) => summarizer.features(x),
+            (Some(_), None) | (None, _) => no_features(&y.device()).expand([y.dims()[0], 1]),
+        };
+        self.flow.log_density_by_parts(y, features)
+    }
+
     /// The feature vector of each datum: `[n, length, channels]` -> `[n, features]`
     pub fn features(&self, x: Tensor<3>) -> Tensor<2> {
-        let Some(Summarizer { featurizer, bypass }) = &self.summarizer else {
+        let Some(summarizer) = &self.summarizer else {
             return no_features(&x.device());
         };
-        let distance = x.clone().narrow(2, DISTANCE_CHANNEL, 1).squeeze_dim::<2>(2);
-        bypass.forward(nearby(distance)) + featurizer.forward(x)
+        match summarizer.fused_features(&x) {
+            Some(features) => features,
+            None => summarizer.features(x),
+        }
+    }
+
+    /// log q(y | features), one feature vector a row: `[n, parameters]` and `[n, features]` -> `[n]`
+    pub fn log_density_of(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
+        self.flow.log_density(y, features)
     }
 
     /// The flow at one feature vector `[1, features]`, to draw from and to score with.
     pub fn at(&self, n_parameters: usize, features: Tensor<2>) -> HostFlow {
         HostFlow::new(&self.flow, n_parameters, features)
+    }
+}
+
+impl Leaves {
+    /// The gradient of all weights of `network`, which has these leaves: `[n]`
+    pub fn gradient(&self, network: &Estimator, gradients: &mut Gradients) -> Tensor<1> {
+        match self {
+            Self::Parts(leaves) => {
+                let of_leaf = |leaf: &Tensor<1>| match leaf.grad_remove(gradients) {
+                    Some(gradient) => gradient,
+                    None => leaf.clone().inner().zeros_like(),
+                };
+                Tensor::cat(leaves.iter().map(of_leaf).collect(), 0)
+            }
+            Self::Parameters => parameters::flat_gradients(network, gradients),
+        }
+    }
+}
+
+impl Summarizer {
+    /// [`features`](Self::features) at the hardware's speed, where that is written for this network and device.
+    fn fused_features(&self, x: &Tensor<3>) -> Option<Tensor<2>> {
+        let [_, length, channels] = x.dims();
+        let summarizer = fused::Summarizer {
+            network: self.featurizer.fused(length, channels)?,
+            length,
+            channels,
+            bypass_channel: DISTANCE_CHANNEL,
+        };
+        match &self.joined {
+            Some(weights) => summarizer.features(x, weights),
+            None => summarizer.features(x, &parameters::joined(self)),
+        }
+    }
+
+    /// By burn's own operations.
+    fn features(&self, x: Tensor<3>) -> Tensor<2> {
+        let Self {
+            featurizer, bypass, ..
+        } = self;
+        let distance = x.clone().narrow(2, DISTANCE_CHANNEL, 1).squeeze_dim::<2>(2);
+        bypass.forward(nearby(distance)) + featurizer.forward(x)
     }
 }
 

@@ -159,6 +159,36 @@ pub fn flat<M: Module>(module: &M) -> Tensor<1> {
     Tensor::cat(gather.parts, 0)
 }
 
+/// How many numbers all parameters hold.
+pub fn n_values<M: Module>(module: &M) -> usize {
+    struct Count(usize);
+    impl ModuleVisitor for Count {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0 += param.dims().iter().product::<usize>();
+        }
+    }
+    let mut count = Count(0);
+    module.visit(&mut count);
+    count.0
+}
+
+/// All parameters, end to end in the order of [`flat`], so that gradients flow back to each.
+pub fn joined<M: Module>(module: &M) -> Tensor<1> {
+    struct Gather {
+        parts: Vec<Tensor<1>>,
+    }
+    impl ModuleVisitor for Gather {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let value = param.val();
+            let n = value.dims().iter().product::<usize>();
+            self.parts.push(value.reshape([n]));
+        }
+    }
+    let mut gather = Gather { parts: Vec::new() };
+    module.visit(&mut gather);
+    Tensor::cat(gather.parts, 0)
+}
+
 /// The gradients of all trainable parameters in the order of [`flat`]; zero where none flowed.
 pub fn flat_gradients<M: Module>(module: &M, gradients: &mut Gradients) -> Tensor<1> {
     struct Gather<'a> {
@@ -215,7 +245,7 @@ pub fn with_flat<M: Module>(module: M, values: &Tensor<1>) -> M {
 
 /// The tensor's values on the host, row-major.
 pub fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_to_vec().unwrap_or_default()
+    tensor.into_data().try_into_vec().unwrap_or_default()
 }
 
 /// Running statistics take no gradients; weights on an autodiff device do.

@@ -17,9 +17,7 @@ impl Model {
             .build()
             .map_err(|source| ModelError::Threads { source })?;
         let scorers = BTreeMap::from([(self.flow(), self.scorer(observation)?)]);
-        let proposal = Proposal {
-            components: vec![(Component::Flow(self.flow()), 1.0)],
-        };
+        let proposal = Proposal::of(vec![(Component::Flow(self.flow()), 1.0)]);
         let plan = DrawPlan {
             campaign: self.campaign(),
             seed,

@@ -1,7 +1,8 @@
 //! Recorded rows as the trainer reads them: shards and draws in row order, never shard order.
 
+use crate::loss::prior_weights;
 use crate::training_set::TrainingSet;
-use sidereal_inference::campaign::{Campaign, StopRule};
+use sidereal_inference::campaign::{Campaign, Loss, StopRule};
 use sidereal_inference::circle::emptiest_seams;
 use sidereal_inference::directory::Directory;
 use sidereal_inference::draws::Draws;
@@ -11,7 +12,7 @@ use sidereal_inference::rounds::load_rows;
 use sidereal_inference::shard::{RowStatus, ShardRows, for_each_rows};
 use sidereal_inference::table::TableError;
 use sidereal_inference::task::FinalRound;
-use sidereal_inference::weights::{self, WeightsError};
+use sidereal_inference::weights::{self, RoundColumns, WeightsError};
 
 /// Recorded rows that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -39,18 +40,22 @@ pub fn training_set<'a>(
 ) -> Result<TrainingSet<'a>, RowsError> {
     let newest = usize::try_from(campaign.training.rounds).unwrap_or(usize::MAX);
     let newest = &rounds[rounds.len().saturating_sub(newest)..];
+    if earlier.is_empty() || campaign.observation.is_none() {
+        return simulations(campaign, flow, newest, None, directory);
+    }
     let is_refined = match campaign.rounds.stop.rule {
-        StopRule::Bootstrap => campaign.observation.is_some() && !earlier.is_empty(),
+        StopRule::Bootstrap => campaign.training.refinement,
         // Algorithm 1 to the letter knows simulations only.
         StopRule::Paper => false,
     };
     if !is_refined {
-        return simulations(campaign, flow, newest, None, directory);
+        let weights = match campaign.training.loss {
+            Loss::Nll | Loss::Apt { .. } => None,
+            Loss::WeightedNll => Some(prior_weights(&columns(campaign, newest, directory)?)?),
+        };
+        return simulations(campaign, flow, newest, weights, directory);
     }
-    let mut columns = Vec::with_capacity(rounds.len());
-    for round in rounds {
-        columns.push(load_rows(directory, campaign, round)?.columns);
-    }
+    let columns = columns(campaign, rounds, directory)?;
     let objectives: Vec<Objective> = earlier.iter().map(|(_, objective)| *objective).collect();
     let (objective, tempered) = objective(&columns, campaign.space.len(), &objectives)?;
     let weight = weights::normalized(&tempered.log_weights.concat());
@@ -70,9 +75,10 @@ pub fn training_set<'a>(
                         Objective::WeightedDraws { .. } => Some(*flow),
                     });
             let columns = &columns[rounds.len() - newest.len()..];
-            let weights = match newest_tempered {
-                Some(tempered) => Some(simulation_weights(columns, tempered)?),
-                None => None,
+            let weights = match (campaign.training.loss, newest_tempered) {
+                (Loss::Nll, Some(tempered)) => Some(simulation_weights(columns, tempered)?),
+                (Loss::Nll, None) | (Loss::Apt { .. }, _) => None,
+                (Loss::WeightedNll, _) => Some(prior_weights(columns)?),
             };
             Ok(simulations(campaign, flow, newest, weights, directory)?.with_seams(seams))
         }
@@ -86,6 +92,18 @@ pub fn training_set<'a>(
             Ok(set)
         }
     }
+}
+
+fn columns(
+    campaign: &Campaign,
+    rounds: &[FinalRound],
+    directory: &Directory,
+) -> Result<Vec<RoundColumns>, RowsError> {
+    let mut columns = Vec::with_capacity(rounds.len());
+    for round in rounds {
+        columns.push(load_rows(directory, campaign, round)?.columns);
+    }
+    Ok(columns)
 }
 
 /// The rows of `rounds` whose simulation did not fail; `weights` has one vector a round.

@@ -2,13 +2,17 @@
 //! and stored with the model.
 
 use crate::flow::axis::{Axis, axes};
+use crate::fused;
 use crate::training_set::TrainingSet;
 use serde::{Deserialize, Serialize};
 use sidereal_inference::circle::{self, Circle};
 use sidereal_inference::refinement::Objective;
 
-/// The channel that measures the distance to the reference in noise standard deviations.
+/// The channel that measures the distance to the reference in standard deviations of Gaussian noise, or, where
+/// the simulator draws the noise, in distances of the training data that are close to it.
 pub const DISTANCE_CHANNEL: usize = 1;
+/// Standard deviations up to which the first channel is linear.
+const LINEAR: f32 = 3.0;
 
 /// Scales of data and parameters, from the rows that a flow is trained on. A flow that was fitted to
 /// weighted draws sees no data: its columns of x are empty.
@@ -30,6 +34,9 @@ pub struct Standardization {
     pub x_sd: Vec<f64>,
     /// What the second channel is relative to: the observation, or the mean where there is none.
     pub reference: Vec<f64>,
+    /// The second channel's unit of each datum, where no sigma is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Vec<f64>>,
     /// Mean and standard deviation of ln(sigma), where sigma varies from simulation to simulation.
     pub log_sigma: Option<(f64, f64)>,
 }
@@ -73,20 +80,34 @@ impl Standardization {
                     x_mean: Vec::new(),
                     x_sd: Vec::new(),
                     reference: Vec::new(),
+                    unit: None,
                     log_sigma: None,
                 };
             }
         }
         let (x_mean, simulated_sd) = column_moments(set.simulated(), set.n_data(), None);
-        let typical = set.typical_sigma();
-        let x_sd = simulated_sd
-            .iter()
-            .zip(&typical.sigma)
-            .map(|(sd, sigma)| sd.hypot(*sigma))
-            .collect();
         let reference = match set.observed() {
             Some(observed) => observed.to_vec(),
             None => x_mean.clone(),
+        };
+        let (x_sd, unit, log_sigma) = match set.typical_sigma() {
+            Some(typical) => {
+                let x_sd = simulated_sd
+                    .iter()
+                    .zip(&typical.sigma)
+                    .map(|(sd, sigma)| sd.hypot(*sigma))
+                    .collect();
+                (x_sd, None, typical.log_sigma)
+            }
+            None => {
+                // Counts may be the same in every row.
+                let x_sd = simulated_sd
+                    .iter()
+                    .map(|&sd| if sd > 0.0 { sd } else { 1.0 })
+                    .collect();
+                let unit = close_distances(set.simulated(), &reference);
+                (x_sd, Some(unit), None)
+            }
         };
         Self {
             seams,
@@ -96,7 +117,8 @@ impl Standardization {
             x_mean,
             x_sd,
             reference,
-            log_sigma: typical.log_sigma,
+            unit,
+            log_sigma,
         }
     }
 
@@ -107,17 +129,29 @@ impl Standardization {
     /// Channels of one datum after the other, `[length, channels]` row-major, appended to `out`.
     ///
     /// The first channel is standardized by the training data; the second measures the distance to
-    /// the reference in noise standard deviations, compressed by asinh. Both are linear nearby and
+    /// the reference in noise standard deviations (or in its unit), compressed by asinh. Both are linear nearby and
     /// logarithmic far away, so that outliers do not throw the network off and late rounds resolve
     /// what the first cannot.
     pub fn append_channels(&self, x: &[f64], sigma: &[f64], out: &mut Vec<f32>) {
-        for (i, (&x, &sigma)) in x.iter().zip(sigma).enumerate() {
-            out.push(tamed((x - self.x_mean[i]) / self.x_sd[i]) as f32);
-            out.push((((x - self.reference[i]) / sigma).asinh()) as f32);
+        let unit = self.unit.as_deref().unwrap_or(sigma);
+        let start = out.len();
+        for (i, (&x, &unit)) in x.iter().zip(unit).enumerate() {
+            out.push(((x - self.x_mean[i]) / self.x_sd[i]) as f32);
+            out.push(((x - self.reference[i]) / unit) as f32);
             if let Some((mean, sd)) = self.log_sigma {
-                out.push(((sigma.ln() - mean) / sd) as f32);
+                out.push(((unit.ln() - mean) / sd) as f32);
             }
         }
+        let added = &mut out[start..];
+        fused::vectorized(
+            #[inline(always)]
+            || {
+                for point in added.chunks_exact_mut(self.n_channels()) {
+                    point[0] = fused::tamed(point[0], LINEAR);
+                    point[DISTANCE_CHANNEL] = fused::asinh(point[DISTANCE_CHANNEL]);
+                }
+            },
+        );
     }
 
     /// y of one row's stored z, appended to `out`: (z - mean) / sd on lines, turns from the centre on circles.
@@ -155,13 +189,26 @@ impl Standardization {
     }
 }
 
-/// The identity up to three standard deviations, logarithmic beyond.
-fn tamed(value: f64) -> f64 {
-    const LINEAR: f64 = 3.0;
-    if value.abs() <= LINEAR {
-        return value;
-    }
-    value.signum() * (LINEAR + (1.0 + value.abs() - LINEAR).ln())
+/// For each datum the distance from the reference that a tenth of the rows is within; rows that are exactly there
+/// (counts of zero) are left out.
+fn close_distances(simulated: &[f32], reference: &[f64]) -> Vec<f64> {
+    let of_datum = |i: usize| -> f64 {
+        let mut distances: Vec<f64> = simulated
+            .iter()
+            .skip(i)
+            .step_by(reference.len())
+            .map(|&x| (f64::from(x) - reference[i]).abs())
+            // An observation has more digits than f32.
+            .filter(|&distance| distance > 1e-6 * reference[i].abs())
+            .collect();
+        let tenth = distances.len() / 10;
+        if distances.is_empty() {
+            return 1.0;
+        }
+        let (_, distance, _) = distances.select_nth_unstable_by(tenth, f64::total_cmp);
+        *distance
+    };
+    (0..reference.len()).map(of_datum).collect()
 }
 
 /// Mean and standard deviation of each column of a row-major matrix; rows without weights count alike.

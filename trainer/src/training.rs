@@ -1,7 +1,10 @@
 //! Fits an estimator to training rows: fresh noise each epoch, Adam, cosine decay, gradient clipping,
 //! early stopping with return to the best epoch, and recovery from a loss that is not finite.
 
-use crate::estimator::Estimator;
+use crate::estimator::{Estimator, Leaves};
+use crate::fused;
+use crate::loss;
+use crate::optimizer::{self, HostAdam};
 use crate::parameters::{self, NamedTensor};
 use crate::standardization::Standardization;
 use crate::training_set::{Minibatch, TrainingSet};
@@ -12,7 +15,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use sidereal_inference::campaign::{Featurizer, Normalization, Training};
+use sidereal_inference::campaign::{Featurizer, Loss, Normalization, Training};
 use sidereal_inference::ids::{FlowId, RoundId, RowId};
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::seeds::{Purpose, stream};
@@ -114,7 +117,7 @@ pub fn fit(
         let (trained, training_loss) = epoch.run(estimator, &split.training, &mut state);
         estimator = trained;
         let averaged = parameters::with_flat(estimator.clone(), &state.average);
-        let validation_loss = mean_loss(&averaged, &validation, pool);
+        let validation_loss = mean_loss(&averaged, schedule.loss, &validation, pool);
         if !(training_loss.is_finite() && validation_loss.is_finite()) {
             if before.n_recoveries >= MAX_RECOVERIES {
                 return Err(TrainingError::NotFinite {
@@ -146,6 +149,7 @@ pub fn fit(
         }
         observer.on_epoch(&state, started.elapsed().as_secs_f64())?;
     }
+    pool.broadcast(|_| fused::clear_buffers());
     let estimator = restore(estimator, &state.best);
     let summary = TrainingSummary {
         flow: set.flow(),
@@ -198,6 +202,7 @@ pub fn schedule(set: &TrainingSet) -> Training {
             patience: 30,
             validation_fraction: 0.2,
             clip_norm: 5.0,
+            loss: Loss::Nll,
             ..config
         },
     }
@@ -295,33 +300,86 @@ impl Epoch<'_> {
     /// One pass over the training rows; the mean loss.
     fn run(
         &self,
-        mut estimator: Estimator,
+        estimator: Estimator,
         rows: &[usize],
         state: &mut TrainingState,
     ) -> (Estimator, f64) {
-        let schedule = self.schedule;
-        let epoch = state.epoch;
-        let rows = self.rows(rows, epoch);
-        let slicing = if on_wgpu(&estimator) {
-            Slicing::Whole
-        } else {
-            self.slicing
-        };
+        let rows = self.rows(rows, state.epoch);
+        let batch_size = self.schedule.batch_size.min(rows.len());
         let batches: Vec<&[usize]> = rows
-            .chunks(schedule.batch_size)
-            .filter(|batch| batch.len() == schedule.batch_size.min(rows.len()))
+            .chunks(batch_size.max(1))
+            .filter(|batch| batch.len() == batch_size)
             .collect();
-        let n_batches = batches.len();
-        let mut losses = Vec::with_capacity(n_batches);
-        for (step, batch) in batches.into_iter().enumerate() {
-            let done = (f64::from(epoch) + step as f64 / n_batches as f64)
-                / f64::from(schedule.max_epochs);
-            let rate = learning_rate(schedule.learning_rate, done, state.n_recoveries);
-            let (loss, gradient) = self.gradient(&estimator, &state.values, batch, epoch, slicing);
+        if on_wgpu(&estimator) {
+            self.run_on_device(estimator, &batches, state)
+        } else {
+            // All of it on the pool's threads: to wake one for each step would take as long as a small step.
+            self.pool
+                .install(|| self.run_on_cpu(estimator, &batches, state))
+        }
+    }
+
+    fn run_on_cpu(
+        &self,
+        mut estimator: Estimator,
+        batches: &[&[usize]],
+        state: &mut TrainingState,
+    ) -> (Estimator, f64) {
+        let device = estimator.devices()[0].clone().inner();
+        let mut adam = HostAdam::new(&state.values, &state.average, state.adam.take());
+        let mut losses = Vec::with_capacity(batches.len());
+        for (step, batch) in batches.iter().enumerate() {
+            let n = adam.values.len();
+            let values = Tensor::from_data(TensorData::new(adam.values.clone(), [n]), &device);
+            match self.slicing {
+                Slicing::Rows(_) => {}
+                Slicing::Whole => estimator = parameters::with_flat(estimator, &values),
+            }
+            let parts = self.gradients(&estimator, &values, batch, state.epoch, self.slicing);
+            let (loss, gradients): (Vec<f64>, Vec<Vec<f32>>) = parts
+                .into_iter()
+                .map(|(loss, gradient)| {
+                    let loss: f64 = parameters::host(loss).into_iter().map(f64::from).sum();
+                    (loss, parameters::host(gradient))
+                })
+                .unzip();
+            losses.push(loss.iter().sum::<f64>());
+            let step = optimizer::Step {
+                rate: self.rate(step, batches.len(), state),
+                clip_norm: self.schedule.clip_norm,
+                keep: average_decay(adam.n_steps + 1),
+            };
+            adam.step(gradients, &step, self.pool);
+        }
+        (state.values, state.average, state.adam) = adam.into_tensors(&device);
+        estimator = parameters::with_flat(estimator, &state.values);
+        let mean = losses.iter().sum::<f64>() / losses.len().max(1) as f64;
+        (estimator, mean)
+    }
+
+    fn run_on_device(
+        &self,
+        mut estimator: Estimator,
+        batches: &[&[usize]],
+        state: &mut TrainingState,
+    ) -> (Estimator, f64) {
+        let mut losses = Vec::with_capacity(batches.len());
+        for (step, batch) in batches.iter().enumerate() {
+            let rate = self.rate(step, batches.len(), state);
+            let parts = self.gradients(
+                &estimator,
+                &state.values,
+                batch,
+                state.epoch,
+                Slicing::Whole,
+            );
+            let Some((loss, gradient)) = parts.into_iter().next() else {
+                continue;
+            };
             let norm = gradient.clone().powi_scalar(2).sum().sqrt();
             let factor = (norm + 1e-12)
                 .recip()
-                .mul_scalar(schedule.clip_norm)
+                .mul_scalar(self.schedule.clip_norm)
                 .clamp_max(1.0);
             let (values, adam) = self.adam.step(
                 rate,
@@ -337,10 +395,21 @@ impl Epoch<'_> {
             state.adam = adam;
             losses.push(loss);
         }
+        if losses.is_empty() {
+            return (estimator, 0.0);
+        }
         let losses = parameters::host(Tensor::cat(losses, 0));
         let mean =
             losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / losses.len().max(1) as f64;
         (estimator, mean)
+    }
+
+    /// The learning rate of a step of this epoch.
+    fn rate(&self, step: usize, n_steps: usize, state: &TrainingState) -> f64 {
+        let schedule = self.schedule;
+        let done = (f64::from(state.epoch) + step as f64 / n_steps as f64)
+            / f64::from(schedule.max_epochs);
+        learning_rate(schedule.learning_rate, done, state.n_recoveries)
     }
 
     /// The rows of an epoch in their order: simulations once each, draws as often as their weight asks for.
@@ -361,57 +430,42 @@ impl Epoch<'_> {
         rows
     }
 
-    /// Mean loss `[1]` of a minibatch and its gradient `[n]`.
-    fn gradient(
+    /// Each slice's share of a minibatch's mean loss `[1]` and of its gradient `[n]`, in their order.
+    fn gradients(
         &self,
         estimator: &Estimator,
         values: &Tensor<1>,
         batch: &[usize],
         epoch: u32,
         slicing: Slicing,
-    ) -> (Tensor<1>, Tensor<1>) {
+    ) -> Vec<(Tensor<1>, Tensor<1>)> {
         let device = estimator.devices()[0].clone();
         let slices = slicing.rows(batch);
         let of_slice = |rows: &&[usize]| {
             // Each slice has leaves of its own: threads that share leaves share burn's autodiff graph,
             // whose locks are then taken in two orders (a deadlock in burn-autodiff 0.22.1).
-            let own = match slicing {
-                Slicing::Rows(_) => parameters::with_flat(estimator.clone(), values),
-                Slicing::Whole => estimator.clone(),
+            let (own, leaves) = match slicing {
+                Slicing::Rows(_) => estimator.with_leaves(values),
+                Slicing::Whole => (estimator.clone(), Leaves::Parameters),
             };
             let minibatch =
                 self.set
                     .minibatch(rows, Purpose::TrainingNoise { epoch }, self.standardization);
-            let log_density = log_density(&own, &minibatch, &device);
-            let log_density = match self.set.objective() {
+            let log_score = log_score(&own, &minibatch, self.schedule.loss, &device);
+            let log_score = match self.set.objective() {
                 Objective::Simulations => {
                     let weight = TensorData::new(minibatch.weight.clone(), [minibatch.n]);
-                    log_density * Tensor::from_data(weight, &device)
+                    log_score * Tensor::from_data(weight, &device)
                 }
                 // Their weight is in how often they come.
-                Objective::WeightedDraws { .. } => log_density,
+                Objective::WeightedDraws { .. } => log_score,
             };
-            let loss = log_density.sum().neg() / batch.len() as f64;
+            let loss = log_score.sum().neg() / batch.len() as f64;
             let mut gradients = loss.backward();
-            (
-                loss.inner(),
-                parameters::flat_gradients(&own, &mut gradients),
-            )
+            (loss.inner(), leaves.gradient(&own, &mut gradients))
         };
-        let parts: Vec<(Tensor<1>, Tensor<1>)> = self
-            .pool
-            .install(|| slices.par_iter().map(of_slice).collect());
-        let mut parts = parts.into_iter();
-        let Some(first) = parts.next() else {
-            let n = parameters::flat(estimator).dims()[0];
-            return (
-                Tensor::zeros([1], &device.clone().inner()),
-                Tensor::zeros([n], &device.inner()),
-            );
-        };
-        parts.fold(first, |(loss, gradient), (next_loss, next_gradient)| {
-            (loss + next_loss, gradient + next_gradient)
-        })
+        self.pool
+            .install(|| slices.par_iter().map(of_slice).collect())
     }
 }
 
@@ -450,8 +504,8 @@ fn resample(weight: &[f64], rows: &[usize], n: usize, rng: &mut ChaCha8Rng) -> V
     resampled
 }
 
-/// log q(y | x) of each row: `[n]`
-fn log_density(estimator: &Estimator, batch: &Minibatch, device: &Device) -> Tensor<1> {
+/// What `loss` is of each row, before its sign and weight: `[n]`
+fn log_score(estimator: &Estimator, batch: &Minibatch, loss: Loss, device: &Device) -> Tensor<1> {
     let n = batch.n.max(1);
     let d = batch.y.len() / n;
     let y = Tensor::from_data(TensorData::new(batch.y.clone(), [batch.n, d]), device);
@@ -460,7 +514,7 @@ fn log_density(estimator: &Estimator, batch: &Minibatch, device: &Device) -> Ten
         let shape = [batch.n, batch.length, channels];
         Tensor::from_data(TensorData::new(batch.x.clone(), shape), device)
     });
-    estimator.log_density(y, x)
+    loss::log_score(estimator, loss, y, x, &batch.log_prior)
 }
 
 fn validation_batches(
@@ -475,17 +529,22 @@ fn validation_batches(
 }
 
 /// Mean weighted loss over `batches`, without gradients.
-fn mean_loss(estimator: &Estimator, batches: &[Minibatch], pool: &rayon::ThreadPool) -> f64 {
+fn mean_loss(
+    estimator: &Estimator,
+    loss: Loss,
+    batches: &[Minibatch],
+    pool: &rayon::ThreadPool,
+) -> f64 {
     let estimator = estimator.valid();
     let device = estimator.devices()[0].clone();
     let sums = |batch: &Minibatch| -> (f64, f64) {
-        let log_density = parameters::host(log_density(&estimator, batch, &device));
+        let log_score = parameters::host(log_score(&estimator, batch, loss, &device));
         let weight = || batch.weight.iter().map(|&weight| f64::from(weight));
-        let loss = log_density.iter().zip(weight());
+        let loss = log_score.iter().zip(weight());
         (
             // A weight of zero takes no part, however low the density.
             loss.filter(|(_, weight)| *weight > 0.0)
-                .map(|(&log_density, weight)| -f64::from(log_density) * weight)
+                .map(|(&log_score, weight)| -f64::from(log_score) * weight)
                 .sum(),
             weight().sum(),
         )

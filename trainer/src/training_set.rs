@@ -1,15 +1,17 @@
-//! Training rows in memory, in row order: simulations, with noise added anew whenever they are shown, or
-//! weighted draws.
+//! Training rows in memory, in row order: simulations, with Gaussian noise added anew whenever they are shown,
+//! or weighted draws.
 
+use crate::loss;
 use crate::standardization::Standardization;
 use rand_distr::{Distribution, StandardNormal};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::ids::{FlowId, RoundId, RowId};
+use sidereal_inference::noise::{GaussianNoise, Noise};
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::seeds::{Purpose, stream};
 
-/// Rows that a flow is trained on: z, a weight, and, where it is fitted to simulations, their data
-/// without noise.
+/// Rows that a flow is trained on: z, a weight, and, where it is fitted to simulations, their data,
+/// without noise where that is Gaussian.
 #[derive(Debug, Clone)]
 pub struct TrainingSet<'a> {
     campaign: &'a Campaign,
@@ -38,6 +40,8 @@ pub struct Minibatch {
     pub y: Vec<f32>,
     /// `[n]`; mean 1 over a set of simulations
     pub weight: Vec<f32>,
+    /// `[n]`; log of the prior's density at y
+    pub log_prior: Vec<f32>,
 }
 
 impl<'a> TrainingSet<'a> {
@@ -127,14 +131,19 @@ impl<'a> TrainingSet<'a> {
         &self.weight
     }
 
-    /// Root mean square of each datum's sigma over up to 1,000 rows, as validation draws it.
-    pub fn typical_sigma(&self) -> TypicalSigma {
+    /// Root mean square of each datum's sigma over up to 1,000 rows, as validation draws it; None where the
+    /// simulator draws the noise.
+    pub fn typical_sigma(&self) -> Option<TypicalSigma> {
+        let noise = match &self.campaign.noise {
+            Noise::Gaussian(noise) => noise,
+            Noise::Simulator => return None,
+        };
         let n = self.n_rows().clamp(1, 1000);
         let mut square = vec![0.0; self.n_data()];
         let (mut sum, mut sum_of_squares) = (0.0, 0.0);
         let mut sigma = vec![0.0; self.n_data()];
         for row in 0..n {
-            self.draw_sigma(row, Purpose::ValidationNoise, &mut sigma);
+            self.draw_sigma(noise, row, Purpose::ValidationNoise, &mut sigma);
             for (square, sigma) in square.iter_mut().zip(&sigma) {
                 *square += sigma * sigma;
                 sum += sigma.ln();
@@ -144,13 +153,13 @@ impl<'a> TrainingSet<'a> {
         let n_values = (n * self.n_data()) as f64;
         let mean = sum / n_values;
         let sd = (sum_of_squares / n_values - mean * mean).max(1e-12).sqrt();
-        TypicalSigma {
+        Some(TypicalSigma {
             sigma: square
                 .iter()
                 .map(|square| (square / n as f64).sqrt())
                 .collect(),
-            log_sigma: self.campaign.noise.sigma_varies().then_some((mean, sd)),
-        }
+            log_sigma: noise.sigma_varies().then_some((mean, sd)),
+        })
     }
 
     /// The given rows with noise of `purpose`, made ready for the network.
@@ -167,10 +176,15 @@ impl<'a> TrainingSet<'a> {
             x: Vec::with_capacity(rows.len() * length * standardization.n_channels()),
             y: Vec::with_capacity(rows.len() * d),
             weight: Vec::with_capacity(rows.len()),
+            log_prior: Vec::with_capacity(rows.len()),
         };
         for &row in rows {
-            standardization.append_y(&self.z[row * d..(row + 1) * d], &mut batch.y);
+            let z = &self.z[row * d..(row + 1) * d];
+            let log_determinant = standardization.append_y(z, &mut batch.y);
             batch.weight.push(self.weight[row] as f32);
+            batch
+                .log_prior
+                .push(loss::log_prior(z, log_determinant) as f32);
         }
         match self.objective {
             Objective::Simulations => {}
@@ -179,14 +193,20 @@ impl<'a> TrainingSet<'a> {
         let mut sigma = vec![0.0; length];
         let mut x = vec![0.0; length];
         for &row in rows {
-            let mut rng = self.draw_sigma(row, purpose, &mut sigma);
-            for ((x, &simulated), &sigma) in x
-                .iter_mut()
-                .zip(&self.simulated[row * length..])
-                .zip(&sigma)
-            {
-                let normal: f64 = StandardNormal.sample(&mut rng);
-                *x = f64::from(simulated) + sigma * normal;
+            let simulated = &self.simulated[row * length..(row + 1) * length];
+            match &self.campaign.noise {
+                Noise::Gaussian(noise) => {
+                    let mut rng = self.draw_sigma(noise, row, purpose, &mut sigma);
+                    for ((x, &simulated), &sigma) in x.iter_mut().zip(simulated).zip(&sigma) {
+                        let normal: f64 = StandardNormal.sample(&mut rng);
+                        *x = f64::from(simulated) + sigma * normal;
+                    }
+                }
+                Noise::Simulator => {
+                    for (x, &simulated) in x.iter_mut().zip(simulated) {
+                        *x = f64::from(simulated);
+                    }
+                }
             }
             standardization.append_channels(&x, &sigma, &mut batch.x);
         }
@@ -195,6 +215,7 @@ impl<'a> TrainingSet<'a> {
 
     fn draw_sigma(
         &self,
+        noise: &GaussianNoise,
         row: usize,
         purpose: Purpose,
         sigma: &mut [f64],
@@ -205,9 +226,7 @@ impl<'a> TrainingSet<'a> {
             RowId(row as u64),
             purpose,
         );
-        self.campaign
-            .noise
-            .draw_sigma(self.campaign.observation.as_ref(), &mut rng, sigma);
+        noise.draw_sigma(self.campaign.observation.as_ref(), &mut rng, sigma);
         rng
     }
 }

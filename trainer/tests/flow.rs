@@ -394,9 +394,7 @@ fn a_posterior_across_the_seam_of_a_circle_is_found() {
     );
     let observation = campaign.observation.as_ref().expect("an observation");
     let scorers = BTreeMap::from([(FlowId(0), model.scorer(observation).expect("a scorer"))]);
-    let proposal = Proposal {
-        components: vec![(Component::Flow(FlowId(0)), 1.0)],
-    };
+    let proposal = Proposal::of(vec![(Component::Flow(FlowId(0)), 1.0)]);
     let plan = DrawPlan {
         campaign: &campaign,
         seed: 5,

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::draws::Draws;
 use sidereal_inference::ids::RowId;
+use sidereal_inference::noise::Noise;
 use sidereal_inference::seeds::{Purpose, stream};
 use sidereal_inference::shard::{RowStatus, ShardRows};
 use std::any::Any;
@@ -32,6 +33,8 @@ pub enum BatchError {
     DataLength { simulated: usize, observed: usize },
     #[error("the simulator gives no values")]
     NoData,
+    #[error("the campaign takes noise and likelihood from the simulator, which gives none")]
+    NoLikelihood,
     #[error("row {first_row} and the {n_rows} after it are more than a round can have")]
     TooManyRows { first_row: u64, n_rows: usize },
     #[error("the batch was abandoned")]
@@ -71,6 +74,10 @@ pub(crate) fn run_batch_unless(
             simulated: n_data,
             observed: observation.value.len(),
         });
+    }
+    match campaign.noise {
+        Noise::Simulator if !simulator.gives_likelihood() => return Err(BatchError::NoLikelihood),
+        Noise::Simulator | Noise::Gaussian(_) => {}
     }
     let mut simulated = vec![f32::NAN; n_rows * n_data];
     let outcomes: Vec<Result<Option<f64>, String>> = simulated
@@ -156,16 +163,24 @@ fn run_row(
     row: &mut [f32],
 ) -> Result<Option<f64>, String> {
     let mut tried = 0;
-    loop {
+    // The simulator's own log-likelihood, where it gives one.
+    let own_log_likelihood = loop {
         let mut rng = stream(campaign.seed, draws.round, row_id, Purpose::Simulate);
         // What an earlier row left here must not look like an answer.
         values.fill(f64::NAN);
         let answer = catch_unwind(AssertUnwindSafe(|| {
-            simulator.simulate(theta, &mut rng, values)
+            match (&campaign.noise, &campaign.observation) {
+                (Noise::Simulator, Some(observed)) => simulator
+                    .simulate_and_weigh(theta, &observed.value, &mut rng, values)
+                    .map(Some),
+                (Noise::Simulator, None) | (Noise::Gaussian(_), _) => {
+                    simulator.simulate(theta, &mut rng, values).map(|()| None)
+                }
+            }
         }));
         tried += 1;
         match answer {
-            Ok(Ok(())) => break,
+            Ok(Ok(log_likelihood)) => break log_likelihood,
             Ok(Err(SimulationError::Impossible(message))) => return Err(message),
             Ok(Err(SimulationError::Transient(_))) if tried < TRIES => {}
             Ok(Err(SimulationError::Transient(message))) => {
@@ -178,7 +193,7 @@ fn run_row(
                 ));
             }
         }
-    }
+    };
     check_finite(values).map_err(|error| error.to_string())?;
     if let Some((datum, value)) = values
         .iter()
@@ -187,10 +202,10 @@ fn run_row(
     {
         return Err(format!("datum {datum} is {value}, beyond single precision"));
     }
-    let log_likelihood = campaign
-        .observation
-        .as_ref()
-        .map(|observed| campaign.noise.log_likelihood(observed, values));
+    let log_likelihood = match (&campaign.noise, &campaign.observation) {
+        (Noise::Gaussian(noise), Some(observed)) => Some(noise.log_likelihood(observed, values)),
+        (Noise::Simulator, Some(_)) | (_, None) => own_log_likelihood,
+    };
     if let Some(log_likelihood) = log_likelihood
         && (log_likelihood.is_nan() || log_likelihood == f64::INFINITY)
     {

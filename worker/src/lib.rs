@@ -18,4 +18,4 @@ pub use config::WorkerConfig;
 pub use error::WorkerError;
 pub use rand_chacha::ChaCha8Rng;
 pub use session::{run, run_with_simulator};
-pub use simulators::{BuildError, SimulationError, Simulator};
+pub use simulators::{BuildError, OwnNoise, SimulationError, Simulator, WithOwnNoise};

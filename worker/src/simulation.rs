@@ -157,6 +157,7 @@ fn run_job(job: Job, pool: &ThreadPool) -> Outcome {
                 | BatchError::Draws { .. }
                 | BatchError::DataLength { .. }
                 | BatchError::NoData
+                | BatchError::NoLikelihood
                 | BatchError::TooManyRows { .. }),
             ) => {
                 return Outcome::Failed {

@@ -21,9 +21,8 @@ fn flux_agrees_with_batman_and_with_the_integral() {
         prior: prior.clone(),
         periodic: false,
     };
-    let space = ParameterSpace {
-        parameters: ["rp", "aRs", "b", "t0", "u1", "u2"].map(parameter).to_vec(),
-    };
+    let space =
+        ParameterSpace::independent(["rp", "aRs", "b", "t0", "u1", "u2"].map(parameter).to_vec());
     let mut lines = include_str!("transit_table.csv").lines();
     assert_eq!(lines.next(), Some(COLUMNS));
     let (mut n_batman, mut n_in_transit) = (0, 0);

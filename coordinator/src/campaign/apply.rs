@@ -39,8 +39,18 @@ pub fn apply(state: &mut State, event: &Event) -> Result<(), Misfit> {
             row: *row,
             message: message.clone(),
         }),
-        Fact::RoundWeighed { summary, combined } => {
+        Fact::RoundWeighed {
+            summary,
+            combined,
+            probing,
+        } => {
             apply_round_weighed(state, summary, combined.as_ref())?;
+            if let Some(newer) = probing {
+                let older = state.probing.replace(newer.clone());
+                if let Some(older) = older.filter(|older| older.session != newer.session) {
+                    state.probed.extend(older.outcomes);
+                }
+            }
         }
         Fact::TaskOpened(task) => apply_task_opened(state, task, elapsed_s)?,
         Fact::TaskCommitted(result) => apply_task_committed(state, result, elapsed_s)?,

@@ -3,11 +3,14 @@
 use super::effects::{Effect, effects_to_resume};
 use super::event::{Event, Fact, Opened, RoundOpened, Settings};
 use super::state::{Phase, RoundPlan, State, Task, TaskResult, best_flow, rows_of};
+use crate::weigh::Weighed;
 use sidereal_inference::ids::{FlowId, RoundId};
+use sidereal_inference::probing::Probing;
 use sidereal_inference::progress::Progress;
 use sidereal_inference::proposal::Proposal;
 use sidereal_inference::stopping::{
-    Decision as StopDecision, StopReason, after_round, most_efficient, next_proposal, top_up_size,
+    Decision as StopDecision, Past, StopReason, after_round, most_efficient, next_proposal,
+    top_up_size,
 };
 use sidereal_inference::summary::{RoundKind, RoundSummary, WeightDiagnostics};
 use sidereal_inference::task::{DrawTask, ShardFile, StoredFile};
@@ -27,10 +30,7 @@ pub enum Input {
         shard: ShardFile,
         message: String,
     },
-    RoundWeighed {
-        summary: Box<RoundSummary>,
-        combined: Option<WeightDiagnostics>,
-    },
+    RoundWeighed(Box<Weighed>),
     TaskChecked(Box<TaskResult>),
     ResultsWritten {
         summary: StoredFile,
@@ -61,7 +61,7 @@ pub fn decide(state: &State, input: Input, now_s: f64) -> Decision {
         Input::Close => draft.record(Fact::Closed),
         Input::ShardsChecked(shards) => draft.on_shards_checked(shards),
         Input::RowGivenUp { shard, message } => draft.on_row_given_up(shard, message),
-        Input::RoundWeighed { summary, combined } => draft.on_round_weighed(*summary, combined),
+        Input::RoundWeighed(weighed) => draft.on_round_weighed(*weighed),
         Input::TaskChecked(result) => draft.on_task_checked(*result),
         Input::ResultsWritten { summary, posterior } => {
             draft.on_results_written(summary, posterior);
@@ -129,18 +129,9 @@ impl Draft<'_> {
     fn judge_again(&mut self, settings: &Settings) {
         let history = self.state.training_history();
         let judged = match (&self.state.combined, settings.has_observation) {
-            (Some(combined), true) => Some((
-                after_round(
-                    &settings.rounds,
-                    true,
-                    &history,
-                    &self.state.objectives(),
-                    combined,
-                    self.state.n_simulations(),
-                    self.elapsed_s,
-                ),
-                combined.clone(),
-            )),
+            (Some(combined), true) => {
+                Some((self.judge(&settings, &history, combined), combined.clone()))
+            }
             (None, _) | (_, false) => None,
         };
         let last = self.state.rounds.last().map(|round| round.files.round);
@@ -149,10 +140,9 @@ impl Draft<'_> {
             return;
         };
         match decision {
-            StopDecision::Continue => {
+            StopDecision::Continue { n_rows } => {
                 self.record(Fact::Reopened);
-                let n_simulations = self.state.n_simulations();
-                self.train_and_draw(settings, last, n_simulations);
+                self.train_and_draw(settings, last, n_rows);
             }
             StopDecision::Stop(reason) => {
                 let n_rows = top_up_size(
@@ -207,33 +197,92 @@ impl Draft<'_> {
         }
     }
 
-    fn on_round_weighed(&mut self, summary: RoundSummary, combined: Option<WeightDiagnostics>) {
+    fn on_round_weighed(&mut self, weighed: Weighed) {
         let Phase::Weighing(complete) = &self.state.phase else {
             return;
         };
         let Some(settings) = self.settings().cloned() else {
             return;
         };
+        let Weighed {
+            summary,
+            combined,
+            probing,
+        } = &weighed;
         if summary.round != complete.plan.round {
             return;
         }
-        let round = summary.round;
         self.announce(Progress::RoundWeighed {
             summary: Box::new(summary.clone()),
             seconds: complete.simulating_s,
         });
+        let probing = self.affordable(&settings, probing.clone());
         self.record(Fact::RoundWeighed {
             summary: Box::new(summary.clone()),
             combined: combined.clone(),
+            probing: probing.clone(),
         });
-        match summary.kind {
-            RoundKind::TopUp => self.then(Effect::WriteResults),
-            RoundKind::Training => {
-                let mut history = self.state.training_history();
-                history.push(summary);
-                self.after_training_round(&settings, round, &history, combined);
-            }
+        if summary.kind == RoundKind::TopUp {
+            self.then(Effect::WriteResults);
+            return;
         }
+        let mut history = self.state.training_history();
+        if summary.kind == RoundKind::Training {
+            history.push(summary.clone());
+        }
+        let (Some(combined), true) = (combined, settings.has_observation) else {
+            self.stop(StopReason::Amortized, summary.round, &history);
+            self.open_task(Task {
+                train: Some(FlowId(summary.round.0)),
+                draw: None,
+            });
+            return;
+        };
+        let next = probing.and_then(|probing| probing.next_round(settings.n_parameters));
+        match next {
+            Some((proposal, n_rows)) => self.open_task(Task {
+                train: None,
+                draw: Some(DrawTask {
+                    round: RoundId(summary.round.0.saturating_add(1)),
+                    n_rows,
+                    proposal,
+                }),
+            }),
+            None => self.after_training_round(&settings, summary.round, &history, combined),
+        }
+    }
+
+    /// A session whose next step the budget has room for, or its end.
+    fn affordable(&self, settings: &Settings, probing: Option<Probing>) -> Option<Probing> {
+        let probing = probing?;
+        let Some((_, n_rows)) = probing.next_round(settings.n_parameters) else {
+            return Some(probing);
+        };
+        let max = settings.rounds.stop.simulations.unwrap_or(u64::MAX);
+        if self.state.n_simulations().saturating_add(n_rows) > max {
+            Some(probing.given_up())
+        } else {
+            Some(probing)
+        }
+    }
+
+    fn judge(
+        &self,
+        settings: &Settings,
+        history: &[RoundSummary],
+        combined: &WeightDiagnostics,
+    ) -> StopDecision {
+        after_round(
+            &settings.rounds,
+            &Past {
+                n_parameters: settings.n_parameters,
+                history,
+                objectives: &self.state.objectives(),
+                combined,
+                simulations: self.state.n_simulations(),
+                elapsed_s: self.elapsed_s,
+            },
+        )
     }
 
     fn after_training_round(
@@ -241,32 +290,15 @@ impl Draft<'_> {
         settings: &Settings,
         round: RoundId,
         history: &[RoundSummary],
-        combined: Option<WeightDiagnostics>,
+        combined: &WeightDiagnostics,
     ) {
-        let n_simulations = self.state.n_simulations();
-        let (Some(combined), true) = (combined, settings.has_observation) else {
-            self.stop(StopReason::Amortized, round, history);
-            self.open_task(Task {
-                train: Some(FlowId(round.0)),
-                draw: None,
-            });
-            return;
-        };
-        let decision = after_round(
-            &settings.rounds,
-            true,
-            history,
-            &self.state.objectives(),
-            &combined,
-            n_simulations,
-            self.elapsed_s,
-        );
-        match decision {
-            StopDecision::Continue => self.train_and_draw(settings, round, n_simulations),
+        match self.judge(settings, history, combined) {
+            StopDecision::Continue { n_rows } => self.train_and_draw(settings, round, n_rows),
             StopDecision::Stop(reason) => {
                 let best_round = most_efficient(history);
                 self.stop(reason, best_round, history);
-                let n_rows = top_up_size(&settings.rounds.stop, history, &combined, n_simulations);
+                let n_simulations = self.state.n_simulations();
+                let n_rows = top_up_size(&settings.rounds.stop, history, combined, n_simulations);
                 if n_rows == 0 {
                     self.then(Effect::WriteResults);
                 } else {
@@ -284,19 +316,14 @@ impl Draft<'_> {
         self.record(Fact::Stopped { reason, best_round });
     }
 
-    /// Trains a flow on all rounds up to `round`, and draws the next round from it.
-    fn train_and_draw(&mut self, settings: &Settings, round: RoundId, n_simulations: u64) {
+    /// Trains a flow on all rounds up to `round`, and draws the `n_rows` of the next one from it.
+    fn train_and_draw(&mut self, settings: &Settings, round: RoundId, n_rows: u64) {
         let flow = FlowId(round.0);
-        let left = settings
-            .rounds
-            .stop
-            .simulations
-            .map_or(u64::MAX, |max| max.saturating_sub(n_simulations));
         self.open_task(Task {
             train: Some(flow),
             draw: Some(DrawTask {
                 round: RoundId(round.0.saturating_add(1)),
-                n_rows: settings.rounds.simulations.min(left).max(1),
+                n_rows,
                 proposal: next_proposal(flow, &self.state.flows(), settings.rounds.defensive_share),
             }),
         });
@@ -362,6 +389,7 @@ impl Draft<'_> {
             round: draw.round,
             kind: match task.train {
                 Some(_) => RoundKind::Training,
+                None if draw.proposal.is_local() => RoundKind::Probe,
                 None => RoundKind::TopUp,
             },
             n_rows: draw.n_rows,

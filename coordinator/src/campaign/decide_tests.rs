@@ -6,7 +6,9 @@ use super::effects::{Effect, effects_to_resume, progress_so_far};
 use super::event::{Event, Fact, RoundOpened, Settings};
 use super::state::{Phase, State, Task};
 use super::test_inputs::*;
+use crate::weigh::Weighed;
 use sidereal_inference::ids::{FlowId, RoundId};
+use sidereal_inference::probing::{Outcome, Probing};
 use sidereal_inference::progress::Progress;
 use sidereal_inference::proposal::{Component, Proposal};
 use sidereal_inference::stopping::StopReason;
@@ -14,20 +16,22 @@ use sidereal_inference::summary::RoundKind;
 use sidereal_inference::task::DrawTask;
 
 fn proposal_of_flow_0() -> Proposal {
-    Proposal {
-        components: vec![(Component::Flow(FlowId(0)), 0.9), (Component::Prior, 0.1)],
-    }
+    Proposal::of(vec![
+        (Component::Flow(FlowId(0)), 0.9),
+        (Component::Prior, 0.1),
+    ])
 }
 
 fn weighed(round: u32, kind: RoundKind, n: u64, proposal: Proposal, efficiency: f64) -> Input {
     let n_eff = efficiency * n as f64 * f64::from(round + 1);
-    Input::RoundWeighed {
-        summary: Box::new(summary(round, kind, n, proposal, efficiency)),
+    Input::RoundWeighed(Box::new(Weighed {
+        summary: summary(round, kind, n, proposal, efficiency),
         combined: Some(diagnostics(
             n * u64::from(round + 1),
             n_eff / (n as f64 * f64::from(round + 1)),
         )),
-    }
+        probing: None,
+    }))
 }
 
 /// Round 0 is simulated and weighed; what is next is up to `settings`.
@@ -254,10 +258,11 @@ fn without_an_observation_one_flow_is_trained_and_nothing_drawn() {
     played.step(start("a", settings), 0.0);
     played.step(Input::ShardsChecked(vec![shard(0, 0..100)]), 1.0);
     let decision = played.step(
-        Input::RoundWeighed {
-            summary: Box::new(summary(0, RoundKind::Training, 100, Proposal::prior(), 0.0)),
+        Input::RoundWeighed(Box::new(Weighed {
+            summary: summary(0, RoundKind::Training, 100, Proposal::prior(), 0.0),
             combined: None,
-        },
+            probing: None,
+        })),
         2.0,
     );
     assert_eq!(
@@ -305,13 +310,11 @@ fn a_finished_campaign_ends_at_once_unless_a_target_is_raised() {
     let draw = DrawTask {
         round: RoundId(2),
         n_rows: 100,
-        proposal: Proposal {
-            components: vec![
-                (Component::Flow(FlowId(1)), 0.9),
-                (Component::Flow(FlowId(0)), 0.05),
-                (Component::Prior, 0.05),
-            ],
-        },
+        proposal: Proposal::of(vec![
+            (Component::Flow(FlowId(1)), 0.9),
+            (Component::Flow(FlowId(0)), 0.05),
+            (Component::Prior, 0.05),
+        ]),
     };
     let facts = Played::facts(&decision);
     let task = Task {
@@ -388,5 +391,93 @@ fn a_late_watcher_hears_of_every_round_and_training() {
         [
             "opened", "weighed", "trained", "opened", "weighed", "stopped"
         ]
+    );
+}
+
+fn weighed_with(input: Input, probing: Probing) -> Input {
+    let Input::RoundWeighed(mut weighed) = input else {
+        panic!("not a weighed round");
+    };
+    weighed.probing = Some(probing);
+    Input::RoundWeighed(weighed)
+}
+
+#[test]
+fn searches_are_rounds_of_their_own_until_they_end_and_then_the_campaign_goes_on() {
+    let (mut played, _) = after_round_0(settings());
+    let draw = DrawTask {
+        round: RoundId(1),
+        n_rows: 100,
+        proposal: proposal_of_flow_0(),
+    };
+    let result = task_result(Some(FlowId(0)), Some(&draw), 1);
+    played.step(Input::TaskChecked(Box::new(result)), 30.0);
+    played.step(Input::ShardsChecked(vec![shard(1, 0..100)]), 40.0);
+    let begun = session(&[0, 1]);
+    let input = weighed(1, RoundKind::Training, 100, proposal_of_flow_0(), 0.5);
+    let decision = played.step(weighed_with(input, begun.clone()), 41.0);
+    let (proposal, n_rows) = begun.next_round(1).expect("two searches");
+    assert_eq!(n_rows, 20);
+    let draw = DrawTask {
+        round: RoundId(2),
+        n_rows,
+        proposal: proposal.clone(),
+    };
+    assert_eq!(
+        Played::facts(&decision)[1..],
+        [Fact::TaskOpened(Task {
+            train: None,
+            draw: Some(draw.clone()),
+        })]
+    );
+    assert_eq!(played.state.probing, Some(begun));
+    let result = task_result(None, Some(&draw), 2);
+    played.step(Input::TaskChecked(Box::new(result)), 42.0);
+    let Phase::Simulating(open) = &played.state.phase else {
+        panic!("{}", played.state.phase.name());
+    };
+    assert_eq!(open.plan.kind, RoundKind::Probe);
+    played.step(Input::ShardsChecked(vec![shard(2, 0..20)]), 43.0);
+    let ended = Probing {
+        outcomes: vec![Outcome::Known, Outcome::Negligible],
+        ..session(&[])
+    };
+    let input = weighed(2, RoundKind::Probe, 20, proposal, 0.0);
+    let decision = played.step(weighed_with(input, ended), 44.0);
+    // The next flow is trained on all rounds, those of the searches too.
+    let Some(Fact::TaskOpened(task)) = Played::facts(&decision).last().cloned() else {
+        panic!("no task");
+    };
+    assert_eq!(task.train, Some(FlowId(2)));
+    assert_eq!(played.state.training_history().len(), 2);
+    assert_eq!(
+        played.state.outcomes(),
+        [Outcome::Known, Outcome::Negligible]
+    );
+}
+
+#[test]
+fn searches_end_where_the_budget_does() {
+    let mut settings = settings();
+    settings.rounds.stop.simulations = Some(215);
+    let (mut played, _) = after_round_0(settings);
+    let draw = DrawTask {
+        round: RoundId(1),
+        n_rows: 100,
+        proposal: proposal_of_flow_0(),
+    };
+    let result = task_result(Some(FlowId(0)), Some(&draw), 1);
+    played.step(Input::TaskChecked(Box::new(result)), 30.0);
+    played.step(Input::ShardsChecked(vec![shard(1, 0..100)]), 40.0);
+    let input = weighed(1, RoundKind::Training, 100, proposal_of_flow_0(), 0.5);
+    let decision = played.step(weighed_with(input, session(&[0, 1])), 41.0);
+    assert_eq!(
+        played.state.outcomes(),
+        [Outcome::GivenUp { share: 0.0 }; 2]
+    );
+    assert!(
+        Played::facts(&decision)
+            .iter()
+            .any(|fact| matches!(fact, Fact::Stopped { .. }))
     );
 }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use sidereal_inference::campaign::{DeviceChoice, Rounds, Workers};
 use sidereal_inference::ids::{CampaignHash, RoundId, RunId};
+use sidereal_inference::probing::Probing;
 use sidereal_inference::proposal::Proposal;
 use sidereal_inference::stopping::StopReason;
 use sidereal_inference::summary::{RoundKind, RoundSummary, WeightDiagnostics};
@@ -41,6 +42,9 @@ pub enum Fact {
     RoundWeighed {
         summary: Box<RoundSummary>,
         combined: Option<WeightDiagnostics>,
+        /// Searches for lost modes that begin or go on after this round.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        probing: Option<Probing>,
     },
     /// A trainer is to do this.
     TaskOpened(Task),
@@ -87,6 +91,7 @@ pub struct Opened {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     pub has_observation: bool,
+    pub n_parameters: usize,
     pub rounds: Rounds,
     pub workers: Workers,
     pub device: DeviceChoice,

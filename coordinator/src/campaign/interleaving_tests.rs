@@ -9,6 +9,7 @@ use super::leases::{
 };
 use super::state::{OpenRound, Phase, Task, rows_of};
 use super::test_inputs::*;
+use crate::weigh::Weighed;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
@@ -374,11 +375,25 @@ impl World {
         {
             let plan = complete.plan.clone();
             let n = self.played.state.n_simulations();
-            let summary = summary(plan.round.0, plan.kind, plan.n_rows, plan.proposal, 0.3);
-            self.step(Input::RoundWeighed {
-                summary: Box::new(summary),
+            let summary = summary(
+                plan.round.0,
+                plan.kind,
+                plan.n_rows,
+                plan.proposal.clone(),
+                0.3,
+            );
+            // Each campaign searches once, for two steps.
+            let probing = match (plan.round.0, plan.kind) {
+                (1, RoundKind::Training) => Some(session(&[0, 1])),
+                (_, RoundKind::Probe) if plan.proposal.locals.len() == 2 => Some(session(&[2])),
+                (_, RoundKind::Probe) => Some(session(&[])),
+                (_, RoundKind::Training | RoundKind::TopUp) => None,
+            };
+            self.step(Input::RoundWeighed(Box::new(Weighed {
+                summary,
                 combined: Some(diagnostics(n, 0.3)),
-            });
+                probing,
+            })));
         }
         if std::mem::take(&mut self.writing) {
             self.step(Input::ResultsWritten {

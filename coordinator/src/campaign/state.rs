@@ -3,6 +3,7 @@
 use super::event::Settings;
 use serde::{Deserialize, Serialize};
 use sidereal_inference::ids::{CampaignHash, FlowId, RoundId, RunId};
+use sidereal_inference::probing::{Outcome, Probing};
 use sidereal_inference::proposal::{Component, Proposal};
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::stopping::StopReason;
@@ -31,6 +32,10 @@ pub struct State {
     pub training: Vec<TrainingSummary>,
     /// Of all weighed rounds together.
     pub combined: Option<WeightDiagnostics>,
+    /// The newest session of searches for lost modes.
+    pub probing: Option<Probing>,
+    /// Searches of all sessions that have ended.
+    pub probed: Vec<Outcome>,
     pub stopped: Option<Stopped>,
     /// Rows that no worker could run, in order.
     pub given_up: Vec<GivenUp>,
@@ -183,7 +188,7 @@ impl State {
             .map(|round| &round.summary)
             .filter(|summary| match summary.kind {
                 RoundKind::Training => true,
-                RoundKind::TopUp => false,
+                RoundKind::Probe | RoundKind::TopUp => false,
             })
             .cloned()
             .collect()
@@ -228,6 +233,12 @@ impl State {
             .collect()
     }
 
+    /// How all searches for lost modes ended.
+    pub fn outcomes(&self) -> Vec<Outcome> {
+        let newest = self.probing.iter().flat_map(|probing| &probing.outcomes);
+        self.probed.iter().chain(newest).copied().collect()
+    }
+
     pub fn flows(&self) -> Vec<FlowId> {
         self.models.iter().map(|model| model.flow).collect()
     }
@@ -241,17 +252,28 @@ impl State {
         best_flow(&stopped.reason, proposal)
     }
 
+    /// The newest training round.
+    fn last_training_round(&self) -> Option<&WeighedRound> {
+        self.rounds
+            .iter()
+            .rev()
+            .find(|round| match round.summary.kind {
+                RoundKind::Training => true,
+                RoundKind::Probe | RoundKind::TopUp => false,
+            })
+    }
+
     /// The round that judges the result with fresh draws of the final proposal: the top-up round
     /// where there is one, else the most efficient round, whose own weights know no later flow.
     pub fn final_round(&self) -> Option<&WeighedRound> {
         let last = self.rounds.last()?;
         match last.summary.kind {
             RoundKind::TopUp => Some(last),
-            RoundKind::Training => self
+            RoundKind::Training | RoundKind::Probe => self
                 .stopped
                 .as_ref()
                 .and_then(|stopped| self.weighed(stopped.best_round))
-                .or(Some(last)),
+                .or(self.last_training_round()),
         }
     }
 }
@@ -307,7 +329,7 @@ fn newest_flow(proposal: &Proposal) -> Option<FlowId> {
         .components
         .iter()
         .filter_map(|&(component, _)| match component {
-            Component::Prior => None,
+            Component::Prior | Component::Local(_) => None,
             Component::Flow(flow) => Some(flow),
         })
         .max()

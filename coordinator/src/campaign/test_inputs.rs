@@ -5,7 +5,9 @@ use super::decide::{Decision, Input, decide};
 use super::event::{Event, Fact, Opened, Settings};
 use super::state::{State, TaskResult};
 use sidereal_inference::campaign::{Combine, DeviceChoice, Rounds, Stop, StopRule, Workers};
-use sidereal_inference::ids::{CampaignHash, FlowId, RoundId, RunId};
+use sidereal_inference::ids::{CampaignHash, FlowId, LocalId, RoundId, RunId};
+use sidereal_inference::local::LocalDensity;
+use sidereal_inference::probing::{Probing, Search};
 use sidereal_inference::proposal::Proposal;
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::summary::{RoundKind, RoundSummary, TrainingSummary, WeightDiagnostics};
@@ -14,6 +16,7 @@ use std::ops::Range;
 
 pub fn settings() -> Settings {
     Settings {
+        n_parameters: 1,
         has_observation: true,
         rounds: Rounds {
             max: 3,
@@ -169,5 +172,27 @@ impl Played {
             apply(&mut state, event).expect("recorded events fit");
         }
         state
+    }
+}
+
+/// A session with searches of these numbers under way.
+pub fn session(ids: &[u32]) -> Probing {
+    let search = Search {
+        n_steps: 1,
+        density: LocalDensity {
+            seams: vec![0.0],
+            mean: vec![0.5],
+            factor: vec![0.1],
+        },
+        share: 0.0,
+    };
+    Probing {
+        session: 1,
+        flow: FlowId(0),
+        searches: ids
+            .iter()
+            .map(|&id| (LocalId(id), search.clone()))
+            .collect(),
+        outcomes: Vec::new(),
     }
 }

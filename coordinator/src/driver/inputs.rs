@@ -133,9 +133,8 @@ impl Driver {
             }
             Message::RoundWeighed { round, result } => {
                 let weighed = result.map_err(|source| CampaignFailure::Weigh { round, source })?;
-                if let Some((summary, combined)) = weighed {
-                    let summary = Box::new(summary);
-                    self.step(Input::RoundWeighed { summary, combined }).await?;
+                if let Some(weighed) = weighed {
+                    self.step(Input::RoundWeighed(Box::new(weighed))).await?;
                 }
             }
             Message::TaskChecked {

@@ -261,11 +261,14 @@ impl Driver {
             .map(|round| round.files.clone())
             .collect();
         rounds.push(final_round(complete));
+        let objectives = self.state.objectives();
+        let probing = self.state.probing.clone();
         let campaign = Arc::clone(&self.campaign);
         let directory = self.directory.clone();
         let messages = self.messages.clone();
         self.spawn(move || {
-            let weigh = || weigh(&directory, &campaign, &rounds, kind);
+            let probing = probing.as_ref();
+            let weigh = || weigh(&directory, &campaign, &rounds, kind, &objectives, probing);
             let result = patiently(&messages, WeighError::is_store_fault, weigh);
             Some(Message::RoundWeighed { round, result })
         });

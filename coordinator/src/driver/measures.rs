@@ -17,7 +17,9 @@ impl Driver {
             Fact::RoundOpened(opened) => {
                 metrics.round.set(opened.round.0.into());
             }
-            Fact::RoundWeighed { summary, combined } => {
+            Fact::RoundWeighed {
+                summary, combined, ..
+            } => {
                 metrics.efficiency.set(summary.all.efficiency);
                 if let Some(combined) = combined {
                     metrics.effective_sample_size.set(combined.n_eff);

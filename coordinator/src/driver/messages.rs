@@ -6,11 +6,11 @@ use crate::campaign::state::TaskResult;
 use crate::finish::{FinishError, Results};
 use crate::rounds::RoundDraws;
 use crate::verify::ReportError;
-use crate::weigh::WeighError;
+use crate::weigh::{WeighError, Weighed};
 use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
 use sidereal_inference::progress::Progress;
 use sidereal_inference::status::CampaignStatus;
-use sidereal_inference::summary::{RoundSummary, Summary, WeightDiagnostics};
+use sidereal_inference::summary::Summary;
 use sidereal_inference::table::TableError;
 use sidereal_inference::task::ShardFile;
 use sidereal_proto::message::{
@@ -90,7 +90,7 @@ pub enum Message {
     },
     RoundWeighed {
         round: RoundId,
-        result: Result<Option<(RoundSummary, Option<WeightDiagnostics>)>, WeighError>,
+        result: Result<Option<Weighed>, WeighError>,
     },
     TaskChecked {
         peer: PeerId,

@@ -4,13 +4,13 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 use sidereal_inference::campaign::{
-    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Likelihood, Rounds,
-    SimulatorSpec, Stop, StopRule, Training, Workers,
+    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Loss, Rounds, SimulatorSpec,
+    Stop, StopRule, Training, Workers,
 };
 use sidereal_inference::directory::Directory;
 use sidereal_inference::draws::Draws;
 use sidereal_inference::ids::{AttemptId, FlowId, RowId};
-use sidereal_inference::noise::{GaussianNoise, SigmaSource};
+use sidereal_inference::noise::{GaussianNoise, Noise, SigmaSource};
 use sidereal_inference::observation::Observation;
 use sidereal_inference::prior::Prior;
 use sidereal_inference::proposal::Component;
@@ -48,9 +48,7 @@ pub fn campaign() -> Campaign {
     Campaign {
         name: "linear".to_owned(),
         seed: 7,
-        space: ParameterSpace {
-            parameters: vec![parameter("a"), parameter("b")],
-        },
+        space: ParameterSpace::independent(vec![parameter("a"), parameter("b")]),
         simulator: SimulatorSpec {
             model: BuiltinModel::LinearGaussian {
                 matrix: vec![vec![1.0, 0.0], vec![0.0, 1.0]],
@@ -62,10 +60,9 @@ pub fn campaign() -> Campaign {
             value: DATA.to_vec(),
             sigma: vec![SIGMA; 2],
         }),
-        noise: GaussianNoise {
+        noise: Noise::Gaussian(GaussianNoise {
             sigma: SigmaSource::Observed,
-        },
-        likelihood: Likelihood::Gaussian,
+        }),
         featurizer: Featurizer::Mlp {
             layers: 1,
             hidden: 4,
@@ -87,6 +84,8 @@ pub fn campaign() -> Campaign {
             validation_fraction: 0.1,
             clip_norm: 1.0,
             rounds: 5,
+            loss: Loss::Nll,
+            refinement: true,
         },
         rounds: Rounds {
             max: 3,
@@ -109,10 +108,10 @@ pub fn campaign() -> Campaign {
     }
 }
 
-pub fn constant_noise() -> GaussianNoise {
-    GaussianNoise {
+pub fn constant_noise() -> Noise {
+    Noise::Gaussian(GaussianNoise {
         sigma: SigmaSource::Constant(SIGMA),
-    }
+    })
 }
 
 /// x ~ N(0, 1 + sigma²) for each datum.
@@ -269,11 +268,12 @@ pub fn simulate(campaign: &Campaign, lease: BatchLease, habit: Habit) -> ShardRo
     let log_likelihood = (0..n_rows)
         .map(|row| {
             let observation = campaign.observation.as_ref()?;
-            Some(
-                campaign
-                    .noise
-                    .log_likelihood(observation, draws.theta_row(row)),
-            )
+            match &campaign.noise {
+                Noise::Gaussian(noise) => {
+                    Some(noise.log_likelihood(observation, draws.theta_row(row)))
+                }
+                Noise::Simulator => None,
+            }
         })
         .collect();
     ShardRows {

@@ -1,6 +1,6 @@
 //! All defaults of a campaign file, from the data's length and the number of parameters.
 
-use crate::campaign::{DeviceChoice, Featurizer, Normalization, NsfSize, Training};
+use crate::campaign::{DeviceChoice, Featurizer, Loss, Normalization, NsfSize, Training};
 
 /// Data up to this length are features as they are; longer ones are summarized by a `resnet`.
 const LONGEST_MLP_DATA: usize = 16;
@@ -118,11 +118,18 @@ pub(super) fn training() -> Training {
         validation_fraction: 0.1,
         clip_norm: 5.0,
         rounds: 4,
+        loss: Loss::Nll,
+        refinement: true,
     }
 }
 
+/// Atoms of the loss `apt`, as in its paper and in sbi.
+pub(super) const ATOMS: usize = 10;
+
 /// Rounds of a campaign with an observation; one without has one.
 pub(super) const ROUNDS_MAX: u64 = 10;
+/// With a budget and a target n_eff.
+pub(super) const ALLOCATED_ROUNDS_MAX: u64 = 50;
 pub(super) const ROUND_SIMULATIONS: u64 = 1280;
 /// All simulations of an amortized campaign are in one round.
 pub(super) const AMORTIZED_SIMULATIONS: u64 = 12_800;

@@ -2,12 +2,14 @@
 
 use super::defaults;
 use super::document::Section;
-use crate::campaign::{DeviceChoice, Featurizer, Flow, Normalization, NsfSize, Training};
+use crate::campaign::{DeviceChoice, Featurizer, Flow, Loss, Normalization, NsfSize, Training};
 
 /// Largest number of units, channels or features of a layer.
 const MOST_UNITS: u64 = 4096;
 /// Bins have a least width of a thousandth of the spline's interval.
 const MOST_BINS: u64 = 100;
+/// The flow is evaluated once for each atom of each row.
+const MOST_ATOMS: u64 = 1000;
 
 pub(super) fn featurizer(
     root: &Section<'_>,
@@ -221,6 +223,9 @@ pub(super) fn training(root: &Section<'_>) -> Option<Training> {
         "validation_fraction",
         "clip_norm",
         "rounds",
+        "loss",
+        "atoms",
+        "refinement",
     ];
     let section = root.section("training", &known);
     let default = defaults::training();
@@ -260,6 +265,11 @@ pub(super) fn training(root: &Section<'_>) -> Option<Training> {
     };
     let clip_norm = positive(&section, "clip_norm", default.clip_norm);
     let rounds = whole(&section, "rounds", 1, 10_000, default.rounds as usize);
+    let loss = loss(&section, batch_size);
+    let refinement = match section.get("refinement") {
+        Some(entry) => entry.boolean(),
+        None => Some(default.refinement),
+    };
     Some(Training {
         device: device?,
         batch_size: batch_size?,
@@ -269,7 +279,38 @@ pub(super) fn training(root: &Section<'_>) -> Option<Training> {
         validation_fraction: validation_fraction?,
         clip_norm: clip_norm?,
         rounds: u32::try_from(rounds?).ok()?,
+        loss: loss?,
+        refinement: refinement?,
     })
+}
+
+fn loss(section: &Section<'_>, batch_size: Option<usize>) -> Option<Loss> {
+    const LOSSES: [&str; 3] = ["nll", "apt", "weighted-nll"];
+    let name = match section.get("loss") {
+        Some(entry) => entry.choice(&LOSSES.map(|name| (name, name)))?,
+        None => LOSSES[0],
+    };
+    let atoms = whole(section, "atoms", 2, MOST_ATOMS, defaults::ATOMS);
+    if let Some(entry) = section.get("atoms")
+        && name != "apt"
+    {
+        entry.mistake(format!("the loss {name} has no atoms, only apt has"));
+        return None;
+    }
+    match name {
+        "nll" => Some(Loss::Nll),
+        "weighted-nll" => Some(Loss::WeightedNll),
+        _ => {
+            let (atoms, batch_size) = (atoms?, batch_size?);
+            if atoms > batch_size {
+                section.mistake(format!(
+                    "{atoms} atoms are taken from the minibatch, but batch_size is {batch_size}"
+                ));
+                return None;
+            }
+            Some(Loss::Apt { atoms })
+        }
+    }
 }
 
 fn whole(section: &Section<'_>, name: &str, min: u64, max: u64, default: usize) -> Option<usize> {

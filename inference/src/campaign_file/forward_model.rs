@@ -1,12 +1,13 @@
 //! `[simulator]`, `[observation]`, `[noise]` and `[likelihood]`, which depend on each other.
 
+use super::builtin::Builtin;
 use super::document::{Entry, Section};
 use super::noise::{noise, sigma_entry};
-use super::parameters::{Named, check_names};
-use crate::campaign::{BuiltinModel, Likelihood, SimulatorSpec};
+use super::parameters::Named;
+use crate::campaign::SimulatorSpec;
 use crate::files;
-use crate::noise::{GaussianNoise, SigmaSource};
-use crate::observation::{Expected, Observation, check_number};
+use crate::noise::{GaussianNoise, Noise, SigmaSource};
+use crate::observation::{Errors, Expected, Observation, check_number};
 use std::path::Path;
 
 /// Longest data.
@@ -20,7 +21,7 @@ pub(super) struct ForwardModel {
     pub simulator: Option<SimulatorSpec>,
     /// `Some(None)`: there is none, rightly.
     pub observation: Option<Option<Observation>>,
-    pub noise: Option<GaussianNoise>,
+    pub noise: Option<Noise>,
     pub n_data: Option<usize>,
 }
 
@@ -30,6 +31,27 @@ pub(super) fn forward_model(
     names: Option<&[Named<'_>]>,
 ) -> ForwardModel {
     let observation_section = root.section("observation", &["path", "grid", "value", "sigma"]);
+    let builtin = Builtin::read(root);
+    if builtin.draws_own_noise() {
+        if let Some(noise) = root.get("noise") {
+            noise.mistake(format!(
+                "{} draws noise of its own, expected no [noise]",
+                builtin.name.unwrap_or_default()
+            ));
+        }
+        let observation = if observation_section.is_present() {
+            observation(&observation_section, directory, builtin.errors()).map(Some)
+        } else {
+            Some(None)
+        };
+        let (simulator, n_data) = simulator(&builtin, directory, observation.as_ref(), names);
+        return ForwardModel {
+            simulator,
+            observation,
+            noise: likelihood(root, &builtin).map(|()| Noise::Simulator),
+            n_data,
+        };
+    }
     let sigma = sigma_entry(root, observation_section.is_present());
     let constant = sigma
         .as_ref()
@@ -44,9 +66,10 @@ pub(super) fn forward_model(
         // The mistake is in `noise`; no further ones are made out of it here.
         None
     } else {
-        observation(&observation_section, directory, constant).map(Some)
+        let errors = constant.map_or(Errors::Column, Errors::ColumnOr);
+        observation(&observation_section, directory, errors).map(Some)
     };
-    let (simulator, n_data) = simulator(root, observation.as_ref(), names);
+    let (simulator, n_data) = simulator(&builtin, directory, observation.as_ref(), names);
     let noise = match &sigma {
         Some(entry) => noise(entry, directory, observation.as_ref(), n_data),
         None => (observation_section.is_present() && root.get("noise").is_none()).then_some(
@@ -58,16 +81,39 @@ pub(super) fn forward_model(
     ForwardModel {
         simulator,
         observation,
-        noise,
+        noise: likelihood(root, &builtin).and(noise).map(Noise::Gaussian),
         n_data,
     }
 }
 
-pub(super) fn likelihood(root: &Section<'_>) -> Option<Likelihood> {
+/// The kind of likelihood follows from the model; a file may say it.
+fn likelihood(root: &Section<'_>, builtin: &Builtin<'_>) -> Option<()> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Kind {
+        Gaussian,
+        Simulator,
+    }
     let section = root.section("likelihood", &["kind"]);
-    match section.get("kind") {
-        Some(kind) => kind.choice(&[("gaussian", Likelihood::Gaussian)]),
-        None => Some(Likelihood::Gaussian),
+    let Some(entry) = section.get("kind") else {
+        return Some(());
+    };
+    let kind = entry.choice(&[("gaussian", Kind::Gaussian), ("simulator", Kind::Simulator)])?;
+    // Where the model is not known, its mistake is told already.
+    let name = builtin.name?;
+    match (kind, builtin.draws_own_noise()) {
+        (Kind::Gaussian, false) | (Kind::Simulator, true) => Some(()),
+        (Kind::Gaussian, true) => {
+            entry.mistake(format!(
+                "{name} draws noise of its own and gives its likelihood, expected \"simulator\""
+            ));
+            None
+        }
+        (Kind::Simulator, false) => {
+            entry.mistake(format!(
+                "{name} gives no likelihood of its own, expected \"gaussian\""
+            ));
+            None
+        }
     }
 }
 
@@ -85,13 +131,9 @@ pub(super) fn numbers(entry: &Entry<'_>, expected: Expected) -> Option<Vec<f64>>
     numbers.into_iter().collect()
 }
 
-fn observation(
-    section: &Section<'_>,
-    directory: &Path,
-    default_sigma: Option<f64>,
-) -> Option<Observation> {
+fn observation(section: &Section<'_>, directory: &Path, errors: Errors) -> Option<Observation> {
     let Some(path) = section.get("path") else {
-        return inline_observation(section, default_sigma);
+        return inline_observation(section, errors);
     };
     for name in ["grid", "value", "sigma"] {
         if let Some(entry) = section.get(name) {
@@ -106,7 +148,7 @@ fn observation(
             return None;
         }
     };
-    match Observation::parse_csv(&bytes, &full_path, default_sigma) {
+    match Observation::parse_csv(&bytes, &full_path, errors) {
         Ok(observation) => Some(observation),
         Err(error) => {
             path.add_foreign(error.mistakes);
@@ -115,9 +157,16 @@ fn observation(
     }
 }
 
-fn inline_observation(section: &Section<'_>, default_sigma: Option<f64>) -> Option<Observation> {
+fn inline_observation(section: &Section<'_>, errors: Errors) -> Option<Observation> {
     if section.get("value").is_none() && section.get("grid").is_none() {
-        section.mistake("expected path = \"observation.csv\", or the lists grid, value and sigma");
+        let lists = match errors {
+            Errors::Column | Errors::ColumnOr(_) => "lists grid, value and sigma",
+            Errors::None => "lists grid and value",
+            Errors::NoneNorGrid => "list value",
+        };
+        section.mistake(format!(
+            "expected path = \"observation.csv\", or the {lists}"
+        ));
         return None;
     }
     let list = |name: &str, expected| {
@@ -125,14 +174,39 @@ fn inline_observation(section: &Section<'_>, default_sigma: Option<f64>) -> Opti
             .require(name, "a list of numbers")
             .and_then(|entry| numbers(&entry, expected))
     };
-    let (grid, value) = (
-        list("grid", Expected::Finite),
-        list("value", Expected::Finite),
-    );
-    let sigma = match (section.get("sigma"), default_sigma, &value) {
-        (None, Some(sigma), Some(value)) => Some(vec![sigma; value.len()]),
-        (None, Some(_), None) => None,
-        (_, _, _) => list("sigma", Expected::Positive),
+    let value = list("value", Expected::Finite);
+    let grid = match (errors, section.get("grid"), &value) {
+        (Errors::NoneNorGrid, None, Some(value)) => Some(counted(value.len())),
+        (Errors::NoneNorGrid, None, None) => None,
+        (Errors::NoneNorGrid, Some(_), _)
+        | (Errors::Column | Errors::ColumnOr(_) | Errors::None, _, _) => {
+            list("grid", Expected::Finite)
+        }
+    };
+    let sigma = match (errors, section.get("sigma"), &value) {
+        (Errors::None | Errors::NoneNorGrid, Some(sigma), _) => {
+            sigma.mistake("expected none: the simulator draws the noise");
+            None
+        }
+        (Errors::None | Errors::NoneNorGrid, None, _) => {
+            let (grid, value) = (grid?, value?);
+            if value.is_empty() || grid.len() != value.len() {
+                section.mistake(format!(
+                    "found {} numbers in grid and {} in value, expected as many in each, at least one",
+                    grid.len(),
+                    value.len()
+                ));
+                return None;
+            }
+            return Some(Observation {
+                grid,
+                value,
+                sigma: Vec::new(),
+            });
+        }
+        (Errors::ColumnOr(sigma), None, Some(value)) => Some(vec![sigma; value.len()]),
+        (Errors::ColumnOr(_), None, None) => None,
+        (Errors::Column | Errors::ColumnOr(_), _, _) => list("sigma", Expected::Positive),
     };
     let observation = Observation {
         grid: grid?,
@@ -155,90 +229,22 @@ fn inline_observation(section: &Section<'_>, default_sigma: Option<f64>) -> Opti
 }
 
 fn simulator(
-    root: &Section<'_>,
+    builtin: &Builtin<'_>,
+    directory: &Path,
     observation: Option<&Option<Observation>>,
     names: Option<&[Named<'_>]>,
 ) -> (Option<SimulatorSpec>, Option<usize>) {
-    const MODELS: [&str; 5] = [
-        "sine",
-        "microlensing",
-        "transit",
-        "absorption-spectrum",
-        "linear-gaussian",
-    ];
-    const KNOWN: [&str; 9] = [
-        "builtin",
-        "grid",
-        "period",
-        "pivot",
-        "half_range",
-        "lines",
-        "matrix",
-        "python",
-        "command",
-    ];
-    let Some(section) = root
-        .require("simulator", "[simulator] with builtin = \"...\"")
-        .and_then(|entry| entry.section())
-    else {
+    let Some(section) = &builtin.section else {
         let n_data = observation.and_then(Option::as_ref).map(Observation::len);
         return (None, n_data);
     };
-    section.check_keys(&KNOWN);
+    let default = builtin.default_grid(names.map(<[_]>::len));
     let grid = match observation {
-        Some(observation) => grid(&section, observation.as_ref()),
+        Some(observation) => grid(section, observation.as_ref(), default),
         None => None,
     };
     let n_data = grid.as_ref().map(Vec::len);
-
-    let mut is_external = false;
-    for name in ["python", "command"] {
-        if let Some(entry) = section.get(name) {
-            entry.mistake(format!(
-                "external simulators are not in this version, expected builtin = one of {}",
-                MODELS.join(", ")
-            ));
-            is_external = true;
-        }
-    }
-    if is_external {
-        return (None, n_data);
-    }
-    let builtin = section.require("builtin", &format!("one of {}", MODELS.join(", ")));
-    let name = builtin.and_then(|entry| entry.choice(&MODELS.map(|name| (name, name))));
-    let Some(name) = name else {
-        return (None, n_data);
-    };
-    let options: &[&str] = match name {
-        "transit" => &["period"],
-        "absorption-spectrum" => &["pivot", "half_range", "lines"],
-        "linear-gaussian" => &["matrix"],
-        _ => &[],
-    };
-    for option in ["period", "pivot", "half_range", "lines", "matrix"] {
-        if let (Some(entry), false) = (section.get(option), options.contains(&option)) {
-            entry.mistake(match options {
-                [] => format!("{name} has no options but grid"),
-                _ => format!(
-                    "{name} has no such option, its options are grid, {}",
-                    options.join(", ")
-                ),
-            });
-        }
-    }
-    let model = match name {
-        "sine" => Some(BuiltinModel::Sine),
-        "microlensing" => Some(BuiltinModel::Microlensing),
-        "transit" => section
-            .require("period", "the orbital period in the grid's units")
-            .and_then(|entry| entry.positive())
-            .map(|period| BuiltinModel::Transit { period }),
-        "absorption-spectrum" => absorption_spectrum(&section, grid.as_deref()),
-        _ => linear_gaussian(&section, n_data, names.map(<[_]>::len)),
-    };
-    if let (Some(model), Some(names)) = (&model, names) {
-        check_names(&section, model, names);
-    }
+    let model = builtin.model(directory, grid.as_deref(), names);
     (
         model
             .zip(grid)
@@ -247,7 +253,11 @@ fn simulator(
     )
 }
 
-fn grid(section: &Section<'_>, observation: Option<&Observation>) -> Option<Vec<f64>> {
+fn grid(
+    section: &Section<'_>,
+    observation: Option<&Observation>,
+    default: Option<Vec<f64>>,
+) -> Option<Vec<f64>> {
     let given = match section.get("grid") {
         Some(entry) => Some((grid_entry(&entry)?, entry)),
         None => None,
@@ -261,8 +271,16 @@ fn grid(section: &Section<'_>, observation: Option<&Observation>) -> Option<Vec<
         }
         (_, Some(observation)) => Some(observation.grid.clone()),
         (Some((grid, _)), None) => Some(grid),
-        (None, None) => section.require("grid", GRID_EXPECTED).and(None),
+        (None, None) => match default {
+            Some(grid) => Some(grid),
+            None => section.require("grid", GRID_EXPECTED).and(None),
+        },
     }
+}
+
+/// 0, 1, 2, ...: the grid of data that have no abscissae.
+pub(super) fn counted(n: usize) -> Vec<f64> {
+    (0..n).map(|i| i as f64).collect()
 }
 
 fn grid_entry(entry: &Entry<'_>) -> Option<Vec<f64>> {
@@ -301,90 +319,4 @@ fn grid_entry(entry: &Entry<'_>) -> Option<Vec<f64>> {
         *last = stop;
     }
     Some(grid)
-}
-
-fn absorption_spectrum(section: &Section<'_>, grid: Option<&[f64]>) -> Option<BuiltinModel> {
-    let pivot = section.get("pivot").map(|entry| entry.number());
-    let half_range = section.get("half_range").map(|entry| entry.positive());
-    let lines = section
-        .require("lines", "the two rest wavelengths")
-        .and_then(|entry| {
-            let lines = numbers(&entry, Expected::Positive)?;
-            let Ok(lines) = <[f64; 2]>::try_from(lines.as_slice()) else {
-                entry.mistake(format!(
-                    "found {} numbers, expected the two rest wavelengths",
-                    lines.len()
-                ));
-                return None;
-            };
-            Some(lines)
-        });
-    // The middle of the grid, and how far it reaches from there.
-    let low = grid.map(|grid| grid.iter().copied().fold(f64::INFINITY, f64::min));
-    let high = grid.map(|grid| grid.iter().copied().fold(f64::NEG_INFINITY, f64::max));
-    let pivot = pivot.unwrap_or_else(|| Some(0.5 * (low? + high?)))?;
-    let half_range = half_range.unwrap_or_else(|| Some(0.5 * (high? - low?)))?;
-    if half_range <= 0.0 {
-        section.mistake("the grid has no width, expected half_range to be given");
-        return None;
-    }
-    Some(BuiltinModel::AbsorptionSpectrum {
-        pivot,
-        half_range,
-        lines: lines?,
-    })
-}
-
-fn linear_gaussian(
-    section: &Section<'_>,
-    n_data: Option<usize>,
-    n_parameters: Option<usize>,
-) -> Option<BuiltinModel> {
-    let Some(entry) = section.get("matrix") else {
-        let (n_data, n_parameters) = (n_data?, n_parameters?);
-        if n_data != n_parameters {
-            section.require(
-                "matrix",
-                &format!("{n_data} rows (the data) of {n_parameters} numbers (the parameters)"),
-            );
-            return None;
-        }
-        let row = |i: usize| {
-            (0..n_parameters)
-                .map(|j| if i == j { 1.0 } else { 0.0 })
-                .collect()
-        };
-        return Some(BuiltinModel::LinearGaussian {
-            matrix: (0..n_data).map(row).collect(),
-        });
-    };
-    let items = entry.items("a list of rows")?;
-    let rows: Vec<Option<Vec<f64>>> = items
-        .iter()
-        .map(|item| {
-            let row = item.numbers()?;
-            if let Some(n_parameters) = n_parameters
-                && row.len() != n_parameters
-            {
-                item.mistake(format!(
-                    "found {} numbers, expected {n_parameters}, one a parameter",
-                    row.len()
-                ));
-                return None;
-            }
-            Some(row)
-        })
-        .collect();
-    if let Some(n_data) = n_data
-        && rows.len() != n_data
-    {
-        entry.mistake(format!(
-            "found {} rows, expected {n_data}, one a datum",
-            rows.len()
-        ));
-        return None;
-    }
-    Some(BuiltinModel::LinearGaussian {
-        matrix: rows.into_iter().collect::<Option<_>>()?,
-    })
 }

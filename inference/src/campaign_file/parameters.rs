@@ -1,7 +1,8 @@
-//! `[[parameters]]`: names and priors.
+//! `[[parameters]]` and `[prior]`: names and priors.
 
 use super::document::{Entry, Section, suggestion};
 use crate::campaign::BuiltinModel;
+use crate::joint_normal::{JointNormal, Spread};
 use crate::prior::Prior;
 use crate::space::{Parameter, ParameterSpace};
 
@@ -54,7 +55,10 @@ pub(super) fn parameters<'a>(
     };
     let mut names: Vec<Option<Named<'a>>> = Vec::new();
     let mut parameters = Vec::new();
-    for item in items {
+    let has_joint = root.get("prior").is_some();
+    // Places of the parameters that have no prior of their own.
+    let mut joint_positions = Vec::new();
+    for (position, item) in items.into_iter().enumerate() {
         let Some(section) = item.section() else {
             names.push(None);
             parameters.push(None);
@@ -75,9 +79,16 @@ pub(super) fn parameters<'a>(
                 named.name
             ));
         }
-        let prior = section
-            .require("prior", PRIOR_EXPECTED)
-            .and_then(|entry| prior(&entry));
+        let prior = match section.get("prior") {
+            None if has_joint => {
+                joint_positions.push(position);
+                // Stands for what [prior] says.
+                Some(Prior::Normal { mean: 0.0, sd: 1.0 })
+            }
+            Some(_) | None => section
+                .require("prior", PRIOR_EXPECTED)
+                .and_then(|entry| prior(&entry)),
+        };
         let periodic = periodic(&section, prior.as_ref());
         parameters.push(named.as_ref().zip(prior).map(|(named, prior)| Parameter {
             name: named.name.to_owned(),
@@ -86,11 +97,79 @@ pub(super) fn parameters<'a>(
         }));
         names.push(named);
     }
-    let space = parameters.into_iter().collect::<Option<Vec<Parameter>>>();
-    (
-        names.into_iter().collect(),
-        space.map(|parameters| ParameterSpace { parameters }),
-    )
+    let joint = match root.get("prior") {
+        Some(entry) => joint(&entry, joint_positions).map(Some),
+        None => Some(None),
+    };
+    let parameters = parameters.into_iter().collect::<Option<Vec<Parameter>>>();
+    (names.into_iter().collect(), space(parameters, joint))
+}
+
+fn space(
+    parameters: Option<Vec<Parameter>>,
+    joint: Option<Option<JointNormal>>,
+) -> Option<ParameterSpace> {
+    let (mut parameters, joint) = (parameters?, joint?);
+    if let Some(joint) = &joint {
+        for (i, (&position, &mean)) in joint.positions().iter().zip(joint.mean()).enumerate() {
+            parameters[position].prior = Prior::Normal {
+                mean,
+                sd: joint.sd(i),
+            };
+        }
+    }
+    Some(ParameterSpace { parameters, joint })
+}
+
+/// The one prior of all parameters that have none of their own.
+fn joint(entry: &Entry<'_>, positions: Vec<usize>) -> Option<JointNormal> {
+    const EXPECTED: &str = "multivariate_normal = { mean = [...], covariance = [[...], ...] }";
+    let section = entry.section()?;
+    section.check_keys(&["multivariate_normal"]);
+    let section = section
+        .require("multivariate_normal", EXPECTED)?
+        .section()?;
+    section.check_keys(&["mean", "covariance", "precision"]);
+    if positions.is_empty() {
+        section.mistake(
+            "every parameter has a prior of its own, expected some without, in the order of mean",
+        );
+        return None;
+    }
+    let mean = section
+        .require(
+            "mean",
+            "a list of numbers, one a parameter without a prior of its own",
+        )
+        .and_then(|entry| entry.numbers());
+    let spread = match (section.get("covariance"), section.get("precision")) {
+        (Some(covariance), None) => matrix(&covariance).map(Spread::Covariance),
+        (None, Some(precision)) => matrix(&precision).map(Spread::Precision),
+        (Some(_), Some(_)) => {
+            section.mistake("found covariance and precision, expected one of them");
+            None
+        }
+        (None, None) => {
+            section.mistake("found neither covariance nor precision, expected one of them");
+            None
+        }
+    };
+    match JointNormal::new(positions, mean?, spread?) {
+        Ok(joint) => Some(joint),
+        Err(error) => {
+            section.mistake(error);
+            None
+        }
+    }
+}
+
+fn matrix(entry: &Entry<'_>) -> Option<Vec<Vec<f64>>> {
+    let rows: Vec<Option<Vec<f64>>> = entry
+        .items("a list of rows")?
+        .iter()
+        .map(Entry::numbers)
+        .collect();
+    rows.into_iter().collect()
 }
 
 /// Only a uniform prior is the same everywhere on a circle.

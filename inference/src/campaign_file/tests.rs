@@ -2,6 +2,7 @@
 
 mod bad_cases;
 mod bad_files;
+mod correlated;
 mod good_files;
 
 use super::*;
@@ -22,6 +23,7 @@ fn directory() -> TempDir {
         ),
         ("bare.csv", "time,value\n0,1\n0.5,2\n1,3\n"),
         ("zero.csv", "time,value,sigma\n0,1,0.1\n0.5,nan,0\n"),
+        ("ragged.csv", "1,2,3\n1,x,3\n"),
         ("empty.csv", ""),
         ("sigmas.csv", "0.1,0.2,0.3\n0.4,0.5,0.6\n"),
         ("sigmas-bad.csv", "0.1,0.2,0.3\n0.4,0.5\n0.1,-1,0.3\n"),

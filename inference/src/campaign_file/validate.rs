@@ -9,10 +9,11 @@ use std::path::Path;
 const FEWEST_SIMULATIONS: u64 = 32;
 const MOST_SIMULATIONS: u64 = 1_000_000_000_000;
 
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "name",
     "seed",
     "parameters",
+    "prior",
     "simulator",
     "observation",
     "likelihood",
@@ -37,7 +38,6 @@ pub(super) fn campaign(root: &Section<'_>, directory: &Path) -> Option<Campaign>
     let (names, space) = parameters::parameters(root);
     let n_parameters = names.as_ref().map(Vec::len);
     let forward = forward_model::forward_model(root, directory, names.as_deref());
-    let likelihood = forward_model::likelihood(root);
     let featurizer = estimator::featurizer(root, forward.n_data, n_parameters);
     let flow = estimator::flow(root, n_parameters);
     let training = estimator::training(root);
@@ -55,7 +55,6 @@ pub(super) fn campaign(root: &Section<'_>, directory: &Path) -> Option<Campaign>
         simulator: forward.simulator?,
         observation: forward.observation?,
         noise: forward.noise?,
-        likelihood: likelihood?,
         featurizer: featurizer?,
         flow: flow?,
         training: training?,
@@ -98,6 +97,21 @@ fn rounds(root: &Section<'_>, purpose: Purpose) -> Option<Rounds> {
         Purpose::Posterior => (defaults::ROUNDS_MAX, defaults::ROUND_SIMULATIONS),
         Purpose::Amortized => (1, defaults::AMORTIZED_SIMULATIONS),
     };
+    let simulations = section
+        .get("simulations")
+        .map_or(Some(default_simulations), |entry| {
+            entry.whole(FEWEST_SIMULATIONS..=MOST_SIMULATIONS)
+        });
+    let stop = stop(&section, purpose, simulations);
+    let is_allocated = stop
+        .as_ref()
+        .is_some_and(|stop| stop.n_eff.is_some() && stop.simulations.is_some());
+    // Where the budget ends a campaign, the number of rounds need not.
+    let default_max = if is_allocated {
+        defaults::ALLOCATED_ROUNDS_MAX
+    } else {
+        default_max
+    };
     let max = section.get("max").map_or(Some(default_max), |entry| {
         let max = entry.whole(1..=10_000)?;
         if max > 1 && purpose == Purpose::Amortized {
@@ -106,11 +120,6 @@ fn rounds(root: &Section<'_>, purpose: Purpose) -> Option<Rounds> {
         }
         Some(max)
     });
-    let simulations = section
-        .get("simulations")
-        .map_or(Some(default_simulations), |entry| {
-            entry.whole(FEWEST_SIMULATIONS..=MOST_SIMULATIONS)
-        });
     let defensive_share =
         section
             .get("defensive_share")
@@ -130,7 +139,6 @@ fn rounds(root: &Section<'_>, purpose: Purpose) -> Option<Rounds> {
                 ("per-round", Combine::PerRound),
             ])
         });
-    let stop = stop(&section, purpose, simulations);
     Some(Rounds {
         max: u32::try_from(max?).ok()?,
         simulations: simulations?,

@@ -1,10 +1,10 @@
 //! A campaign as a file again: `campaign.toml` as validated and run, on its own.
 
 use crate::campaign::{
-    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Likelihood, Normalization,
-    NsfSize, StopRule,
+    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Loss, Normalization, NsfSize,
+    StopRule,
 };
-use crate::noise::SigmaSource;
+use crate::noise::{Noise, SigmaSource};
 use crate::prior::Prior;
 use toml::Value;
 
@@ -46,28 +46,41 @@ pub(super) fn parts(campaign: &Campaign) -> Vec<Part> {
         ],
     )];
     for (i, parameter) in campaign.space.parameters.iter().enumerate() {
-        let mut entries = vec![
-            ("name", Value::from(parameter.name.as_str())),
-            ("prior", prior(&parameter.prior)),
-        ];
+        let mut entries = vec![("name", Value::from(parameter.name.as_str()))];
+        if !campaign.space.is_joint(i) {
+            entries.push(("prior", prior(&parameter.prior)));
+        }
         if parameter.periodic {
             entries.push(("periodic", Value::from(true)));
         }
         parts.push(part(&format!("parameters[{i}]"), entries));
     }
+    if let Some(joint) = &campaign.space.joint {
+        let values = table([
+            ("mean", numbers(joint.mean())),
+            (joint.spread().name(), rows(joint.spread().rows())),
+        ]);
+        parts.push(part("prior", vec![("multivariate_normal", values)]));
+    }
     parts.push(part("simulator", simulator(campaign)));
     if let Some(observation) = &campaign.observation {
-        let entries = vec![
+        let mut entries = vec![
             ("grid", numbers(&observation.grid)),
             ("value", numbers(&observation.value)),
-            ("sigma", numbers(&observation.sigma)),
         ];
+        match campaign.noise {
+            Noise::Gaussian(_) => entries.push(("sigma", numbers(&observation.sigma))),
+            Noise::Simulator => {}
+        }
         parts.push(part("observation", entries));
     }
-    let sigma = table([("sigma", sigma(&campaign.noise.sigma))]);
-    parts.push(part("noise", vec![("gaussian", sigma)]));
-    let likelihood = match campaign.likelihood {
-        Likelihood::Gaussian => "gaussian",
+    let likelihood = match &campaign.noise {
+        Noise::Gaussian(noise) => {
+            let sigma = table([("sigma", sigma(&noise.sigma))]);
+            parts.push(part("noise", vec![("gaussian", sigma)]));
+            "gaussian"
+        }
+        Noise::Simulator => "simulator",
     };
     parts.push(part("likelihood", vec![("kind", Value::from(likelihood))]));
     parts.push(part("featurizer", featurizer(&campaign.featurizer)));
@@ -140,7 +153,11 @@ fn simulator(campaign: &Campaign) -> Vec<(&'static str, Value)> {
     let model = &campaign.simulator.model;
     let mut entries = vec![("builtin", Value::from(model.name()))];
     match model {
-        BuiltinModel::Sine | BuiltinModel::Microlensing => {}
+        BuiltinModel::Sine
+        | BuiltinModel::Microlensing
+        | BuiltinModel::TwoMoons
+        | BuiltinModel::GaussianMixture
+        | BuiltinModel::Slcp => {}
         BuiltinModel::Transit { period } => entries.push(("period", Value::Float(*period))),
         BuiltinModel::AbsorptionSpectrum {
             pivot,
@@ -152,6 +169,27 @@ fn simulator(campaign: &Campaign) -> Vec<(&'static str, Value)> {
             entries.push(("lines", numbers(lines)));
         }
         BuiltinModel::LinearGaussian { matrix } => entries.push(("matrix", rows(matrix))),
+        BuiltinModel::BernoulliGlm { design_matrix } => {
+            entries.push(("design_matrix", rows(design_matrix)));
+        }
+        BuiltinModel::Sir {
+            population,
+            infected,
+            tests,
+        } => {
+            entries.push(("population", Value::Float(*population)));
+            entries.push(("infected", Value::Float(*infected)));
+            entries.push(("tests", whole(*tests)));
+        }
+        BuiltinModel::LotkaVolterra {
+            prey,
+            predators,
+            scatter,
+        } => {
+            entries.push(("prey", Value::Float(*prey)));
+            entries.push(("predators", Value::Float(*predators)));
+            entries.push(("scatter", Value::Float(*scatter)));
+        }
     }
     // With an observation the grid is its first column.
     if campaign.observation.is_none() {
@@ -268,7 +306,7 @@ fn training(campaign: &Campaign) -> Vec<(&'static str, Value)> {
         DeviceChoice::Cpu => "cpu",
         DeviceChoice::Wgpu => "wgpu",
     };
-    vec![
+    let mut entries = vec![
         ("device", Value::from(device)),
         ("batch_size", size(training.batch_size)),
         ("learning_rate", Value::Float(training.learning_rate)),
@@ -280,7 +318,17 @@ fn training(campaign: &Campaign) -> Vec<(&'static str, Value)> {
         ),
         ("clip_norm", Value::Float(training.clip_norm)),
         ("rounds", whole(training.rounds.into())),
-    ]
+    ];
+    match training.loss {
+        Loss::Nll => entries.push(("loss", Value::from("nll"))),
+        Loss::Apt { atoms } => {
+            entries.push(("loss", Value::from("apt")));
+            entries.push(("atoms", size(atoms)));
+        }
+        Loss::WeightedNll => entries.push(("loss", Value::from("weighted-nll"))),
+    }
+    entries.push(("refinement", Value::from(training.refinement)));
+    entries
 }
 
 fn rounds(campaign: &Campaign) -> Vec<(&'static str, Value)> {

@@ -15,9 +15,7 @@ fn space() -> ParameterSpace {
         prior: prior.clone(),
         periodic: false,
     };
-    ParameterSpace {
-        parameters: vec![parameter("a"), parameter("b")],
-    }
+    ParameterSpace::independent(vec![parameter("a"), parameter("b")])
 }
 
 /// Rows 10, 11 and 12 of round 1 with three data each; row 11 failed.
@@ -78,6 +76,7 @@ fn shards_are_found_again_and_pass_their_check() {
         first_row: 10,
         n_parameters: 2,
         theta: rows.draws.theta.clone(),
+        z: rows.draws.z.clone(),
         log_likelihood: rows.log_likelihood.clone(),
         log_prior: rows.draws.log_prior.clone(),
         log_proposal: rows.draws.log_proposal.clone(),

@@ -49,8 +49,20 @@ fn decide(rounds: &Rounds, history: &[RoundSummary]) -> Decision {
     let n = 1000 * history.len() as u64;
     let objectives = BTreeMap::new();
     let combined = diagnostics(n, 0.25);
-    after_round(rounds, true, history, &objectives, &combined, n, 60.0)
+    after_round(
+        rounds,
+        &Past {
+            n_parameters: 3,
+            history,
+            objectives: &objectives,
+            combined: &combined,
+            simulations: n,
+            elapsed_s: 60.0,
+        },
+    )
 }
+
+const CONTINUE: Decision = Decision::Continue { n_rows: 1000 };
 
 fn dropped(efficiency: f64, best: f64) -> Decision {
     Decision::Stop(StopReason::EfficiencyDropped { efficiency, best })
@@ -60,15 +72,9 @@ fn dropped(efficiency: f64, best: f64) -> Decision {
 fn bootstrap_rule_stops_at_drops_beyond_the_combined_errors() {
     let rounds = rounds(StopRule::Bootstrap);
     let history = |newest| vec![round(0, 0.9, 0.0), round(1, 0.5, 0.03), newest];
-    assert_eq!(
-        decide(&rounds, &history(round(2, 0.51, 0.04))),
-        Decision::Continue
-    );
+    assert_eq!(decide(&rounds, &history(round(2, 0.51, 0.04))), CONTINUE);
     // Twice the combined error is 0.1.
-    assert_eq!(
-        decide(&rounds, &history(round(2, 0.41, 0.04))),
-        Decision::Continue
-    );
+    assert_eq!(decide(&rounds, &history(round(2, 0.41, 0.04))), CONTINUE);
     assert_eq!(
         decide(&rounds, &history(round(2, 0.39, 0.04))),
         dropped(0.39, 0.5)
@@ -89,7 +95,7 @@ fn bootstrap_rule_does_not_judge_below_an_n_eff_of_100() {
             round(2, efficiency, 0.01),
         ]
     };
-    assert_eq!(decide(&rounds, &history(0.0999)), Decision::Continue);
+    assert_eq!(decide(&rounds, &history(0.0999)), CONTINUE);
     assert_eq!(decide(&rounds, &history(0.1)), dropped(0.1, 0.5));
 }
 
@@ -97,11 +103,7 @@ fn bootstrap_rule_does_not_judge_below_an_n_eff_of_100() {
 fn paper_rule_stops_at_any_drop_below_the_previous_round() {
     let rounds = rounds(StopRule::Paper);
     let first = [round(0, 0.9, 0.0), round(1, 0.02, 1.0)];
-    assert_eq!(
-        decide(&rounds, &first),
-        Decision::Continue,
-        "the prior is no flow"
-    );
+    assert_eq!(decide(&rounds, &first), CONTINUE, "the prior is no flow");
     let mut history = vec![
         round(0, 0.0, 0.0),
         round(1, 0.02, 1.0),
@@ -110,7 +112,7 @@ fn paper_rule_stops_at_any_drop_below_the_previous_round() {
     assert_eq!(decide(&rounds, &history), dropped(0.019, 0.02));
     // Equal is no drop; better than the previous one is enough.
     history[2] = round(2, 0.02, 0.0);
-    assert_eq!(decide(&rounds, &history), Decision::Continue);
+    assert_eq!(decide(&rounds, &history), CONTINUE);
 }
 
 #[test]
@@ -140,7 +142,7 @@ fn targets_come_before_drops_and_drops_before_budgets() {
 fn the_priors_efficiency_is_no_target() {
     let mut rounds = rounds(StopRule::Bootstrap);
     rounds.stop.efficiency = Some(0.3);
-    assert_eq!(decide(&rounds, &[round(0, 0.5, 0.0)]), Decision::Continue);
+    assert_eq!(decide(&rounds, &[round(0, 0.5, 0.0)]), CONTINUE);
 }
 
 #[test]
@@ -148,11 +150,7 @@ fn budgets_stop_before_they_are_overdrawn() {
     let history = [round(0, 0.1, 0.0), round(1, 0.5, 0.0)];
     let mut limited = rounds(StopRule::Bootstrap);
     limited.stop.simulations = Some(3000);
-    assert_eq!(
-        decide(&limited, &history),
-        Decision::Continue,
-        "one more round fits"
-    );
+    assert_eq!(decide(&limited, &history), CONTINUE, "one more round fits");
     limited.stop.simulations = Some(2999);
     assert_eq!(
         decide(&limited, &history),
@@ -163,7 +161,7 @@ fn budgets_stop_before_they_are_overdrawn() {
     );
     let mut limited = rounds(StopRule::Bootstrap);
     limited.stop.wall_time_s = Some(60.5);
-    assert_eq!(decide(&limited, &history), Decision::Continue);
+    assert_eq!(decide(&limited, &history), CONTINUE);
     limited.stop.wall_time_s = Some(60.0);
     assert_eq!(
         decide(&limited, &history),
@@ -174,20 +172,6 @@ fn budgets_stop_before_they_are_overdrawn() {
         decide(&limited, &history),
         Decision::Stop(StopReason::Rounds { max: 2 })
     );
-}
-
-#[test]
-fn without_an_observation_one_round_is_all() {
-    let decision = after_round(
-        &rounds(StopRule::Bootstrap),
-        false,
-        &[round(0, 0.0, 0.0)],
-        &BTreeMap::new(),
-        &diagnostics(0, 0.0),
-        9,
-        0.0,
-    );
-    assert_eq!(decision, Decision::Stop(StopReason::Amortized));
 }
 
 #[test]
@@ -322,13 +306,23 @@ fn flows_on_the_way_are_neither_judged_nor_held_against_others() {
     let of = |objective_0, objective_1| {
         let objectives = BTreeMap::from([(FlowId(0), objective_0), (FlowId(1), objective_1)]);
         let combined = diagnostics(3000, 0.25);
-        after_round(&rounds, true, &history, &objectives, &combined, 3000, 60.0)
+        after_round(
+            &rounds,
+            &Past {
+                n_parameters: 3,
+                history: &history,
+                objectives: &objectives,
+                combined: &combined,
+                simulations: 3000,
+                elapsed_s: 60.0,
+            },
+        )
     };
     let tempered = Objective::WeightedDraws { exponent: 0.5 };
     let untempered = Objective::WeightedDraws { exponent: 1.0 };
     assert_eq!(of(untempered, untempered), dropped(0.2, 0.5));
     for on_the_way in [Objective::Simulations, tempered] {
-        assert_eq!(of(untempered, on_the_way), Decision::Continue);
-        assert_eq!(of(on_the_way, untempered), Decision::Continue);
+        assert_eq!(of(untempered, on_the_way), CONTINUE);
+        assert_eq!(of(on_the_way, untempered), CONTINUE);
     }
 }

@@ -2,10 +2,13 @@
 
 use super::{diagnostics_with, effective_sample_size, log_weight, normalized};
 use crate::campaign::Combine;
+use crate::coverage::mass_not_covered;
 use crate::evidence::{self, Evidence};
-use crate::ids::{FlowId, RoundId, RowId};
+use crate::ids::{FlowId, LocalId, RoundId, RowId};
 use crate::proposal::{Component, Proposal, log_sum_exp};
+use crate::stopping::MIN_N_EFF;
 use crate::summary::WeightDiagnostics;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The stored columns of one round that weights are made of; all of one length.
@@ -22,6 +25,9 @@ pub struct RoundColumns {
     pub component: Vec<i32>,
     /// log q_flow(θ) of the flows that the proposals to be combined name.
     pub log_flow: BTreeMap<FlowId, Vec<f64>>,
+    /// Unconstrained parameters, row-major: what local densities are densities of. Empty where no proposal
+    /// to be combined has any.
+    pub z: Vec<f64>,
 }
 
 /// All rounds' weights together; one vector a round, one element a row.
@@ -42,6 +48,8 @@ pub struct CombinedWeights {
 pub enum WeightsError {
     #[error("{round} has no log densities under {flow}, which the mixture of all rounds needs")]
     MissingScores { round: RoundId, flow: FlowId },
+    #[error("{round} was drawn from {id}, which its proposal does not define")]
+    UnknownLocal { round: RoundId, id: LocalId },
     #[error("{round}: column `{column}` has {found} rows, expected {expected}")]
     Length {
         round: RoundId,
@@ -79,7 +87,7 @@ pub fn round_log_weights(columns: &RoundColumns) -> Vec<f64> {
 /// Log weights of the rows that the proposal's newest component drew, under that component alone.
 pub fn newest_component_log_weights(columns: &RoundColumns) -> Result<Vec<f64>, WeightsError> {
     let newest = columns.proposal.newest();
-    let log_density = component_column(columns, newest)?;
+    let log_density = component_column(columns, &columns.proposal, newest)?;
     Ok((0..columns.component.len())
         .filter(|&i| columns.component[i] == newest.code())
         .map(|i| {
@@ -130,17 +138,62 @@ pub fn mixture_log_proposal(rounds: &[RoundColumns]) -> Result<Vec<Vec<f64>>, We
 
 /// Weights of all rounds together.
 ///
-/// `Mixture`: w = L p / Σ_s (n_s / n) q_s, normalized over all rows; the evidence is that of a sample
-/// stratified by round. `PerRound`: each round's L p / q_r normalized, then in proportion to its n_eff;
-/// the evidence is the rounds' own evidences averaged in the same proportion.
+/// `Mixture`: w = L p / Σ_s (n_s / n) q_s, normalized over all rows. `PerRound`: each round's L p / q_r
+/// normalized, then in proportion to its n_eff.
+///
+/// The evidence is that of [`evidence_of_fresh_draws`] in either case; before there is one, that of the weights
+/// themselves (`Mixture`: a sample stratified by round; `PerRound`: the rounds' own evidences averaged).
 pub fn combine(rounds: &[RoundColumns], how: Combine) -> Result<CombinedWeights, WeightsError> {
     for round in rounds {
         check(round)?;
     }
-    match how {
-        Combine::Mixture => combine_as_mixture(rounds),
-        Combine::PerRound => Ok(combine_per_round(rounds)),
+    let combined = match how {
+        Combine::Mixture => combine_as_mixture(rounds)?,
+        Combine::PerRound => combine_per_round(rounds),
+    };
+    Ok(CombinedWeights {
+        evidence: evidence_of_fresh_draws(rounds, &combined).or(combined.evidence),
+        ..combined
+    })
+}
+
+/// Evidence in which no density judges draws that it was fitted to: each round's mean of L p / q_r over its own
+/// draws, averaged in proportion to n_r times the efficiency of the round before it.
+///
+/// Given everything before round r, its proposal and its share are fixed and its estimate is unbiased, so the
+/// average is, too (a martingale; a share that depends on the round's own weights would make it lean to
+/// rounds that missed the heaviest ones). The mixture of all rounds is biased: flows are large at the draws
+/// they were fitted to. Rounds count whose predecessor has an n_eff of 100 at least, and whose flow leaves out
+/// less than a hundredth of the posterior, as `combined` knows it: the estimate of one that lost a mode is
+/// right on average over many campaigns and low in almost each. None where no round counts.
+fn evidence_of_fresh_draws(
+    rounds: &[RoundColumns],
+    combined: &CombinedWeights,
+) -> Option<Evidence> {
+    const MOST_LEFT_OUT: f64 = 0.01;
+    let is_whole = |round: &RoundColumns| match round.proposal.newest() {
+        Component::Flow(flow) => {
+            mass_not_covered(rounds, combined, flow).is_none_or(|(mass, _)| mass < MOST_LEFT_OUT)
+        }
+        Component::Prior | Component::Local(_) => true,
+    };
+    let mut expected_efficiency = 0.0;
+    let mut estimates = Vec::new();
+    for round in rounds.iter().filter(|round| !round.proposal.is_local()) {
+        let log_weights = round_log_weights(round);
+        let n = log_weights.len() as f64;
+        if expected_efficiency > 0.0
+            && is_whole(round)
+            && let Some(evidence) = evidence::stratified(&[&log_weights])
+        {
+            estimates.push((n * expected_efficiency, evidence));
+        }
+        let n_eff = effective_sample_size(&log_weights);
+        expected_efficiency = if n_eff >= MIN_N_EFF { n_eff / n } else { 0.0 };
     }
+    let sum: f64 = estimates.iter().map(|(share, _)| share).sum();
+    estimates.iter_mut().for_each(|(share, _)| *share /= sum);
+    evidence::pooled(&estimates)
 }
 
 fn combine_as_mixture(rounds: &[RoundColumns]) -> Result<CombinedWeights, WeightsError> {
@@ -278,10 +331,12 @@ pub fn log_density_under(
     columns: &RoundColumns,
     proposal: &Proposal,
 ) -> Result<Vec<f64>, WeightsError> {
-    let parts: Vec<(f64, &[f64])> = proposal
+    let parts: Vec<(f64, Cow<[f64]>)> = proposal
         .components
         .iter()
-        .map(|&(component, share)| Ok((share.ln(), component_column(columns, component)?)))
+        .map(|&(component, share)| {
+            Ok((share.ln(), component_column(columns, proposal, component)?))
+        })
         .collect::<Result<_, WeightsError>>()?;
     Ok((0..columns.log_prior.len())
         .map(|i| {
@@ -294,16 +349,44 @@ pub fn log_density_under(
         .collect())
 }
 
-fn component_column(columns: &RoundColumns, component: Component) -> Result<&[f64], WeightsError> {
+/// log q(θ) of one component of a proposal at the rows of a round.
+fn component_column<'a>(
+    columns: &'a RoundColumns,
+    proposal: &Proposal,
+    component: Component,
+) -> Result<Cow<'a, [f64]>, WeightsError> {
     match component {
-        Component::Prior => Ok(&columns.log_prior),
+        Component::Prior => Ok(Cow::Borrowed(&columns.log_prior)),
         Component::Flow(flow) => match columns.log_flow.get(&flow) {
-            Some(column) => Ok(column),
+            Some(column) => Ok(Cow::Borrowed(column)),
             None => Err(WeightsError::MissingScores {
                 round: columns.round,
                 flow,
             }),
         },
+        Component::Local(id) => {
+            let local = proposal.locals.get(&id).ok_or(WeightsError::UnknownLocal {
+                round: columns.round,
+                id,
+            })?;
+            let d = local.mean.len();
+            if columns.z.len() != columns.log_prior.len() * d {
+                return Err(WeightsError::Length {
+                    round: columns.round,
+                    column: "z".to_owned(),
+                    found: columns.z.len(),
+                    expected: columns.log_prior.len() * d,
+                });
+            }
+            let ratios = columns
+                .z
+                .chunks_exact(d)
+                .map(|z| local.log_ratio_to_prior(z));
+            let column = ratios
+                .zip(&columns.log_prior)
+                .map(|(ratio, log_prior)| ratio + log_prior);
+            Ok(Cow::Owned(column.collect()))
+        }
     }
 }
 

@@ -3,9 +3,11 @@
 use super::{WireError, required};
 use crate::v1;
 use sidereal_inference::draws::Draws;
-use sidereal_inference::ids::{FlowId, RoundId};
+use sidereal_inference::ids::{FlowId, LocalId, RoundId};
+use sidereal_inference::local::LocalDensity;
 use sidereal_inference::proposal::{Component, Proposal};
 use sidereal_inference::task::{ModelFiles, ScoresFile, ShardFile, StoredFile};
+use std::collections::BTreeMap;
 
 impl From<&Draws> for v1::Draws {
     fn from(draws: &Draws) -> Self {
@@ -74,7 +76,17 @@ impl From<&Proposal> for v1::Proposal {
                 share,
             })
             .collect();
-        Self { components }
+        let locals = proposal
+            .locals
+            .iter()
+            .map(|(id, local)| v1::LocalDensity {
+                id: id.0,
+                seams: local.seams.clone(),
+                mean: local.mean.clone(),
+                factor: local.factor.clone(),
+            })
+            .collect();
+        Self { components, locals }
     }
 }
 
@@ -90,7 +102,7 @@ impl TryFrom<v1::Proposal> for Proposal {
                     message: MESSAGE,
                     field: "component",
                     found: part.component.to_string(),
-                    expected: "-1 or the number of a flow",
+                    expected: "the code of a component",
                 })?;
             if !(part.share > 0.0 && part.share <= 1.0) {
                 return Err(WireError::Value {
@@ -108,7 +120,38 @@ impl TryFrom<v1::Proposal> for Proposal {
                 field: "components",
             });
         }
-        Ok(Self { components })
+        let mut locals = BTreeMap::new();
+        for wire in wire.locals {
+            let id = LocalId(wire.id);
+            let local = LocalDensity {
+                seams: wire.seams,
+                mean: wire.mean,
+                factor: wire.factor,
+            };
+            let is_component = components
+                .iter()
+                .any(|(component, _)| *component == Component::Local(id));
+            let is_valid = is_component && local.is_valid(local.mean.len());
+            if !is_valid || locals.insert(id, local).is_some() {
+                return Err(WireError::Value {
+                    message: MESSAGE,
+                    field: "locals",
+                    found: format!("{id}"),
+                    expected: "the density of a component, once",
+                });
+            }
+        }
+        for (component, _) in &components {
+            if let Component::Local(id) = component
+                && !locals.contains_key(id)
+            {
+                return Err(WireError::Missing {
+                    message: MESSAGE,
+                    field: "locals",
+                });
+            }
+        }
+        Ok(Self { components, locals })
     }
 }
 

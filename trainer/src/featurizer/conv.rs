@@ -1,5 +1,6 @@
 //! 1-D convolution of width 3 over channels-last data, with weight or batch normalization.
 
+use crate::fused;
 use crate::parameters::Initializer;
 use burn::module::{Module, Param};
 use burn::nn::{BatchNorm, BatchNormConfig};
@@ -43,6 +44,15 @@ impl Conv3 {
             scale,
             batch_norm,
         }
+    }
+
+    /// The same for [`fused`]; none with batch normalization.
+    pub fn fused(&self) -> Option<fused::Conv> {
+        let [n_in, n_out] = self.weight.dims();
+        self.scale.as_ref().map(|_| fused::Conv {
+            n_in: n_in / 3,
+            n_out,
+        })
     }
 
     /// `[batch, length, channels_in]` -> `[batch, length, channels_out]`

@@ -1,6 +1,7 @@
 //! Gated recurrent unit (Cho et al. 2014) over time, written as plain products.
 
 use crate::dense::Dense;
+use crate::fused;
 use crate::parameters::Initializer;
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -22,6 +23,14 @@ impl Gru {
             input: Dense::init(channels, 3 * hidden, 0.6, initializer),
             state: Dense::init(hidden, 3 * hidden, 0.6, initializer),
             hidden,
+        }
+    }
+
+    /// The same for [`fused`].
+    pub fn fused(&self) -> fused::Gru {
+        fused::Gru {
+            channels: self.input.weight.dims()[0],
+            hidden: self.hidden,
         }
     }
 
@@ -67,6 +76,10 @@ impl GruFeaturizer {
             gru: Gru::init(hidden, hidden, initializer),
             output: Dense::init(hidden, features, 1.0, initializer),
         }
+    }
+
+    pub fn fused(&self) -> fused::Network {
+        fused::Network::Gru(self.embed.fused(), self.gru.fused(), self.output.fused())
     }
 
     pub fn forward(&self, input: Tensor<3>) -> Tensor<2> {

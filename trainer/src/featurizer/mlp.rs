@@ -1,6 +1,7 @@
 //! Fully connected featurizer, for short data or data without an order.
 
 use crate::dense::Dense;
+use crate::fused;
 use crate::parameters::Initializer;
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -29,6 +30,14 @@ impl Mlp {
                 .collect(),
             output: Dense::init(hidden, features, 1.0, initializer),
         }
+    }
+
+    pub fn fused(&self) -> fused::Network {
+        fused::Network::Mlp(fused::Mlp {
+            input: self.input.fused(),
+            n_residual: self.hidden.len(),
+            output: self.output.fused(),
+        })
     }
 
     /// `[batch, length, channels]` -> `[batch, features]`

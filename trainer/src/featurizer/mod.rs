@@ -5,6 +5,7 @@ mod gru;
 mod mlp;
 mod resnet;
 
+use crate::fused;
 use crate::parameters::Initializer;
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -82,6 +83,16 @@ impl Featurizer {
                 *features,
                 initializer,
             )),
+        }
+    }
+
+    /// The same for [`fused`], for data of this length and channels; none with batch normalization.
+    pub fn fused(&self, length: usize, channels: usize) -> Option<fused::Network> {
+        match self {
+            Self::ResnetGru(network) => network.fused(length, channels),
+            Self::Resnet(network) => network.fused(length, channels),
+            Self::Gru(network) => Some(network.fused()),
+            Self::Mlp(network) => Some(network.fused()),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::conv::Conv3;
 use super::gru::Gru;
 use crate::dense::Dense;
+use crate::fused;
 use crate::parameters::Initializer;
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -132,6 +133,27 @@ struct Tower {
 }
 
 impl Tower {
+    fn fused(&self, length: usize, channels_in: usize) -> Option<fused::Tower> {
+        let stem = match &self.stem {
+            Stem::Conv(conv) => fused::Stem::Conv(conv.fused()?),
+            Stem::Patches(dense) => fused::Stem::Patches(self.patch, dense.fused()),
+        };
+        let stage = |stage: &Stage| {
+            let channels = stage.first.fused()?.n_out;
+            let channels_out = stage.pool.fused().n_out;
+            stage.second.fused().map(|_| fused::Stage {
+                channels,
+                channels_out,
+            })
+        };
+        Some(fused::Tower {
+            length,
+            channels_in,
+            stem,
+            stages: self.stages.iter().map(stage).collect::<Option<_>>()?,
+        })
+    }
+
     fn forward(&self, input: Tensor<3>) -> Tensor<3> {
         let mut state = match &self.stem {
             Stem::Conv(conv) => conv.forward(input),
@@ -166,6 +188,15 @@ impl ResnetGru {
         }
     }
 
+    pub fn fused(&self, length: usize, channels: usize) -> Option<fused::Network> {
+        let tower = self.tower.fused(length, channels)?;
+        Some(fused::Network::ResnetGru(
+            tower,
+            self.gru.fused(),
+            self.output.fused(),
+        ))
+    }
+
     pub fn forward(&self, input: Tensor<3>) -> Tensor<2> {
         self.output
             .forward(self.gru.forward(self.tower.forward(input)))
@@ -190,6 +221,11 @@ impl Resnet {
                 initializer,
             ),
         }
+    }
+
+    pub fn fused(&self, length: usize, channels: usize) -> Option<fused::Network> {
+        let tower = self.tower.fused(length, channels)?;
+        Some(fused::Network::Resnet(tower, self.output.fused()))
     }
 
     pub fn forward(&self, input: Tensor<3>) -> Tensor<2> {

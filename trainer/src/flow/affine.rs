@@ -20,6 +20,11 @@ impl Affine {
         }
     }
 
+    /// The conditioner for [`fused`](crate::fused); none on another device.
+    pub fn fused(&self) -> Option<crate::fused::Made> {
+        self.made.fused()
+    }
+
     /// `[n, d]` -> u `[n, d]` and log |det du/dy| `[n]`
     pub fn forward(&self, y: Tensor<2>, features: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
         let context = self.made.context(features);

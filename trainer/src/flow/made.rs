@@ -2,6 +2,7 @@
 //! the outputs of dimension d depend on the dimensions before d in a given order, and on all features.
 
 use crate::dense::Dense;
+use crate::fused;
 use crate::parameters::Initializer;
 use burn::module::Module;
 use burn::tensor::activation::relu;
@@ -83,6 +84,20 @@ impl MadeConfig<'_> {
 }
 
 impl Made {
+    /// The same for [`fused`]; none on another device.
+    pub fn fused(&self) -> Option<fused::Made> {
+        Some(fused::Made {
+            n_dimensions: self.input.fused().n_in,
+            n_features: self.context.fused().n_in,
+            hidden: self.input.fused().n_out,
+            n_residual: self.hidden.len(),
+            n_outputs: self.output.fused().n_out,
+            input_mask: fused::mask(&self.input_mask)?,
+            hidden_mask: fused::mask(&self.hidden_mask)?,
+            output_mask: fused::mask(&self.output_mask)?,
+        })
+    }
+
     /// What the features contribute: the same for every pass of a draw.
     pub fn context(&self, features: Tensor<2>) -> Tensor<2> {
         self.context.forward(features)

@@ -4,7 +4,8 @@
 use super::affine::Affine;
 use super::made::MadeConfig;
 use super::mixture::Mixture;
-use crate::parameters::Initializer;
+use crate::fused;
+use crate::parameters::{self, Initializer};
 use burn::module::Module;
 use burn::tensor::Tensor;
 
@@ -23,6 +24,11 @@ pub struct MafConfig {
 pub struct Maf {
     pub(super) blocks: Vec<Affine>,
     pub(super) base: Mixture,
+    components: usize,
+    max_log_scale: f64,
+    /// All weights end to end, in place of the parameters above, while gradients are taken.
+    #[module(skip)]
+    joined: Option<Tensor<1>>,
 }
 
 impl MafConfig {
@@ -37,7 +43,13 @@ impl MafConfig {
             self.max_log_scale,
             initializer,
         );
-        Maf { blocks, base }
+        Maf {
+            blocks,
+            base,
+            components: self.components,
+            max_log_scale: self.max_log_scale,
+            joined: None,
+        }
     }
 
     fn affine(&self, block: usize, initializer: &mut Initializer) -> Affine {
@@ -79,6 +91,38 @@ pub(super) fn order(block: usize, d: usize) -> Vec<usize> {
 impl Maf {
     /// `[n, d]`, `[n, features]` -> `[n]`
     pub fn log_density(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
+        match self.fused_log_density(&y, &features) {
+            Some(log_density) => log_density,
+            None => self.log_density_by_parts(y, features),
+        }
+    }
+
+    /// At the hardware's speed, on devices that this is written for.
+    fn fused_log_density(&self, y: &Tensor<2>, features: &Tensor<2>) -> Option<Tensor<1>> {
+        let fused = fused::Maf {
+            blocks: self
+                .blocks
+                .iter()
+                .map(Affine::fused)
+                .collect::<Option<_>>()?,
+            base: self.base.fused()?,
+            components: self.components,
+            max_log_scale: self.max_log_scale as f32,
+        };
+        match &self.joined {
+            Some(weights) => fused.log_density(y, features, weights),
+            None => fused.log_density(y, features, &parameters::joined(self)),
+        }
+    }
+
+    /// See `Flow::with_joined`.
+    pub fn with_joined(self, leaf: &mut impl FnMut(usize) -> Tensor<1>) -> Self {
+        let joined = Some(leaf(parameters::n_values(&self)));
+        Self { joined, ..self }
+    }
+
+    /// By burn's own operations.
+    pub fn log_density_by_parts(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
         let mut u = y;
         let mut log_determinant: Option<Tensor<1>> = None;
         for block in &self.blocks {

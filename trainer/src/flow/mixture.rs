@@ -60,6 +60,11 @@ impl Mixture {
         }
     }
 
+    /// The conditioner for [`fused`](crate::fused); none on another device.
+    pub fn fused(&self) -> Option<crate::fused::Made> {
+        self.made.fused()
+    }
+
     /// `[n, d]` -> log p(u) `[n]`
     pub fn log_density(&self, u: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
         let context = self.made.context(features);

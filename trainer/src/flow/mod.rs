@@ -71,10 +71,27 @@ impl Flow {
         }
     }
 
+    /// With all weights end to end, made by `leaf` from their number, in place of the parameters, while gradients
+    /// are taken; none where the flow works with its parameters one by one.
+    pub fn with_joined(self, leaf: &mut impl FnMut(usize) -> Tensor<1>) -> Option<Self> {
+        match self {
+            Self::Maf(flow) => Some(Self::Maf(flow.with_joined(leaf))),
+            Self::Nsf(_) => None,
+        }
+    }
+
     /// log q(y | features) for `[n, n_parameters]` and `[n, n_features]`: `[n]`
     pub fn log_density(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
         match self {
             Self::Maf(flow) => flow.log_density(y, features),
+            Self::Nsf(flow) => flow.log_density(y, features),
+        }
+    }
+
+    /// [`log_density`](Self::log_density) by burn's own operations throughout, splines on the CPU excepted.
+    pub fn log_density_by_parts(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
+        match self {
+            Self::Maf(flow) => flow.log_density_by_parts(y, features),
             Self::Nsf(flow) => flow.log_density(y, features),
         }
     }

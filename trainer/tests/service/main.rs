@@ -96,9 +96,7 @@ impl Workplace {
             rounds: vec![FinalRound {
                 round: RoundId(0),
                 n_rows: 40,
-                proposal: Proposal {
-                    components: vec![(Component::Prior, 1.0)],
-                },
+                proposal: Proposal::of(vec![(Component::Prior, 1.0)]),
                 shards: vec![shard],
                 draws: None,
                 scores: Vec::new(),

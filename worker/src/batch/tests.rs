@@ -287,3 +287,73 @@ fn no_rows_are_a_batch_too() {
     let rows = run_batch(&campaign, &simulator, draws(&campaign, 5..5)).expect("rows");
     assert_eq!((rows.status.len(), rows.simulated.len()), (0, 0));
 }
+
+/// Two counts of one rate, and their Poisson-like likelihood up to a constant.
+struct Counts;
+
+impl crate::simulators::OwnNoise for Counts {
+    type State = f64;
+
+    fn n_data(&self) -> usize {
+        3
+    }
+
+    fn state(&self, parameters: &[f64]) -> Result<f64, SimulationError> {
+        if parameters[0] > 1.5 {
+            return Err(SimulationError::Impossible("too fast".to_owned()));
+        }
+        Ok(parameters[0])
+    }
+
+    fn draw(&self, rate: &f64, rng: &mut ChaCha8Rng, out: &mut [f64]) {
+        for value in out {
+            *value = rate + f64::from(rng.next_u32() % 10);
+        }
+    }
+
+    fn log_likelihood(&self, rate: &f64, observed: &[f64]) -> f64 {
+        if *rate < -1.5 {
+            return f64::NEG_INFINITY;
+        }
+        rate * observed.iter().sum::<f64>()
+    }
+}
+
+#[test]
+fn a_simulators_own_likelihood_is_taken_as_it_is() {
+    let mut own = campaign("1");
+    own.noise = Noise::Simulator;
+    let simulator = crate::simulators::WithOwnNoise(Counts);
+    let rows = run_batch(&own, &simulator, draws(&own, 0..300)).expect("rows");
+    let (mut n_failed, mut n_zero) = (0, 0);
+    for row in 0..300 {
+        let rate = rows.draws.theta_row(row)[0];
+        let found = rows.log_likelihood[row];
+        if rate > 1.5 {
+            n_failed += 1;
+            assert_eq!((found, rows.status[row]), (None, RowStatus::Failed));
+        } else if rate < -1.5 {
+            n_zero += 1;
+            assert_eq!(found, Some(f64::NEG_INFINITY));
+        } else {
+            // The observation is 1, 2, 4.
+            assert_eq!(found, Some(rate * 7.0));
+        }
+    }
+    assert!(n_failed > 0 && n_zero > 0);
+
+    // The data are the same where nothing is observed, and no likelihood is known.
+    let mut amortized = own.clone();
+    amortized.observation = None;
+    let unobserved = run_batch(&amortized, &simulator, draws(&own, 0..300)).expect("rows");
+    let bits =
+        |rows: &ShardRows| -> Vec<u32> { rows.simulated.iter().map(|x| x.to_bits()).collect() };
+    assert_eq!(bits(&unobserved), bits(&rows));
+    assert!(unobserved.log_likelihood.iter().all(Option::is_none));
+
+    let deterministic = Scripted(|_: &[f64], _, _: &mut [f64]| Ok(()));
+    assert_eq!(
+        run_batch(&own, &deterministic, draws(&own, 0..3)).err(),
+        Some(BatchError::NoLikelihood)
+    );
+}

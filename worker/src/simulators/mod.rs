@@ -6,22 +6,40 @@ use sidereal_inference::space::ParameterSpace;
 use std::sync::Arc;
 
 mod absorption_spectrum;
+mod bernoulli_glm;
+mod dormand_prince;
+mod gaussian_mixture;
 mod linear_gaussian;
+mod lotka_volterra;
 mod microlensing;
 mod occultation;
+mod own_noise;
 mod sine;
+mod sir;
+mod slcp;
 mod transit;
+mod two_moons;
 
+#[cfg(test)]
+mod own_noise_tests;
 #[cfg(test)]
 mod tests;
 
 use absorption_spectrum::AbsorptionSpectrum;
+use bernoulli_glm::BernoulliGlm;
+use gaussian_mixture::GaussianMixture;
 use linear_gaussian::LinearGaussian;
+use lotka_volterra::LotkaVolterra;
 use microlensing::Microlensing;
+pub use own_noise::{OwnNoise, WithOwnNoise};
 use sine::Sine;
+use sir::Sir;
+use slcp::Slcp;
 use transit::Transit;
+use two_moons::TwoMoons;
 
-/// The expensive, noise-free part of a forward model, run once per draw.
+/// The expensive part of a forward model, run once per draw: without noise where that is Gaussian, and with it where
+/// the simulator gives its own likelihood ([`OwnNoise`] is the simplest way to write such a one).
 ///
 /// Promise of an implementation:
 /// - `simulate` writes all `n_data()` values of `out` (its length), in the order of the data;
@@ -40,6 +58,24 @@ pub trait Simulator: Send + Sync {
         rng: &mut ChaCha8Rng,
         out: &mut [f64],
     ) -> Result<(), SimulationError>;
+
+    /// Whether [`Self::simulate_and_weigh`] has an answer: what `simulate` draws is data with noise.
+    fn gives_likelihood(&self) -> bool {
+        false
+    }
+
+    /// As [`Self::simulate`], with the log-likelihood log p(observed | parameters) of the data's own
+    /// distribution; it depends on `observed` and the parameters alone, and `out` not on `observed`.
+    fn simulate_and_weigh(
+        &self,
+        _parameters: &[f64],
+        _observed: &[f64],
+        _rng: &mut ChaCha8Rng,
+        _out: &mut [f64],
+    ) -> Result<f64, SimulationError> {
+        let message = "the simulator gives no likelihood of its own".to_owned();
+        Err(SimulationError::Impossible(message))
+    }
 }
 
 /// Why one θ was not simulated.
@@ -119,6 +155,35 @@ fn build_model(spec: &SimulatorSpec, space: &ParameterSpace) -> Result<Arc<dyn S
         BuiltinModel::LinearGaussian { matrix } => {
             Arc::new(LinearGaussian::build(matrix, &grid, space)?)
         }
+        BuiltinModel::TwoMoons => Arc::new(WithOwnNoise(TwoMoons::build(&grid, space)?)),
+        BuiltinModel::GaussianMixture => {
+            Arc::new(WithOwnNoise(GaussianMixture::build(&grid, space)?))
+        }
+        BuiltinModel::Slcp => Arc::new(WithOwnNoise(Slcp::build(&grid, space)?)),
+        BuiltinModel::BernoulliGlm { design_matrix } => Arc::new(WithOwnNoise(
+            BernoulliGlm::build(design_matrix, &grid, space)?,
+        )),
+        BuiltinModel::Sir {
+            population,
+            infected,
+            tests,
+        } => Arc::new(WithOwnNoise(Sir::build(
+            *population,
+            *infected,
+            *tests,
+            grid,
+            space,
+        )?)),
+        BuiltinModel::LotkaVolterra {
+            prey,
+            predators,
+            scatter,
+        } => Arc::new(WithOwnNoise(LotkaVolterra::build(
+            [*prey, *predators],
+            *scatter,
+            &grid,
+            space,
+        )?)),
     })
 }
 

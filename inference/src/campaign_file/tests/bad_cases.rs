@@ -41,7 +41,7 @@ pub(super) const TOP_LEVEL: &[Case] = &[
         "",
         "[zzz]",
         &[
-            "c.toml:15: zzz: unknown key, expected one of name, seed, parameters, simulator, observation, likelihood, \
+            "c.toml:15: zzz: unknown key, expected one of name, seed, parameters, prior, simulator, observation, likelihood, \
         noise, featurizer, flow, training, rounds, workers",
         ],
     ),
@@ -218,7 +218,7 @@ pub(super) const FORWARD_MODEL: &[Case] = &[
         "\"quasar\"",
         &[
             "c.toml:12: simulator.builtin: found \"quasar\", expected one of sine, microlensing, transit, \
-        absorption-spectrum, linear-gaussian",
+        absorption-spectrum, linear-gaussian, two-moons, gaussian-mixture, slcp, bernoulli-glm, sir, lotka-volterra",
         ],
     ),
     (
@@ -226,7 +226,7 @@ pub(super) const FORWARD_MODEL: &[Case] = &[
         "python = \"model.py:simulate\"",
         &[
             "c.toml:12: simulator.python: external simulators are not in this version, expected builtin = one of sine, \
-        microlensing, transit, absorption-spectrum, linear-gaussian",
+        microlensing, transit, absorption-spectrum, linear-gaussian, two-moons, gaussian-mixture, slcp, bernoulli-glm, sir, lotka-volterra",
         ],
     ),
     (
@@ -234,7 +234,7 @@ pub(super) const FORWARD_MODEL: &[Case] = &[
         "command = [\"./model\"]",
         &[
             "c.toml:12: simulator.command: external simulators are not in this version, expected builtin = one of sine, \
-        microlensing, transit, absorption-spectrum, linear-gaussian",
+        microlensing, transit, absorption-spectrum, linear-gaussian, two-moons, gaussian-mixture, slcp, bernoulli-glm, sir, lotka-volterra",
         ],
     ),
     (
@@ -268,6 +268,59 @@ pub(super) const FORWARD_MODEL: &[Case] = &[
         &[
             "c.toml:13: simulator.lines[0]: found 0, expected a positive number (of single precision)",
             "c.toml:14: simulator.half_range: found 0, expected a positive number",
+        ],
+    ),
+    (
+        "\"sine\"",
+        "\"two-moons\"",
+        &["observation.csv:1: found a column sigma, expected none: the simulator draws the noise"],
+    ),
+    (
+        "builtin = \"sine\"\n[observation]\npath = \"observation.csv\"\n",
+        "builtin = \"two-moons\"\n[observation]\nvalue = [1, 2, 3]",
+        &[
+            "c.toml:11: simulator: two-moons has 2 data, found 3",
+            "c.toml:11: simulator: two-moons has 2 parameters, found 3",
+        ],
+    ),
+    (
+        "builtin = \"sine\"\n[observation]\npath = \"observation.csv\"\n",
+        "builtin = \"gaussian-mixture\"\n[observation]\nvalue = [1, 2]\nsigma = [1, 1]\n[noise]\ngaussian = { sigma = 1 }\n\
+         [likelihood]\nkind = \"gaussian\"",
+        &[
+            "c.toml:15: observation.sigma: expected none: the simulator draws the noise",
+            "c.toml:16: noise: gaussian-mixture draws noise of its own, expected no [noise]",
+            "c.toml:19: likelihood.kind: gaussian-mixture draws noise of its own and gives its likelihood, expected \"simulator\"",
+        ],
+    ),
+    (
+        "",
+        "[likelihood]\nkind = \"simulator\"",
+        &["c.toml:16: likelihood.kind: sine gives no likelihood of its own, expected \"gaussian\""],
+    ),
+    (
+        "builtin = \"sine\"\n[observation]\npath = \"observation.csv\"\n",
+        "builtin = \"bernoulli-glm\"\ndesign_matrix = [[1, 2, 3], [1, 2]]\n[observation]\nvalue = [1, 2, 3]",
+        &["c.toml:13: simulator.design_matrix: row 1 has 2 numbers, expected 3, one a parameter"],
+    ),
+    (
+        "builtin = \"sine\"\n[observation]\npath = \"observation.csv\"\n",
+        "builtin = \"bernoulli-glm\"\ndesign_matrix = \"ragged.csv\"\n[observation]\nvalue = [1, 2, 3]",
+        &["ragged.csv:2: column 2: found \"x\", expected a number"],
+    ),
+    (
+        "builtin = \"sine\"\n[observation]\npath = \"observation.csv\"\n",
+        "builtin = \"sir\"\ntests = 0\npopulation = 10\ninfected = 10\n[observation]\nvalue = [1, 2]",
+        &[
+            "c.toml:13: simulator.tests: found 0, expected a whole number from 1 to 1000000000",
+            "c.toml:16: observation.grid: missing, expected a list of numbers",
+        ],
+    ),
+    (
+        "builtin = \"sine\"\n[observation]\npath = \"observation.csv\"\n",
+        "builtin = \"lotka-volterra\"\n[observation]\ngrid = [1, 0, 1, 0]\nvalue = [1, 2, 3, 4]",
+        &[
+            "c.toml:11: simulator: point 1 of the first half of the grid is 0, expected times from 0 on, each after the one before",
         ],
     ),
     (
@@ -421,7 +474,7 @@ pub(super) const FORWARD_MODEL: &[Case] = &[
     (
         "",
         "[likelihood]\nkind = \"poisson\"",
-        &["c.toml:16: likelihood.kind: found \"poisson\", expected one of gaussian"],
+        &["c.toml:16: likelihood.kind: found \"poisson\", expected one of gaussian, simulator"],
     ),
 ];
 
@@ -492,6 +545,29 @@ pub(super) const ESTIMATOR: &[Case] = &[
             "c.toml:16: training.learning_rate: found -1e-3, expected a positive number",
             "c.toml:17: training.patience: found true, expected a whole number from 1 to 1000000",
         ],
+    ),
+    (
+        "",
+        "[training]\nloss = \"snpe\"\natoms = 1\nrefinement = 0",
+        &[
+            "c.toml:16: training.loss: found \"snpe\", expected one of nll, apt, weighted-nll",
+            "c.toml:18: training.refinement: found 0, expected true or false",
+        ],
+    ),
+    (
+        "",
+        "[training]\nloss = \"apt\"\natoms = 1",
+        &["c.toml:17: training.atoms: found 1, expected a whole number from 2 to 1000"],
+    ),
+    (
+        "",
+        "[training]\nloss = \"weighted-nll\"\natoms = 10",
+        &["c.toml:17: training.atoms: the loss weighted-nll has no atoms, only apt has"],
+    ),
+    (
+        "",
+        "[training]\nloss = \"apt\"\nbatch_size = 8",
+        &["c.toml:15: training: 10 atoms are taken from the minibatch, but batch_size is 8"],
     ),
 ];
 

@@ -78,7 +78,7 @@ fn files_that_cannot_be_read_are_named() {
         .iter()
         .filter_map(|mistake| mistake.strip_prefix(&prefix)?.split(':').next())
         .collect();
-    assert_eq!(keys, ["name", "parameters", "noise", "simulator"]);
+    assert_eq!(keys, ["name", "parameters", "simulator", "noise"]);
 }
 
 #[test]

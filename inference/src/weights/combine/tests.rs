@@ -21,9 +21,7 @@ fn toy_rounds(n: usize, seed: u64) -> (Vec<RoundColumns>, Vec<Vec<f64>>) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let proposals = [
         Proposal::prior(),
-        Proposal {
-            components: vec![(Component::Flow(FLOW), 0.8), (Component::Prior, 0.2)],
-        },
+        Proposal::of(vec![(Component::Flow(FLOW), 0.8), (Component::Prior, 0.2)]),
     ];
     let mut rounds = Vec::new();
     let mut draws = Vec::new();
@@ -33,7 +31,7 @@ fn toy_rounds(n: usize, seed: u64) -> (Vec<RoundColumns>, Vec<Vec<f64>>) {
             .iter()
             .map(|component| match component {
                 Component::Prior => 3.0 * standard_normal(&mut rng),
-                Component::Flow(_) => 1.2 + 0.7 * standard_normal(&mut rng),
+                Component::Flow(_) | Component::Local(_) => 1.2 + 0.7 * standard_normal(&mut rng),
             })
             .collect();
         let log_prior: Vec<f64> = x.iter().map(|&x| log_normal_density(x, 0.0, 3.0)).collect();
@@ -42,7 +40,7 @@ fn toy_rounds(n: usize, seed: u64) -> (Vec<RoundColumns>, Vec<Vec<f64>>) {
             .map(|i| {
                 proposal.log_density(|component| match component {
                     Component::Prior => log_prior[i],
-                    Component::Flow(_) => log_flow[i],
+                    Component::Flow(_) | Component::Local(_) => log_flow[i],
                 })
             })
             .collect();
@@ -57,6 +55,7 @@ fn toy_rounds(n: usize, seed: u64) -> (Vec<RoundColumns>, Vec<Vec<f64>>) {
             log_proposal,
             component: component.into_iter().map(Component::code).collect(),
             log_flow: BTreeMap::from([(FLOW, log_flow)]),
+            z: Vec::new(),
         });
         draws.push(x);
     }
@@ -74,17 +73,17 @@ fn small_rounds() -> Vec<RoundColumns> {
             log_proposal: vec![0.0, 0.0],
             component: vec![-1, -1],
             log_flow: BTreeMap::from([(FLOW, vec![4f64.ln(), 1f64.ln()])]),
+            z: Vec::new(),
         },
         RoundColumns {
             round: RoundId(1),
-            proposal: Proposal {
-                components: vec![(Component::Flow(FLOW), 1.0)],
-            },
+            proposal: Proposal::of(vec![(Component::Flow(FLOW), 1.0)]),
             log_likelihood: vec![Some(6f64.ln())],
             log_prior: vec![0.0],
             log_proposal: vec![7f64.ln()],
             component: vec![0],
             log_flow: BTreeMap::from([(FLOW, vec![7f64.ln()])]),
+            z: Vec::new(),
         },
     ]
 }
@@ -206,6 +205,7 @@ fn per_round_weights_share_by_n_eff() {
         log_proposal: vec![0.0; log_likelihood.len()],
         component: vec![-1; log_likelihood.len()],
         log_flow: BTreeMap::new(),
+        z: Vec::new(),
         log_likelihood,
     };
     // n_eff 1 and 3; Z 2 and 4.

@@ -1,0 +1,165 @@
+//! How many simulations a round gets, where the user gives a budget and a target.
+
+use crate::campaign::{Rounds, StopRule};
+use crate::refinement::{Objective, fewest_draws};
+use crate::summary::{RoundSummary, WeightDiagnostics};
+
+/// Effective draws that a round on the way must bring at its own temperature: this many times the fewest that
+/// a flow is fitted to.
+const EXPLORING_FACTOR: f64 = 4.0;
+/// A round of a good flow multiplies the effective draws so far by at most this: the next flow, fitted to
+/// more of them, is better still.
+const GROWTH: f64 = 3.0;
+/// Rounds below this share of the budget are not worth a training.
+const SMALLEST_SHARE: f64 = 0.02;
+
+/// Rows of the training round after `history`; None where what is left of the budget is not worth a round.
+///
+/// `objective` is what the flow of the last round was fitted to (None for the prior), `combined` the weights of
+/// all rounds, `simulations` all of them so far.
+///
+/// Without both a budget and a target n_eff every round has `rounds.simulations` rows. With them, rounds on
+/// the way to the posterior are as small as the next flow allows; from the first flow that was fitted to
+/// untempered draws on a round brings what is missing at the efficiency measured last, but at most
+/// triples the effective draws, because the next flow then is better.
+pub fn round_size(
+    rounds: &Rounds,
+    n_parameters: usize,
+    history: &[RoundSummary],
+    objective: Option<Objective>,
+    combined: &WeightDiagnostics,
+    simulations: u64,
+) -> Option<u64> {
+    let left = rounds
+        .stop
+        .simulations
+        .map_or(u64::MAX, |max| max.saturating_sub(simulations));
+    let (Some(target), Some(budget), StopRule::Bootstrap, Some(last)) = (
+        rounds.stop.n_eff,
+        rounds.stop.simulations,
+        rounds.stop.rule,
+        history.last(),
+    ) else {
+        return (rounds.simulations <= left).then_some(rounds.simulations);
+    };
+    let smallest = ((SMALLEST_SHARE * budget as f64) as u64)
+        .min(rounds.simulations)
+        .max(1);
+    let exploring =
+        ((EXPLORING_FACTOR * fewest_draws(n_parameters)).ceil() as u64).min(rounds.simulations);
+    let wanted = match objective {
+        Some(Objective::WeightedDraws { exponent }) if exponent == 1.0 => {
+            let efficiency = last.all.efficiency.max(1e-6);
+            let missing = 1.05 * (target - combined.n_eff).max(0.0) / efficiency;
+            let growth = (GROWTH - 1.0) * combined.n_eff / efficiency;
+            (missing.min(growth).ceil() as u64).max(exploring)
+        }
+        Some(Objective::WeightedDraws { .. } | Objective::Simulations) | None => exploring,
+    };
+    // What would be left for a round too small to be one goes to this one.
+    let size = if left.saturating_sub(wanted) < smallest {
+        left
+    } else {
+        wanted
+    };
+    (size >= smallest).then_some(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::campaign::{Combine, Stop};
+    use crate::ids::RoundId;
+    use crate::proposal::Proposal;
+    use crate::summary::RoundKind;
+
+    const REFINED: Option<Objective> = Some(Objective::WeightedDraws { exponent: 1.0 });
+
+    fn rounds(n_eff: Option<f64>, simulations: Option<u64>) -> Rounds {
+        Rounds {
+            max: 50,
+            simulations: 1280,
+            defensive_share: 0.1,
+            combine: Combine::Mixture,
+            stop: Stop {
+                rule: StopRule::Bootstrap,
+                n_eff,
+                efficiency: None,
+                simulations,
+                wall_time_s: None,
+                top_up: 0,
+            },
+        }
+    }
+
+    fn diagnostics(n: u64, n_eff: f64) -> WeightDiagnostics {
+        WeightDiagnostics {
+            n,
+            n_eff,
+            efficiency: n_eff / n as f64,
+            pareto_k: None,
+            max_weight: 0.0,
+            evidence: None,
+        }
+    }
+
+    fn size(
+        rounds: &Rounds,
+        objective: Option<Objective>,
+        efficiency: f64,
+        n_eff: f64,
+        simulations: u64,
+    ) -> Option<u64> {
+        let last = diagnostics(1000, 1000.0 * efficiency);
+        let history = [RoundSummary {
+            round: RoundId(0),
+            kind: RoundKind::Training,
+            proposal: Proposal::prior(),
+            n_failed: 0,
+            failed_median: None,
+            newest_component: last.clone(),
+            all: last,
+            efficiency_error: 0.01,
+        }];
+        let combined = diagnostics(simulations, n_eff);
+        round_size(rounds, 3, &history, objective, &combined, simulations)
+    }
+
+    #[test]
+    fn without_a_budget_or_a_target_every_round_is_alike() {
+        for rounds in [rounds(None, None), rounds(Some(6000.0), None)] {
+            assert_eq!(size(&rounds, REFINED, 0.9, 50.0, 99_999), Some(1280));
+        }
+        let rounds = rounds(None, Some(5000));
+        assert_eq!(size(&rounds, None, 0.9, 50.0, 3720), Some(1280));
+        assert_eq!(size(&rounds, None, 0.9, 50.0, 3721), None);
+    }
+
+    #[test]
+    fn rounds_on_the_way_are_as_small_as_a_flow_allows() {
+        let rounds = rounds(Some(6000.0), Some(12_800));
+        let tempered = Some(Objective::WeightedDraws { exponent: 0.1 });
+        for objective in [None, Some(Objective::Simulations), tempered] {
+            assert_eq!(size(&rounds, objective, 0.9, 5000.0, 4000), Some(600));
+        }
+    }
+
+    #[test]
+    fn good_rounds_bring_what_is_missing_but_not_more_than_they_can_know() {
+        let rounds = rounds(Some(6000.0), Some(12_800));
+        // Tripled: 2 · 450 / 0.5.
+        assert_eq!(size(&rounds, REFINED, 0.5, 450.0, 4000), Some(1800));
+        assert_eq!(size(&rounds, REFINED, 0.5, 10.0, 4000), Some(600));
+        // 1.05 · 900 / 0.9.
+        assert_eq!(size(&rounds, REFINED, 0.9, 5100.0, 4000), Some(1050));
+    }
+
+    #[test]
+    fn the_budget_is_kept_and_no_crumbs_are_left() {
+        let rounds = rounds(Some(6000.0), Some(12_800));
+        assert_eq!(size(&rounds, REFINED, 0.5, 3000.0, 10_000), Some(2800));
+        assert_eq!(size(&rounds, REFINED, 0.9, 5100.0, 11_600), Some(1200));
+        assert_eq!(size(&rounds, None, 0.9, 0.0, 12_544), Some(256));
+        assert_eq!(size(&rounds, None, 0.9, 0.0, 12_545), None);
+    }
+}

@@ -1,0 +1,164 @@
+//! What posterior mass a proposal may be missing, and how that is known.
+
+use crate::ids::FlowId;
+use crate::probing::Outcome;
+use crate::proposal::Component;
+use crate::weights::{CombinedWeights, RoundColumns, effective_sample_size};
+use serde::{Deserialize, Serialize};
+
+/// A flow misses a place where its density is below this share of the posterior's.
+const MISSED: f64 = 0.01;
+
+/// What the final proposal may be missing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MissingMass {
+    /// The final flow; None where the prior is all there is.
+    pub flow: Option<FlowId>,
+    /// Posterior mass, by the weights of all rounds, where the flow's density is under 1 % of the estimated
+    /// posterior density.
+    pub mass: Option<f64>,
+    /// Its upper limit at 95 % confidence: of the draws that there are, it knows nothing of others.
+    pub mass_upper_95: Option<f64>,
+    /// Draws from the prior with a known likelihood.
+    pub n_prior_draws: u64,
+    /// The smallest prior volume that these have hit with 95 % probability, 3 / n: the limit of `mass`.
+    pub prior_volume: Option<f64>,
+    /// Calls of the forward model by searches for lost modes.
+    pub probing_simulations: u64,
+    /// How these searches ended.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// `combined` belongs to `rounds`; `outcomes` are those of all searches.
+pub fn missing_mass(
+    rounds: &[RoundColumns],
+    combined: &CombinedWeights,
+    flow: Option<FlowId>,
+    outcomes: Vec<Outcome>,
+) -> MissingMass {
+    let n_prior = rounds
+        .iter()
+        .flat_map(|round| round.component.iter().zip(&round.log_likelihood))
+        .filter(|(component, log_likelihood)| {
+            **component == Component::Prior.code() && log_likelihood.is_some()
+        })
+        .count();
+    let mass = flow.and_then(|flow| mass_not_covered(rounds, combined, flow));
+    MissingMass {
+        flow,
+        mass: mass.map(|(mass, _)| mass),
+        mass_upper_95: mass.map(|(_, upper)| upper),
+        n_prior_draws: n_prior as u64,
+        prior_volume: (n_prior > 0).then(|| (3.0 / n_prior as f64).min(1.0)),
+        probing_simulations: rounds
+            .iter()
+            .filter(|round| round.proposal.is_local())
+            .map(|round| round.component.len() as u64)
+            .sum(),
+        outcomes,
+    }
+}
+
+/// Posterior mass where the flow's density is under 1 % of the estimated posterior density L p / Z, and its
+/// upper limit at 95 % confidence; None where a round is not scored.
+///
+/// The limit is that of a normal distribution around the self-normalized estimate, and at least 3 / n_eff.
+pub fn mass_not_covered(
+    rounds: &[RoundColumns],
+    combined: &CombinedWeights,
+    flow: FlowId,
+) -> Option<(f64, f64)> {
+    let log_evidence = combined.evidence?.log_evidence;
+    let (mut mass, mut square_in, mut square_out) = (0.0, 0.0, 0.0);
+    for (round, weights) in rounds.iter().zip(&combined.normalized) {
+        let log_flow = round.log_flow.get(&flow)?;
+        for (i, weight) in weights.iter().enumerate() {
+            let log_posterior =
+                round.log_likelihood[i].map(|log_l| log_l + round.log_prior[i] - log_evidence);
+            if log_posterior.is_some_and(|log_posterior| log_flow[i] < log_posterior + MISSED.ln())
+            {
+                mass += weight;
+                square_in += weight * weight;
+            } else {
+                square_out += weight * weight;
+            }
+        }
+    }
+    // Σ w² (I - mass)² over draws inside and outside.
+    let variance = square_in * (1.0 - mass).powi(2) + square_out * mass * mass;
+    let log_weights: Vec<f64> = combined.log_weights.concat();
+    let n_eff = effective_sample_size(&log_weights).max(1.0);
+    let upper = (mass + 1.645 * variance.sqrt()).max(3.0 / n_eff).min(1.0);
+    Some((mass, upper))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::campaign::Combine;
+    use crate::ids::RoundId;
+    use crate::proposal::Proposal;
+    use crate::weights::combine;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn missing_mass_is_that_where_the_flow_is_far_too_low() {
+        let flow = FlowId(0);
+        // A flat posterior over a prior of density 1: Z = 1. The flow forgot the last of four rows.
+        let columns = RoundColumns {
+            round: RoundId(0),
+            proposal: Proposal::prior(),
+            log_likelihood: vec![Some(0.0), Some(0.0), Some(0.0), Some(0.0), None],
+            log_prior: vec![0.0; 5],
+            log_proposal: vec![0.8f64.ln(); 5],
+            component: vec![-1; 5],
+            log_flow: BTreeMap::from([(
+                flow,
+                vec![0.0, 1.0, 0.0101f64.ln(), 0.0099f64.ln(), -50.0],
+            )]),
+            z: Vec::new(),
+        };
+        let rounds = [columns];
+        let combined = combine(&rounds, Combine::Mixture).expect("complete columns");
+        let found = missing_mass(&rounds, &combined, Some(flow), vec![Outcome::Known]);
+        assert_eq!((found.n_prior_draws, found.prior_volume), (4, Some(0.75)));
+        assert_eq!(found.mass.map(|mass| (100.0 * mass).round()), Some(25.0));
+        // n_eff is 3: three draws cannot say more than that.
+        assert_eq!(found.mass_upper_95, Some(1.0));
+        assert_eq!(found.outcomes, [Outcome::Known]);
+        let unscored = missing_mass(&rounds, &combined, Some(FlowId(9)), Vec::new());
+        assert_eq!((unscored.mass, unscored.mass_upper_95), (None, None));
+        assert_eq!(
+            missing_mass(&rounds, &combined, None, Vec::new()).mass,
+            None
+        );
+    }
+
+    #[test]
+    fn the_limit_follows_the_number_of_effective_draws() {
+        let flow = FlowId(0);
+        let n = 4000;
+        // A tenth of a flat posterior is missed.
+        let log_flow = (0..n)
+            .map(|i| if i % 10 == 0 { -9.0 } else { 0.1 })
+            .collect();
+        let columns = RoundColumns {
+            round: RoundId(0),
+            proposal: Proposal::prior(),
+            log_likelihood: vec![Some(0.0); n],
+            log_prior: vec![0.0; n],
+            log_proposal: vec![0.0; n],
+            component: vec![-1; n],
+            log_flow: BTreeMap::from([(flow, log_flow)]),
+            z: Vec::new(),
+        };
+        let rounds = [columns];
+        let combined = combine(&rounds, Combine::Mixture).expect("complete columns");
+        let (mass, upper) = mass_not_covered(&rounds, &combined, flow).expect("scored");
+        let expected = 0.1 + 1.645 * (0.1 * 0.9 / n as f64).sqrt();
+        assert!(
+            (mass - 0.1).abs() < 1e-12 && (upper - expected).abs() < 1e-9,
+            "{upper}"
+        );
+    }
+}

@@ -1,0 +1,178 @@
+//! The fused operations are what burn's own would be: values, and the gradients of weights and parameters.
+
+mod setup;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use setup::normals;
+use sidereal_inference::campaign::Campaign;
+use sidereal_inference::campaign_file;
+use sidereal_inference::ids::FlowId;
+use sidereal_inference::refinement::Objective;
+use sidereal_trainer::estimator::Estimator;
+use sidereal_trainer::parameters::{self, host};
+use std::path::Path;
+
+const N_ROWS: usize = 7;
+
+fn campaign(length: usize, featurizer: &str, components: usize) -> Campaign {
+    let grid: Vec<f64> = (0..length).map(|i| i as f64).collect();
+    let matrix = vec![[1.0, 0.5, -0.5]; length];
+    let text = format!(
+        r#"
+name = "small"
+parameters = [
+    {{ name = "a", prior = {{ normal = {{ mean = 0.0, sd = 1.0 }} }} }},
+    {{ name = "b", prior = {{ normal = {{ mean = 0.0, sd = 1.0 }} }} }},
+    {{ name = "c", prior = {{ normal = {{ mean = 0.0, sd = 1.0 }} }} }},
+]
+[simulator]
+builtin = "linear-gaussian"
+grid = {grid:?}
+matrix = {matrix:?}
+[noise]
+gaussian = {{ sigma = 0.3 }}
+[rounds]
+max = 1
+[featurizer]
+{featurizer}
+[flow]
+kind = "maf"
+blocks = 3
+hidden = 10
+layers = 3
+components = {components}
+"#
+    );
+    campaign_file::parse(&text, Path::new("small.toml")).expect("the campaign file is valid")
+}
+
+/// Log densities, the gradient of the weights, and that of y.
+struct Outcome {
+    log_density: Vec<f32>,
+    d_weights: Vec<f32>,
+    d_y: Vec<f32>,
+}
+
+fn outcomes(campaign: &Campaign, objective: Objective, channels: usize) -> [Outcome; 2] {
+    let device = Device::flex().autodiff();
+    let initial = Estimator::init(campaign, FlowId(0), objective, channels, &device);
+    let weights = parameters::flat(&initial);
+    let n_weights = weights.dims()[0];
+    let length = campaign.simulator.grid.len();
+    let mut numbers = normals(n_weights + N_ROWS * (4 + length * channels))
+        .into_iter()
+        .map(|number| number as f32);
+    let mut next = |n: usize| -> Vec<f32> { numbers.by_ref().take(n).collect() };
+    // Biases begin at zero, and the output layers near it.
+    let noise = Tensor::from_data(
+        TensorData::new(next(n_weights), [n_weights]),
+        &weights.device(),
+    );
+    let weights = weights + noise * 0.1;
+    let y = Tensor::<2>::from_data(TensorData::new(next(N_ROWS * 3), [N_ROWS, 3]), &device);
+    let share = Tensor::<1>::from_data(TensorData::new(next(N_ROWS), [N_ROWS]), &device);
+    let x = match objective {
+        Objective::Simulations => {
+            let data =
+                TensorData::new(next(N_ROWS * length * channels), [N_ROWS, length, channels]);
+            Some(Tensor::<3>::from_data(data, &device))
+        }
+        Objective::WeightedDraws { .. } => None,
+    };
+    let fused = {
+        let y = y.clone().require_grad();
+        let (own, leaves) = initial.with_leaves(&weights);
+        let log_density = own.log_density(y.clone(), x.clone());
+        let mut gradients = (log_density.clone() * share.clone()).sum().backward();
+        Outcome {
+            log_density: host(log_density.inner()),
+            d_weights: host(leaves.gradient(&own, &mut gradients)),
+            d_y: host(y.grad(&gradients).expect("y has a gradient")),
+        }
+    };
+    let by_parts = {
+        let y = y.require_grad();
+        let own = parameters::with_flat(initial, &weights);
+        let log_density = own.log_density_by_parts(y.clone(), x);
+        let mut gradients = (log_density.clone() * share).sum().backward();
+        Outcome {
+            log_density: host(log_density.inner()),
+            d_y: host(y.grad(&gradients).expect("y has a gradient")),
+            d_weights: host(parameters::flat_gradients(&own, &mut gradients)),
+        }
+    };
+    [fused, by_parts]
+}
+
+fn assert_close(name: &str, fused: &[f32], by_parts: &[f32]) {
+    assert_eq!(fused.len(), by_parts.len(), "{name}");
+    let scale = by_parts
+        .iter()
+        .fold(1.0f32, |largest, value| largest.max(value.abs()));
+    for (i, (fused, by_parts)) in fused.iter().zip(by_parts).enumerate() {
+        assert!(
+            (fused - by_parts).abs() < 2e-4 * scale,
+            "{name} {i}: {fused} fused, {by_parts} by parts"
+        );
+    }
+}
+
+fn check(length: usize, featurizer: &str, components: usize, objective: Objective) {
+    let campaign = campaign(length, featurizer, components);
+    for channels in [2, 3] {
+        let [fused, by_parts] = outcomes(&campaign, objective, channels);
+        assert_close("log density", &fused.log_density, &by_parts.log_density);
+        assert_close("gradient of weights", &fused.d_weights, &by_parts.d_weights);
+        assert_close("gradient of y", &fused.d_y, &by_parts.d_y);
+        // Masked weights take none, a few units of a relu may be off; all others do.
+        let n_zero = |gradient: &[f32]| gradient.iter().filter(|value| **value == 0.0).count();
+        let (fused, by_parts) = (n_zero(&fused.d_weights), n_zero(&by_parts.d_weights));
+        assert!(
+            fused.abs_diff(by_parts) <= by_parts / 20,
+            "{fused} zeros, {by_parts} by parts"
+        );
+    }
+}
+
+#[test]
+fn resnet_gru_of_odd_lengths() {
+    let featurizer = "kind = \"resnet-gru\"\nchannels = 5\nstages = 3\nhidden = 9\nfeatures = 6";
+    check(13, featurizer, 3, Objective::Simulations);
+}
+
+#[test]
+fn resnet_gru_of_patches_that_do_not_come_out_even() {
+    let featurizer = "kind = \"resnet-gru\"\nchannels = 4\nstages = 2\nhidden = 8\nfeatures = 6";
+    check(299, featurizer, 1, Objective::Simulations);
+}
+
+#[test]
+fn resnet() {
+    let featurizer = "kind = \"resnet\"\nchannels = 4\nstages = 2\nfeatures = 6";
+    check(16, featurizer, 3, Objective::Simulations);
+}
+
+#[test]
+fn gru() {
+    let featurizer = "kind = \"gru\"\nhidden = 7\nfeatures = 6";
+    check(11, featurizer, 3, Objective::Simulations);
+}
+
+#[test]
+fn mlp() {
+    let featurizer = "kind = \"mlp\"\nlayers = 3\nhidden = 11\nfeatures = 6";
+    check(8, featurizer, 2, Objective::Simulations);
+}
+
+#[test]
+fn flow_alone() {
+    let featurizer = "kind = \"mlp\"\nlayers = 1\nhidden = 4\nfeatures = 4";
+    check(4, featurizer, 4, Objective::WeightedDraws { exponent: 1.0 });
+}
+
+#[test]
+fn batch_normalization_stays_with_burn() {
+    let featurizer =
+        "kind = \"resnet\"\nchannels = 4\nstages = 2\nfeatures = 6\nnormalization = \"batch\"";
+    check(16, featurizer, 2, Objective::Simulations);
+}
