@@ -17,9 +17,7 @@ fn space(d: usize) -> ParameterSpace {
         prior: Prior::Normal { mean: 0.0, sd: 1.0 },
         periodic: false,
     };
-    ParameterSpace {
-        parameters: (0..d).map(parameter).collect(),
-    }
+    ParameterSpace::independent((0..d).map(parameter).collect())
 }
 
 /// Equal Gaussian modes of standard deviation `width` in every direction.
