@@ -151,6 +151,7 @@ fn model(campaign: &Campaign, d: usize) -> Model {
         x_mean: Vec::new(),
         x_sd: Vec::new(),
         reference: Vec::new(),
+        unit: None,
         log_sigma: None,
     };
     let training = TrainingSummary {

@@ -374,7 +374,7 @@ fn a_posterior_across_the_seam_of_a_circle_is_found() {
         FlowId(0),
         Objective::WeightedDraws { exponent: 1.0 },
     );
-    let draws = Draws::from_prior(&campaign.space, 3, RoundId(0), 0..10_000);
+    let draws = Draws::from_prior(&campaign.space, 3, RoundId(0), 0..20_000);
     let log_posterior = |theta: &[f64]| {
         let turns = theta[0] / std::f64::consts::TAU - 0.05 * theta[1];
         let turns = turns - turns.round();

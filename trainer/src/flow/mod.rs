@@ -26,6 +26,10 @@ use sidereal_inference::campaign;
 
 /// Any of the flows of the campaign file.
 #[derive(Module, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a network has one flow, whose weights are on the heap"
+)]
 pub enum Flow {
     Maf(Maf),
     Nsf(Nsf),

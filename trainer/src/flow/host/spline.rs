@@ -261,7 +261,7 @@ impl OneShape {
     fn is_outside(self, x: f32) -> bool {
         match self.axis {
             // A NaN is outside, and stays one.
-            Axis::Line => !(x.abs() < self.tail_bound),
+            Axis::Line => x.is_nan() || x.abs() >= self.tail_bound,
             Axis::Circle => false,
         }
     }
@@ -498,13 +498,9 @@ fn by_raw(shape: OneShape, raw: Outputs, index: &[f32; LANES], by_bin: &ByBin, o
             layout.inner_slopes() + knot - 1
         };
         let out = &mut out[kind];
-        for lane in 0..LANES {
-            let starts = if index[lane] == knot as f32 { 1.0 } else { 0.0 };
-            let ends = if index[lane] + 1.0 == knot as f32 {
-                1.0
-            } else {
-                0.0
-            };
+        for (lane, &bin) in index.iter().enumerate() {
+            let starts = if bin == knot as f32 { 1.0 } else { 0.0 };
+            let ends = if bin + 1.0 == knot as f32 { 1.0 } else { 0.0 };
             out.0[lane] += starts * by_bin.raw_left.0[lane] + ends * by_bin.raw_right.0[lane];
         }
     }
@@ -527,11 +523,11 @@ fn by_sizes(
     for k in 0..bins {
         let raw = raw.kind(first + k);
         let out = &mut out[first + k];
-        for lane in 0..LANES {
+        for (lane, &bin) in index.iter().enumerate() {
             let size = softmax.factor.0[lane] * exp(raw.0[lane] - softmax.largest.0[lane]);
-            let by_this = if (k as f32) < index[lane] {
+            let by_this = if (k as f32) < bin {
                 by_edge.0[lane]
-            } else if k as f32 == index[lane] {
+            } else if k as f32 == bin {
                 by_size.0[lane]
             } else {
                 0.0
