@@ -488,7 +488,7 @@ pub(super) const ESTIMATOR: &[Case] = &[
     (
         "",
         "[training]\nloss = \"apt\"\natoms = 1",
-        &["c.toml:17: training.atoms: found 1, expected a whole number from 2 to 1000"],
+        &["c.toml:17: training.atoms: found 1, expected a whole number from 2 to 32"],
     ),
     (
         "",
