@@ -497,6 +497,13 @@ pub(super) const ESTIMATOR: &[Case] = &[
     ),
     (
         "",
+        "[training]\nloss = \"weighted-nll\"\n[rounds]\ndefensive_share = 0",
+        &[
+            "c.toml:15: training: the weights of the loss weighted-nll have no bound where rounds.defensive_share is 0",
+        ],
+    ),
+    (
+        "",
         "[training]\nloss = \"apt\"\nbatch_size = 8",
         &["c.toml:15: training: 10 atoms are taken from the minibatch, but batch_size is 8"],
     ),
