@@ -5,6 +5,7 @@ and `weight` [n] of the weighted draws, `log_evidence` and its `error` where the
 """
 import importlib.metadata
 import json
+import os
 import pathlib
 import subprocess
 import tempfile
@@ -161,6 +162,8 @@ def sbi(problem, args):
     from sbi.neural_nets.embedding_nets import CNNEmbedding
     from sbi.utils import BoxUniform
 
+    # sbi writes logs to the current directory.
+    os.chdir(tempfile.mkdtemp())
     torch.manual_seed(args.seed)
     rng = np.random.default_rng(args.seed)
     prior = BoxUniform(torch.tensor(problem.low, dtype=torch.float32), torch.tensor(problem.high, dtype=torch.float32))
