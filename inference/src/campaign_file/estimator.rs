@@ -6,8 +6,8 @@ use crate::campaign::{DeviceChoice, Featurizer, Flow, Loss, Normalization, Train
 
 /// Largest number of units, channels or features of a layer.
 const MOST_UNITS: u64 = 4096;
-/// The flow is evaluated once for each atom of each row.
-const MOST_ATOMS: u64 = 1000;
+/// Atoms are taken from the rows that one thread works on.
+const MOST_ATOMS: u64 = 32;
 
 pub(super) fn featurizer(
     root: &Section<'_>,
