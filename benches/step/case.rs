@@ -18,7 +18,7 @@ use std::path::Path;
 use std::time::Instant;
 
 /// Featurizers, and the flow alone on weighted draws.
-pub const KINDS: [&str; 3] = ["resnet-gru", "resnet", "none"];
+const KINDS: [&str; 3] = ["resnet-gru", "resnet", "none"];
 /// Epochs that do not count.
 pub const WARM_UP: usize = 2;
 const EPOCHS: usize = 11;
@@ -68,6 +68,16 @@ impl Case {
             }
         }
         cases
+    }
+
+    pub fn name(&self) -> String {
+        let Self {
+            kind,
+            length,
+            batch,
+            threads,
+        } = self;
+        format!("{kind}/{length}/{batch}/{threads}")
     }
 
     fn sizes(&self) -> Sizes {
@@ -130,6 +140,7 @@ impl Case {
                 2560 / self.batch,
             ),
             // One row is held out.
+            _ if self.length == 64 => (Objective::Simulations, 16 * self.batch + 1, 16),
             _ => (Objective::Simulations, 4 * self.batch + 1, 4),
         };
         let set = training_set(&campaign, objective, n_rows);
