@@ -21,7 +21,7 @@ use std::time::Instant;
 const KINDS: [&str; 3] = ["resnet-gru", "resnet", "none"];
 /// Epochs that do not count.
 pub const WARM_UP: usize = 2;
-const EPOCHS: usize = 11;
+const EPOCHS: usize = 7;
 const N_PARAMETERS: usize = 5;
 const FEATURES: usize = 32;
 
@@ -140,8 +140,11 @@ impl Case {
                 2560 / self.batch,
             ),
             // One row is held out.
-            _ if self.length == 64 => (Objective::Simulations, 16 * self.batch + 1, 16),
-            _ => (Objective::Simulations, 4 * self.batch + 1, 4),
+            _ => {
+                let n_steps = if self.length == 64 { 1024 } else { 512 } / self.batch;
+                let n_rows = n_steps * self.batch + 1;
+                (Objective::Simulations, n_rows, n_steps)
+            }
         };
         let set = training_set(&campaign, objective, n_rows);
         let standardization = Standardization::new(&set);
