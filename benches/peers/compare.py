@@ -65,11 +65,13 @@ def run(args):
     except peers.NotInstalled as missing:
         return {"outcome": f"skipped: {missing} is not installed"}
     seconds = time.monotonic() - started
-    weight = found["weight"] / found["weight"].sum()
+    weight = np.nan_to_num(found["weight"])
+    # All weights may be zero: nothing was found.
+    weight = weight / max(weight.sum(), 1e-300)
     usage = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     row = {
         "outcome": "done", "version": found["version"], "simulations": int(found["simulations"]),
-        "n_eff": float(1 / (weight**2).sum() - 1), "seconds": seconds,
+        "n_eff": float(max(1 / max((weight**2).sum(), 1e-300) - 1, 0)) if weight.any() else 0.0, "seconds": seconds,
         "cpu_seconds": sum(one.ru_utime + one.ru_stime for one in usage), "note": found.get("note", ""),
     }
     if found.get("log_evidence") is not None:
@@ -92,7 +94,7 @@ def run_apart(args, problem, peer, seed):
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, 9)
         process.communicate()
-        return {"outcome": f"not done within {args.timeout:.0f} s"}
+        return {"outcome": f"not done within {args.timeout:.0f} s on the clock"}
     if process.returncode != 0:
         last = (error.strip().splitlines() or ["no message"])[-1]
         return {"outcome": f"failed: {last}"}

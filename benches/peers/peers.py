@@ -5,6 +5,7 @@ and `weight` [n] of the weighted draws, `log_evidence` and its `error` where the
 """
 import importlib.metadata
 import json
+import os
 import pathlib
 import subprocess
 import tempfile
@@ -14,6 +15,7 @@ import numpy as np
 # Neural peers: as many simulations in each round as sidereal's own measurements have, and the last round only to be weighed.
 ROUNDS = 5
 ROUND_SIMULATIONS = 2560
+NBI_EPOCHS = 100
 
 
 class NotInstalled(Exception):
@@ -133,10 +135,12 @@ def nbi(problem, args):
             simulator=lambda theta: problem.simulate(theta)[0], priors=priors, labels=problem.labels, device="cpu",
             path=path + "/run", n_jobs=args.threads,
         )
+        # Pictures, which are not measured.
+        engine._corner_all = lambda: None
         # nbi draws with numpy and torch and seeds both with 0 itself.
         np.random.seed(args.seed)
         engine.fit(
-            x_obs=problem.value, n_sims=ROUND_SIMULATIONS, n_rounds=ROUNDS, n_epochs=100, batch_size=64, lr=0.001,
+            x_obs=problem.value, n_sims=ROUND_SIMULATIONS, n_rounds=ROUNDS, n_epochs=NBI_EPOCHS, batch_size=64, lr=0.001,
             min_lr=0.001, early_stop_train=False, early_stop_patience=10, noise=problem.sigma, workers=args.threads,
             plot=False,
         )
@@ -158,6 +162,8 @@ def sbi(problem, args):
     from sbi.neural_nets.embedding_nets import CNNEmbedding
     from sbi.utils import BoxUniform
 
+    # sbi writes logs to the current directory.
+    os.chdir(tempfile.mkdtemp())
     torch.manual_seed(args.seed)
     rng = np.random.default_rng(args.seed)
     prior = BoxUniform(torch.tensor(problem.low, dtype=torch.float32), torch.tensor(problem.high, dtype=torch.float32))

@@ -18,10 +18,10 @@ use std::path::Path;
 use std::time::Instant;
 
 /// Featurizers, and the flow alone on weighted draws.
-pub const KINDS: [&str; 3] = ["resnet-gru", "resnet", "none"];
+const KINDS: [&str; 3] = ["resnet-gru", "resnet", "none"];
 /// Epochs that do not count.
 pub const WARM_UP: usize = 2;
-const EPOCHS: usize = 11;
+const EPOCHS: usize = 7;
 const N_PARAMETERS: usize = 5;
 const FEATURES: usize = 32;
 
@@ -68,6 +68,16 @@ impl Case {
             }
         }
         cases
+    }
+
+    pub fn name(&self) -> String {
+        let Self {
+            kind,
+            length,
+            batch,
+            threads,
+        } = self;
+        format!("{kind}/{length}/{batch}/{threads}")
     }
 
     fn sizes(&self) -> Sizes {
@@ -130,7 +140,11 @@ impl Case {
                 2560 / self.batch,
             ),
             // One row is held out.
-            _ => (Objective::Simulations, 4 * self.batch + 1, 4),
+            _ => {
+                let n_steps = if self.length == 64 { 1024 } else { 512 } / self.batch;
+                let n_rows = n_steps * self.batch + 1;
+                (Objective::Simulations, n_rows, n_steps)
+            }
         };
         let set = training_set(&campaign, objective, n_rows);
         let standardization = Standardization::new(&set);

@@ -1,7 +1,8 @@
 //! Time of a training step beside PyTorch's for the same network, batch and threads; `benches/README.md` says what
 //! it showed.
 //!
-//! `cargo bench -p sidereal-trainer --bench step [-- KIND ...]`. PyTorch is that of `$PYTHON` (or `python3`);
+//! `cargo bench -p sidereal-trainer --bench step [-- NAME ...]`, where a name begins a case's,
+//! as `resnet-gru/64` does. PyTorch is that of `$PYTHON` (or `python3`);
 //! without it our times stand alone. Both train in turns, an epoch each, so that a busy machine is as busy for both.
 
 mod case;
@@ -10,7 +11,7 @@ mod peer;
 #[expect(dead_code, reason = "memory is not measured here")]
 mod usage;
 
-use case::{Case, KINDS};
+use case::Case;
 use peer::Peer;
 use std::process::ExitCode;
 
@@ -32,9 +33,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(kinds: &[String]) -> Fallible {
-    if let Some(unknown) = kinds.iter().find(|kind| !KINDS.contains(&kind.as_str())) {
-        return Err(format!("{unknown:?} is none of {}", KINDS.join(", ")).into());
+fn run(asked: &[String]) -> Fallible {
+    let cases = Case::all();
+    if let Some(unknown) = asked
+        .iter()
+        .find(|asked| !cases.iter().any(|case| case.name().starts_with(*asked)))
+    {
+        let names: Vec<String> = cases.iter().map(Case::name).collect();
+        return Err(format!("{unknown:?} begins none of {}", names.join(", ")).into());
     }
     let mut peer = match Peer::start() {
         Ok(peer) => Some(peer),
@@ -49,8 +55,9 @@ fn run(kinds: &[String]) -> Fallible {
         "| network | L | batch | threads | parameters | sidereal | PyTorch | ratio | sidereal CPU | PyTorch CPU | ratio |"
     );
     println!("|---|---|---|---|---|---|---|---|---|---|---|");
-    for case in Case::all() {
-        if kinds.is_empty() || kinds.iter().any(|kind| kind == case.kind) {
+    for case in cases {
+        let name = case.name();
+        if asked.is_empty() || asked.iter().any(|asked| name.starts_with(asked)) {
             compare(&case, peer.as_mut())?;
         }
     }

@@ -6,7 +6,7 @@ use crate::summary::{RoundSummary, WeightDiagnostics};
 
 /// Effective draws that a round on the way must bring at its own temperature: this many times the fewest that
 /// a flow is fitted to.
-const EXPLORING_FACTOR: f64 = 4.0;
+const EXPLORING_FACTOR: f64 = 3.0;
 /// A round of a good flow multiplies the effective draws so far by at most this: the next flow, fitted to
 /// more of them, is better still.
 const GROWTH: f64 = 3.0;
@@ -140,7 +140,7 @@ mod tests {
         let rounds = rounds(Some(6000.0), Some(12_800));
         let tempered = Some(Objective::WeightedDraws { exponent: 0.1 });
         for objective in [None, Some(Objective::Simulations), tempered] {
-            assert_eq!(size(&rounds, objective, 0.9, 5000.0, 4000), Some(600));
+            assert_eq!(size(&rounds, objective, 0.9, 5000.0, 4000), Some(450));
         }
     }
 
@@ -149,7 +149,7 @@ mod tests {
         let rounds = rounds(Some(6000.0), Some(12_800));
         // Tripled: 2 · 450 / 0.5.
         assert_eq!(size(&rounds, REFINED, 0.5, 450.0, 4000), Some(1800));
-        assert_eq!(size(&rounds, REFINED, 0.5, 10.0, 4000), Some(600));
+        assert_eq!(size(&rounds, REFINED, 0.5, 10.0, 4000), Some(450));
         // 1.05 · 900 / 0.9.
         assert_eq!(size(&rounds, REFINED, 0.9, 5100.0, 4000), Some(1050));
     }

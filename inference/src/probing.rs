@@ -28,6 +28,8 @@ const DRAWS_PER_PARAMETER: usize = 10;
 const EFFECTIVE_PER_PARAMETER: f64 = 2.0;
 /// Steps after which a search is given up.
 const MOST_STEPS: u32 = 12;
+/// Simulations of a session, for each parameter, after which no further step is made.
+const MOST_SIMULATIONS: usize = 250;
 /// Sessions of a campaign: one more after each that found something.
 const MOST_SESSIONS: u32 = 3;
 /// A flow knows where it is denser than at the least dense of this share of its own draws.
@@ -413,7 +415,17 @@ fn step(
             }
         }
     }
-    probing
+    let simulations: usize = knowledge
+        .rounds
+        .iter()
+        .filter(|round| round.proposal.is_local())
+        .map(|round| round.component.len())
+        .sum();
+    if simulations >= MOST_SIMULATIONS * knowledge.space.len() * probing.session as usize {
+        probing.given_up()
+    } else {
+        probing
+    }
 }
 
 /// Whether the middle of `density` lies within two standard deviations of `other`.

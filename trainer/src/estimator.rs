@@ -163,17 +163,18 @@ impl Estimator {
 }
 
 impl Leaves {
-    /// The gradient of all weights of `network`, which has these leaves: `[n]`
-    pub fn gradient(&self, network: &Estimator, gradients: &mut Gradients) -> Tensor<1> {
+    /// The gradients of all weights of `network`, which has these leaves; end to end they are in the order of
+    /// `parameters::flat`.
+    pub fn gradients(&self, network: &Estimator, gradients: &mut Gradients) -> Vec<Tensor<1>> {
         match self {
             Self::Parts(leaves) => {
                 let of_leaf = |leaf: &Tensor<1>| match leaf.grad_remove(gradients) {
                     Some(gradient) => gradient,
                     None => leaf.clone().inner().zeros_like(),
                 };
-                Tensor::cat(leaves.iter().map(of_leaf).collect(), 0)
+                leaves.iter().map(of_leaf).collect()
             }
-            Self::Parameters => parameters::flat_gradients(network, gradients),
+            Self::Parameters => vec![parameters::flat_gradients(network, gradients)],
         }
     }
 }

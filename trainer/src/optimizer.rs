@@ -1,7 +1,7 @@
 //! Adam on the CPU: sum of the slices' gradients, clipping, the step and the running mean of the weights in two
 //! passes over the flat vector, in fixed chunks on all threads.
 
-use crate::fused::vectorized;
+use crate::fused::{self, vectorized};
 use crate::parameters::host;
 use burn::optim::{AdamState, AdaptiveMomentumState};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -18,10 +18,14 @@ const SMALLEST: f32 = 1e-30;
 /// Weights, their running mean and Adam's moments, each in the order of `parameters::flat`.
 pub struct HostAdam {
     pub n_steps: usize,
-    pub values: Vec<f32>,
+    values: Vec<f32>,
     average: Vec<f32>,
     moment_1: Vec<f32>,
     moment_2: Vec<f32>,
+    /// Of the step that is being taken.
+    gradient: Vec<f32>,
+    /// Memory of the last tensor of `values`.
+    spare: Vec<f32>,
 }
 
 /// How far one step goes.
@@ -47,6 +51,8 @@ impl HostAdam {
         };
         Self {
             n_steps,
+            gradient: vec![0.0; values.len()],
+            spare: Vec::new(),
             values,
             average,
             moment_1,
@@ -70,25 +76,32 @@ impl HostAdam {
         (tensor(self.values), tensor(self.average), adam)
     }
 
-    /// One step along the sum of `gradients`, of which there is at least one.
-    pub fn step(&mut self, gradients: Vec<Vec<f32>>, step: &Step, pool: &rayon::ThreadPool) {
-        let mut gradients = gradients.into_iter();
-        let Some(mut gradient) = gradients.next() else {
-            return;
+    /// The weights as a tensor.
+    pub fn values_tensor(&mut self, device: &Device) -> Tensor<1> {
+        let mut values = std::mem::take(&mut self.spare);
+        values.clear();
+        values.extend_from_slice(&self.values);
+        let n = values.len();
+        Tensor::from_data(TensorData::new(values, [n]), device)
+    }
+
+    /// Keeps the memory of [`values_tensor`](Self::values_tensor) for the next step.
+    pub fn recycle(&mut self, values: Tensor<1>) {
+        self.spare = host(values);
+    }
+
+    /// One step along the sum of the slices' gradients, each in parts that lie end to end.
+    pub fn step(&mut self, slices: Vec<Vec<Vec<f32>>>, step: &Step, pool: &rayon::ThreadPool) {
+        let sum = |(index, sum): (usize, &mut [f32])| {
+            sum.fill(0.0);
+            for parts in &slices {
+                add_from(sum, index * CHUNK, parts);
+            }
+            sum_of_squares(sum)
         };
-        let others: Vec<Vec<f32>> = gradients.collect();
-        let squares: Vec<f64> = pool.install(|| {
-            gradient
-                .par_chunks_mut(CHUNK)
-                .enumerate()
-                .map(|(index, sum)| {
-                    for other in &others {
-                        add(sum, &other[index * CHUNK..][..sum.len()]);
-                    }
-                    sum_of_squares(sum)
-                })
-                .collect()
-        });
+        let chunks = self.gradient.par_chunks_mut(CHUNK).enumerate();
+        let squares: Vec<f64> = pool.install(|| chunks.map(sum).collect());
+        slices.into_iter().flatten().for_each(fused::give_back);
         let norm = squares.iter().sum::<f64>().sqrt();
         let factor = (step.clip_norm / (norm + 1e-12)).min(1.0) as f32;
         self.n_steps += 1;
@@ -104,7 +117,7 @@ impl HostAdam {
         let chunks = values
             .zip(average)
             .zip(moment_1.zip(moment_2))
-            .zip(gradient.par_chunks(CHUNK));
+            .zip(self.gradient.par_chunks(CHUNK));
         let update = |(((values, average), (moment_1, moment_2)), gradient): (_, &[f32])| {
             let (values, average): (&mut [f32], &mut [f32]) = (values, average);
             let (moment_1, moment_2): (&mut [f32], &mut [f32]) = (moment_1, moment_2);
@@ -135,15 +148,26 @@ fn flushed(value: f32) -> f32 {
     if value.abs() < SMALLEST { 0.0 } else { value }
 }
 
-fn add(sum: &mut [f32], values: &[f32]) {
-    vectorized(
-        #[inline(always)]
-        || {
-            for (sum, value) in sum.iter_mut().zip(values) {
-                *sum += value;
-            }
-        },
-    );
+/// sum += the numbers from `start` on, of `parts` end to end.
+fn add_from(sum: &mut [f32], start: usize, parts: &[Vec<f32>]) {
+    let (end, mut part_start) = (start + sum.len(), 0);
+    for part in parts {
+        let part_end = part_start + part.len();
+        let common = start.max(part_start)..end.min(part_end);
+        if !common.is_empty() {
+            let values = &part[common.start - part_start..common.end - part_start];
+            let sum = &mut sum[common.start - start..common.end - start];
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (sum, value) in sum.iter_mut().zip(values) {
+                        *sum += value;
+                    }
+                },
+            );
+        }
+        part_start = part_end;
+    }
 }
 
 fn sum_of_squares(values: &[f32]) -> f64 {

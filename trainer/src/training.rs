@@ -329,21 +329,23 @@ impl Epoch<'_> {
         let mut adam = HostAdam::new(&state.values, &state.average, state.adam.take());
         let mut losses = Vec::with_capacity(batches.len());
         for (step, batch) in batches.iter().enumerate() {
-            let n = adam.values.len();
-            let values = Tensor::from_data(TensorData::new(adam.values.clone(), [n]), &device);
+            let values = adam.values_tensor(&device);
             match self.slicing {
                 Slicing::Rows(_) => {}
                 Slicing::Whole => estimator = parameters::with_flat(estimator, &values),
             }
             let parts = self.gradients(&estimator, &values, batch, state.epoch, self.slicing);
-            let (loss, gradients): (Vec<f64>, Vec<Vec<f32>>) = parts
-                .into_iter()
-                .map(|(loss, gradient)| {
-                    let loss: f64 = parameters::host(loss).into_iter().map(f64::from).sum();
-                    (loss, parameters::host(gradient))
-                })
-                .unzip();
-            losses.push(loss.iter().sum::<f64>());
+            let mut loss = 0.0;
+            let mut gradients = Vec::with_capacity(parts.len());
+            for (part, gradient) in parts {
+                loss += parameters::host(part)
+                    .into_iter()
+                    .map(f64::from)
+                    .sum::<f64>();
+                gradients.push(gradient.into_iter().map(parameters::host).collect());
+            }
+            losses.push(loss);
+            adam.recycle(values);
             let step = optimizer::Step {
                 rate: self.rate(step, batches.len(), state),
                 clip_norm: self.schedule.clip_norm,
@@ -376,6 +378,7 @@ impl Epoch<'_> {
             let Some((loss, gradient)) = parts.into_iter().next() else {
                 continue;
             };
+            let gradient = Tensor::cat(gradient, 0);
             let norm = gradient.clone().powi_scalar(2).sum().sqrt();
             let factor = (norm + 1e-12)
                 .recip()
@@ -430,7 +433,7 @@ impl Epoch<'_> {
         rows
     }
 
-    /// Each slice's share of a minibatch's mean loss `[1]` and of its gradient `[n]`, in their order.
+    /// Each slice's share of a minibatch's mean loss `[1]` and of its gradient (`[n]` end to end), in their order.
     fn gradients(
         &self,
         estimator: &Estimator,
@@ -438,7 +441,7 @@ impl Epoch<'_> {
         batch: &[usize],
         epoch: u32,
         slicing: Slicing,
-    ) -> Vec<(Tensor<1>, Tensor<1>)> {
+    ) -> Vec<(Tensor<1>, Vec<Tensor<1>>)> {
         let device = estimator.devices()[0].clone();
         let slices = slicing.rows(batch);
         let of_slice = |rows: &&[usize]| {
@@ -462,7 +465,7 @@ impl Epoch<'_> {
             };
             let loss = log_score.sum().neg() / batch.len() as f64;
             let mut gradients = loss.backward();
-            (loss.inner(), leaves.gradient(&own, &mut gradients))
+            (loss.inner(), leaves.gradients(&own, &mut gradients))
         };
         self.pool
             .install(|| slices.par_iter().map(of_slice).collect())

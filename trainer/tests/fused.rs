@@ -86,7 +86,7 @@ fn outcomes(campaign: &Campaign, objective: Objective, channels: usize) -> [Outc
         let mut gradients = (log_density.clone() * share.clone()).sum().backward();
         Outcome {
             log_density: host(log_density.inner()),
-            d_weights: host(leaves.gradient(&own, &mut gradients)),
+            d_weights: host(Tensor::cat(leaves.gradients(&own, &mut gradients), 0)),
             d_y: host(y.grad(&gradients).expect("y has a gradient")),
         }
     };

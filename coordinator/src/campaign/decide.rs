@@ -70,6 +70,9 @@ pub fn decide(state: &State, input: Input, now_s: f64) -> Decision {
     draft.decision
 }
 
+/// Share of a budget that searches for lost modes may take.
+const MOST_PROBING: f64 = 0.06;
+
 struct Draft<'a> {
     state: &'a State,
     elapsed_s: f64,
@@ -258,8 +261,17 @@ impl Draft<'_> {
         let Some((_, n_rows)) = probing.next_round(settings.n_parameters) else {
             return Some(probing);
         };
-        let max = settings.rounds.stop.simulations.unwrap_or(u64::MAX);
-        if self.state.n_simulations().saturating_add(n_rows) > max {
+        let budget = settings.rounds.stop.simulations.unwrap_or(u64::MAX);
+        let probes: u64 = self
+            .state
+            .rounds
+            .iter()
+            .filter(|round| round.summary.kind == RoundKind::Probe)
+            .map(|round| round.files.n_rows)
+            .sum();
+        let is_too_much = self.state.n_simulations().saturating_add(n_rows) > budget
+            || probes.saturating_add(n_rows) as f64 > MOST_PROBING * budget as f64;
+        if is_too_much {
             Some(probing.given_up())
         } else {
             Some(probing)

@@ -8,8 +8,8 @@ use crate::campaign::{DeviceChoice, Featurizer, Flow, Loss, Normalization, NsfSi
 const MOST_UNITS: u64 = 4096;
 /// Bins have a least width of a thousandth of the spline's interval.
 const MOST_BINS: u64 = 100;
-/// The flow is evaluated once for each atom of each row.
-const MOST_ATOMS: u64 = 1000;
+/// Atoms are taken from the rows that one thread works on.
+const MOST_ATOMS: u64 = 32;
 
 pub(super) fn featurizer(
     root: &Section<'_>,

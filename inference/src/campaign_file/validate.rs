@@ -2,7 +2,7 @@
 
 use super::document::{Entry, Section};
 use super::{defaults, estimator, forward_model, parameters};
-use crate::campaign::{Campaign, Combine, Rounds, Stop, StopRule, Workers};
+use crate::campaign::{Campaign, Combine, Loss, Rounds, Stop, StopRule, Workers};
 use std::path::Path;
 
 /// Fewer simulations in a round than this teach a network nothing.
@@ -48,6 +48,16 @@ pub(super) fn campaign(root: &Section<'_>, directory: &Path) -> Option<Campaign>
     };
     let rounds = rounds(root, purpose);
     let workers = workers(root);
+    if let (Some(training), Some(rounds), Some(entry)) = (&training, &rounds, root.get("training"))
+        && training.loss == Loss::WeightedNll
+        && rounds.defensive_share == 0.0
+        && purpose == Purpose::Posterior
+    {
+        entry.mistake(
+            "the weights of the loss weighted-nll have no bound where rounds.defensive_share is 0",
+        );
+        return None;
+    }
     Some(Campaign {
         name: name?,
         seed: seed?,

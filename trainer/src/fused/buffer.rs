@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
+use std::sync::{Mutex, PoisonError};
 
 thread_local! {
     static FREE: RefCell<Vec<Vec<f32>>> = const { RefCell::new(Vec::new()) };
@@ -72,7 +73,32 @@ impl DerefMut for Buffer {
     }
 }
 
-/// Frees what this thread keeps.
+/// Vectors for gradients of weights, which one thread fills and another adds up.
+static GRADIENTS: Mutex<Vec<Vec<f32>>> = Mutex::new(Vec::new());
+
+/// `n` numbers of any value, for a gradient that [`give_back`] will return.
+pub fn take_gradient(n: usize) -> Vec<f32> {
+    let mut free = GRADIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    let fitting = free.iter().position(|values| values.capacity() == n);
+    let mut values = fitting.map_or_else(|| Vec::with_capacity(n), |index| free.swap_remove(index));
+    drop(free);
+    values.resize(n, 0.0);
+    values
+}
+
+/// Keeps the memory of a gradient for the next step.
+pub fn give_back(values: Vec<f32>) {
+    let mut free = GRADIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    if free.len() < MOST_KEPT {
+        free.push(values);
+    }
+}
+
+/// Frees what this thread keeps, and the gradients.
 pub fn clear() {
     FREE.with_borrow_mut(Vec::clear);
+    GRADIENTS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clear();
 }

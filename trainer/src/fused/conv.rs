@@ -142,6 +142,28 @@ impl Padded {
         self.add_to(padded, bias, out);
     }
 
+    /// out = values + padded + bias, without the gaps.
+    pub fn sum_into(self, values: &[f32], padded: &[f32], bias: &[f32], out: &mut [f32]) {
+        let size = self.length * bias.len();
+        vectorized(
+            #[inline(always)]
+            || {
+                let to = out.chunks_exact_mut(size).zip(values.chunks_exact(size));
+                for ((to, values), from) in to.zip(self.sequences(padded, bias.len())) {
+                    let points = values
+                        .chunks_exact(bias.len())
+                        .zip(from.chunks_exact(bias.len()));
+                    for (to, (values, from)) in to.chunks_exact_mut(bias.len()).zip(points) {
+                        let terms = values.iter().zip(from).zip(bias);
+                        for (to, ((value, from), bias)) in to.iter_mut().zip(terms) {
+                            *to = value + from + bias;
+                        }
+                    }
+                }
+            },
+        );
+    }
+
     /// out += gradient where `output`, that of a relu, is not zero; without the gaps.
     pub fn add_masked_to(self, gradient: &[f32], output: &[f32], channels: usize, out: &mut [f32]) {
         vectorized(

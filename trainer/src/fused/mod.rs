@@ -17,7 +17,7 @@ mod product;
 mod tower;
 mod vector;
 
-pub use buffer::clear as clear_buffers;
+pub use buffer::{clear as clear_buffers, give_back};
 pub use conv::Conv;
 pub use dense::Dense;
 pub use gru::Gru;
@@ -93,7 +93,7 @@ impl Operation<2> for SummarizerOperation {
         }
         let Self(summarizer, n) = self;
         let n_own = summarizer.network.n_weights();
-        let mut d_weights = vec![0.0; weights.len()];
+        let mut d_weights = buffer::take_gradient(weights.len());
         let (d_own, d_bypass) = d_weights.split_at_mut(n_own);
         summarizer
             .network
@@ -146,7 +146,7 @@ impl Operation<3> for MafOperation {
         d_log_density: &[f32],
         [y_wanted, features_wanted, weights_wanted]: [bool; 3],
     ) -> [Option<Vec<f32>>; 3] {
-        let mut d_weights = vec![0.0; weights.len()];
+        let mut d_weights = buffer::take_gradient(weights.len());
         let d_inputs = self.0.backward(
             weights,
             y_wanted,

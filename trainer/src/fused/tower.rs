@@ -220,8 +220,8 @@ impl Stage {
         let mut second_input = conv.forward(shape, &first_weights, &first_input);
         shape.add_bias_relu(&mut second_input, conv.bias(first));
         let inner = conv.forward(shape, &second_weights, &second_input);
-        let mut sum = Buffer::copy_of(input);
-        shape.add_to(&inner, conv.bias(second), &mut sum);
+        let mut sum = Buffer::take(input.len());
+        shape.sum_into(input, &inner, conv.bias(second), &mut sum);
         let pool_input = if shape.length.is_multiple_of(2) {
             sum
         } else {

@@ -557,12 +557,19 @@ pub(super) const ESTIMATOR: &[Case] = &[
     (
         "",
         "[training]\nloss = \"apt\"\natoms = 1",
-        &["c.toml:17: training.atoms: found 1, expected a whole number from 2 to 1000"],
+        &["c.toml:17: training.atoms: found 1, expected a whole number from 2 to 32"],
     ),
     (
         "",
         "[training]\nloss = \"weighted-nll\"\natoms = 10",
         &["c.toml:17: training.atoms: the loss weighted-nll has no atoms, only apt has"],
+    ),
+    (
+        "",
+        "[training]\nloss = \"weighted-nll\"\n[rounds]\ndefensive_share = 0",
+        &[
+            "c.toml:15: training: the weights of the loss weighted-nll have no bound where rounds.defensive_share is 0",
+        ],
     ),
     (
         "",
