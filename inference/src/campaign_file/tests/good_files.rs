@@ -486,8 +486,8 @@ fn examples_are_good_campaigns() {
         ("sine/campaign.toml", 50, 3, 50, 1280),
         ("sine/amortized.toml", 50, 3, 1, 12_800),
         ("microlensing/campaign.toml", 383, 5, 50, 1280),
-        ("transit/campaign.toml", 200, 6, 12, 1600),
-        ("absorption-spectrum/campaign.toml", 181, 6, 12, 1600),
+        ("transit/campaign.toml", 200, 6, 50, 1280),
+        ("absorption-spectrum/campaign.toml", 181, 6, 50, 1280),
         ("linear-gaussian/campaign.toml", 9, 3, 3, 2560),
     ];
     for (name, n_data, n_parameters, max, simulations) in table {
