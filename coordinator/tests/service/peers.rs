@@ -449,12 +449,11 @@ pub fn draw(campaign: &Campaign, task: &TrainerTask) -> Draws {
         let mut theta = [0.0; 2];
         campaign.space.constrain(&z, &mut theta);
         let log_prior = campaign.space.log_prior(&theta);
-        draws
-            .log_proposal
-            .push(asked.proposal.log_density(|component| match component {
-                Component::Prior => log_prior,
-                Component::Flow(flow) => log_flow(campaign, flow, &z, &theta),
-            }));
+        draws.log_proposal.push(
+            asked
+                .proposal
+                .log_density_at(&z, log_prior, |flow| log_flow(campaign, flow, &z, &theta)),
+        );
         draws.z.extend(z);
         draws.theta.extend(theta);
         draws.log_prior.push(log_prior);
