@@ -48,7 +48,7 @@ pub fn round_size(
     let exploring =
         ((EXPLORING_FACTOR * fewest_draws(n_parameters)).ceil() as u64).min(rounds.simulations);
     let wanted = match objective {
-        Some(Objective::WeightedDraws { exponent }) if exponent == 1.0 => {
+        Some(Objective::WeightedDraws { exponent: 1.0 }) => {
             let efficiency = last.all.efficiency.max(1e-6);
             let missing = 1.05 * (target - combined.n_eff).max(0.0) / efficiency;
             let growth = (GROWTH - 1.0) * combined.n_eff / efficiency;

@@ -68,14 +68,8 @@ impl LocalDensity {
     fn log_density(&self, cut: &[f64]) -> f64 {
         let d = self.mean.len();
         let nu = DEGREES_OF_FREEDOM as f64;
-        let mut solved = vec![0.0; d];
-        let mut log_determinant = 0.0;
-        for i in 0..d {
-            let known: f64 = (0..i).map(|j| self.factor[i * d + j] * solved[j]).sum();
-            solved[i] = (cut[i] - self.mean[i] - known) / self.factor[i * d + i];
-            log_determinant += self.factor[i * d + i].ln();
-        }
-        let distance: f64 = solved.iter().map(|x| x * x).sum();
+        let log_determinant: f64 = (0..d).map(|i| self.factor[i * d + i].ln()).sum();
+        let distance = mahalanobis_squared(cut, &self.mean, &self.factor);
         let half = 0.5 * (nu + d as f64);
         libm::lgamma(half)
             - libm::lgamma(0.5 * nu)
@@ -106,6 +100,42 @@ pub fn cholesky(matrix: &[f64], d: usize) -> Option<Vec<f64>> {
         }
     }
     Some(factor)
+}
+
+/// (z - mean)ᵀ (F Fᵀ)⁻¹ (z - mean), F lower triangular and row-major.
+pub fn mahalanobis_squared(z: &[f64], mean: &[f64], factor: &[f64]) -> f64 {
+    let d = mean.len();
+    let mut solved = vec![0.0; d];
+    for i in 0..d {
+        let before: f64 = (0..i).map(|j| factor[i * d + j] * solved[j]).sum();
+        solved[i] = (z[i] - mean[i] - before) / factor[i * d + i];
+    }
+    solved.iter().map(|x| x * x).sum()
+}
+
+/// Weighted mean and covariance (row-major) of rows; weights sum to 1.
+pub fn moments<Z: AsRef<[f64]>>(rows: &[Z], weight: &[f64]) -> (Vec<f64>, Vec<f64>) {
+    let d = rows.first().map_or(0, |row| row.as_ref().len());
+    let mut mean = vec![0.0; d];
+    for (row, weight) in rows.iter().zip(weight) {
+        for (mean, z) in mean.iter_mut().zip(row.as_ref()) {
+            *mean += weight * z;
+        }
+    }
+    let mut covariance = vec![0.0; d * d];
+    for (row, weight) in rows.iter().zip(weight) {
+        let row = row.as_ref();
+        for i in 0..d {
+            for j in 0..d {
+                covariance[i * d + j] += weight * (row[i] - mean[i]) * (row[j] - mean[j]);
+            }
+        }
+    }
+    (mean, covariance)
+}
+
+pub fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
 #[cfg(test)]

@@ -133,7 +133,7 @@ impl Draft<'_> {
         let history = self.state.training_history();
         let judged = match (&self.state.combined, settings.has_observation) {
             (Some(combined), true) => {
-                Some((self.judge(&settings, &history, combined), combined.clone()))
+                Some((self.judge(settings, &history, combined), combined.clone()))
             }
             (None, _) | (_, false) => None,
         };

@@ -1,6 +1,7 @@
 //! Campaign files, good and bad.
 
 mod bad_cases;
+mod bad_estimators;
 mod bad_files;
 mod correlated;
 mod good_files;

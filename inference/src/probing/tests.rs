@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::ids::RoundId;
+use crate::local::squared_distance;
 use crate::prior::Prior;
 use crate::proposal::log_sum_exp;
 use crate::space::Parameter;
+use crate::space::standard_normal_log_density;
 use crate::weights::round_log_weights;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;

@@ -1,6 +1,7 @@
 //! One file a mistake, with the message that it gets; and bytes that are no campaign at all.
 
-use super::bad_cases::{ESTIMATOR, FORWARD_MODEL, PARAMETERS, ROUNDS, TOP_LEVEL};
+use super::bad_cases::{FORWARD_MODEL, PARAMETERS, TOP_LEVEL};
+use super::bad_estimators::{ESTIMATOR, ROUNDS};
 use super::{SINE, directory, parse_in};
 use crate::campaign_file::load;
 use crate::seeds::{Purpose, stream};

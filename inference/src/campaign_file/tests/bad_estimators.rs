@@ -1,0 +1,158 @@
+//! Mistakes in the estimator, the rounds and the workers of campaign files, and their messages.
+
+use super::bad_cases::Case;
+
+pub(super) const ESTIMATOR: &[Case] = &[
+    (
+        "",
+        "[featurizer]\nkind = \"resnet_gru\"",
+        &["c.toml:16: featurizer.kind: found \"resnet_gru\", did you mean resnet-gru?"],
+    ),
+    (
+        "",
+        "[featurizer]\nkind = \"gru\"\nchannels = 3\nhidden = 0",
+        &[
+            "c.toml:17: featurizer.channels: gru has no such option, its options are hidden, features",
+            "c.toml:18: featurizer.hidden: found 0, expected a whole number from 1 to 4096",
+        ],
+    ),
+    (
+        "",
+        "[featurizer]\nkind = \"resnet\"\nstages = 2\nnormalization = \"layer\"",
+        &[
+            "c.toml:17: featurizer.stages: found 2, expected a whole number from 0 to 1",
+            "c.toml:18: featurizer.normalization: found \"layer\", expected one of weight, batch",
+        ],
+    ),
+    (
+        "",
+        "[flow]\nkind = \"nfs\"",
+        &["c.toml:16: flow.kind: found \"nfs\", did you mean nsf?"],
+    ),
+    (
+        "",
+        "[flow]\nkind = \"nsf\"\nbins = 1\ntail_bound = -3.0\ncomponents = 4",
+        &[
+            "c.toml:17: flow.bins: found 1, expected a whole number from 2 to 100",
+            "c.toml:18: flow.tail_bound: found -3.0, expected a positive number",
+            "c.toml:19: flow.components: nsf has no such option, its options are blocks, hidden, layers, bins, tail_bound, max_log_scale",
+        ],
+    ),
+    (
+        "",
+        "[flow]\nbins = 4",
+        &[
+            "c.toml:16: flow.bins: maf has no such option, its options are blocks, hidden, layers, components, max_log_scale",
+        ],
+    ),
+    (
+        "",
+        "[flow]\nblocks = 2.5\nmax_log_scale = 0",
+        &[
+            "c.toml:16: flow.blocks: found 2.5, expected a whole number from 1 to 100",
+            "c.toml:17: flow.max_log_scale: found 0, expected a positive number",
+        ],
+    ),
+    (
+        "",
+        "[training]\nbatch_size = 0\ndevice = \"cuda\"\nvalidation_fraction = 0.6",
+        &[
+            "c.toml:16: training.batch_size: found 0, expected a whole number from 1 to 1000000",
+            "c.toml:17: training.device: found \"cuda\", expected one of auto, cpu, wgpu",
+            "c.toml:18: training.validation_fraction: validation fraction 0.6 is not in (0, 0.5]",
+        ],
+    ),
+    (
+        "",
+        "[training]\nlearning_rate = -1e-3\npatience = true",
+        &[
+            "c.toml:16: training.learning_rate: found -1e-3, expected a positive number",
+            "c.toml:17: training.patience: found true, expected a whole number from 1 to 1000000",
+        ],
+    ),
+    (
+        "",
+        "[training]\nloss = \"snpe\"\natoms = 1\nrefinement = 0",
+        &[
+            "c.toml:16: training.loss: found \"snpe\", expected one of nll, apt, weighted-nll",
+            "c.toml:18: training.refinement: found 0, expected true or false",
+        ],
+    ),
+    (
+        "",
+        "[training]\nloss = \"apt\"\natoms = 1",
+        &["c.toml:17: training.atoms: found 1, expected a whole number from 2 to 32"],
+    ),
+    (
+        "",
+        "[training]\nloss = \"weighted-nll\"\natoms = 10",
+        &["c.toml:17: training.atoms: the loss weighted-nll has no atoms, only apt has"],
+    ),
+    (
+        "",
+        "[training]\nloss = \"weighted-nll\"\n[rounds]\ndefensive_share = 0",
+        &[
+            "c.toml:15: training: the weights of the loss weighted-nll have no bound where rounds.defensive_share is 0",
+        ],
+    ),
+    (
+        "",
+        "[training]\nloss = \"apt\"\nbatch_size = 8",
+        &["c.toml:15: training: 10 atoms are taken from the minibatch, but batch_size is 8"],
+    ),
+];
+
+pub(super) const ROUNDS: &[Case] = &[
+    (
+        "",
+        "[rounds]\nmax = 0\nsimulations = 10\ndefensive_share = 0.7\ncombine = \"mix\"",
+        &[
+            "c.toml:16: rounds.max: found 0, expected a whole number from 1 to 10000",
+            "c.toml:17: rounds.simulations: found 10, expected a whole number from 32 to 1000000000000",
+            "c.toml:18: rounds.defensive_share: defensive share 0.7 is not in [0, 0.5]",
+            "c.toml:19: rounds.combine: found \"mix\", expected one of mixture, per-round",
+        ],
+    ),
+    (
+        "",
+        "[rounds]\nstop = { efficiency = 1.4, n_eff = 0 }",
+        &[
+            "c.toml:16: rounds.stop.n_eff: found 0, expected a positive number",
+            "c.toml:16: rounds.stop.efficiency: efficiency target 1.4 is not in (0, 1]",
+        ],
+    ),
+    (
+        "",
+        "[rounds.stop]\nsimulations = 100\nwall_time = \"2 weeks\"\nrul = \"paper\"",
+        &[
+            "c.toml:16: rounds.stop.simulations: 100 simulations in total are fewer than the 1280 of one round",
+            "c.toml:17: rounds.stop.wall_time: found \"2 weeks\", expected seconds or a time such as \"90s\", \"45m\", \
+        \"2h\" or \"1d12h\"",
+            "c.toml:18: rounds.stop.rul: unknown key, did you mean rule?",
+        ],
+    ),
+    (
+        "",
+        "[rounds.stop]\nwall_time = 0\nrule = \"papers\"",
+        &[
+            "c.toml:16: rounds.stop.wall_time: found 0, expected a positive number",
+            "c.toml:17: rounds.stop.rule: found \"papers\", did you mean paper?",
+        ],
+    ),
+    (
+        "[observation]\npath = \"observation.csv\"\n",
+        "grid = [0, 1]\n[noise]\ngaussian = { sigma = 1 }\n[rounds.stop]\nn_eff = 100\ntop_up = 5",
+        &[
+            "c.toml:17: rounds.stop.n_eff: needs an [observation]: without one nothing is weighed",
+            "c.toml:18: rounds.stop.top_up: needs an [observation]: without one nothing is weighed",
+        ],
+    ),
+    (
+        "",
+        "[workers]\ncount = 0\nbatch_rows = -3",
+        &[
+            "c.toml:16: workers.count: found 0, expected a whole number from 1 to 10000",
+            "c.toml:17: workers.batch_rows: found -3, expected a whole number from 1 to 1000000000000",
+        ],
+    ),
+];
