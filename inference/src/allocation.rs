@@ -7,6 +7,8 @@ use crate::summary::{RoundSummary, WeightDiagnostics};
 /// Effective draws that a round on the way must bring at its own temperature: this many times the fewest that
 /// a flow is fitted to.
 const EXPLORING_FACTOR: f64 = 3.0;
+/// Fewest rows of a round on the way.
+const FEWEST_EXPLORING: f64 = 600.0;
 /// A round of a good flow multiplies the effective draws so far by at most this: the next flow, fitted to
 /// more of them, is better still.
 const GROWTH: f64 = 3.0;
@@ -21,7 +23,8 @@ const SMALLEST_SHARE: f64 = 0.02;
 /// Without both a budget and a target n_eff every round has `rounds.simulations` rows. With them, rounds on
 /// the way to the posterior are as small as the next flow allows; from the first flow that was fitted to
 /// untempered draws on a round brings what is missing at the efficiency measured last, but at most
-/// triples the effective draws, because the next flow then is better.
+/// triples the effective draws, because the next flow then is better, and never has more than
+/// `rounds.simulations` rows: what a flow misses in the tails only later flows mend.
 pub fn round_size(
     rounds: &Rounds,
     n_parameters: usize,
@@ -45,14 +48,15 @@ pub fn round_size(
     let smallest = ((SMALLEST_SHARE * budget as f64) as u64)
         .min(rounds.simulations)
         .max(1);
-    let exploring =
-        ((EXPLORING_FACTOR * fewest_draws(n_parameters)).ceil() as u64).min(rounds.simulations);
+    let exploring = (EXPLORING_FACTOR * fewest_draws(n_parameters)).max(FEWEST_EXPLORING);
+    let exploring = (exploring.ceil() as u64).min(rounds.simulations);
     let wanted = match objective {
         Some(Objective::WeightedDraws { exponent: 1.0 }) => {
             let efficiency = last.all.efficiency.max(1e-6);
             let missing = 1.05 * (target - combined.n_eff).max(0.0) / efficiency;
             let growth = (GROWTH - 1.0) * combined.n_eff / efficiency;
-            (missing.min(growth).ceil() as u64).max(exploring)
+            let wanted = missing.min(growth).ceil() as u64;
+            wanted.min(rounds.simulations).max(exploring)
         }
         Some(Objective::WeightedDraws { .. } | Objective::Simulations) | None => exploring,
     };
@@ -140,16 +144,17 @@ mod tests {
         let rounds = rounds(Some(6000.0), Some(12_800));
         let tempered = Some(Objective::WeightedDraws { exponent: 0.1 });
         for objective in [None, Some(Objective::Simulations), tempered] {
-            assert_eq!(size(&rounds, objective, 0.9, 5000.0, 4000), Some(450));
+            assert_eq!(size(&rounds, objective, 0.9, 5000.0, 4000), Some(600));
         }
     }
 
     #[test]
     fn good_rounds_bring_what_is_missing_but_not_more_than_they_can_know() {
         let rounds = rounds(Some(6000.0), Some(12_800));
-        // Tripled: 2 · 450 / 0.5.
-        assert_eq!(size(&rounds, REFINED, 0.5, 450.0, 4000), Some(1800));
-        assert_eq!(size(&rounds, REFINED, 0.5, 10.0, 4000), Some(450));
+        // Tripled: 2 · 200 / 0.5.
+        assert_eq!(size(&rounds, REFINED, 0.5, 200.0, 4000), Some(800));
+        assert_eq!(size(&rounds, REFINED, 0.5, 450.0, 4000), Some(1280));
+        assert_eq!(size(&rounds, REFINED, 0.5, 10.0, 4000), Some(600));
         // 1.05 · 900 / 0.9.
         assert_eq!(size(&rounds, REFINED, 0.9, 5100.0, 4000), Some(1050));
     }
@@ -157,7 +162,8 @@ mod tests {
     #[test]
     fn the_budget_is_kept_and_no_crumbs_are_left() {
         let rounds = rounds(Some(6000.0), Some(12_800));
-        assert_eq!(size(&rounds, REFINED, 0.5, 3000.0, 10_000), Some(2800));
+        assert_eq!(size(&rounds, REFINED, 0.5, 3000.0, 10_000), Some(1280));
+        assert_eq!(size(&rounds, REFINED, 0.5, 3000.0, 11_300), Some(1500));
         assert_eq!(size(&rounds, REFINED, 0.9, 5100.0, 11_600), Some(1200));
         assert_eq!(size(&rounds, None, 0.9, 0.0, 12_544), Some(256));
         assert_eq!(size(&rounds, None, 0.9, 0.0, 12_545), None);
