@@ -45,11 +45,11 @@ pub fn round_size(
     ) else {
         return (rounds.simulations <= left).then_some(rounds.simulations);
     };
-    let smallest = ((SMALLEST_SHARE * budget as f64) as u64)
-        .min(rounds.simulations)
-        .max(1);
     let exploring = (EXPLORING_FACTOR * fewest_draws(n_parameters)).max(FEWEST_EXPLORING);
     let exploring = (exploring.ceil() as u64).min(rounds.simulations);
+    let smallest = ((SMALLEST_SHARE * budget as f64) as u64)
+        .min(exploring)
+        .max(1);
     let wanted = match objective {
         Some(Objective::WeightedDraws { exponent: 1.0 }) => {
             let efficiency = last.all.efficiency.max(1e-6);
@@ -157,6 +157,12 @@ mod tests {
         assert_eq!(size(&rounds, REFINED, 0.5, 10.0, 4000), Some(600));
         // 1.05 · 900 / 0.9.
         assert_eq!(size(&rounds, REFINED, 0.9, 5100.0, 4000), Some(1050));
+    }
+
+    #[test]
+    fn a_large_budget_does_not_forbid_small_rounds() {
+        let rounds = rounds(Some(6000.0), Some(1_000_000));
+        assert_eq!(size(&rounds, None, 0.9, 0.0, 4000), Some(600));
     }
 
     #[test]

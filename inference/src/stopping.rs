@@ -64,7 +64,7 @@ pub enum Decision {
 /// Targets that were reached come first, budgets last.
 pub fn after_round(rounds: &Rounds, past: &Past) -> Decision {
     if let Some(reason) = target_reached(&rounds.stop, past.history, past.combined)
-        .or_else(|| efficiency_dropped(rounds.stop.rule, past.history, past.objectives))
+        .or_else(|| efficiency_dropped(&rounds.stop, past.history, past.objectives))
     {
         return Decision::Stop(reason);
     }
@@ -167,14 +167,14 @@ fn target_reached(
 
 /// Algorithm 1: round 0 draws from the prior and is no flow's measure.
 fn efficiency_dropped(
-    rule: StopRule,
+    stop: &Stop,
     history: &[RoundSummary],
     objectives: &BTreeMap<FlowId, Objective>,
 ) -> Option<StopReason> {
     let newest = newest_flow_round(history)?;
     let earlier = || flow_rounds(history).filter(|summary| summary.round < newest.round);
     let efficiency = newest.newest_component.efficiency;
-    match rule {
+    match stop.rule {
         StopRule::Paper => {
             let previous = earlier().next_back()?.newest_component.efficiency;
             (efficiency < previous).then_some(StopReason::EfficiencyDropped {
@@ -183,6 +183,11 @@ fn efficiency_dropped(
             })
         }
         StopRule::Bootstrap => {
+            // Heavy weights are what the next flow learns from; while there is a target to reach and a budget left
+            // for it, they are no reason to stop.
+            if stop.n_eff.is_some() && stop.simulations.is_some() {
+                return None;
+            }
             if newest.newest_component.n_eff < MIN_N_EFF
                 || is_on_the_way(&newest.proposal, objectives)
             {

@@ -139,6 +139,20 @@ fn targets_come_before_drops_and_drops_before_budgets() {
 }
 
 #[test]
+fn a_drop_is_no_reason_while_a_target_and_a_budget_say_how_long() {
+    let mut rounds = rounds(StopRule::Bootstrap);
+    let history = [round(0, 0.1, 0.0), round(1, 0.5, 0.0), round(2, 0.3, 0.0)];
+    assert_eq!(decide(&rounds, &history), dropped(0.3, 0.5));
+    rounds.stop.n_eff = Some(5000.0);
+    assert_eq!(decide(&rounds, &history), dropped(0.3, 0.5));
+    rounds.stop.simulations = Some(90_000);
+    assert!(matches!(
+        decide(&rounds, &history),
+        Decision::Continue { .. }
+    ));
+}
+
+#[test]
 fn the_priors_efficiency_is_no_target() {
     let mut rounds = rounds(StopRule::Bootstrap);
     rounds.stop.efficiency = Some(0.3);
