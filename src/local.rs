@@ -182,6 +182,7 @@ fn start_peers(
         patience: PATIENCE,
         idle_timeout: None,
         grace: FAREWELL,
+        blind_spot: None,
     };
     let shutdown = shutdown.clone();
     peers.spawn(async move {

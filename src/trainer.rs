@@ -41,6 +41,7 @@ pub fn run(arguments: &TrainerArguments, terminal: &Terminal) -> Result<Ending, 
         patience,
         idle_timeout,
         grace: arguments.peer.grace,
+        blind_spot: None,
     };
     let runtime = runtime(1)?;
     runtime

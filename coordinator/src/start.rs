@@ -503,6 +503,7 @@ fn write_campaign(directory: &Directory, campaign: &Campaign) -> Result<(), File
 fn settings(campaign: &Campaign) -> Settings {
     Settings {
         n_parameters: campaign.space.len(),
+        is_refined: campaign.is_refined(),
         has_observation: campaign.observation.is_some(),
         rounds: campaign.rounds.clone(),
         workers: campaign.workers.clone(),

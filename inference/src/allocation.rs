@@ -1,8 +1,8 @@
 //! How many simulations a round gets, where the user gives a budget and a target.
 
-use crate::campaign::{Rounds, StopRule};
+use crate::campaign::Rounds;
 use crate::refinement::{Objective, fewest_draws};
-use crate::summary::{RoundSummary, WeightDiagnostics};
+use crate::stopping::Past;
 
 /// Effective draws that a round on the way must bring at its own temperature: this many times the fewest that
 /// a flow is fitted to.
@@ -15,51 +15,48 @@ const GROWTH: f64 = 3.0;
 /// Rounds below this share of the budget are not worth a training.
 const SMALLEST_SHARE: f64 = 0.02;
 
-/// Rows of the training round after `history`; None where what is left of the budget is not worth a round.
+/// Rows of the training round after those of `past`; None where what is left of the budget is not worth a round.
 ///
-/// `objective` is what the flow of the last round was fitted to (None for the prior), `combined` the weights of
-/// all rounds, `simulations` all of them so far.
+/// `objective` is what the flow of the last round was fitted to (None for the prior).
 ///
-/// Without both a budget and a target n_eff every round has `rounds.simulations` rows. With them, rounds on
-/// the way to the posterior are as small as the next flow allows; from the first flow that was fitted to
-/// untempered draws on a round brings what is missing at the efficiency measured last, but at most
-/// triples the effective draws, because the next flow then is better, and never has more than
-/// `rounds.simulations` rows: what a flow misses in the tails only later flows mend.
-pub fn round_size(
-    rounds: &Rounds,
-    n_parameters: usize,
-    history: &[RoundSummary],
-    objective: Option<Objective>,
-    combined: &WeightDiagnostics,
-    simulations: u64,
-) -> Option<u64> {
+/// Without both a budget and a target n_eff, and where flows are fitted to simulations only, every round has
+/// `rounds.simulations` rows. Else rounds on the way to the posterior are as small as the next flow allows; from the
+/// first flow on that was fitted to the posterior a round brings what is missing at the efficiency measured last,
+/// but at most triples the effective draws, because the next flow then is better. No round has more than
+/// `rounds.simulations` rows (what a flow misses in the tails only later flows mend), but the last one, which
+/// takes a rest too small for a round of its own. Where `rounds.max` leaves few rounds, they share what is left.
+pub fn round_size(rounds: &Rounds, past: &Past, objective: Option<Objective>) -> Option<u64> {
     let left = rounds
         .stop
         .simulations
-        .map_or(u64::MAX, |max| max.saturating_sub(simulations));
-    let (Some(target), Some(budget), StopRule::Bootstrap, Some(last)) = (
+        .map_or(u64::MAX, |max| max.saturating_sub(past.simulations));
+    let (Some(target), Some(budget), true, Some(last)) = (
         rounds.stop.n_eff,
         rounds.stop.simulations,
-        rounds.stop.rule,
-        history.last(),
+        past.is_refined,
+        past.history.last(),
     ) else {
         return (rounds.simulations <= left).then_some(rounds.simulations);
     };
-    let exploring = (EXPLORING_FACTOR * fewest_draws(n_parameters)).max(FEWEST_EXPLORING);
+    let fewest = fewest_draws(past.n_parameters);
+    let exploring = (EXPLORING_FACTOR * fewest).max(FEWEST_EXPLORING);
     let exploring = (exploring.ceil() as u64).min(rounds.simulations);
     let smallest = ((SMALLEST_SHARE * budget as f64) as u64)
         .min(exploring)
         .max(1);
     let wanted = match objective {
-        Some(Objective::WeightedDraws { exponent: 1.0 }) => {
+        Some(objective) if objective.is_final(past.n_parameters) => {
+            let n_eff = past.combined.n_eff;
             let efficiency = last.all.efficiency.max(1e-6);
-            let missing = 1.05 * (target - combined.n_eff).max(0.0) / efficiency;
-            let growth = (GROWTH - 1.0) * combined.n_eff / efficiency;
-            let wanted = missing.min(growth).ceil() as u64;
-            wanted.min(rounds.simulations).max(exploring)
+            let missing = 1.05 * (target - n_eff).max(0.0) / efficiency;
+            let growth = (GROWTH - 1.0) * n_eff / efficiency;
+            missing.min(growth).ceil() as u64
         }
-        Some(Objective::WeightedDraws { .. } | Objective::Simulations) | None => exploring,
+        Some(_) | None => 0,
     };
+    let n_rounds_left = u64::from(rounds.max).saturating_sub(past.history.len() as u64);
+    let shared = left / n_rounds_left.max(1);
+    let wanted = wanted.max(shared).min(rounds.simulations).max(exploring);
     // What would be left for a round too small to be one goes to this one.
     let size = if left.saturating_sub(wanted) < smallest {
         left
@@ -72,10 +69,11 @@ pub fn round_size(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::campaign::{Combine, Stop};
+    use crate::campaign::{Combine, Stop, StopRule};
     use crate::ids::RoundId;
     use crate::proposal::Proposal;
-    use crate::summary::RoundKind;
+    use crate::summary::{RoundKind, RoundSummary, WeightDiagnostics};
+    use std::collections::BTreeMap;
 
     const REFINED: Option<Objective> = Some(Objective::WeightedDraws { exponent: 1.0 });
 
@@ -125,8 +123,17 @@ mod tests {
             all: last,
             efficiency_error: 0.01,
         }];
-        let combined = diagnostics(simulations, n_eff);
-        round_size(rounds, 3, &history, objective, &combined, simulations)
+        let past = Past {
+            n_parameters: 3,
+            is_refined: true,
+            history: &history,
+            blind: None,
+            objectives: &BTreeMap::new(),
+            combined: &diagnostics(simulations, n_eff),
+            simulations,
+            elapsed_s: 0.0,
+        };
+        round_size(rounds, &past, objective)
     }
 
     #[test]

@@ -23,6 +23,16 @@ pub struct Campaign {
     pub workers: Workers,
 }
 
+impl Campaign {
+    /// Whether later flows are fitted to weighted draws: Algorithm 1 to the letter knows simulations only.
+    pub fn is_refined(&self) -> bool {
+        match self.rounds.stop.rule {
+            StopRule::Bootstrap => self.training.refinement,
+            StopRule::Paper => false,
+        }
+    }
+}
+
 /// The forward model, without its noise where that is Gaussian: a built-in model on a grid of abscissae.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SimulatorSpec {

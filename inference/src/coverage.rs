@@ -3,7 +3,7 @@
 use crate::ids::FlowId;
 use crate::probing::Outcome;
 use crate::proposal::Component;
-use crate::weights::{CombinedWeights, RoundColumns, effective_sample_size};
+use crate::weights::{CombinedWeights, RoundColumns};
 use serde::{Deserialize, Serialize};
 
 /// A flow misses a place where its density is below this share of the posterior's.
@@ -86,8 +86,7 @@ pub fn mass_not_covered(
     }
     // Σ w² (I - mass)² over draws inside and outside.
     let variance = square_in * (1.0 - mass).powi(2) + square_out * mass * mass;
-    let log_weights: Vec<f64> = combined.log_weights.concat();
-    let n_eff = effective_sample_size(&log_weights).max(1.0);
+    let n_eff = (1.0 / (square_in + square_out) - 1.0).max(1.0);
     let upper = (mass + 1.645 * variance.sqrt()).max(3.0 / n_eff).min(1.0);
     Some((mass, upper))
 }

@@ -23,13 +23,40 @@ pub enum SigmaSource {
 
 /// The random step of a campaign's forward model, which is its likelihood too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", from = "StoredNoise")]
 pub enum Noise {
     /// Added to what the simulator gives, anew in every epoch of training.
     Gaussian(GaussianNoise),
     /// The simulator draws it, and gives log p(observation | θ) itself. Training sees each simulation with
     /// the noise that it was drawn with.
     Simulator,
+}
+
+/// As model files have it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StoredNoise {
+    Named(NamedNoise),
+    /// Of the first models, which knew no other noise.
+    Gaussian(GaussianNoise),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum NamedNoise {
+    Gaussian(GaussianNoise),
+    Simulator,
+}
+
+impl From<StoredNoise> for Noise {
+    fn from(stored: StoredNoise) -> Self {
+        match stored {
+            StoredNoise::Named(NamedNoise::Gaussian(noise)) | StoredNoise::Gaussian(noise) => {
+                Self::Gaussian(noise)
+            }
+            StoredNoise::Named(NamedNoise::Simulator) => Self::Simulator,
+        }
+    }
 }
 
 impl Noise {

@@ -97,6 +97,11 @@ impl Probing {
         })
     }
 
+    /// Whether any step was made.
+    pub fn has_begun(&self) -> bool {
+        !self.outcomes.is_empty() || self.searches.values().any(|search| search.n_steps > 0)
+    }
+
     /// The session with its searches given up, because nothing is left for them.
     pub fn given_up(mut self) -> Self {
         let searches = std::mem::take(&mut self.searches);
@@ -137,11 +142,13 @@ pub fn probe(knowledge: &Knowledge) -> Option<Probing> {
         }
         Some(_) => return None,
     };
-    let (Component::Flow(flow), Some(Objective::WeightedDraws { exponent: 1.0 })) =
-        (last.proposal.newest(), knowledge.objective)
+    let (Component::Flow(flow), Some(objective)) = (last.proposal.newest(), knowledge.objective)
     else {
         return None;
     };
+    if !objective.is_final(knowledge.space.len()) {
+        return None;
+    }
     if effective_sample_size(&crate::weights::round_log_weights(last)) < MIN_N_EFF {
         return None;
     }

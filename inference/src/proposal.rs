@@ -43,8 +43,28 @@ impl Component {
 pub struct Proposal {
     pub components: Vec<(Component, f64)>,
     /// What its local components are; each is here once.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "pairs")]
     pub locals: BTreeMap<LocalId, LocalDensity>,
+}
+
+/// Maps as lists of pairs: within tagged enums serde refuses keys that are no strings.
+mod pairs {
+    use super::{BTreeMap, LocalDensity, LocalId};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(
+        locals: &BTreeMap<LocalId, LocalDensity>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(locals)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<BTreeMap<LocalId, LocalDensity>, D::Error> {
+        let pairs = Vec::<(LocalId, LocalDensity)>::deserialize(deserializer)?;
+        Ok(pairs.into_iter().collect())
+    }
 }
 
 impl Proposal {

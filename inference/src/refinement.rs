@@ -16,6 +16,9 @@ use serde::{Deserialize, Serialize};
 const DRAWS_PER_PARAMETER: f64 = 40.0;
 const FEWEST_DRAWS: f64 = 150.0;
 
+/// Share of the efficiency that the last flows give for tails that are heavier than the posterior's.
+const COST_OF_TAILS: f64 = 0.03;
+
 /// What a flow is fitted to.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -25,6 +28,25 @@ pub enum Objective {
     /// -Σ w log q(θ) over the draws of all rounds, w ∝ p(x_obs|θ)^exponent p(θ) / mixture; an exponent
     /// below 1 where the weights themselves would leave too few effective draws.
     WeightedDraws { exponent: f64 },
+}
+
+impl Objective {
+    /// Whether it is the posterior itself, but for its tails: nothing on the way to it.
+    pub fn is_final(self, n_parameters: usize) -> bool {
+        match self {
+            Self::Simulations => false,
+            Self::WeightedDraws { exponent } => exponent >= final_exponent(n_parameters),
+        }
+    }
+}
+
+/// The exponent that tempering ends with. Importance weights have no bound where the proposal's tails are
+/// lighter than the posterior's, and a fitted flow's are somewhere; fitted to a posterior that is a little
+/// wider, it covers them. A Gaussian posterior in d dimensions has the efficiency (β (2 - β))^(d/2) under the
+/// one with exponent β.
+pub fn final_exponent(n_parameters: usize) -> f64 {
+    let kept = (1.0 - COST_OF_TAILS).powf(2.0 / n_parameters.max(1) as f64);
+    1.0 - (1.0 - kept).sqrt()
 }
 
 /// Weights of all rounds' draws, tempered as far as their number asks for.
@@ -51,11 +73,22 @@ pub fn objective(
     });
     let n_newest = rounds.last().map_or(0, |round| round.log_prior.len());
     let most = match last_exponent {
-        None => 1.0,
-        Some(exponent) => (exponent * largest_step(n_newest, n_parameters)).min(1.0),
+        None => f64::INFINITY,
+        Some(exponent) => exponent * largest_step(n_newest, n_parameters),
     };
+    let most = most.min(final_exponent(n_parameters));
     let fewest = fewest_draws(n_parameters);
-    let tempered = temper(rounds, fewest, most)?;
+    let has_arrived = earlier
+        .iter()
+        .any(|objective| objective.is_final(n_parameters));
+    let as_they_are = match has_arrived {
+        true => Some(tempered_by(rounds, final_exponent(n_parameters))?),
+        false => None,
+    };
+    let tempered = match as_they_are {
+        Some(weights) if effective_sample_size(&weights.log_weights.concat()) >= fewest => weights,
+        Some(_) | None => temper(rounds, fewest, most)?,
+    };
     let is_usable = effective_sample_size(&tempered.log_weights.concat()) >= 0.5 * fewest;
     let objective = match earlier {
         [] => Objective::Simulations,
@@ -118,22 +151,7 @@ pub fn temper(
     const STEP: f64 = 1.3;
     const N_HALVINGS: u32 = 10;
     let denominator = mixture_log_proposal(rounds)?;
-    let at = |exponent: f64| -> Vec<Vec<f64>> {
-        rounds
-            .iter()
-            .zip(&denominator)
-            .map(|(round, denominator)| {
-                (0..denominator.len())
-                    .map(|i| match round.log_likelihood[i] {
-                        Some(log_likelihood) if log_likelihood > f64::NEG_INFINITY => {
-                            exponent * log_likelihood + round.log_prior[i] - denominator[i]
-                        }
-                        Some(_) | None => f64::NEG_INFINITY,
-                    })
-                    .collect()
-            })
-            .collect()
-    };
+    let at = |exponent: f64| log_weights(rounds, &denominator, exponent);
     let is_enough = |exponent: f64| effective_sample_size(&at(exponent).concat()) >= n_eff;
     // Upwards from the prior, not down from 1: where one mode is known well and another by a few draws,
     // large exponents see the first alone and are worth many draws again.
@@ -161,6 +179,35 @@ pub fn temper(
         exponent,
         log_weights: at(exponent),
     })
+}
+
+/// Mixture weights with this exponent of the likelihood.
+fn tempered_by(rounds: &[RoundColumns], exponent: f64) -> Result<TemperedWeights, WeightsError> {
+    Ok(TemperedWeights {
+        exponent,
+        log_weights: log_weights(rounds, &mixture_log_proposal(rounds)?, exponent),
+    })
+}
+
+fn log_weights(
+    rounds: &[RoundColumns],
+    log_denominator: &[Vec<f64>],
+    exponent: f64,
+) -> Vec<Vec<f64>> {
+    rounds
+        .iter()
+        .zip(log_denominator)
+        .map(|(round, denominator)| {
+            (0..denominator.len())
+                .map(|i| match round.log_likelihood[i] {
+                    Some(log_likelihood) if log_likelihood > f64::NEG_INFINITY => {
+                        exponent * log_likelihood + round.log_prior[i] - denominator[i]
+                    }
+                    Some(_) | None => f64::NEG_INFINITY,
+                })
+                .collect()
+        })
+        .collect()
 }
 
 #[cfg(test)]

@@ -63,8 +63,8 @@ pub enum Decision {
 ///
 /// Targets that were reached come first, budgets last.
 pub fn after_round(rounds: &Rounds, past: &Past) -> Decision {
-    if let Some(reason) = target_reached(&rounds.stop, past.history, past.combined)
-        .or_else(|| efficiency_dropped(&rounds.stop, past.history, past.objectives))
+    if let Some(reason) =
+        target_reached(&rounds.stop, past).or_else(|| efficiency_dropped(&rounds.stop, past))
     {
         return Decision::Stop(reason);
     }
@@ -78,8 +78,12 @@ pub fn after_round(rounds: &Rounds, past: &Past) -> Decision {
 #[derive(Debug, Clone, Copy)]
 pub struct Past<'a> {
     pub n_parameters: usize,
+    /// Whether flows are fitted to weighted draws.
+    pub is_refined: bool,
     /// The training rounds.
     pub history: &'a [RoundSummary],
+    /// The newest flow that is known to have lost a mode.
+    pub blind: Option<FlowId>,
     /// What each flow was fitted to.
     pub objectives: &'a BTreeMap<FlowId, Objective>,
     /// The weights of all rounds.
@@ -91,41 +95,62 @@ pub struct Past<'a> {
 }
 
 /// The training round whose newest component was the most efficient; of equals the later one. Round 0,
-/// the prior, only where there is no other.
-pub fn most_efficient(history: &[RoundSummary]) -> RoundId {
+/// the prior, only where there is no other, and flows up to `blind`, which a mode was lost by, only where there
+/// are no later ones: one mode is easier to be efficient at than all.
+pub fn most_efficient(history: &[RoundSummary], blind: Option<FlowId>) -> RoundId {
+    let by_efficiency = |a: &&RoundSummary, b: &&RoundSummary| {
+        let (a, b) = (&a.newest_component, &b.newest_component);
+        a.efficiency.total_cmp(&b.efficiency)
+    };
     flow_rounds(history)
-        .max_by(|a, b| {
-            a.newest_component
-                .efficiency
-                .total_cmp(&b.newest_component.efficiency)
-        })
+        .filter(|summary| sees_all(summary, blind))
+        .max_by(by_efficiency)
+        .or_else(|| flow_rounds(history).max_by(by_efficiency))
         .map_or(RoundId(0), |summary| summary.round)
 }
 
-/// The proposal of a round after `newest` was trained: all but `defensive_share` on it, half of that
-/// share on the prior, the other half evenly on the earlier flows (on the prior where there are none).
-pub fn next_proposal(newest: FlowId, earlier: &[FlowId], defensive_share: f64) -> Proposal {
+/// Whether the newest flow of a round is none of those that lost a mode.
+fn sees_all(summary: &RoundSummary, blind: Option<FlowId>) -> bool {
+    match (summary.proposal.newest(), blind) {
+        (Component::Flow(flow), Some(blind)) => flow > blind,
+        (Component::Flow(_), None) | (Component::Prior | Component::Local(_), _) => true,
+    }
+}
+
+/// The proposal of a round after `newest` was trained: all but `defensive_share` on it. Half of that share is on
+/// `partner`, an earlier flow that was fitted to the same density on its own: what one of them leaves out by
+/// chance the other one has. Half of what then remains is on the prior, half evenly on the earlier flows (on the prior
+/// where there are none).
+pub fn next_proposal(
+    newest: FlowId,
+    earlier: &[FlowId],
+    partner: Option<FlowId>,
+    defensive_share: f64,
+) -> Proposal {
     let mut components = vec![(Component::Flow(newest), 1.0 - defensive_share)];
     if defensive_share > 0.0 {
-        let on_flows = if earlier.is_empty() {
-            0.0
-        } else {
-            0.5 * defensive_share
-        };
+        let partner = partner.filter(|partner| earlier.contains(partner));
+        let on_partner = partner.map_or(0.0, |_| 0.5 * defensive_share);
+        let rest = defensive_share - on_partner;
+        let on_flows = if earlier.is_empty() { 0.0 } else { 0.5 * rest };
         let each = on_flows / earlier.len().max(1) as f64;
-        components.extend(earlier.iter().map(|&flow| (Component::Flow(flow), each)));
-        components.push((Component::Prior, defensive_share - on_flows));
+        components.extend(earlier.iter().map(|&flow| {
+            let own = if partner == Some(flow) { on_partner } else { 0.0 };
+            (Component::Flow(flow), each + own)
+        }));
+        components.push((Component::Prior, rest - on_flows));
     }
     Proposal::of(components)
 }
 
-/// How many more simulations from the most efficient round's proposal reach the target n_eff, with a
+/// How many more simulations from the proposal of the round `best` reach the target n_eff, with a
 /// tenth to spare, within `stop.top_up` and `stop.simulations`; 0 where no target is missed.
 ///
 /// Enough, too, for the fresh draws to be trusted by themselves (see [`crate::trust::trust`]).
 pub fn top_up_size(
     stop: &Stop,
     history: &[RoundSummary],
+    best: RoundId,
     combined: &WeightDiagnostics,
     simulations: u64,
 ) -> u64 {
@@ -136,7 +161,6 @@ pub fn top_up_size(
     if missing <= 0.0 {
         return 0;
     }
-    let best = most_efficient(history);
     let efficiency = history
         .iter()
         .find(|summary| summary.round == best)
@@ -149,11 +173,18 @@ pub fn top_up_size(
     wanted.min(stop.top_up).min(left)
 }
 
-fn target_reached(
-    stop: &Stop,
-    history: &[RoundSummary],
-    combined: &WeightDiagnostics,
-) -> Option<StopReason> {
+fn target_reached(stop: &Stop, past: &Past) -> Option<StopReason> {
+    let &Past {
+        history, combined, ..
+    } = past;
+    // A mode that was found after the last flow is not in any proposal yet.
+    if past.blind.is_some()
+        && history
+            .last()
+            .is_some_and(|last| !sees_all(last, past.blind))
+    {
+        return None;
+    }
     if let Some(target) = stop.n_eff.filter(|&target| combined.n_eff >= target) {
         return Some(StopReason::TargetEffectiveSampleSize {
             n_eff: combined.n_eff,
@@ -166,11 +197,11 @@ fn target_reached(
 }
 
 /// Algorithm 1: round 0 draws from the prior and is no flow's measure.
-fn efficiency_dropped(
-    stop: &Stop,
-    history: &[RoundSummary],
-    objectives: &BTreeMap<FlowId, Objective>,
-) -> Option<StopReason> {
+fn efficiency_dropped(stop: &Stop, past: &Past) -> Option<StopReason> {
+    let history = past.history;
+    let is_on_the_way = |summary: &RoundSummary| {
+        past.is_refined && is_on_the_way(&summary.proposal, past.objectives, past.n_parameters)
+    };
     let newest = newest_flow_round(history)?;
     let earlier = || flow_rounds(history).filter(|summary| summary.round < newest.round);
     let efficiency = newest.newest_component.efficiency;
@@ -188,12 +219,11 @@ fn efficiency_dropped(
             if stop.n_eff.is_some() && stop.simulations.is_some() {
                 return None;
             }
-            if newest.newest_component.n_eff < MIN_N_EFF
-                || is_on_the_way(&newest.proposal, objectives)
-            {
+            if newest.newest_component.n_eff < MIN_N_EFF || is_on_the_way(newest) {
                 return None;
             }
-            let judged = earlier().filter(|summary| !is_on_the_way(&summary.proposal, objectives));
+            let judged = earlier()
+                .filter(|summary| !is_on_the_way(summary) && sees_all(summary, past.blind));
             let best = judged.max_by(|a, b| {
                 a.newest_component
                     .efficiency
@@ -213,12 +243,13 @@ fn efficiency_dropped(
 /// Whether the newest flow of a proposal was fitted to tempered draws, or to simulations before any flow is
 /// fitted to draws as they are: such a flow is not meant to be the best, and the first one after it, fitted
 /// to few draws, is not held against it.
-fn is_on_the_way(proposal: &Proposal, objectives: &BTreeMap<FlowId, Objective>) -> bool {
-    match objective_of(proposal.newest(), objectives) {
-        Some(Objective::Simulations) => true,
-        Some(Objective::WeightedDraws { exponent }) => exponent < 1.0,
-        None => false,
-    }
+fn is_on_the_way(
+    proposal: &Proposal,
+    objectives: &BTreeMap<FlowId, Objective>,
+    n_parameters: usize,
+) -> bool {
+    objective_of(proposal.newest(), objectives)
+        .is_some_and(|objective| !objective.is_final(n_parameters))
 }
 
 /// What a component was fitted to; None for the prior.
@@ -238,14 +269,8 @@ fn budget_left(rounds: &Rounds, past: &Past) -> Result<u64, StopReason> {
         return Err(StopReason::Rounds { max: rounds.max });
     }
     let last = past.history.last().map(|summary| summary.proposal.newest());
-    let n_rows = round_size(
-        rounds,
-        past.n_parameters,
-        past.history,
-        last.and_then(|component| objective_of(component, past.objectives)),
-        past.combined,
-        past.simulations,
-    );
+    let objective = last.and_then(|component| objective_of(component, past.objectives));
+    let n_rows = round_size(rounds, past, objective);
     let Some(n_rows) = n_rows else {
         return Err(StopReason::Simulations {
             used: past.simulations,

@@ -10,7 +10,7 @@ use crate::space::ParameterSpace;
 use crate::stopping::StopReason;
 use crate::weights::{self, RoundColumns, WeightsError};
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// `format` of a summary.
 pub const SUMMARY_FORMAT: &str = "sidereal-summary";
@@ -97,12 +97,29 @@ pub struct Summary {
     /// Why the result is not to be trusted; empty where it is. Non-empty means exit status 3.
     pub warnings: Vec<String>,
     /// None without an observation.
+    #[serde(default, deserialize_with = "missing_mass")]
     pub missing_mass: Option<MissingMass>,
     pub training: Vec<TrainingSummary>,
     /// Conditions of reproducibility that failed; empty: the same file and seed give the same bytes.
     pub not_reproducible: Vec<String>,
     /// Everything that depends on the clock and the machine.
     pub timing: Timing,
+}
+
+/// The first summaries had a sentence in its place.
+fn missing_mass<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<MissingMass>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Mass(MissingMass),
+        Sentence(#[expect(dead_code, reason = "it says that nothing is known")] String),
+    }
+    Ok(match Option::<Stored>::deserialize(deserializer)? {
+        Some(Stored::Mass(mass)) => Some(mass),
+        Some(Stored::Sentence(_)) | None => None,
+    })
 }
 
 /// How one flow was trained.

@@ -15,10 +15,12 @@ pub mod parameters;
 mod predict;
 mod rows;
 mod service;
+mod smoothing;
 pub mod standardization;
 pub mod task;
 pub mod training;
 pub mod training_set;
 
 pub use model::Model;
+pub use rows::BlindSpot;
 pub use service::{TrainerConfig, TrainerError, run};

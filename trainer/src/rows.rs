@@ -2,7 +2,7 @@
 
 use crate::loss::prior_weights;
 use crate::training_set::TrainingSet;
-use sidereal_inference::campaign::{Campaign, Loss, StopRule};
+use sidereal_inference::campaign::{Campaign, Loss};
 use sidereal_inference::circle::emptiest_seams;
 use sidereal_inference::directory::Directory;
 use sidereal_inference::draws::Draws;
@@ -29,6 +29,10 @@ pub enum RowsError {
     },
 }
 
+/// Whether a place θ is left out of what flows are fitted to, until the campaign has searched for lost modes: for
+/// measuring what these searches mend.
+pub type BlindSpot = fn(&[f64]) -> bool;
+
 /// What the next flow after `earlier` is to be fitted to, with its rows: simulations of the newest rounds
 /// (as many as the campaign says), or the weighted draws of all.
 pub fn training_set<'a>(
@@ -37,31 +41,32 @@ pub fn training_set<'a>(
     earlier: &[(FlowId, Objective)],
     rounds: &[FinalRound],
     directory: &Directory,
+    blind_spot: Option<BlindSpot>,
 ) -> Result<TrainingSet<'a>, RowsError> {
+    let has_searched = rounds.iter().any(|round| round.proposal.is_local());
+    let is_seen =
+        |theta: &[f64]| has_searched || blind_spot.is_none_or(|is_blind| !is_blind(theta));
     let newest = usize::try_from(campaign.training.rounds).unwrap_or(usize::MAX);
     let newest = &rounds[rounds.len().saturating_sub(newest)..];
     if earlier.is_empty() || campaign.observation.is_none() {
-        return simulations(campaign, flow, newest, None, directory);
+        return simulations(campaign, flow, newest, None, directory, is_seen);
     }
-    let is_refined = match campaign.rounds.stop.rule {
-        StopRule::Bootstrap => campaign.training.refinement,
-        // Algorithm 1 to the letter knows simulations only.
-        StopRule::Paper => false,
-    };
-    if !is_refined {
+    if !campaign.is_refined() {
         let weights = match campaign.training.loss {
             Loss::Nll | Loss::Apt { .. } => None,
             Loss::WeightedNll => Some(prior_weights(&columns(campaign, newest, directory)?)?),
         };
-        return simulations(campaign, flow, newest, weights, directory);
+        return simulations(campaign, flow, newest, weights, directory, is_seen);
     }
     let columns = columns(campaign, rounds, directory)?;
     let objectives: Vec<Objective> = earlier.iter().map(|(_, objective)| *objective).collect();
     let (objective, tempered) = objective(&columns, campaign.space.len(), &objectives)?;
     let weight = weights::normalized(&tempered.log_weights.concat());
-    let mut z = Vec::new();
+    let (mut z, mut theta) = (Vec::new(), Vec::new());
     for round in rounds {
-        z.extend(load_draws(campaign, round, directory)?.z);
+        let draws = load_draws(campaign, round, directory)?;
+        z.extend(draws.z);
+        theta.extend(draws.theta);
     }
     let seams = emptiest_seams(&campaign.space, &z, &weight);
     match objective {
@@ -80,12 +85,15 @@ pub fn training_set<'a>(
                 (Loss::Nll, None) | (Loss::Apt { .. }, _) => None,
                 (Loss::WeightedNll, _) => Some(prior_weights(columns)?),
             };
-            Ok(simulations(campaign, flow, newest, weights, directory)?.with_seams(seams))
+            let set = simulations(campaign, flow, newest, weights, directory, is_seen)?;
+            Ok(set.with_seams(seams))
         }
         Objective::WeightedDraws { .. } => {
             let mut set = TrainingSet::new(campaign, flow, objective).with_seams(seams);
-            for (z, &weight) in z.chunks_exact(campaign.space.len()).zip(&weight) {
-                if weight > 0.0 {
+            let d = campaign.space.len();
+            let draws = z.chunks_exact(d).zip(theta.chunks_exact(d)).zip(&weight);
+            for ((z, theta), &weight) in draws {
+                if weight > 0.0 && is_seen(theta) {
                     set.push_draw(z, weight);
                 }
             }
@@ -113,13 +121,14 @@ fn simulations<'a>(
     rounds: &[FinalRound],
     weights: Option<Vec<Vec<f64>>>,
     directory: &Directory,
+    is_seen: impl Fn(&[f64]) -> bool,
 ) -> Result<TrainingSet<'a>, RowsError> {
     let mut set = TrainingSet::new(campaign, flow, Objective::Simulations);
     for (index, round) in rounds.iter().enumerate() {
         for_each_shard(campaign, round, directory, |rows| {
             let first = rows.draws.first_row as usize;
             for i in 0..rows.draws.n_rows() {
-                if rows.status[i] == RowStatus::Ok {
+                if rows.status[i] == RowStatus::Ok && is_seen(rows.draws.theta_row(i)) {
                     let simulated = &rows.simulated[i * rows.n_data..(i + 1) * rows.n_data];
                     let weight = weights
                         .as_ref()

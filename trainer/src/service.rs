@@ -7,6 +7,7 @@
 mod opening;
 
 use crate::device::{self, NoAdapter};
+use crate::rows::BlindSpot;
 use crate::task::{self, TaskContext, TaskError, TaskProgress};
 use burn::tensor::Device;
 use opening::{OpenSession, Opened};
@@ -55,6 +56,8 @@ pub struct TrainerConfig {
     pub idle_timeout: Option<Duration>,
     /// How long after the shutdown a task may take to end its epoch; one that takes longer is left behind.
     pub grace: Duration,
+    /// None but in measurements.
+    pub blind_spot: Option<BlindSpot>,
 }
 
 impl TrainerConfig {
@@ -219,6 +222,7 @@ struct Job {
     directory: Directory,
     device: Device,
     pool: Arc<rayon::ThreadPool>,
+    blind_spot: Option<BlindSpot>,
 }
 
 async fn work(
@@ -239,6 +243,7 @@ async fn work(
         directory: session.directory,
         device,
         pool: Arc::clone(pool),
+        blind_spot: config.blind_spot,
     });
     let opened = Instant::now();
     let mut stream = TaskStream {
@@ -452,6 +457,7 @@ fn start_task(
             directory: &job.directory,
             device: &job.device,
             pool: &job.pool,
+            blind_spot: job.blind_spot,
             interrupted: &interrupted,
             on_progress: &mut on_progress,
         };

@@ -173,6 +173,26 @@ impl Standardization {
         log_determinant
     }
 
+    /// y of a stored z moved by `share` of the way to `other`, appended to `out`; on circles the shorter way.
+    pub fn append_moved_y(&self, z: &[f64], other: &[f64], share: f64, out: &mut Vec<f32>) {
+        let start = out.len();
+        self.append_y(z, out);
+        let middle = out.len();
+        self.append_y(other, out);
+        for j in 0..z.len() {
+            let (own, other) = (out[start + j], out[middle + j]);
+            let difference = other - own;
+            out[start + j] = match self.circle(j) {
+                Some(_) => {
+                    let moved = own + share as f32 * (difference - difference.round());
+                    moved - moved.round()
+                }
+                None => own + share as f32 * difference,
+            };
+        }
+        out.truncate(middle);
+    }
+
     /// z of one row: the inverse of [`append_y`](Self::append_y).
     pub fn z(&self, y: &[f32], z: &mut [f64]) {
         for (j, (z, &y)) in z.iter_mut().zip(y).enumerate() {

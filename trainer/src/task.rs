@@ -6,7 +6,7 @@ use crate::checkpoint;
 use crate::draw::{self, DrawPlan};
 use crate::estimator::Estimator;
 use crate::model::{Model, ModelError, Scorer};
-use crate::rows::{self, RowsError};
+use crate::rows::{self, BlindSpot, RowsError};
 use crate::standardization::Standardization;
 use crate::training::{self, Observer, TrainingError, TrainingState};
 use burn::tensor::Device;
@@ -87,6 +87,8 @@ pub struct TaskContext<'a> {
     /// Without autodiff.
     pub device: &'a Device,
     pub pool: &'a rayon::ThreadPool,
+    /// None but in measurements.
+    pub blind_spot: Option<BlindSpot>,
     /// Set to end the task after the current epoch.
     pub interrupted: &'a AtomicBool,
     /// Called as the task goes on.
@@ -158,6 +160,7 @@ fn train(
         &earlier,
         &task.rounds,
         context.directory,
+        context.blind_spot,
     )?;
     let standardization = Standardization::new(&set);
     let device = context.device.clone().autodiff();

@@ -6,6 +6,7 @@ use crate::fused;
 use crate::loss;
 use crate::optimizer::{self, HostAdam};
 use crate::parameters::{self, NamedTensor};
+use crate::smoothing::{Shown, Smoothing};
 use crate::standardization::Standardization;
 use crate::training_set::{Minibatch, TrainingSet};
 use burn::module::Module;
@@ -100,6 +101,21 @@ pub fn fit(
         None => TrainingState::new(&estimator),
     };
     let slicing = Slicing::of(set);
+    let smoothing = match set.objective() {
+        Objective::Simulations => None,
+        Objective::WeightedDraws { .. } => {
+            let rows: Vec<usize> = (0..set.n_rows()).collect();
+            let y = set
+                .minibatch(&rows, Purpose::ValidationNoise, standardization)
+                .y;
+            Some(Smoothing::new(
+                &y,
+                set.n_parameters(),
+                set.weight(),
+                &split.training,
+            ))
+        }
+    };
     let validation = validation_batches(set, &split.validation, standardization, pool);
     while state.epoch < schedule.max_epochs
         && state.epoch.saturating_sub(state.best_epoch) <= schedule.patience
@@ -113,6 +129,7 @@ pub fn fit(
             adam: &adam,
             pool,
             slicing,
+            smoothing: smoothing.as_ref(),
         };
         let (trained, training_loss) = epoch.run(estimator, &split.training, &mut state);
         estimator = trained;
@@ -197,7 +214,7 @@ pub fn schedule(set: &TrainingSet) -> Training {
         Objective::Simulations => config,
         Objective::WeightedDraws { .. } => Training {
             batch_size: 256,
-            learning_rate: 3e-3,
+            learning_rate: draws_rate(set),
             max_epochs: 150,
             patience: 30,
             validation_fraction: 0.2,
@@ -205,6 +222,15 @@ pub fn schedule(set: &TrainingSet) -> Training {
             loss: Loss::Nll,
             ..config
         },
+    }
+}
+
+/// The learning rate for weighted draws: lower on the way, where few effective draws are soon learned by heart.
+fn draws_rate(set: &TrainingSet) -> f64 {
+    if set.objective().is_final(set.n_parameters()) {
+        1e-3
+    } else {
+        5e-4
     }
 }
 
@@ -279,7 +305,7 @@ impl Slicing {
         }
     }
 
-    fn rows(self, batch: &[usize]) -> Vec<&[usize]> {
+    fn rows(self, batch: &[Shown]) -> Vec<&[Shown]> {
         match self {
             Self::Rows(n) => batch.chunks(n).collect(),
             Self::Whole => vec![batch],
@@ -294,6 +320,8 @@ struct Epoch<'a> {
     adam: &'a Adam,
     pool: &'a rayon::ThreadPool,
     slicing: Slicing,
+    /// Of weighted draws.
+    smoothing: Option<&'a Smoothing>,
 }
 
 impl Epoch<'_> {
@@ -306,7 +334,7 @@ impl Epoch<'_> {
     ) -> (Estimator, f64) {
         let rows = self.rows(rows, state.epoch);
         let batch_size = self.schedule.batch_size.min(rows.len());
-        let batches: Vec<&[usize]> = rows
+        let batches: Vec<&[Shown]> = rows
             .chunks(batch_size.max(1))
             .filter(|batch| batch.len() == batch_size)
             .collect();
@@ -322,7 +350,7 @@ impl Epoch<'_> {
     fn run_on_cpu(
         &self,
         mut estimator: Estimator,
-        batches: &[&[usize]],
+        batches: &[&[Shown]],
         state: &mut TrainingState,
     ) -> (Estimator, f64) {
         let device = estimator.devices()[0].clone().inner();
@@ -362,7 +390,7 @@ impl Epoch<'_> {
     fn run_on_device(
         &self,
         mut estimator: Estimator,
-        batches: &[&[usize]],
+        batches: &[&[Shown]],
         state: &mut TrainingState,
     ) -> (Estimator, f64) {
         let mut losses = Vec::with_capacity(batches.len());
@@ -416,7 +444,7 @@ impl Epoch<'_> {
     }
 
     /// The rows of an epoch in their order: simulations once each, draws as often as their weight asks for.
-    fn rows(&self, rows: &[usize], epoch: u32) -> Vec<usize> {
+    fn rows(&self, rows: &[usize], epoch: u32) -> Vec<Shown> {
         let rng = &mut stream(
             self.set.campaign().seed,
             RoundId(self.set.flow().0),
@@ -430,7 +458,11 @@ impl Epoch<'_> {
             }
         };
         rows.shuffle(rng);
-        rows
+        let show = |row: usize| match self.smoothing {
+            Some(smoothing) => smoothing.show(row, rng),
+            None => Shown::as_it_is(row),
+        };
+        rows.into_iter().map(show).collect()
     }
 
     /// Each slice's share of a minibatch's mean loss `[1]` and of its gradient (`[n]` end to end), in their order.
@@ -438,22 +470,27 @@ impl Epoch<'_> {
         &self,
         estimator: &Estimator,
         values: &Tensor<1>,
-        batch: &[usize],
+        batch: &[Shown],
         epoch: u32,
         slicing: Slicing,
     ) -> Vec<(Tensor<1>, Vec<Tensor<1>>)> {
         let device = estimator.devices()[0].clone();
         let slices = slicing.rows(batch);
-        let of_slice = |rows: &&[usize]| {
+        let of_slice = |shown: &&[Shown]| {
             // Each slice has leaves of its own: threads that share leaves share burn's autodiff graph,
             // whose locks are then taken in two orders (a deadlock in burn-autodiff 0.22.1).
             let (own, leaves) = match slicing {
                 Slicing::Rows(_) => estimator.with_leaves(values),
                 Slicing::Whole => (estimator.clone(), Leaves::Parameters),
             };
-            let minibatch =
-                self.set
-                    .minibatch(rows, Purpose::TrainingNoise { epoch }, self.standardization);
+            let minibatch = match self.set.objective() {
+                Objective::Simulations => {
+                    let rows: Vec<usize> = shown.iter().map(|shown| shown.row).collect();
+                    let purpose = Purpose::TrainingNoise { epoch };
+                    self.set.minibatch(&rows, purpose, self.standardization)
+                }
+                Objective::WeightedDraws { .. } => self.set.shown(shown, self.standardization),
+            };
             let log_score = log_score(&own, &minibatch, self.schedule.loss, &device);
             let log_score = match self.set.objective() {
                 Objective::Simulations => {

@@ -2,6 +2,7 @@
 //! or weighted draws.
 
 use crate::loss;
+use crate::smoothing::Shown;
 use crate::standardization::Standardization;
 use rand_distr::{Distribution, StandardNormal};
 use sidereal_inference::campaign::Campaign;
@@ -209,6 +210,28 @@ impl<'a> TrainingSet<'a> {
                 }
             }
             standardization.append_channels(&x, &sigma, &mut batch.x);
+        }
+        batch
+    }
+
+    /// Weighted draws, each moved as it is shown.
+    pub(crate) fn shown(&self, shown: &[Shown], standardization: &Standardization) -> Minibatch {
+        let d = self.n_parameters();
+        let mut batch = Minibatch {
+            n: shown.len(),
+            length: self.n_data(),
+            y: Vec::with_capacity(shown.len() * d + d),
+            weight: vec![1.0; shown.len()],
+            ..Minibatch::default()
+        };
+        let z = |row: usize| &self.z[row * d..(row + 1) * d];
+        for draw in shown {
+            standardization.append_moved_y(
+                z(draw.row),
+                z(draw.neighbour),
+                draw.share,
+                &mut batch.y,
+            );
         }
         batch
     }

@@ -46,6 +46,9 @@ pub fn apply(state: &mut State, event: &Event) -> Result<(), Misfit> {
         } => {
             apply_round_weighed(state, summary, combined.as_ref())?;
             if let Some(newer) = probing {
+                if newer.has_found() {
+                    state.blind = Some(newer.flow);
+                }
                 let older = state.probing.replace(newer.clone());
                 if let Some(older) = older.filter(|older| older.session != newer.session) {
                     state.probed.extend(older.outcomes);

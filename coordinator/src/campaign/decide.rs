@@ -133,7 +133,8 @@ impl Draft<'_> {
         let history = self.state.training_history();
         let judged = match (&self.state.combined, settings.has_observation) {
             (Some(combined), true) => {
-                Some((self.judge(settings, &history, combined), combined.clone()))
+                let judged = self.judge(settings, &history, combined, self.state.blind);
+                Some((judged, combined.clone()))
             }
             (None, _) | (_, false) => None,
         };
@@ -148,9 +149,11 @@ impl Draft<'_> {
                 self.train_and_draw(settings, last, n_rows);
             }
             StopDecision::Stop(reason) => {
+                let best_round = most_efficient(&history, self.state.blind);
                 let n_rows = top_up_size(
                     &settings.rounds.stop,
                     &history,
+                    best_round,
                     &combined,
                     self.state.n_simulations(),
                 );
@@ -158,7 +161,6 @@ impl Draft<'_> {
                     self.decision.effects.extend(effects_to_resume(self.state));
                     return;
                 }
-                let best_round = most_efficient(&history);
                 self.stop(reason, best_round, &history);
                 self.draw_top_up(&history, best_round, n_rows);
             }
@@ -241,6 +243,10 @@ impl Draft<'_> {
             });
             return;
         };
+        let blind = match &probing {
+            Some(probing) if probing.has_found() => Some(probing.flow),
+            Some(_) | None => self.state.blind,
+        };
         let next = probing.and_then(|probing| probing.next_round(settings.n_parameters));
         match next {
             Some((proposal, n_rows)) => self.open_task(Task {
@@ -251,30 +257,39 @@ impl Draft<'_> {
                     proposal,
                 }),
             }),
-            None => self.after_training_round(&settings, summary.round, &history, combined),
+            None => self.after_training_round(&settings, summary.round, &history, combined, blind),
         }
     }
 
-    /// A session whose next step the budget has room for, or its end.
+    /// A session whose next step budget and time have room for, or its end; None where it has not begun.
     fn affordable(&self, settings: &Settings, probing: Option<Probing>) -> Option<Probing> {
         let probing = probing?;
         let Some((_, n_rows)) = probing.next_round(settings.n_parameters) else {
             return Some(probing);
         };
-        let budget = settings.rounds.stop.simulations.unwrap_or(u64::MAX);
-        let probes: u64 = self
-            .state
-            .rounds
-            .iter()
+        let stop = &settings.rounds.stop;
+        let budget = stop.simulations.unwrap_or(u64::MAX);
+        let weighed = self.state.rounds.iter();
+        let mut probes: u64 = weighed
             .filter(|round| round.summary.kind == RoundKind::Probe)
             .map(|round| round.files.n_rows)
             .sum();
+        // The round just weighed is not among them yet.
+        if let Phase::Weighing(complete) = &self.state.phase
+            && complete.plan.kind == RoundKind::Probe
+        {
+            probes = probes.saturating_add(complete.plan.n_rows);
+        }
         let is_too_much = self.state.n_simulations().saturating_add(n_rows) > budget
-            || probes.saturating_add(n_rows) as f64 > MOST_PROBING * budget as f64;
-        if is_too_much {
-            Some(probing.given_up())
-        } else {
-            Some(probing)
+            || probes.saturating_add(n_rows) as f64 > MOST_PROBING * budget as f64
+            || stop
+                .wall_time_s
+                .is_some_and(|max_s| self.elapsed_s >= max_s);
+        let has_begun = probing.has_begun();
+        match (is_too_much, has_begun) {
+            (false, _) => Some(probing),
+            (true, true) => Some(probing.given_up()),
+            (true, false) => None,
         }
     }
 
@@ -283,12 +298,15 @@ impl Draft<'_> {
         settings: &Settings,
         history: &[RoundSummary],
         combined: &WeightDiagnostics,
+        blind: Option<FlowId>,
     ) -> StopDecision {
         after_round(
             &settings.rounds,
             &Past {
                 n_parameters: settings.n_parameters,
+                is_refined: settings.is_refined,
                 history,
+                blind,
                 objectives: &self.state.objectives(),
                 combined,
                 simulations: self.state.n_simulations(),
@@ -303,14 +321,16 @@ impl Draft<'_> {
         round: RoundId,
         history: &[RoundSummary],
         combined: &WeightDiagnostics,
+        blind: Option<FlowId>,
     ) {
-        match self.judge(settings, history, combined) {
+        match self.judge(settings, history, combined, blind) {
             StopDecision::Continue { n_rows } => self.train_and_draw(settings, round, n_rows),
             StopDecision::Stop(reason) => {
-                let best_round = most_efficient(history);
+                let best_round = most_efficient(history, blind);
                 self.stop(reason, best_round, history);
                 let n_simulations = self.state.n_simulations();
-                let n_rows = top_up_size(&settings.rounds.stop, history, combined, n_simulations);
+                let stop = &settings.rounds.stop;
+                let n_rows = top_up_size(stop, history, best_round, combined, n_simulations);
                 if n_rows == 0 {
                     self.then(Effect::WriteResults);
                 } else {
@@ -336,9 +356,20 @@ impl Draft<'_> {
             draw: Some(DrawTask {
                 round: RoundId(round.0.saturating_add(1)),
                 n_rows,
-                proposal: next_proposal(flow, &self.state.flows(), settings.rounds.defensive_share),
+                proposal: next_proposal(
+                    flow,
+                    &self.state.flows(),
+                    self.partner(settings),
+                    settings.rounds.defensive_share,
+                ),
             }),
         });
+    }
+
+    /// The newest flow, where it was fitted to what all later ones will be.
+    fn partner(&self, settings: &Settings) -> Option<FlowId> {
+        let (flow, objective) = self.state.objectives().pop_last()?;
+        objective.is_final(settings.n_parameters).then_some(flow)
     }
 
     /// Draws once more from the most efficient proposal.

@@ -91,7 +91,12 @@ pub struct Opened {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     pub has_observation: bool,
+    /// 0 in records of versions that did not need it; each run records it anew.
+    #[serde(default)]
     pub n_parameters: usize,
+    /// Whether flows are fitted to weighted draws.
+    #[serde(default)]
+    pub is_refined: bool,
     pub rounds: Rounds,
     pub workers: Workers,
     pub device: DeviceChoice,

@@ -36,6 +36,8 @@ pub struct State {
     pub probing: Option<Probing>,
     /// Searches of all sessions that have ended.
     pub probed: Vec<Outcome>,
+    /// The newest flow that a search has shown to have lost a mode.
+    pub blind: Option<FlowId>,
     pub stopped: Option<Stopped>,
     /// Rows that no worker could run, in order.
     pub given_up: Vec<GivenUp>,

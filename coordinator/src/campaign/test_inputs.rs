@@ -17,6 +17,7 @@ use std::ops::Range;
 pub fn settings() -> Settings {
     Settings {
         n_parameters: 1,
+        is_refined: true,
         has_observation: true,
         rounds: Rounds {
             max: 3,

@@ -20,7 +20,10 @@ impl Driver {
             Fact::RoundWeighed {
                 summary, combined, ..
             } => {
-                metrics.efficiency.set(summary.all.efficiency);
+                // Around a few places it is no efficiency of the proposal.
+                if !summary.proposal.is_local() {
+                    metrics.efficiency.set(summary.all.efficiency);
+                }
                 if let Some(combined) = combined {
                     metrics.effective_sample_size.set(combined.n_eff);
                 }

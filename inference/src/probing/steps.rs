@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 
 /// Effective draws that a step leaves, for each parameter.
 const EFFECTIVE_PER_PARAMETER: f64 = 2.0;
+/// Effective draws below which a search has not seen a peak, however high it stands.
+const FEWEST_AT_PEAK: f64 = 1.0;
 /// Steps after which a search is given up.
 const MOST_STEPS: u32 = 12;
 /// Simulations of a session, for each parameter, after which no further step is made.
@@ -23,6 +25,8 @@ const HOPELESS: f64 = 12.0;
 /// What a step brought, at the inverse temperature that leaves enough effective draws.
 struct Climb {
     exponent: f64,
+    /// Effective draws at that temperature.
+    n_eff: f64,
     /// Normalized, one a draw of the search.
     weight: Vec<f64>,
     /// log of the share of the posterior that its peak holds, were it a Gaussian.
@@ -50,7 +54,7 @@ pub(super) fn step(
         let (search, outcome) = step_of(knowledge, previous, last, evidence, level, *id, search);
         let is_taken = taken.iter().any(|other| is_inside(other, &search.density));
         match outcome {
-            Some(outcome @ (Outcome::Known | Outcome::Negligible)) => {
+            Some(outcome @ (Outcome::Known | Outcome::Negligible | Outcome::GivenUp { .. })) => {
                 probing.outcomes.push(outcome)
             }
             Some(_) | None if is_taken => probing.outcomes.push(Outcome::Merged),
@@ -101,8 +105,13 @@ fn step_of(
     let d = knowledge.space.len();
     let code = Component::Local(id).code();
     let own: Vec<usize> = (0..last.component.len())
-        .filter(|&row| last.component[row] == code && last.log_likelihood[row].is_some())
+        .filter(|&row| last.component[row] == code)
         .collect();
+    // Failed rows stay in the count with a likelihood of zero, as everywhere.
+    if own.iter().all(|&row| last.log_likelihood[row].is_none()) {
+        let share = search.share;
+        return (search.clone(), Some(Outcome::GivenUp { share }));
+    }
     let cut: Vec<Vec<f64>> = own
         .iter()
         .map(|&row| search.density.cut(&last.z[row * d..(row + 1) * d]))
@@ -148,7 +157,7 @@ fn step_of(
         || n_steps >= 2 && climb.log_share < NEGLIGIBLE_SHARE.ln() - HOPELESS
     {
         Some(Outcome::Negligible)
-    } else if climb.exponent == 1.0 {
+    } else if climb.exponent == 1.0 && climb.n_eff >= FEWEST_AT_PEAK {
         Some(Outcome::Found { share })
     } else if n_steps >= MOST_STEPS {
         Some(Outcome::GivenUp { share: found_share })
@@ -222,6 +231,7 @@ fn climb(
     let log_mass = log_mean_weight + (1.0 - exponent) * log_peak + half * exponent.ln();
     Some(Climb {
         exponent,
+        n_eff: most,
         weight,
         log_share: log_mass - log_evidence,
         log_found_share: untempered - (weight_count as f64).ln() - log_evidence,

@@ -160,9 +160,10 @@ pub fn combine(rounds: &[RoundColumns], how: Combine) -> Result<CombinedWeights,
 /// Evidence in which no density judges draws that it was fitted to: each round's mean of L p / q_r over its own
 /// draws, averaged in proportion to n_r times the efficiency of the round before it.
 ///
-/// Given everything before round r, its proposal and its share are fixed and its estimate is unbiased, so the
-/// average is, too (a martingale; a share that depends on the round's own weights would make it lean to
-/// rounds that missed the heaviest ones). The mixture of all rounds is biased: flows are large at the draws
+/// Given everything before round r, its proposal and its share before they are normalized are fixed and its
+/// estimate is unbiased. What is left of a bias is of second order, through the sum of the shares and the choice of
+/// rounds; a share that depends on the round's own weights would make the average lean to rounds that missed the
+/// heaviest ones. The mixture of all rounds is biased: flows are large at the draws
 /// they were fitted to. Rounds count whose predecessor has an n_eff of 100 at least, and whose flow leaves out
 /// less than a hundredth of the posterior, as `combined` knows it: the estimate of one that lost a mode is
 /// right on average over many campaigns and low in almost each. None where no round counts.
@@ -223,16 +224,18 @@ fn combine_per_round(rounds: &[RoundColumns]) -> CombinedWeights {
         .iter()
         .map(|round| evidence::stratified(&[round]))
         .collect();
-    let mut shares: Vec<f64> = log_weights
-        .iter()
-        .map(|round| effective_sample_size(round))
-        .collect();
+    // Draws around a few places say nothing of the rest, whatever they are worth among themselves.
+    let of_rounds = |share: &dyn Fn(usize) -> f64| -> Vec<f64> {
+        let share = |(index, round): (usize, &RoundColumns)| match round.proposal.is_local() {
+            true => 0.0,
+            false => share(index),
+        };
+        rounds.iter().enumerate().map(share).collect()
+    };
+    let mut shares = of_rounds(&|index| effective_sample_size(&log_weights[index]));
     if shares.iter().sum::<f64>() == 0.0 {
         // Rounds of at most one positive weight each: n_eff tells them apart no more.
-        shares = evidences
-            .iter()
-            .map(|evidence| if evidence.is_some() { 1.0 } else { 0.0 })
-            .collect();
+        shares = of_rounds(&|index| if evidences[index].is_some() { 1.0 } else { 0.0 });
     }
     let sum: f64 = shares.iter().sum();
     if sum > 0.0 {

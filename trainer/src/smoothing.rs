@@ -1,0 +1,112 @@
+//! Smoothed resampling of weighted draws: each is moved a little towards or away from one of its neighbours.
+//!
+//! A few hundred effective draws, shown as they are again and again, are soon learned by heart. Moves along
+//! differences of neighbours follow the draws' own local shape, so that narrow ridges stay narrow and modes apart, and
+//! shrink as the draws become dense (a smoothed bootstrap, Silverman & Young 1987, with the kernels of SMOTE, Chawla et
+//! al. 2002).
+
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+use sidereal_inference::refinement::fewest_draws;
+
+/// Draws, taken in proportion to their weight, that neighbours are looked for among.
+const SUPPORT: usize = 1024;
+/// Neighbours of a draw.
+const NEIGHBOURS: usize = 16;
+/// Standard deviation of a move, in units of the distance to the neighbour, where the draws are as few as a flow is
+/// ever fitted to; with more of them it falls with the fourth root of their effective number.
+const WIDTH: f64 = 0.6;
+
+/// A draw as one epoch sees it: row, and how far it is moved towards which other row.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Shown {
+    pub row: usize,
+    pub neighbour: usize,
+    pub share: f64,
+}
+
+impl Shown {
+    pub fn as_it_is(row: usize) -> Self {
+        Self {
+            row,
+            neighbour: row,
+            share: 0.0,
+        }
+    }
+}
+
+/// The neighbours of all draws.
+pub struct Smoothing {
+    n_neighbours: usize,
+    /// Rows, `[n, n_neighbours]`.
+    neighbours: Vec<u32>,
+    width: f64,
+}
+
+impl Smoothing {
+    /// `y` is row-major `[n, d]`; only `rows` have a weight above zero.
+    pub fn new(y: &[f32], d: usize, weight: &[f64], rows: &[usize]) -> Self {
+        let support = support(weight, rows);
+        let n_neighbours = NEIGHBOURS.max(2 * d).min(support.len().saturating_sub(1));
+        let mut neighbours = vec![0; weight.len() * n_neighbours];
+        let mut by_distance: Vec<(f32, u32)> = Vec::with_capacity(support.len());
+        for &row in rows {
+            if n_neighbours == 0 || weight[row] <= 0.0 {
+                continue;
+            }
+            let own = &y[row * d..(row + 1) * d];
+            by_distance.clear();
+            for &other in support.iter().filter(|&&other| other as usize != row) {
+                let place = &y[other as usize * d..(other as usize + 1) * d];
+                let distance = own.iter().zip(place).map(|(a, b)| (a - b) * (a - b)).sum();
+                by_distance.push((distance, other));
+            }
+            let last = n_neighbours.min(by_distance.len()) - 1;
+            by_distance
+                .select_nth_unstable_by(last, |a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+            let own = &mut neighbours[row * n_neighbours..(row + 1) * n_neighbours];
+            for (own, (_, other)) in own.iter_mut().zip(&by_distance) {
+                *own = *other;
+            }
+            own.sort_unstable();
+        }
+        let (sum, square) = rows.iter().fold((0.0, 0.0), |(sum, square), &row| {
+            (sum + weight[row], square + weight[row] * weight[row])
+        });
+        let n_eff = sum * sum / square.max(f64::MIN_POSITIVE);
+        Self {
+            n_neighbours,
+            neighbours,
+            width: WIDTH * (fewest_draws(d) / n_eff).min(1.0).powf(0.25),
+        }
+    }
+
+    /// How a row is shown once.
+    pub fn show(&self, row: usize, rng: &mut ChaCha8Rng) -> Shown {
+        if self.n_neighbours == 0 {
+            return Shown::as_it_is(row);
+        }
+        let pick = rng.random_range(0..self.n_neighbours);
+        let normal: f64 = StandardNormal.sample(rng);
+        Shown {
+            row,
+            neighbour: self.neighbours[row * self.n_neighbours + pick] as usize,
+            share: self.width * normal,
+        }
+    }
+}
+
+/// Distinct rows, taken in proportion to their weight, in ascending order.
+fn support(weight: &[f64], rows: &[usize]) -> Vec<u32> {
+    let total: f64 = rows.iter().map(|&row| weight[row]).sum();
+    let (mut support, mut passed, mut next) = (Vec::new(), 0.0, 0.5);
+    for &row in rows {
+        passed += weight[row] / total * SUPPORT as f64;
+        if next < passed {
+            support.push(row as u32);
+            next = (passed - 0.5).floor() + 1.5;
+        }
+    }
+    support
+}
