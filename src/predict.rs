@@ -203,6 +203,14 @@ fn targets(arguments: &PredictArguments, campaign: &Campaign) -> Result<Vec<Targ
             mistakes.push(format!("{}: {mistake}", path.display()));
             continue;
         }
+        if let Some(mistake) = campaign
+            .simulator
+            .model
+            .impossible_datum(&observation.value)
+        {
+            mistakes.push(format!("{}: {mistake}", path.display()));
+            continue;
+        }
         let directory = arguments.out.join(path.file_stem().unwrap_or_default());
         if let Some(other) = path_by_directory.insert(directory.clone(), path) {
             mistakes.push(format!(

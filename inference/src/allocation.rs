@@ -167,6 +167,17 @@ mod tests {
     }
 
     #[test]
+    fn few_rounds_share_what_is_left() {
+        let mut rounds = rounds(Some(6000.0), Some(12_800));
+        rounds.simulations = 2560;
+        rounds.max = 6;
+        // One of six is done.
+        assert_eq!(size(&rounds, None, 0.9, 0.0, 2800), Some(2000));
+        rounds.max = 2;
+        assert_eq!(size(&rounds, None, 0.9, 0.0, 2800), Some(2560));
+    }
+
+    #[test]
     fn a_large_budget_does_not_forbid_small_rounds() {
         let rounds = rounds(Some(6000.0), Some(1_000_000));
         assert_eq!(size(&rounds, None, 0.9, 0.0, 4000), Some(600));

@@ -136,6 +136,29 @@ impl BuiltinModel {
         }
     }
 
+    /// Why no parameters whatever give this observation, with the datum; None where some may. Models with
+    /// Gaussian noise give anything.
+    pub fn impossible_datum(&self, value: &[f64]) -> Option<String> {
+        let (is_possible, expected): (&dyn Fn(f64) -> bool, String) = match self {
+            Self::Sir { tests, .. } => (
+                &|x| x.fract() == 0.0 && (0.0..=*tests as f64).contains(&x),
+                format!("a whole number of positive tests, 0 to {tests}"),
+            ),
+            Self::LotkaVolterra { .. } => (&|x| x > 0.0, "a count above zero".to_owned()),
+            Self::Sine
+            | Self::Microlensing
+            | Self::Transit { .. }
+            | Self::AbsorptionSpectrum { .. }
+            | Self::LinearGaussian { .. }
+            | Self::TwoMoons
+            | Self::GaussianMixture
+            | Self::Slcp
+            | Self::BernoulliGlm { .. } => return None,
+        };
+        let datum = value.iter().position(|&x| !is_possible(x))?;
+        Some(format!("datum {datum} is {}, expected {expected}", value[datum]))
+    }
+
     /// The parameters that it needs, which a campaign may list in any order; none where it takes any
     /// parameters, in the campaign's order.
     pub fn parameter_names(&self) -> &'static [&'static str] {

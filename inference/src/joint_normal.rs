@@ -40,12 +40,29 @@ impl Spread {
 /// With the lower Cholesky factor C of the matrix, θ = mean + C z where it is the covariance, and
 /// θ = mean + C⁻ᵀ z where it is the precision; z is standard normal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "StoredJointNormal")]
 pub struct JointNormal {
     positions: Vec<usize>,
     mean: Vec<f64>,
     spread: Spread,
     /// Rows of C, each up to its diagonal.
     factor: Vec<Vec<f64>>,
+}
+
+/// As model files have it; the factor is computed anew.
+#[derive(Deserialize)]
+struct StoredJointNormal {
+    positions: Vec<usize>,
+    mean: Vec<f64>,
+    spread: Spread,
+}
+
+impl TryFrom<StoredJointNormal> for JointNormal {
+    type Error = PriorError;
+
+    fn try_from(stored: StoredJointNormal) -> Result<Self, PriorError> {
+        Self::new(stored.positions, stored.mean, stored.spread)
+    }
 }
 
 impl JointNormal {

@@ -252,4 +252,17 @@ mod tests {
             "{second_row}"
         );
     }
+
+    #[test]
+    fn noise_of_the_first_models_is_read() {
+        let read = |json: &str| serde_json::from_str::<Noise>(json).expect("a noise");
+        let gaussian = Noise::Gaussian(GaussianNoise {
+            sigma: SigmaSource::Constant(0.5),
+        });
+        assert_eq!(read(r#"{"sigma":{"constant":0.5}}"#), gaussian);
+        for noise in [gaussian, Noise::Simulator] {
+            let json = serde_json::to_string(&noise).expect("json");
+            assert_eq!(read(&json), noise);
+        }
+    }
 }

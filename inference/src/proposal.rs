@@ -233,4 +233,28 @@ mod tests {
         assert_eq!(log_sum_exp([f64::NEG_INFINITY, -3.0].into_iter()), -3.0);
         assert_eq!(log_sum_exp(std::iter::empty()), f64::NEG_INFINITY);
     }
+
+    #[test]
+    fn local_densities_are_read_within_tagged_enums_too() {
+        let density = LocalDensity {
+            seams: vec![0.0],
+            mean: vec![0.25],
+            factor: vec![0.5],
+        };
+        let proposal = Proposal::of_locals(BTreeMap::from([
+            (LocalId(3), density.clone()),
+            (LocalId(7), density),
+        ]));
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "event")]
+        enum Tagged {
+            Opened { proposal: Proposal },
+        }
+        let tagged = Tagged::Opened { proposal };
+        let json = serde_json::to_string(&tagged).expect("json");
+        assert_eq!(
+            serde_json::from_str::<Tagged>(&json).expect("read back"),
+            tagged
+        );
+    }
 }

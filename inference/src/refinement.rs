@@ -284,7 +284,9 @@ mod tests {
         let of = |rounds: &[RoundColumns], earlier: &[Objective]| {
             objective(rounds, 3, earlier).expect("complete columns").0
         };
-        let drawn = Objective::WeightedDraws { exponent: 1.0 };
+        let drawn = Objective::WeightedDraws {
+            exponent: final_exponent(3),
+        };
         assert_eq!(of(&equal, &[]), Objective::Simulations);
         assert_eq!(of(&equal, &[Objective::Simulations]), drawn);
         assert_eq!(of(&equal, &[Objective::Simulations, drawn]), drawn);
@@ -295,8 +297,32 @@ mod tests {
         let tempered = Objective::WeightedDraws { exponent };
         let next = of(&heavy, &[Objective::Simulations, tempered]);
         assert!(matches!(next, Objective::WeightedDraws { exponent } if exponent < 1.0));
+        // Once there, a heavy draw of a broad place is no reason to go back.
+        let arrived = [Objective::Simulations, drawn];
+        let mut broad = round(vec![Some(0.0); 500]);
+        broad.log_likelihood[0] = Some(-40.0);
+        broad.log_proposal[0] = broad.log_prior[0] - 20.0;
+        let broad = [broad];
+        assert_eq!(of(&broad, &arrived), drawn);
+        let back = of(&broad, &[Objective::Simulations]);
+        assert!(matches!(back, Objective::WeightedDraws { exponent } if exponent < 0.5));
         assert_eq!(fewest_draws(2), 150.0);
         assert_eq!(fewest_draws(10), 400.0);
+    }
+
+    #[test]
+    fn wider_tails_cost_the_same_efficiency_in_all_dimensions() {
+        for d in [1, 3, 10] {
+            let exponent = final_exponent(d);
+            let kept = (exponent * (2.0 - exponent)).powf(0.5 * d as f64);
+            assert!((kept - 0.97).abs() < 1e-12, "{d}: {exponent}");
+        }
+        let last = Objective::WeightedDraws {
+            exponent: final_exponent(3),
+        };
+        assert!(last.is_final(3) && !last.is_final(10));
+        assert!(Objective::WeightedDraws { exponent: 1.0 }.is_final(10));
+        assert!(!Objective::Simulations.is_final(3));
     }
 
     #[test]

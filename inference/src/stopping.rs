@@ -135,7 +135,11 @@ pub fn next_proposal(
         let on_flows = if earlier.is_empty() { 0.0 } else { 0.5 * rest };
         let each = on_flows / earlier.len().max(1) as f64;
         components.extend(earlier.iter().map(|&flow| {
-            let own = if partner == Some(flow) { on_partner } else { 0.0 };
+            let own = if partner == Some(flow) {
+                on_partner
+            } else {
+                0.0
+            };
             (Component::Flow(flow), each + own)
         }));
         components.push((Component::Prior, rest - on_flows));

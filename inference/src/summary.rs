@@ -411,4 +411,35 @@ mod tests {
             summary
         );
     }
+
+    #[test]
+    fn missing_mass_of_the_first_summaries_is_left_out() {
+        #[derive(Debug, PartialEq, Deserialize)]
+        struct Part {
+            #[serde(default, deserialize_with = "missing_mass")]
+            missing_mass: Option<MissingMass>,
+        }
+        let read = |json: &str| {
+            serde_json::from_str::<Part>(json)
+                .expect("json")
+                .missing_mass
+        };
+        assert_eq!(
+            read(r#"{"missing_mass":"at most 0.4 %, as 800 draws know"}"#),
+            None
+        );
+        assert_eq!(read(r#"{"missing_mass":null}"#), None);
+        assert_eq!(read("{}"), None);
+        let mass = MissingMass {
+            flow: Some(FlowId(2)),
+            mass: Some(0.01),
+            mass_upper_95: Some(0.02),
+            n_prior_draws: 100,
+            prior_volume: Some(0.03),
+            probing_simulations: 0,
+            outcomes: Vec::new(),
+        };
+        let json = serde_json::json!({ "missing_mass": mass }).to_string();
+        assert_eq!(read(&json), Some(mass));
+    }
 }

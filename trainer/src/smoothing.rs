@@ -110,3 +110,72 @@ fn support(weight: &[f64], rows: &[usize]) -> Vec<u32> {
     }
     support
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::rand_core::SeedableRng;
+
+    /// Two ridges along (1, 1), far apart, each 100 times as long as wide.
+    fn ridges(n: usize) -> Vec<f32> {
+        (0..n)
+            .flat_map(|i| {
+                let along = (i as f32 * 0.618_034).fract();
+                let across = 0.01 * ((i as f32 * 0.754_878).fract() - 0.5);
+                let middle = if i % 2 == 0 { -5.0 } else { 5.0 };
+                [middle + along + across, middle + along - across]
+            })
+            .collect()
+    }
+
+    #[test]
+    fn moves_follow_the_shape_of_the_draws() {
+        let n = 400;
+        let y = ridges(n);
+        let rows: Vec<usize> = (0..n).collect();
+        let smoothing = Smoothing::new(&y, 2, &vec![1.0; n], &rows);
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        let (mut along, mut across) = (0.0f64, 0.0f64);
+        for &row in &rows {
+            let shown = smoothing.show(row, &mut rng);
+            assert_eq!(shown.row, row);
+            assert_eq!(shown.neighbour % 2, row % 2, "of the same ridge");
+            let moved =
+                |j: usize| shown.share * f64::from(y[2 * shown.neighbour + j] - y[2 * row + j]);
+            along += (moved(0) + moved(1)).powi(2);
+            across += (moved(0) - moved(1)).powi(2);
+        }
+        assert!(along > 4.0 * across && across > 0.0, "{along} {across}");
+    }
+
+    #[test]
+    fn moves_shrink_as_the_draws_become_dense() {
+        let width = |n: usize| {
+            let rows: Vec<usize> = (0..n).collect();
+            Smoothing::new(&ridges(n), 2, &vec![1.0; n], &rows).width
+        };
+        assert_eq!(width(100), WIDTH);
+        assert!((width(2400) - 0.5 * WIDTH).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_draw_without_neighbours_stays() {
+        let smoothing = Smoothing::new(&[0.0, 1.0], 1, &[1.0, 0.0], &[0]);
+        let shown = smoothing.show(0, &mut ChaCha8Rng::seed_from_u64(0));
+        assert_eq!(shown, Shown::as_it_is(0));
+    }
+
+    #[test]
+    fn support_holds_each_row_once_and_light_rows_rarely() {
+        let mut weight = vec![1.0; 3000];
+        weight[7] = 1e6;
+        let rows: Vec<usize> = (0..3000).collect();
+        assert!(
+            support(&weight, &rows).len() <= 6,
+            "one row has almost all the weight"
+        );
+        let even = support(&vec![1.0; 3000], &rows);
+        assert_eq!(even.len(), SUPPORT);
+        assert!(even.is_sorted_by(|a, b| a < b));
+    }
+}

@@ -481,3 +481,63 @@ fn searches_end_where_the_budget_does() {
             .any(|fact| matches!(fact, Fact::Stopped { .. }))
     );
 }
+
+#[test]
+fn searches_take_no_more_than_their_share_of_the_budget() {
+    let play = |budget: u64| {
+        let mut settings = settings();
+        settings.rounds.stop.simulations = Some(budget);
+        let (mut played, _) = after_round_0(settings);
+        let draw = DrawTask {
+            round: RoundId(1),
+            n_rows: 100,
+            proposal: proposal_of_flow_0(),
+        };
+        let result = task_result(Some(FlowId(0)), Some(&draw), 1);
+        played.step(Input::TaskChecked(Box::new(result)), 30.0);
+        played.step(Input::ShardsChecked(vec![shard(1, 0..100)]), 40.0);
+        let input = weighed(1, RoundKind::Training, 100, proposal_of_flow_0(), 0.5);
+        played.step(weighed_with(input, session(&[0, 1])), 41.0);
+        let (proposal, n_rows) = session(&[0, 1]).next_round(1).expect("two searches");
+        let draw = DrawTask {
+            round: RoundId(2),
+            n_rows,
+            proposal: proposal.clone(),
+        };
+        let result = task_result(None, Some(&draw), 2);
+        played.step(Input::TaskChecked(Box::new(result)), 42.0);
+        played.step(Input::ShardsChecked(vec![shard(2, 0..20)]), 43.0);
+        let input = weighed(2, RoundKind::Probe, 20, proposal, 0.0);
+        played.step(weighed_with(input, session(&[2, 3])), 44.0);
+        played.state.outcomes()
+    };
+    // Two steps of 20 rows are 6 % of 667.
+    assert_eq!(play(660), [Outcome::GivenUp { share: 0.0 }; 2]);
+    assert_eq!(play(670), []);
+}
+
+#[test]
+fn searches_that_cannot_begin_are_not_counted_as_made() {
+    let mut settings = settings();
+    settings.rounds.stop.simulations = Some(215);
+    let (mut played, _) = after_round_0(settings);
+    let draw = DrawTask {
+        round: RoundId(1),
+        n_rows: 100,
+        proposal: proposal_of_flow_0(),
+    };
+    let result = task_result(Some(FlowId(0)), Some(&draw), 1);
+    played.step(Input::TaskChecked(Box::new(result)), 30.0);
+    played.step(Input::ShardsChecked(vec![shard(1, 0..100)]), 40.0);
+    let mut fresh = session(&[0, 1]);
+    fresh
+        .searches
+        .values_mut()
+        .for_each(|search| search.n_steps = 0);
+    let input = weighed(1, RoundKind::Training, 100, proposal_of_flow_0(), 0.5);
+    played.step(weighed_with(input, fresh), 41.0);
+    assert_eq!(
+        (played.state.outcomes(), &played.state.probing),
+        (vec![], &None)
+    );
+}

@@ -45,6 +45,11 @@ pub(super) fn forward_model(
             Some(None)
         };
         let (simulator, n_data) = simulator(&builtin, directory, observation.as_ref(), names);
+        if let (Some(simulator), Some(Some(observation))) = (&simulator, &observation)
+            && let Some(mistake) = simulator.model.impossible_datum(&observation.value)
+        {
+            observation_section.mistake(mistake);
+        }
         return ForwardModel {
             simulator,
             observation,

@@ -53,7 +53,9 @@ fn decide(rounds: &Rounds, history: &[RoundSummary]) -> Decision {
         rounds,
         &Past {
             n_parameters: 3,
+            is_refined: true,
             history,
+            blind: None,
             objectives: &objectives,
             combined: &combined,
             simulations: n,
@@ -191,12 +193,12 @@ fn budgets_stop_before_they_are_overdrawn() {
 #[test]
 fn the_most_efficient_proposal_is_that_of_a_training_round() {
     let mut history = vec![round(0, 0.9, 0.0)];
-    assert_eq!(most_efficient(&history), RoundId(0));
+    assert_eq!(most_efficient(&history, None), RoundId(0));
     history.extend([round(1, 0.2, 0.0), round(2, 0.4, 0.0), round(3, 0.3, 0.0)]);
-    assert_eq!(most_efficient(&history), RoundId(2));
+    assert_eq!(most_efficient(&history, None), RoundId(2));
     history.push(round(4, 0.4, 0.0));
     assert_eq!(
-        most_efficient(&history),
+        most_efficient(&history, None),
         RoundId(4),
         "of equals the later one"
     );
@@ -204,14 +206,14 @@ fn the_most_efficient_proposal_is_that_of_a_training_round() {
         kind: RoundKind::TopUp,
         ..round(5, 0.8, 0.0)
     });
-    assert_eq!(most_efficient(&history), RoundId(4));
+    assert_eq!(most_efficient(&history, None), RoundId(4));
 }
 
 #[test]
 fn proposals_keep_their_defensive_share() {
     let code_and_share = |newest, earlier: &[u32], share| -> Vec<(i32, f64)> {
         let earlier: Vec<FlowId> = earlier.iter().map(|&id| FlowId(id)).collect();
-        let proposal = next_proposal(FlowId(newest), &earlier, share);
+        let proposal = next_proposal(FlowId(newest), &earlier, None, share);
         proposal
             .components
             .iter()
@@ -229,6 +231,96 @@ fn proposals_keep_their_defensive_share() {
         code_and_share(2, &[0, 1], 0.25),
         [(2, 0.75), (0, 0.0625), (1, 0.0625), (-1, 0.125)]
     );
+    let flows = [FlowId(0), FlowId(1)];
+    let with_partner = next_proposal(FlowId(2), &flows, Some(FlowId(1)), 0.25);
+    assert_eq!(
+        with_partner.components,
+        [
+            (Component::Flow(FlowId(2)), 0.75),
+            (Component::Flow(FlowId(0)), 0.03125),
+            (Component::Flow(FlowId(1)), 0.15625),
+            (Component::Prior, 0.0625),
+        ]
+    );
+}
+
+#[test]
+fn flows_that_lost_a_mode_are_gone_back_to_by_nobody() {
+    let mut rounds = rounds(StopRule::Bootstrap);
+    rounds.stop.n_eff = Some(500.0);
+    let from = |flow: u32, mut summary: RoundSummary| {
+        summary.proposal = next_proposal(FlowId(flow), &[], None, 0.1);
+        summary
+    };
+    let history = [
+        round(0, 0.001, 0.0),
+        from(0, round(1, 0.9, 0.01)),
+        from(1, round(2, 0.5, 0.01)),
+    ];
+    let drawn = Objective::WeightedDraws { exponent: 1.0 };
+    let objectives = BTreeMap::from([(FlowId(0), drawn), (FlowId(1), drawn)]);
+    let after = |history: &[RoundSummary], combined: &WeightDiagnostics, blind| {
+        let past = Past {
+            n_parameters: 3,
+            is_refined: true,
+            history,
+            blind,
+            objectives: &objectives,
+            combined,
+            simulations: 3000,
+            elapsed_s: 60.0,
+        };
+        after_round(&rounds, &past)
+    };
+    let (few, enough) = (diagnostics(3000, 0.1), diagnostics(3000, 0.2));
+    let blind = Some(FlowId(0));
+    assert_eq!(most_efficient(&history, None), RoundId(1));
+    assert_eq!(most_efficient(&history, blind), RoundId(2));
+    assert_eq!(
+        most_efficient(&history[..2], blind),
+        RoundId(1),
+        "no other is there"
+    );
+    assert_eq!(after(&history, &few, None), dropped(0.5, 0.9));
+    assert_eq!(after(&history, &few, blind), CONTINUE);
+    // A target is not reached by draws of flows that know a part only.
+    assert_eq!(after(&history[..2], &enough, blind), CONTINUE);
+    let reached = |decision| match decision {
+        Decision::Stop(StopReason::TargetEffectiveSampleSize { .. }) => true,
+        Decision::Stop(_) | Decision::Continue { .. } => false,
+    };
+    assert!(reached(after(&history[..2], &enough, None)));
+    assert!(reached(after(&history, &enough, blind)));
+}
+
+#[test]
+fn flows_of_campaigns_without_refinement_are_judged() {
+    let rounds = rounds(StopRule::Bootstrap);
+    let history = [round(0, 0.9, 0.0), round(1, 0.5, 0.01), round(2, 0.2, 0.01)];
+    let history = history.map(|mut summary| {
+        if summary.round.0 > 0 {
+            summary.proposal = next_proposal(FlowId(summary.round.0 - 1), &[], None, 0.1);
+        }
+        summary
+    });
+    let objectives = (0..2)
+        .map(|flow| (FlowId(flow), Objective::Simulations))
+        .collect();
+    let of = |is_refined| {
+        let past = Past {
+            n_parameters: 3,
+            is_refined,
+            history: &history,
+            blind: None,
+            objectives: &objectives,
+            combined: &diagnostics(3000, 0.25),
+            simulations: 3000,
+            elapsed_s: 60.0,
+        };
+        after_round(&rounds, &past)
+    };
+    assert_eq!(of(false), dropped(0.2, 0.5));
+    assert_eq!(of(true), CONTINUE);
 }
 
 #[test]
@@ -241,7 +333,8 @@ fn top_up_covers_what_is_missing_within_the_budgets() {
     // The best round's rows, defensive ones included, are 0.8 · 0.5 = 40 % efficient.
     let history = [round(0, 0.1, 0.0), round(1, 0.5, 0.0), round(2, 0.3, 0.0)];
     let size = |stop: &Stop, n_eff: f64| {
-        top_up_size(stop, &history, &diagnostics(3000, n_eff / 3000.0), 3000)
+        let combined = diagnostics(3000, n_eff / 3000.0);
+        top_up_size(stop, &history, RoundId(1), &combined, 3000)
     };
     assert_eq!(size(&stop, 1000.0), 2750);
     assert_eq!(size(&stop, 2000.0), 0);
@@ -300,7 +393,7 @@ fn top_up_covers_what_is_missing_within_the_budgets() {
     // Nothing weighs anything: all that the budget allows.
     let hopeless = [round(0, 0.0, 0.0), round(1, 0.0, 0.0)];
     assert_eq!(
-        top_up_size(&stop, &hopeless, &diagnostics(2000, 0.0), 2000),
+        top_up_size(&stop, &hopeless, RoundId(1), &diagnostics(2000, 0.0), 2000),
         10_000
     );
 }
@@ -309,7 +402,7 @@ fn top_up_covers_what_is_missing_within_the_budgets() {
 fn flows_on_the_way_are_neither_judged_nor_held_against_others() {
     let rounds = rounds(StopRule::Bootstrap);
     let from = |flow: u32, mut summary: RoundSummary| {
-        summary.proposal = next_proposal(FlowId(flow), &[], 0.1);
+        summary.proposal = next_proposal(FlowId(flow), &[], None, 0.1);
         summary
     };
     let history = [
@@ -324,7 +417,9 @@ fn flows_on_the_way_are_neither_judged_nor_held_against_others() {
             &rounds,
             &Past {
                 n_parameters: 3,
+                is_refined: true,
                 history: &history,
+                blind: None,
                 objectives: &objectives,
                 combined: &combined,
                 simulations: 3000,

@@ -310,6 +310,11 @@ pub(super) const FORWARD_MODEL: &[Case] = &[
     ),
     (
         "builtin = \"sine\"\n[observation]\npath = \"observation.csv\"\n",
+        "builtin = \"lotka-volterra\"\n[observation]\ngrid = [0, 1, 0, 1]\nvalue = [3, 2, 0, 1]",
+        &["c.toml:13: observation: datum 2 is 0, expected a count above zero"],
+    ),
+    (
+        "builtin = \"sine\"\n[observation]\npath = \"observation.csv\"\n",
         "builtin = \"sir\"\ntests = 0\npopulation = 10\ninfected = 10\n[observation]\nvalue = [1, 2]",
         &[
             "c.toml:13: simulator.tests: found 0, expected a whole number from 1 to 1000000000",

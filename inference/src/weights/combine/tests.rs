@@ -224,6 +224,24 @@ fn per_round_weights_share_by_n_eff() {
         &single.expect("complete columns").normalized,
         &[&[0.0; 2], &[1.0, 0.0]],
     );
+    // Draws of searches weigh nothing: they know some places only.
+    let id = LocalId(0);
+    let density = crate::local::LocalDensity {
+        seams: vec![0.0],
+        mean: vec![0.0],
+        factor: vec![1.0],
+    };
+    let search = RoundColumns {
+        proposal: Proposal::of_locals(BTreeMap::from([(id, density)])),
+        component: vec![Component::Local(id).code(); 6],
+        ..round(2, logs(&[5.0; 6]))
+    };
+    let with_search = [rounds[0].clone(), rounds[1].clone(), search];
+    let with_search = combine(&with_search, Combine::PerRound).expect("complete columns");
+    assert_all_near(
+        &with_search.normalized,
+        &[&[0.125; 2], &[0.1875; 4], &[0.0; 6]],
+    );
     let none = combine(&[round(0, vec![None; 2])], Combine::PerRound).expect("complete columns");
     assert_eq!((none.evidence, none.normalized), (None, vec![vec![0.0; 2]]));
 }
