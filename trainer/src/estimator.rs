@@ -177,6 +177,14 @@ impl Leaves {
             Self::Parameters => vec![parameters::flat_gradients(network, gradients)],
         }
     }
+
+    /// Whether those gradients lie in memory that [`fused`] lends and takes back.
+    pub fn are_lent(&self) -> bool {
+        match self {
+            Self::Parts(_) => true,
+            Self::Parameters => false,
+        }
+    }
 }
 
 impl Summarizer {

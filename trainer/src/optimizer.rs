@@ -1,7 +1,7 @@
 //! Adam on the CPU: sum of the slices' gradients, clipping, the step and the running mean of the weights in two
 //! passes over the flat vector, in fixed chunks on all threads.
 
-use crate::fused::{self, vectorized};
+use crate::fused::vectorized;
 use crate::parameters::host;
 use burn::optim::{AdamState, AdaptiveMomentumState};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -91,17 +91,16 @@ impl HostAdam {
     }
 
     /// One step along the sum of the slices' gradients, each in parts that lie end to end.
-    pub fn step(&mut self, slices: Vec<Vec<Vec<f32>>>, step: &Step, pool: &rayon::ThreadPool) {
+    pub fn step(&mut self, slices: &[Vec<Vec<f32>>], step: &Step, pool: &rayon::ThreadPool) {
         let sum = |(index, sum): (usize, &mut [f32])| {
             sum.fill(0.0);
-            for parts in &slices {
+            for parts in slices {
                 add_from(sum, index * CHUNK, parts);
             }
             sum_of_squares(sum)
         };
         let chunks = self.gradient.par_chunks_mut(CHUNK).enumerate();
         let squares: Vec<f64> = pool.install(|| chunks.map(sum).collect());
-        slices.into_iter().flatten().for_each(fused::give_back);
         let norm = squares.iter().sum::<f64>().sqrt();
         let factor = (step.clip_norm / (norm + 1e-12)).min(1.0) as f32;
         self.n_steps += 1;

@@ -287,6 +287,16 @@ impl Slicing {
     }
 }
 
+/// A slice's share of a minibatch.
+struct SliceGradient {
+    /// `[1]`
+    loss: Tensor<1>,
+    /// `[n]` end to end
+    gradient: Vec<Tensor<1>>,
+    /// Whether its memory is to be given back.
+    is_lent: bool,
+}
+
 struct Epoch<'a> {
     set: &'a TrainingSet<'a>,
     schedule: &'a Training,
@@ -336,13 +346,14 @@ impl Epoch<'_> {
             }
             let parts = self.gradients(&estimator, &values, batch, state.epoch, self.slicing);
             let mut loss = 0.0;
-            let mut gradients = Vec::with_capacity(parts.len());
-            for (part, gradient) in parts {
-                loss += parameters::host(part)
+            let mut gradients: Vec<Vec<Vec<f32>>> = Vec::with_capacity(parts.len());
+            let are_lent = parts.iter().all(|part| part.is_lent);
+            for part in parts {
+                loss += parameters::host(part.loss)
                     .into_iter()
                     .map(f64::from)
                     .sum::<f64>();
-                gradients.push(gradient.into_iter().map(parameters::host).collect());
+                gradients.push(part.gradient.into_iter().map(parameters::host).collect());
             }
             losses.push(loss);
             adam.recycle(values);
@@ -351,7 +362,10 @@ impl Epoch<'_> {
                 clip_norm: self.schedule.clip_norm,
                 keep: average_decay(adam.n_steps + 1),
             };
-            adam.step(gradients, &step, self.pool);
+            adam.step(&gradients, &step, self.pool);
+            if are_lent {
+                gradients.into_iter().flatten().for_each(fused::give_back);
+            }
         }
         (state.values, state.average, state.adam) = adam.into_tensors(&device);
         estimator = parameters::with_flat(estimator, &state.values);
@@ -375,7 +389,7 @@ impl Epoch<'_> {
                 state.epoch,
                 Slicing::Whole,
             );
-            let Some((loss, gradient)) = parts.into_iter().next() else {
+            let Some(SliceGradient { loss, gradient, .. }) = parts.into_iter().next() else {
                 continue;
             };
             let gradient = Tensor::cat(gradient, 0);
@@ -433,7 +447,7 @@ impl Epoch<'_> {
         rows
     }
 
-    /// Each slice's share of a minibatch's mean loss `[1]` and of its gradient (`[n]` end to end), in their order.
+    /// Each slice's share of a minibatch's mean loss and of its gradient, in their order.
     fn gradients(
         &self,
         estimator: &Estimator,
@@ -441,7 +455,7 @@ impl Epoch<'_> {
         batch: &[usize],
         epoch: u32,
         slicing: Slicing,
-    ) -> Vec<(Tensor<1>, Vec<Tensor<1>>)> {
+    ) -> Vec<SliceGradient> {
         let device = estimator.devices()[0].clone();
         let slices = slicing.rows(batch);
         let of_slice = |rows: &&[usize]| {
@@ -465,7 +479,11 @@ impl Epoch<'_> {
             };
             let loss = log_score.sum().neg() / batch.len() as f64;
             let mut gradients = loss.backward();
-            (loss.inner(), leaves.gradients(&own, &mut gradients))
+            SliceGradient {
+                loss: loss.inner(),
+                gradient: leaves.gradients(&own, &mut gradients),
+                is_lent: leaves.are_lent(),
+            }
         };
         self.pool
             .install(|| slices.par_iter().map(of_slice).collect())
