@@ -17,13 +17,12 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use sidereal_inference::campaign::{Featurizer, Loss, Normalization, Training};
 use sidereal_inference::ids::{FlowId, RoundId, RowId};
+use sidereal_inference::minibatch::{SLICE_ROWS, even_slices};
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::seeds::{Purpose, stream};
 use sidereal_inference::summary::TrainingSummary;
 
-/// Rows of a minibatch that one thread works on: fixed, so that threads never change the sums.
-const SLICE_ROWS: usize = 32;
-/// The same for weighted draws, which pass through a flow alone.
+/// Rows of a minibatch of weighted draws, which pass through a flow alone, that one thread works on.
 const DRAW_SLICE_ROWS: usize = 128;
 /// The learning rate ends at this share of its start.
 const FINAL_RATE: f64 = 0.01;
@@ -245,7 +244,7 @@ impl Split {
 /// How a minibatch is shared among threads.
 #[derive(Debug, Clone, Copy)]
 enum Slicing {
-    /// Slices of a fixed number of rows, gradients summed in their order.
+    /// Even slices of at most so many rows, gradients summed in their order.
     Rows(usize),
     /// Batch normalization needs the statistics of the whole minibatch; a GPU wants it whole.
     Whole,
@@ -281,7 +280,9 @@ impl Slicing {
 
     fn rows(self, batch: &[usize]) -> Vec<&[usize]> {
         match self {
-            Self::Rows(n) => batch.chunks(n).collect(),
+            Self::Rows(most) => even_slices(batch.len(), most)
+                .map(|slice| &batch[slice])
+                .collect(),
             Self::Whole => vec![batch],
         }
     }

@@ -3,13 +3,14 @@
 use super::defaults;
 use super::document::Section;
 use crate::campaign::{DeviceChoice, Featurizer, Flow, Loss, Normalization, NsfSize, Training};
+use crate::minibatch::{SLICE_ROWS, fewest_slice_rows};
 
 /// Largest number of units, channels or features of a layer.
 const MOST_UNITS: u64 = 4096;
 /// Bins have a least width of a thousandth of the spline's interval.
 const MOST_BINS: u64 = 100;
 /// Atoms are taken from the rows that one thread works on.
-const MOST_ATOMS: u64 = 32;
+const MOST_ATOMS: u64 = SLICE_ROWS as u64;
 
 pub(super) fn featurizer(
     root: &Section<'_>,
@@ -302,9 +303,11 @@ fn loss(section: &Section<'_>, batch_size: Option<usize>) -> Option<Loss> {
         "weighted-nll" => Some(Loss::WeightedNll),
         _ => {
             let (atoms, batch_size) = (atoms?, batch_size?);
-            if atoms > batch_size {
+            let fewest = fewest_slice_rows(batch_size);
+            if atoms > fewest {
                 section.mistake(format!(
-                    "{atoms} atoms are taken from the minibatch, but batch_size is {batch_size}"
+                    "{atoms} atoms are taken from a slice of the minibatch, but with a batch_size of {batch_size} \
+                     slices have {fewest} rows"
                 ));
                 return None;
             }

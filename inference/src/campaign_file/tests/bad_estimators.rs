@@ -98,7 +98,18 @@ pub(super) const ESTIMATOR: &[Case] = &[
     (
         "",
         "[training]\nloss = \"apt\"\nbatch_size = 8",
-        &["c.toml:15: training: 10 atoms are taken from the minibatch, but batch_size is 8"],
+        &[
+            "c.toml:15: training: 10 atoms are taken from a slice of the minibatch, but with a batch_size of 8 \
+             slices have 8 rows",
+        ],
+    ),
+    (
+        "",
+        "[training]\nloss = \"apt\"\nbatch_size = 65\natoms = 22",
+        &[
+            "c.toml:15: training: 22 atoms are taken from a slice of the minibatch, but with a batch_size of 65 \
+             slices have 21 rows",
+        ],
     ),
 ];
 
