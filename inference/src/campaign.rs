@@ -181,6 +181,13 @@ pub enum Featurizer {
     },
 }
 
+/// Longer data enter the residual convolutions in patches of this many neighbours, a power of two, so that the first
+/// stage sees at most 128 of them; 1: datum by datum.
+pub fn patch(n_data: usize) -> usize {
+    const LONGEST_FIRST_STAGE: usize = 128;
+    n_data.div_ceil(LONGEST_FIRST_STAGE).next_power_of_two()
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Flow {

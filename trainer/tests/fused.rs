@@ -153,6 +153,20 @@ fn resnet() {
 }
 
 #[test]
+fn resnet_of_one_datum() {
+    let weight = "kind = \"resnet\"\nchannels = 4\nstages = 0\nfeatures = 6";
+    check(1, weight, 3, Objective::Simulations);
+    let batch = format!("{weight}\nnormalization = \"batch\"");
+    check(1, &batch, 3, Objective::Simulations);
+}
+
+#[test]
+fn resnet_down_to_one_step() {
+    let featurizer = "kind = \"resnet\"\nchannels = 4\nstages = 4\nfeatures = 6";
+    check(16, featurizer, 3, Objective::Simulations);
+}
+
+#[test]
 fn gru() {
     let featurizer = "kind = \"gru\"\nhidden = 7\nfeatures = 6";
     check(11, featurizer, 3, Objective::Simulations);

@@ -25,6 +25,12 @@ pub(super) const ESTIMATOR: &[Case] = &[
         ],
     ),
     (
+        "[observation]\npath = \"observation.csv\"\n",
+        "grid = { start = 0.0, stop = 1.0, count = 256 }\n[noise]\ngaussian = { sigma = 1 }\n\
+         [featurizer]\nkind = \"resnet\"\nstages = 8",
+        &["c.toml:18: featurizer.stages: found 8, expected a whole number from 0 to 7"],
+    ),
+    (
         "",
         "[flow]\nkind = \"nfs\"",
         &["c.toml:16: flow.kind: found \"nfs\", did you mean nsf?"],
