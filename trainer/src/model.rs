@@ -12,6 +12,7 @@ use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::{Directory, path_in};
 use sidereal_inference::files::{self, FileError};
 use sidereal_inference::ids::FlowId;
+use sidereal_inference::noise::Noise;
 use sidereal_inference::observation::Observation;
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::summary::TrainingSummary;
@@ -38,6 +39,8 @@ pub enum ModelError {
     },
     #[error("the observation has {found} data, the model was trained on {expected}")]
     Length { found: usize, expected: usize },
+    #[error("the observation has {found} errors for {expected} data")]
+    Errors { found: usize, expected: usize },
     #[error("cannot start threads: {source}")]
     Threads {
         #[source]
@@ -124,6 +127,10 @@ impl Model {
             path: weights_path.clone(),
             reason,
         })?;
+        document
+            .standardization
+            .check(&document.campaign, document.training.objective)
+            .map_err(invalid)?;
         let n_channels = document.standardization.n_channels();
         let empty = Estimator::init(
             &document.campaign,
@@ -205,6 +212,15 @@ impl Model {
                 found: observation.value.len(),
                 expected,
             });
+        }
+        match &self.campaign.noise {
+            Noise::Gaussian(_) if observation.sigma.len() != expected => {
+                return Err(ModelError::Errors {
+                    found: observation.sigma.len(),
+                    expected,
+                });
+            }
+            Noise::Gaussian(_) | Noise::Simulator => {}
         }
         match self.training.objective {
             Objective::Simulations => {}

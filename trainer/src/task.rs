@@ -70,6 +70,7 @@ impl TaskError {
                 ModelError::Invalid { .. }
                 | ModelError::Parameters { .. }
                 | ModelError::Length { .. }
+                | ModelError::Errors { .. }
                 | ModelError::Threads { .. }
                 | ModelError::NotFinite { .. },
             )
