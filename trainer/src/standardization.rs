@@ -139,8 +139,9 @@ impl Standardization {
         check_finite("reference", &self.reference, n_data)?;
         let needs_unit = match (objective, &campaign.noise) {
             (Objective::Simulations, Noise::Simulator) => true,
-            (Objective::Simulations, Noise::Gaussian(_))
-            | (Objective::WeightedDraws { .. }, _) => false,
+            (Objective::Simulations, Noise::Gaussian(_)) | (Objective::WeightedDraws { .. }, _) => {
+                false
+            }
         };
         match &self.unit {
             Some(unit) if needs_unit => check_positive("unit", unit, n_data)?,

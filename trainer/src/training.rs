@@ -76,7 +76,8 @@ pub trait Observer {
     fn on_epoch(&mut self, state: &TrainingState, seconds: f64) -> Result<(), TrainingError>;
 }
 
-/// Trains `estimator` (on an autodiff device) on `set`, from `resumed` where there is a checkpoint.
+/// Trains `estimator` (on an autodiff device) on `set`, from `resumed` where there is a checkpoint, whose network is
+/// this one.
 ///
 /// The result depends on campaign, rows and initial weights alone, not on threads or interruptions.
 pub fn fit(
@@ -579,7 +580,7 @@ fn mean_loss(
 }
 
 fn restore(estimator: Estimator, tensors: &[NamedTensor]) -> Estimator {
-    // The tensors come from this very network, so they fit; a mismatch would leave it unchanged.
+    // The tensors come from this very network, or from a checkpoint that was held against it, so they fit.
     match parameters::with_named_tensors(estimator.clone(), tensors) {
         Ok(restored) => restored,
         Err(error) => {
