@@ -88,6 +88,20 @@ pub fn fit(
     pool: &rayon::ThreadPool,
     observer: &mut dyn Observer,
 ) -> Result<Fitted, TrainingError> {
+    let fitted = fit_with_buffers(set, standardization, estimator, resumed, pool, observer);
+    pool.broadcast(|_| fused::clear_buffers());
+    fitted
+}
+
+/// [`fit`], after which the pool's threads still keep their scratch memory.
+fn fit_with_buffers(
+    set: &TrainingSet,
+    standardization: &Standardization,
+    estimator: Estimator,
+    resumed: Option<TrainingState>,
+    pool: &rayon::ThreadPool,
+    observer: &mut dyn Observer,
+) -> Result<Fitted, TrainingError> {
     let schedule = schedule(set);
     let split = Split::new(set, schedule.validation_fraction)?;
     let adam = AdamConfig::new().with_epsilon(1e-8).build();
@@ -149,7 +163,6 @@ pub fn fit(
         }
         observer.on_epoch(&state, started.elapsed().as_secs_f64())?;
     }
-    pool.broadcast(|_| fused::clear_buffers());
     let estimator = restore(estimator, &state.best);
     let summary = TrainingSummary {
         flow: set.flow(),
