@@ -87,18 +87,23 @@ pub(super) struct MafSize {
 pub(super) fn maf(n_parameters: usize) -> MafSize {
     MafSize {
         blocks: if n_parameters <= 5 { 4 } else { 6 },
-        hidden: (16 * n_parameters).clamp(64, 256),
+        hidden: conditioner_units(n_parameters),
         layers: 2,
         components: 8,
         max_log_scale: 5.0,
     }
 }
 
+/// A conditioner needs a unit for each parameter at least.
+fn conditioner_units(n_parameters: usize) -> usize {
+    (16 * n_parameters).clamp(64, n_parameters.max(256))
+}
+
 /// Sizes of the flows `nsf` and `nsf-coupling`.
 pub(super) fn nsf(n_parameters: usize) -> NsfSize {
     NsfSize {
         blocks: if n_parameters <= 5 { 3 } else { 4 },
-        hidden: (16 * n_parameters).clamp(64, 256),
+        hidden: conditioner_units(n_parameters),
         layers: 2,
         bins: 8,
         tail_bound: 5.0,

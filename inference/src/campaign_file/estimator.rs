@@ -13,7 +13,7 @@ const MOST_BINS: u64 = 100;
 /// Where a spline's tails begin, in standard deviations of the rows that a flow is fitted to: farther out than this no
 /// row is, nearer none is left to the bins.
 const TAIL_BOUNDS: RangeInclusive<f64> = 0.1..=1000.0;
-/// e to a larger power, once a block, is beyond what 32-bit numbers hold; less than this scales nothing.
+/// e to a larger power, in each of a few blocks, is beyond what 32-bit numbers hold; less than this scales nothing.
 const MAX_LOG_SCALES: RangeInclusive<f64> = 0.01..=20.0;
 /// Atoms are taken from the rows that one thread works on.
 const MOST_ATOMS: u64 = SLICE_ROWS as u64;
@@ -189,7 +189,7 @@ fn maf(section: &Section<'_>, n_parameters: usize) -> Option<Flow> {
     let default = defaults::maf(n_parameters);
     // All are read before any `?`, so that all mistakes are found.
     let blocks = whole(section, "blocks", 1, 100, default.blocks);
-    let hidden = whole(section, "hidden", 1, MOST_UNITS, default.hidden);
+    let hidden = conditioner_units(section, n_parameters, default.hidden);
     let layers = whole(section, "layers", 1, 100, default.layers);
     let components = whole(section, "components", 1, 1000, default.components);
     let max_log_scale = within(
@@ -210,7 +210,7 @@ fn maf(section: &Section<'_>, n_parameters: usize) -> Option<Flow> {
 fn nsf(section: &Section<'_>, n_parameters: usize) -> Option<NsfSize> {
     let default = defaults::nsf(n_parameters);
     let blocks = whole(section, "blocks", 1, 100, default.blocks);
-    let hidden = whole(section, "hidden", 1, MOST_UNITS, default.hidden);
+    let hidden = conditioner_units(section, n_parameters, default.hidden);
     let layers = whole(section, "layers", 1, 100, default.layers);
     let bins = whole(section, "bins", 2, MOST_BINS, default.bins);
     let tail_bound = within(section, "tail_bound", TAIL_BOUNDS, default.tail_bound);
@@ -228,6 +228,21 @@ fn nsf(section: &Section<'_>, n_parameters: usize) -> Option<NsfSize> {
         tail_bound: tail_bound?,
         max_log_scale: max_log_scale?,
     })
+}
+
+/// Units of a conditioner's hidden layers. Each sees the parameters before one of them, so that with fewer units than
+/// parameters some would see nothing of those before.
+fn conditioner_units(section: &Section<'_>, n_parameters: usize, default: usize) -> Option<usize> {
+    let hidden = whole(section, "hidden", 1, MOST_UNITS, default)?;
+    if let Some(entry) = section.get("hidden")
+        && hidden < n_parameters
+    {
+        entry.mistake(format!(
+            "{hidden} units are fewer than the {n_parameters} parameters, whose dependences they could not carry"
+        ));
+        return None;
+    }
+    Some(hidden)
 }
 
 pub(super) fn training(root: &Section<'_>) -> Option<Training> {

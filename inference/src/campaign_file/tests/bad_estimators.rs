@@ -61,6 +61,13 @@ pub(super) const ESTIMATOR: &[Case] = &[
     ),
     (
         "",
+        "[flow]\nhidden = 2",
+        &[
+            "c.toml:16: flow.hidden: 2 units are fewer than the 3 parameters, whose dependences they could not carry",
+        ],
+    ),
+    (
+        "",
         "[flow]\nkind = \"nsf-coupling\"\ntail_bound = 1001\nmax_log_scale = 20.5",
         &[
             "c.toml:17: flow.tail_bound: found 1001, expected a number from 0.1 to 1000",
