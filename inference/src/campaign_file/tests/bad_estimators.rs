@@ -111,6 +111,14 @@ pub(super) const ESTIMATOR: &[Case] = &[
     ),
     (
         "",
+        "[training]\nloss = \"apt\"\n[flow]\nkind = \"nsf-coupling\"",
+        &[
+            "c.toml:15: training: the loss apt does not work with the flow nsf-coupling, whose wide tails reach where the \
+             prior that it divides by is all but zero: take flow.kind = \"maf\", or the loss weighted-nll",
+        ],
+    ),
+    (
+        "",
         "[training]\nloss = \"weighted-nll\"\n[rounds]\ndefensive_share = 0",
         &[
             "c.toml:15: training: the weights of the loss weighted-nll have no bound where rounds.defensive_share is 0",
