@@ -46,6 +46,10 @@ pub enum ModelError {
         #[source]
         source: rayon::ThreadPoolBuildError,
     },
+    #[error(
+        "what {flow} makes of the observation is not finite; its data or errors may lie far beyond those that it was trained on"
+    )]
+    Features { flow: FlowId },
     #[error("{flow} gives densities that are not finite")]
     NotFinite { flow: FlowId },
 }
@@ -233,7 +237,14 @@ impl Model {
             .append_channels(&observation.value, &observation.sigma, &mut channels);
         let shape = [1, expected, self.standardization.n_channels()];
         let x = Tensor::<3>::from_data(TensorData::new(channels, shape), &self.device);
-        Ok(self.scorer_at(self.estimator.features(x)))
+        let features = self.estimator.features(x);
+        if !parameters::host(features.clone())
+            .iter()
+            .all(|feature| feature.is_finite())
+        {
+            return Err(ModelError::Features { flow: self.flow });
+        }
+        Ok(self.scorer_at(features))
     }
 
     fn scorer_at(&self, features: Tensor<2>) -> Scorer<'_> {

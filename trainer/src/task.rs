@@ -71,6 +71,7 @@ impl TaskError {
                 | ModelError::Parameters { .. }
                 | ModelError::Length { .. }
                 | ModelError::Errors { .. }
+                | ModelError::Features { .. }
                 | ModelError::Threads { .. }
                 | ModelError::NotFinite { .. },
             )

@@ -132,4 +132,6 @@ fn observations_that_do_not_fit_are_refused() {
         refusal(vec![0.5; 6], vec![0.3; 5]).as_deref(),
         Some("the observation has 5 errors for 6 data")
     );
+    let lost = refusal(vec![f64::NAN; 6], vec![0.3; 6]).expect("no features");
+    assert!(lost.contains("is not finite"), "{lost}");
 }
