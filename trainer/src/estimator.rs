@@ -143,7 +143,7 @@ impl Estimator {
     /// The feature vector of each datum: `[n, length, channels]` -> `[n, features]`
     pub fn features(&self, x: Tensor<3>) -> Tensor<2> {
         let Some(summarizer) = &self.summarizer else {
-            return no_features(&x.device());
+            return no_features(&x.device()).expand([x.dims()[0], 1]);
         };
         match summarizer.fused_features(&x) {
             Some(features) => features,
