@@ -17,6 +17,7 @@ use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use sidereal_inference::campaign::{Loss, Training};
 use sidereal_inference::ids::{FlowId, RoundId, RowId};
+use sidereal_inference::minibatch::even_slices;
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::seeds::{Purpose, stream};
 use sidereal_inference::summary::TrainingSummary;
@@ -94,7 +95,7 @@ fn fit_with_buffers(
     observer: &mut dyn Observer,
 ) -> Result<Fitted, TrainingError> {
     let schedule = schedule(set);
-    let split = Split::new(set, schedule.validation_fraction)?;
+    let split = Split::new(set, &schedule)?;
     let adam = AdamConfig::new().with_epsilon(1e-8).build();
     let mut estimator = estimator;
     let mut state = match resumed {
@@ -105,7 +106,7 @@ fn fit_with_buffers(
         None => TrainingState::new(&estimator),
     };
     let slicing = Slicing::of(set);
-    let validation = validation_batches(set, &split.validation, standardization, pool);
+    let validation = validation_batches(set, &schedule, &split.validation, standardization, pool);
     while state.epoch < schedule.max_epochs
         && state.epoch.saturating_sub(state.best_epoch) <= schedule.patience
     {
@@ -212,14 +213,15 @@ pub fn schedule(set: &TrainingSet) -> Training {
     }
 }
 
-/// Rows held out for validation and rows trained on, both in ascending order.
+/// Rows trained on, in ascending order, and rows held out for validation.
 struct Split {
     training: Vec<usize>,
+    /// Shuffled for a loss with atoms, else in ascending order.
     validation: Vec<usize>,
 }
 
 impl Split {
-    fn new(set: &TrainingSet, fraction: f64) -> Result<Self, TrainingError> {
+    fn new(set: &TrainingSet, schedule: &Training) -> Result<Self, TrainingError> {
         const FEWEST: usize = 20;
         let n = set.n_rows();
         if n < FEWEST {
@@ -235,10 +237,15 @@ impl Split {
             RowId(0),
             Purpose::Split,
         ));
-        let n_validation = ((n as f64 * fraction).round() as usize).clamp(1, n / 2);
+        let n_validation =
+            ((n as f64 * schedule.validation_fraction).round() as usize).clamp(1, n / 2);
         let mut validation = rows.split_off(n - n_validation);
         rows.sort_unstable();
-        validation.sort_unstable();
+        match schedule.loss {
+            Loss::Nll | Loss::WeightedNll => validation.sort_unstable(),
+            // A row's atoms are those that follow: in ascending order, neighbours of its own round.
+            Loss::Apt { .. } => {}
+        }
         Ok(Self {
             training: rows,
             validation,
@@ -261,13 +268,21 @@ fn log_score(estimator: &Estimator, batch: &Minibatch, loss: Loss, device: &Devi
 
 fn validation_batches(
     set: &TrainingSet,
+    schedule: &Training,
     rows: &[usize],
     standardization: &Standardization,
     pool: &rayon::ThreadPool,
 ) -> Vec<Minibatch> {
     const ROWS: usize = 256;
-    let of_rows = |rows: &[usize]| set.minibatch(rows, Purpose::ValidationNoise, standardization);
-    pool.install(|| rows.par_chunks(ROWS).map(of_rows).collect())
+    let batches: Vec<&[usize]> = match schedule.loss {
+        Loss::Nll | Loss::WeightedNll => rows.chunks(ROWS).collect(),
+        // The last rows are to have as many atoms as the others.
+        Loss::Apt { .. } => even_slices(rows.len(), ROWS)
+            .map(|slice| &rows[slice])
+            .collect(),
+    };
+    let of_rows = |rows: &&[usize]| set.minibatch(rows, Purpose::ValidationNoise, standardization);
+    pool.install(|| batches.par_iter().map(of_rows).collect())
 }
 
 /// Mean weighted loss over `batches`, without gradients.
@@ -306,5 +321,51 @@ fn restore(estimator: Estimator, tensors: &[NamedTensor]) -> Estimator {
             tracing::error!(%error, "cannot restore the network");
             estimator
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sidereal_inference::campaign::Campaign;
+    use std::path::Path;
+
+    fn campaign(training: &str) -> Campaign {
+        let text = format!(
+            "name = \"one\"\nparameters = [{{ name = \"a\", prior = {{ normal = {{ mean = 0, sd = 1 }} }} }}]\n\
+             [simulator]\nbuiltin = \"linear-gaussian\"\ngrid = [0.0]\nmatrix = [[1.0]]\n[noise]\n\
+             gaussian = {{ sigma = 0.5 }}\n[training]\nvalidation_fraction = 0.3\n{training}\n"
+        );
+        sidereal_inference::campaign_file::parse(&text, Path::new("one.toml"))
+            .expect("the campaign file is valid")
+    }
+
+    /// Atoms are the rows that follow.
+    #[test]
+    fn rows_held_out_are_shuffled_for_atoms_alone() {
+        let validation = |loss: &str| {
+            let campaign = campaign(loss);
+            let mut set = TrainingSet::new(&campaign, FlowId(0), Objective::Simulations);
+            for _ in 0..1000 {
+                set.push_simulation(&[0.0], &[0.0], 1.0);
+            }
+            let schedule = schedule(&set);
+            let split = Split::new(&set, &schedule).expect("rows are enough");
+            assert!(split.training.is_sorted());
+            let standardization = Standardization::new(&set);
+            let pool = rayon::ThreadPoolBuilder::new().build().expect("threads");
+            let batches =
+                validation_batches(&set, &schedule, &split.validation, &standardization, &pool);
+            let sizes: Vec<usize> = batches.iter().map(|batch| batch.n).collect();
+            (split.validation, sizes)
+        };
+        let (sorted, sizes) = validation("loss = \"nll\"");
+        assert!(sorted.is_sorted());
+        assert_eq!(sizes, [256, 44]);
+        let (mut shuffled, sizes) = validation("loss = \"apt\"");
+        assert!(!shuffled.is_sorted());
+        assert_eq!(sizes, [150, 150]);
+        shuffled.sort_unstable();
+        assert_eq!(shuffled, sorted);
     }
 }
