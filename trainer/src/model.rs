@@ -14,6 +14,7 @@ use sidereal_inference::files::{self, FileError};
 use sidereal_inference::ids::FlowId;
 use sidereal_inference::noise::Noise;
 use sidereal_inference::observation::Observation;
+use sidereal_inference::proposal::Component;
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::summary::TrainingSummary;
 use sidereal_inference::task::ModelFiles;
@@ -50,8 +51,8 @@ pub enum ModelError {
         "what {flow} makes of the observation is not finite; its data or errors may lie far beyond those that it was trained on"
     )]
     Features { flow: FlowId },
-    #[error("{flow} gives densities that are not finite")]
-    NotFinite { flow: FlowId },
+    #[error("{component} gives draws or densities that are not finite")]
+    NotFinite { component: Component },
 }
 
 /// A trained estimator with all that is needed to use it.
