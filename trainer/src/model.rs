@@ -42,11 +42,6 @@ pub enum ModelError {
     Length { found: usize, expected: usize },
     #[error("the observation has {found} errors for {expected} data")]
     Errors { found: usize, expected: usize },
-    #[error("cannot start threads: {source}")]
-    Threads {
-        #[source]
-        source: rayon::ThreadPoolBuildError,
-    },
     #[error(
         "what {flow} makes of the observation is not finite; its data or errors may lie far beyond those that it was trained on"
     )]

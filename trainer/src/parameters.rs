@@ -168,7 +168,7 @@ pub fn flat<M: Module>(module: &M) -> Tensor<1> {
     Tensor::cat(gather.parts, 0)
 }
 
-/// How many numbers all parameters hold.
+/// How many numbers all parameters hold, running statistics included.
 pub fn n_values<M: Module>(module: &M) -> usize {
     struct Count(usize);
     impl ModuleVisitor for Count {
@@ -181,7 +181,8 @@ pub fn n_values<M: Module>(module: &M) -> usize {
     count.0
 }
 
-/// All parameters, end to end in the order of [`flat`], so that gradients flow back to each.
+/// All parameters, end to end, so that gradients flow back to each: `[n_values]`. In the order of [`flat`], but running
+/// statistics would be among them: for networks without.
 pub fn joined<M: Module>(module: &M) -> Tensor<1> {
     struct Gather {
         parts: Vec<Tensor<1>>,

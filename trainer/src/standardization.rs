@@ -187,7 +187,8 @@ impl Standardization {
         if self.log_sigma.is_some() { 3 } else { 2 }
     }
 
-    /// Channels of one datum after the other, `[length, channels]` row-major, appended to `out`.
+    /// Channels of one datum after the other, `[length, channels]` row-major, appended to `out`; x is `[length]`, and so
+    /// is sigma where there is no unit.
     ///
     /// The first channel is standardized by the training data; the second measures the distance to
     /// the reference in noise standard deviations (or in its unit), compressed by asinh. Both are linear nearby and
@@ -215,7 +216,7 @@ impl Standardization {
         );
     }
 
-    /// y of one row's stored z, appended to `out`: (z - mean) / sd on lines, turns from the centre on circles.
+    /// y `[parameters]` of one row's stored z `[parameters]`, appended to `out`: (z - mean) / sd on lines, turns from the centre on circles.
     /// Returns log |det dy/dz|, which turns a density of y into one of z.
     pub fn append_y(&self, z: &[f64], out: &mut Vec<f32>) -> f64 {
         let mut log_determinant = 0.0;

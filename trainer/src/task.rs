@@ -72,7 +72,6 @@ impl TaskError {
                 | ModelError::Length { .. }
                 | ModelError::Errors { .. }
                 | ModelError::Features { .. }
-                | ModelError::Threads { .. }
                 | ModelError::NotFinite { .. },
             )
             | Self::Rows(RowsError::Weights(_) | RowsError::Gap { .. })

@@ -7,11 +7,17 @@ use serde_json::{Value, json};
 use setup::{AfterEpoch, fit, training_set};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
+use sidereal_inference::ids::{LocalId, RoundId};
+use sidereal_inference::local::LocalDensity;
 use sidereal_inference::observation::Observation;
+use sidereal_inference::proposal::Proposal;
+use sidereal_inference::seeds::Purpose;
 use sidereal_trainer::Model;
+use sidereal_trainer::draw::{self, DrawPlan};
 use sidereal_trainer::model::{MODEL_FILE, ModelError};
 use sidereal_trainer::standardization::Standardization;
 use sidereal_trainer::training::TrainingState;
+use std::collections::BTreeMap;
 
 const SMALL: &str = r#"
 [featurizer]
@@ -134,4 +140,37 @@ fn observations_that_do_not_fit_are_refused() {
     );
     let lost = refusal(vec![f64::NAN; 6], vec![0.3; 6]).expect("no features");
     assert!(lost.contains("is not finite"), "{lost}");
+}
+
+#[test]
+fn a_proposal_says_which_of_its_densities_is_at_fault() {
+    let campaign = setup::campaign(SMALL);
+    let refusal = |density: LocalDensity| {
+        let proposal = Proposal::of_locals(BTreeMap::from([(LocalId(4), density)]));
+        let plan = DrawPlan {
+            campaign: &campaign,
+            seed: 1,
+            purpose: Purpose::Draw,
+            round: RoundId(1),
+            rows: 0..50,
+            proposal: &proposal,
+        };
+        draw::draw(&plan, &BTreeMap::new(), &setup::pool(1))
+            .err()
+            .map(|error| error.to_string())
+    };
+    let density = |factor: Vec<f64>| LocalDensity {
+        seams: vec![0.0; 2],
+        mean: vec![0.0; 2],
+        factor,
+    };
+    assert_eq!(refusal(density(vec![0.5, 0.0, 0.0, 0.5])), None);
+    assert_eq!(
+        refusal(density(vec![0.5, 0.0])).as_deref(),
+        Some("proposal: local density 4 is no density of 2 parameters")
+    );
+    assert_eq!(
+        refusal(density(vec![f64::MAX, 0.0, 0.0, 0.5])).as_deref(),
+        Some("local density 4 gives draws or densities that are not finite")
+    );
 }
