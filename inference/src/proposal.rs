@@ -43,8 +43,8 @@ impl fmt::Display for Component {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Prior => f.write_str("the prior"),
-            Self::Local(id) => id.fmt(f),
-            Self::Flow(id) => id.fmt(f),
+            Self::Local(id) => write!(f, "{id}"),
+            Self::Flow(id) => write!(f, "{id}"),
         }
     }
 }

@@ -133,7 +133,7 @@ pub fn load(
             let path = directory.join(&path_in(folder, CHECKPOINT_FILE));
             tracing::warn!(
                 path = %path.display(),
-                reason,
+                %reason,
                 "a checkpoint does not fit the network that is trained; it is ignored"
             );
             None
