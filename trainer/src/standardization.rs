@@ -216,7 +216,8 @@ impl Standardization {
         );
     }
 
-    /// y `[parameters]` of one row's stored z `[parameters]`, appended to `out`: (z - mean) / sd on lines, turns from the centre on circles.
+    /// y `[parameters]` of one row's stored z `[parameters]`, appended to `out`: (z - mean) / sd on lines, turns from the
+    /// centre on circles.
     /// Returns log |det dy/dz|, which turns a density of y into one of z.
     pub fn append_y(&self, z: &[f64], out: &mut Vec<f32>) -> f64 {
         let mut log_determinant = 0.0;
