@@ -2,7 +2,11 @@
 //!
 //! `PYTHON=python3 cargo bench -p sidereal-trainer --bench draw`, with what `peer.py` asks for installed.
 
+#[path = "../cpu_time.rs"]
+mod cpu_time;
+
 use burn::tensor::Device;
+use cpu_time::cpu_seconds;
 use sidereal_inference::campaign::{Campaign, Flow};
 use sidereal_inference::ids::{FlowId, RoundId};
 use sidereal_inference::proposal::{Component, Proposal};
@@ -104,17 +108,6 @@ fn ours(
         wall: started.elapsed().as_secs_f64(),
         cpu: cpu_seconds()? - cpu,
     })
-}
-
-/// Of all threads of this process, by the scheduler's count.
-fn cpu_seconds() -> Fallible<f64> {
-    let mut sum = 0.0;
-    for task in std::fs::read_dir("/proc/self/task")? {
-        let text = std::fs::read_to_string(task?.path().join("schedstat"))?;
-        let nanoseconds = text.split_whitespace().next().unwrap_or("0");
-        sum += nanoseconds.parse::<f64>()? * 1e-9;
-    }
-    Ok(sum)
 }
 
 /// Parameters with normal priors, and the flow's sizes by default.

@@ -1,6 +1,6 @@
 //! What is trained: networks, lengths, batches and threads.
 
-use crate::usage::Usage;
+use crate::cpu_time::cpu_seconds;
 use crate::{Fallible, Time};
 use burn::tensor::Device;
 use serde_json::{Value, json};
@@ -162,7 +162,7 @@ impl Case {
             n_steps,
             between,
             times: Vec::new(),
-            started: (Instant::now(), Usage::of_this_process()?.cpu_s),
+            started: (Instant::now(), cpu_seconds()?),
             failure: None,
         };
         let ended = training::fit(&set, &standardization, estimator, None, &pool, &mut watch);
@@ -279,10 +279,10 @@ impl<F: FnMut(usize) -> Fallible> Watch<F> {
         let (wall, cpu) = self.started;
         self.times.push(Time {
             wall_s: wall.elapsed().as_secs_f64() / self.n_steps as f64,
-            cpu_s: (Usage::of_this_process()?.cpu_s - cpu) / self.n_steps as f64,
+            cpu_s: (cpu_seconds()? - cpu) / self.n_steps as f64,
         });
         (self.between)(self.n_steps)?;
-        self.started = (Instant::now(), Usage::of_this_process()?.cpu_s);
+        self.started = (Instant::now(), cpu_seconds()?);
         Ok(())
     }
 }

@@ -6,10 +6,9 @@
 //! without it our times stand alone. Both train in turns, an epoch each, so that a busy machine is as busy for both.
 
 mod case;
+#[path = "../cpu_time.rs"]
+mod cpu_time;
 mod peer;
-#[path = "../dispatch/usage.rs"]
-#[expect(dead_code, reason = "memory is not measured here")]
-mod usage;
 
 use case::Case;
 use peer::Peer;

@@ -12,6 +12,8 @@ const FEWEST_EXPLORING: f64 = 600.0;
 /// A round of a good flow multiplies the effective draws so far by at most this: the next flow, fitted to
 /// more of them, is better still.
 const GROWTH: f64 = 3.0;
+/// So few rounds must not leave the budget unspent.
+const FEW_ROUNDS: u64 = 10;
 /// Rounds below this share of the budget are not worth a training.
 const SMALLEST_SHARE: f64 = 0.02;
 
@@ -55,7 +57,11 @@ pub fn round_size(rounds: &Rounds, past: &Past, objective: Option<Objective>) ->
         Some(_) | None => 0,
     };
     let n_rounds_left = u64::from(rounds.max).saturating_sub(past.history.len() as u64);
-    let shared = left / n_rounds_left.max(1);
+    let shared = if n_rounds_left <= FEW_ROUNDS {
+        left / n_rounds_left.max(1)
+    } else {
+        0
+    };
     let wanted = wanted.max(shared).min(rounds.simulations).max(exploring);
     // What would be left for a round too small to be one goes to this one.
     let size = if left.saturating_sub(wanted) < smallest {

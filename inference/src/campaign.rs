@@ -156,7 +156,10 @@ impl BuiltinModel {
             | Self::BernoulliGlm { .. } => return None,
         };
         let datum = value.iter().position(|&x| !is_possible(x))?;
-        Some(format!("datum {datum} is {}, expected {expected}", value[datum]))
+        Some(format!(
+            "datum {datum} is {}, expected {expected}",
+            value[datum]
+        ))
     }
 
     /// The parameters that it needs, which a campaign may list in any order; none where it takes any
@@ -212,6 +215,13 @@ pub enum Featurizer {
         hidden: usize,
         features: usize,
     },
+}
+
+/// Longer data enter the residual convolutions in patches of this many neighbours, a power of two, so that the first
+/// stage sees at most 128 of them; 1: datum by datum.
+pub fn patch(n_data: usize) -> usize {
+    const LONGEST_FIRST_STAGE: usize = 128;
+    n_data.div_ceil(LONGEST_FIRST_STAGE).next_power_of_two()
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -15,6 +15,7 @@ pub mod files;
 pub mod ids;
 pub mod joint_normal;
 pub mod local;
+pub mod minibatch;
 pub mod noise;
 mod normal;
 pub mod observation;

@@ -4,6 +4,7 @@ use crate::ids::{FlowId, LocalId};
 use crate::local::LocalDensity;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// A density that rows are drawn from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -34,6 +35,16 @@ impl Component {
                 .ok()
                 .map(|id| Self::Local(LocalId(id))),
             0.. => u32::try_from(code).ok().map(|id| Self::Flow(FlowId(id))),
+        }
+    }
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Prior => f.write_str("the prior"),
+            Self::Local(id) => write!(f, "{id}"),
+            Self::Flow(id) => write!(f, "{id}"),
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Checkpoints: the state of a training after an epoch, from which it goes on bit for bit.
 
+use crate::estimator::Estimator;
 use crate::model::{read_tensors, write_tensors};
-use crate::parameters::{NamedTensor, host};
+use crate::parameters::{self, NamedTensor, host};
 use crate::training::TrainingState;
+use burn::module::Module;
 use burn::optim::{AdamState, AdaptiveMomentumState};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use safetensors::tensor::SafeTensors;
 use serde::{Deserialize, Serialize};
 use sidereal_inference::directory::{Directory, path_in};
@@ -73,13 +75,15 @@ pub fn store(
     )
 }
 
-/// The checkpoint in `folder`; None where there is none of this task that can be used.
+/// The checkpoint in `folder`; None where there is none of this task that can be used for `network`, which is on an
+/// autodiff device.
 pub fn load(
     directory: &Directory,
     folder: &str,
     task: &str,
-    device: &Device,
+    network: &Estimator,
 ) -> Option<TrainingState> {
+    let device = network.devices().first()?.clone().inner();
     let bytes = directory.read(&path_in(folder, CHECKPOINT_FILE)).ok()?;
     let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
     let scalars: Scalars =
@@ -93,7 +97,7 @@ pub fn load(
         let n = tensor.values.len();
         Some(Tensor::from_data(
             TensorData::new(tensor.values, [n]),
-            device,
+            &device,
         ))
     };
     let values = next_vector("values")?;
@@ -110,7 +114,7 @@ pub fn load(
     };
     let rest: Vec<NamedTensor> = tensors.collect();
     let (current, best) = rest.split_at_checked(scalars.n_network_tensors)?;
-    Some(TrainingState {
+    let state = TrainingState {
         epoch: scalars.epoch,
         values,
         average,
@@ -122,7 +126,61 @@ pub fn load(
         training_loss: scalars.training_loss,
         validation_loss: scalars.validation_loss,
         n_recoveries: scalars.n_recoveries,
-    })
+    };
+    match check(&state, network) {
+        Ok(()) => Some(state),
+        Err(reason) => {
+            let path = directory.join(&path_in(folder, CHECKPOINT_FILE));
+            tracing::warn!(
+                path = %path.display(),
+                %reason,
+                "a checkpoint does not fit the network that is trained; it is ignored"
+            );
+            None
+        }
+    }
+}
+
+fn check(state: &TrainingState, network: &Estimator) -> Result<(), String> {
+    for tensors in [&state.current, &state.best] {
+        parameters::check_named_tensors(network, tensors).map_err(|error| error.to_string())?;
+    }
+    let n_weights = parameters::flat(network).dims()[0];
+    let moments = state.adam.as_ref().map(|adam| &adam.momentum);
+    let vectors = [
+        ("values", Some(&state.values)),
+        ("average", Some(&state.average)),
+        ("adam.moment_1", moments.map(|moments| &moments.moment_1)),
+        ("adam.moment_2", moments.map(|moments| &moments.moment_2)),
+    ];
+    for (name, vector) in vectors {
+        let Some(vector) = vector else {
+            continue;
+        };
+        let values = host(vector.clone());
+        if values.len() != n_weights {
+            return Err(format!(
+                "`{name}` has {} numbers, expected {n_weights}",
+                values.len()
+            ));
+        }
+        if !values.iter().all(|value| value.is_finite()) {
+            return Err(format!("`{name}` holds a value that is not finite"));
+        }
+    }
+    let n_epochs = state.epoch as usize;
+    if state.training_loss.len() != n_epochs
+        || state.validation_loss.len() != n_epochs
+        || state.best_epoch > state.epoch
+    {
+        return Err(format!(
+            "{} and {} losses and the best epoch {} are not those of {n_epochs} epochs",
+            state.training_loss.len(),
+            state.validation_loss.len(),
+            state.best_epoch
+        ));
+    }
+    Ok(())
 }
 
 fn vector(name: &str, values: &Tensor<1>) -> NamedTensor {

@@ -1,4 +1,4 @@
-//! Fully connected layers, plain and masked, on the last axis.
+//! Fully connected layers on the last axis; conditioners mask their weights themselves.
 
 use crate::fused;
 use crate::parameters::Initializer;

@@ -37,6 +37,15 @@ pub fn draw(
     pool: &rayon::ThreadPool,
 ) -> Result<(Draws, Scores), ModelError> {
     let d = plan.campaign.space.len();
+    // All of them take part in the density of every row.
+    if let Some((id, _)) = plan
+        .proposal
+        .locals
+        .iter()
+        .find(|(_, local)| !local.is_valid(d))
+    {
+        return Err(invalid(format!("{id} is no density of {d} parameters")));
+    }
     let n = (plan.rows.end - plan.rows.start) as usize;
     let mut draws = Draws {
         round: plan.round,
@@ -61,14 +70,12 @@ pub fn draw(
                 }
             }
             Component::Local(id) => {
-                let local = plan.proposal.locals.get(&id);
-                let Some(local) = local.filter(|local| local.is_valid(d)) else {
-                    return Err(ModelError::Invalid {
-                        path: "proposal".into(),
-                        reason: format!("{id} is no density of {d} parameters"),
-                    });
+                let Some(local) = plan.proposal.locals.get(&id) else {
+                    return Err(invalid(format!("{id} is drawn from but was not given")));
                 };
-                draws.z[index * d..(index + 1) * d].copy_from_slice(&local.draw(&mut rng));
+                let z = local.draw(&mut rng);
+                check_finite(&z, component)?;
+                draws.z[index * d..(index + 1) * d].copy_from_slice(&z);
             }
             Component::Flow(flow) => {
                 let pending = pending.entry(flow).or_default();
@@ -82,24 +89,13 @@ pub fn draw(
     }
     for (flow, pending) in pending {
         let Some(scorer) = scorers.get(&flow) else {
-            return Err(missing(flow));
+            return Err(invalid(format!("{flow} is drawn from but was not given")));
         };
         let z = draw_z(scorer, &pending, d, pool);
         for (&index, z) in pending.rows.iter().zip(z.chunks_exact(d)) {
+            check_finite(z, Component::Flow(flow))?;
             draws.z[index * d..(index + 1) * d].copy_from_slice(z);
         }
-    }
-    if let Some(bad) = (0..n).find(|&index| {
-        !draws.z[index * d..(index + 1) * d]
-            .iter()
-            .all(|z| z.is_finite())
-    }) {
-        let flow = Component::from_code(draws.component[bad]);
-        let flow = match flow {
-            Some(Component::Flow(flow)) => flow,
-            Some(Component::Prior | Component::Local(_)) | None => FlowId(0),
-        };
-        return Err(ModelError::NotFinite { flow });
     }
     for index in 0..n {
         let row = index * d..(index + 1) * d;
@@ -170,7 +166,7 @@ pub fn score(
         .any(|score| score.is_nan() || *score == f64::INFINITY)
     {
         return Err(ModelError::NotFinite {
-            flow: scorer.model.flow(),
+            component: Component::Flow(scorer.model.flow()),
         });
     }
     Ok(scores)
@@ -205,9 +201,17 @@ fn draw_z(scorer: &Scorer, pending: &Pending, d: usize, pool: &rayon::ThreadPool
     chunks.concat()
 }
 
-fn missing(flow: FlowId) -> ModelError {
+fn check_finite(z: &[f64], component: Component) -> Result<(), ModelError> {
+    if z.iter().all(|z| z.is_finite()) {
+        Ok(())
+    } else {
+        Err(ModelError::NotFinite { component })
+    }
+}
+
+fn invalid(reason: String) -> ModelError {
     ModelError::Invalid {
         path: "proposal".into(),
-        reason: format!("{flow} is drawn from but was not given"),
+        reason,
     }
 }

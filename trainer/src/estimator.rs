@@ -143,7 +143,7 @@ impl Estimator {
     /// The feature vector of each datum: `[n, length, channels]` -> `[n, features]`
     pub fn features(&self, x: Tensor<3>) -> Tensor<2> {
         let Some(summarizer) = &self.summarizer else {
-            return no_features(&x.device());
+            return no_features(&x.device()).expand([x.dims()[0], 1]);
         };
         match summarizer.fused_features(&x) {
             Some(features) => features,
@@ -175,6 +175,14 @@ impl Leaves {
                 leaves.iter().map(of_leaf).collect()
             }
             Self::Parameters => vec![parameters::flat_gradients(network, gradients)],
+        }
+    }
+
+    /// Whether those gradients lie in memory that [`fused`] lends and takes back.
+    pub fn are_lent(&self) -> bool {
+        match self {
+            Self::Parts(_) => true,
+            Self::Parameters => false,
         }
     }
 }

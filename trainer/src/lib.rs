@@ -12,7 +12,6 @@ pub mod loss;
 pub mod model;
 mod optimizer;
 pub mod parameters;
-mod predict;
 mod rows;
 mod service;
 mod smoothing;

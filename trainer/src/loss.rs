@@ -51,7 +51,8 @@ pub fn prior_weights(rounds: &[RoundColumns]) -> Result<Vec<Vec<f64>>, WeightsEr
 /// log of [q(y_0|x) / p(y_0)] / Σ_k [q(y_k|x) / p(y_k)] of each row, y_0 its own and the others those of the
 /// rows after it, around the end (Greenberg et al. 2019, eq. 7); fewer atoms where there are fewer rows.
 ///
-/// Rows come shuffled, so the next ones are as good as any, and no random numbers are needed.
+/// Rows come shuffled, in training and in validation, so the next ones are as good as any, and no random numbers are
+/// needed.
 fn log_atomic(
     estimator: &Estimator,
     atoms: usize,

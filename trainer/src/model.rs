@@ -12,7 +12,9 @@ use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::{Directory, path_in};
 use sidereal_inference::files::{self, FileError};
 use sidereal_inference::ids::FlowId;
+use sidereal_inference::noise::Noise;
 use sidereal_inference::observation::Observation;
+use sidereal_inference::proposal::Component;
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::summary::TrainingSummary;
 use sidereal_inference::task::ModelFiles;
@@ -38,13 +40,14 @@ pub enum ModelError {
     },
     #[error("the observation has {found} data, the model was trained on {expected}")]
     Length { found: usize, expected: usize },
-    #[error("cannot start threads: {source}")]
-    Threads {
-        #[source]
-        source: rayon::ThreadPoolBuildError,
-    },
-    #[error("{flow} gives densities that are not finite")]
-    NotFinite { flow: FlowId },
+    #[error("the observation has {found} errors for {expected} data")]
+    Errors { found: usize, expected: usize },
+    #[error(
+        "what {flow} makes of the observation is not finite; its data or errors may lie far beyond those that it was trained on"
+    )]
+    Features { flow: FlowId },
+    #[error("{component} gives draws or densities that are not finite")]
+    NotFinite { component: Component },
 }
 
 /// A trained estimator with all that is needed to use it.
@@ -124,6 +127,10 @@ impl Model {
             path: weights_path.clone(),
             reason,
         })?;
+        document
+            .standardization
+            .check(&document.campaign, document.training.objective)
+            .map_err(invalid)?;
         let n_channels = document.standardization.n_channels();
         let empty = Estimator::init(
             &document.campaign,
@@ -206,6 +213,15 @@ impl Model {
                 expected,
             });
         }
+        match &self.campaign.noise {
+            Noise::Gaussian(_) if observation.sigma.len() != expected => {
+                return Err(ModelError::Errors {
+                    found: observation.sigma.len(),
+                    expected,
+                });
+            }
+            Noise::Gaussian(_) | Noise::Simulator => {}
+        }
         match self.training.objective {
             Objective::Simulations => {}
             Objective::WeightedDraws { .. } => {
@@ -217,7 +233,14 @@ impl Model {
             .append_channels(&observation.value, &observation.sigma, &mut channels);
         let shape = [1, expected, self.standardization.n_channels()];
         let x = Tensor::<3>::from_data(TensorData::new(channels, shape), &self.device);
-        Ok(self.scorer_at(self.estimator.features(x)))
+        let features = self.estimator.features(x);
+        if !parameters::host(features.clone())
+            .iter()
+            .all(|feature| feature.is_finite())
+        {
+            return Err(ModelError::Features { flow: self.flow });
+        }
+        Ok(self.scorer_at(features))
     }
 
     fn scorer_at(&self, features: Tensor<2>) -> Scorer<'_> {

@@ -1,7 +1,7 @@
 //! Adam on the CPU: sum of the slices' gradients, clipping, the step and the running mean of the weights in two
 //! passes over the flat vector, in fixed chunks on all threads.
 
-use crate::fused::{self, vectorized};
+use crate::fused::vectorized;
 use crate::parameters::host;
 use burn::optim::{AdamState, AdaptiveMomentumState};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -91,17 +91,16 @@ impl HostAdam {
     }
 
     /// One step along the sum of the slices' gradients, each in parts that lie end to end.
-    pub fn step(&mut self, slices: Vec<Vec<Vec<f32>>>, step: &Step, pool: &rayon::ThreadPool) {
+    pub fn step(&mut self, slices: &[Vec<Vec<f32>>], step: &Step, pool: &rayon::ThreadPool) {
         let sum = |(index, sum): (usize, &mut [f32])| {
             sum.fill(0.0);
-            for parts in &slices {
+            for parts in slices {
                 add_from(sum, index * CHUNK, parts);
             }
             sum_of_squares(sum)
         };
         let chunks = self.gradient.par_chunks_mut(CHUNK).enumerate();
         let squares: Vec<f64> = pool.install(|| chunks.map(sum).collect());
-        slices.into_iter().flatten().for_each(fused::give_back);
         let norm = squares.iter().sum::<f64>().sqrt();
         let factor = (step.clip_norm / (norm + 1e-12)).min(1.0) as f32;
         self.n_steps += 1;
@@ -187,4 +186,136 @@ fn sum_of_squares(values: &[f32]) -> f64 {
             sums.iter().sum::<f64>() + rest
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::optim::{Adam, AdamConfig, Optimizer};
+    use rand_distr::{Distribution, StandardNormal};
+    use sidereal_inference::ids::{RoundId, RowId};
+    use sidereal_inference::seeds::{Purpose, stream};
+
+    /// Two whole chunks and a part of one.
+    const N: usize = 2 * CHUNK + 77;
+    const N_SLICES: usize = 3;
+    const N_STEPS: u64 = 20;
+    const CLIP_NORM: f64 = 1000.0;
+    /// The step whose gradient is ten times as large as the others', and is clipped.
+    const CLIPPED: u64 = 7;
+
+    fn normals(row: u64, n: usize) -> Vec<f32> {
+        let mut rng = stream(1, RoundId(0), RowId(row), Purpose::Initialize);
+        let normal = StandardNormal;
+        (0..n)
+            .map(|_| Distribution::<f64>::sample(&normal, &mut rng) as f32)
+            .collect()
+    }
+
+    fn tensor(values: &[f32]) -> Tensor<1> {
+        let data = TensorData::new(values.to_vec(), [values.len()]);
+        Tensor::from_data(data, &Device::flex())
+    }
+
+    /// The slices' gradients, in parts of which one ends within a chunk.
+    fn slices(step: u64) -> Vec<Vec<Vec<f32>>> {
+        let factor = if step == CLIPPED { 10.0 } else { 1.0 };
+        let of_slice = |slice: usize| {
+            let row = 1 + step * N_SLICES as u64 + slice as u64;
+            let all: Vec<f32> = normals(row, N).iter().map(|value| value * factor).collect();
+            let (first, rest) = all.split_at(CHUNK + 5);
+            vec![first.to_vec(), rest.to_vec()]
+        };
+        (0..N_SLICES).map(of_slice).collect()
+    }
+
+    /// What burn's Adam makes of the same steps.
+    struct Reference {
+        adam: Adam,
+        values: Tensor<1>,
+        average: Tensor<1>,
+        state: Option<AdamState<1>>,
+    }
+
+    impl Reference {
+        fn step(&mut self, slices: &[Vec<Vec<f32>>], step: &Step) {
+            let gradient = slices
+                .iter()
+                .map(|parts| tensor(&parts.concat()))
+                .reduce(|sum, slice| sum + slice)
+                .expect("there are slices");
+            let squares = host(gradient.clone()).into_iter().map(f64::from);
+            let norm = squares.map(|value| value * value).sum::<f64>().sqrt();
+            let gradient = gradient * (step.clip_norm / norm).min(1.0);
+            let values = self.values.clone();
+            (self.values, self.state) =
+                self.adam
+                    .step(step.rate, values, gradient, self.state.take());
+            self.average =
+                self.average.clone() * step.keep + self.values.clone() * (1.0 - step.keep);
+        }
+    }
+
+    fn assert_close(name: &str, found: Vec<f32>, expected: Vec<f32>) {
+        const TOLERANCE: f32 = 1e-6;
+        assert_eq!(found.len(), expected.len(), "{name}");
+        // Numbers near zero are differences of others, whose rounding they have.
+        let square: f32 = expected.iter().map(|value| value * value).sum();
+        let typical = (square / expected.len() as f32).sqrt();
+        for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            assert!(
+                (found - expected).abs() <= TOLERANCE * expected.abs().max(typical),
+                "{name} {i}: {found}, expected {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn steps_are_those_of_burns_adam() {
+        let device = Device::flex();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(2)
+            .build()
+            .expect("threads start");
+        let start = tensor(&normals(0, N));
+        let mut reference = Reference {
+            adam: AdamConfig::new().with_epsilon(1e-8).build(),
+            values: start.clone(),
+            average: start.clone(),
+            state: None,
+        };
+        let mut own = HostAdam::new(&start, &start, None);
+        for i in 0..N_STEPS {
+            if i == N_STEPS / 2 {
+                // As after an interruption.
+                let (values, average, adam) = own.into_tensors(&device);
+                own = HostAdam::new(&values, &average, adam);
+            }
+            let slices = slices(i);
+            let step = Step {
+                rate: 1e-2 / (1.0 + i as f64),
+                clip_norm: CLIP_NORM,
+                keep: 0.9,
+            };
+            own.step(&slices, &step, &pool);
+            reference.step(&slices, &step);
+            let values = own.values_tensor(&device);
+            assert_close(
+                "values",
+                host(values.clone()),
+                host(reference.values.clone()),
+            );
+            own.recycle(values);
+        }
+        assert_eq!(own.n_steps, N_STEPS as usize);
+        let (_, average, adam) = own.into_tensors(&device);
+        assert_close("average", host(average), host(reference.average));
+        let (own, expected) = (
+            adam.expect("steps were taken").momentum,
+            reference.state.expect("steps were taken").momentum,
+        );
+        assert_eq!(own.time, expected.time);
+        assert_close("moment 1", host(own.moment_1), host(expected.moment_1));
+        assert_close("moment 2", host(own.moment_2), host(expected.moment_2));
+    }
 }

@@ -101,7 +101,32 @@ pub fn with_named_tensors<M: Module>(
     module: M,
     tensors: &[NamedTensor],
 ) -> Result<M, ParameterError> {
-    let own = named_tensors(&module);
+    check_named_tensors(&module, tensors)?;
+    struct Writer<'a> {
+        tensors: std::slice::Iter<'a, NamedTensor>,
+    }
+    impl ModuleMapper for Writer<'_> {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            match self.tensors.next() {
+                Some(tensor) => replace(param, |old| {
+                    let data = TensorData::new(tensor.values.clone(), old.dims());
+                    Tensor::from_data(data, &old.device())
+                }),
+                None => param,
+            }
+        }
+    }
+    Ok(module.map(&mut Writer {
+        tensors: tensors.iter(),
+    }))
+}
+
+/// Whether `tensors` are exactly those of the network by name and shape, with finite values.
+pub fn check_named_tensors<M: Module>(
+    module: &M,
+    tensors: &[NamedTensor],
+) -> Result<(), ParameterError> {
+    let own = named_tensors(module);
     if own.len() != tensors.len() {
         return Err(ParameterError::Count {
             found: tensors.len(),
@@ -121,23 +146,7 @@ pub fn with_named_tensors<M: Module>(
             return Err(ParameterError::NotFinite(found.name.clone()));
         }
     }
-    struct Writer<'a> {
-        tensors: std::slice::Iter<'a, NamedTensor>,
-    }
-    impl ModuleMapper for Writer<'_> {
-        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-            match self.tensors.next() {
-                Some(tensor) => replace(param, |old| {
-                    let data = TensorData::new(tensor.values.clone(), old.dims());
-                    Tensor::from_data(data, &old.device())
-                }),
-                None => param,
-            }
-        }
-    }
-    Ok(module.map(&mut Writer {
-        tensors: tensors.iter(),
-    }))
+    Ok(())
 }
 
 /// All trainable parameters, end to end: `[n]`, outside the autodiff graph.
@@ -159,7 +168,7 @@ pub fn flat<M: Module>(module: &M) -> Tensor<1> {
     Tensor::cat(gather.parts, 0)
 }
 
-/// How many numbers all parameters hold.
+/// How many numbers all parameters hold, running statistics included.
 pub fn n_values<M: Module>(module: &M) -> usize {
     struct Count(usize);
     impl ModuleVisitor for Count {
@@ -172,7 +181,8 @@ pub fn n_values<M: Module>(module: &M) -> usize {
     count.0
 }
 
-/// All parameters, end to end in the order of [`flat`], so that gradients flow back to each.
+/// All parameters, end to end, so that gradients flow back to each: `[n_values]`. In the order of [`flat`], but running
+/// statistics would be among them: for networks without.
 pub fn joined<M: Module>(module: &M) -> Tensor<1> {
     struct Gather {
         parts: Vec<Tensor<1>>,

@@ -5,7 +5,9 @@ use crate::flow::axis::{Axis, axes};
 use crate::fused;
 use crate::training_set::TrainingSet;
 use serde::{Deserialize, Serialize};
+use sidereal_inference::campaign::Campaign;
 use sidereal_inference::circle::{self, Circle};
+use sidereal_inference::noise::Noise;
 use sidereal_inference::refinement::Objective;
 
 /// The channel that measures the distance to the reference in standard deviations of Gaussian noise, or, where
@@ -122,11 +124,71 @@ impl Standardization {
         }
     }
 
+    /// Refuses what cannot be of a flow of `campaign` that was fitted to `objective`, with the reason.
+    pub fn check(&self, campaign: &Campaign, objective: Objective) -> Result<(), String> {
+        let n_parameters = campaign.space.len();
+        let n_data = match objective {
+            Objective::Simulations => campaign.simulator.grid.len(),
+            Objective::WeightedDraws { .. } => 0,
+        };
+        check_finite("seams", &self.seams, n_parameters)?;
+        check_finite("z_mean", &self.z_mean, n_parameters)?;
+        check_positive("z_sd", &self.z_sd, n_parameters)?;
+        check_finite("x_mean", &self.x_mean, n_data)?;
+        check_positive("x_sd", &self.x_sd, n_data)?;
+        check_finite("reference", &self.reference, n_data)?;
+        let needs_unit = match (objective, &campaign.noise) {
+            (Objective::Simulations, Noise::Simulator) => true,
+            (Objective::Simulations, Noise::Gaussian(_)) | (Objective::WeightedDraws { .. }, _) => {
+                false
+            }
+        };
+        match &self.unit {
+            Some(unit) if needs_unit => check_positive("unit", unit, n_data)?,
+            None if !needs_unit => {}
+            Some(_) => return Err("standardization.unit is given, expected none".into()),
+            None => return Err("standardization.unit is missing".into()),
+        }
+        if let Some((mean, sd)) = self.log_sigma {
+            check_finite("log_sigma", &[mean, sd], 2)?;
+            check_positive("log_sigma's deviation", &[sd], 1)?;
+        }
+        let axes = axes(campaign);
+        let n_circles = self.circles.len();
+        if n_circles != 0 && n_circles != axes.len() {
+            return Err(format!(
+                "standardization.circles has {n_circles} entries, expected {}",
+                axes.len()
+            ));
+        }
+        for (j, axis) in axes.into_iter().enumerate() {
+            match (axis, self.circle(j)) {
+                (Axis::Line, None) => {}
+                (Axis::Circle, Some(circle)) => {
+                    check_finite("circles: centre", &[circle.centre], 1)?;
+                    check_positive("circles: enlargement", &[circle.enlargement], 1)?;
+                }
+                (Axis::Line, Some(_)) => {
+                    return Err(format!(
+                        "standardization.circles has one for parameter {j}, which the flow takes for a line"
+                    ));
+                }
+                (Axis::Circle, None) => {
+                    return Err(format!(
+                        "standardization.circles has none for parameter {j}, which the flow takes for a circle"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
     pub fn n_channels(&self) -> usize {
         if self.log_sigma.is_some() { 3 } else { 2 }
     }
 
-    /// Channels of one datum after the other, `[length, channels]` row-major, appended to `out`.
+    /// Channels of one datum after the other, `[length, channels]` row-major, appended to `out`; x is `[length]`, and so
+    /// is sigma where there is no unit.
     ///
     /// The first channel is standardized by the training data; the second measures the distance to
     /// the reference in noise standard deviations (or in its unit), compressed by asinh. Both are linear nearby and
@@ -154,7 +216,8 @@ impl Standardization {
         );
     }
 
-    /// y of one row's stored z, appended to `out`: (z - mean) / sd on lines, turns from the centre on circles.
+    /// y `[parameters]` of one row's stored z `[parameters]`, appended to `out`: (z - mean) / sd on lines, turns from the
+    /// centre on circles.
     /// Returns log |det dy/dz|, which turns a density of y into one of z.
     pub fn append_y(&self, z: &[f64], out: &mut Vec<f32>) -> f64 {
         let mut log_determinant = 0.0;
@@ -206,6 +269,38 @@ impl Standardization {
 
     fn circle(&self, parameter: usize) -> Option<&Circle> {
         self.circles.get(parameter)?.as_ref()
+    }
+}
+
+fn check_finite(name: &str, values: &[f64], n: usize) -> Result<(), String> {
+    check_numbers(name, values, n, "finite", |value| value.is_finite())
+}
+
+fn check_positive(name: &str, values: &[f64], n: usize) -> Result<(), String> {
+    check_numbers(name, values, n, "positive and finite", |value| {
+        value.is_finite() && value > 0.0
+    })
+}
+
+fn check_numbers(
+    name: &str,
+    values: &[f64],
+    n: usize,
+    expected: &str,
+    is_good: impl Fn(f64) -> bool,
+) -> Result<(), String> {
+    if values.len() != n {
+        return Err(format!(
+            "standardization.{name} has {} numbers, expected {n}",
+            values.len()
+        ));
+    }
+    match values.iter().position(|&value| !is_good(value)) {
+        Some(bad) => Err(format!(
+            "standardization.{name}[{bad}] is {}, expected {expected}",
+            values[bad]
+        )),
+        None => Ok(()),
     }
 }
 

@@ -70,7 +70,8 @@ impl TaskError {
                 ModelError::Invalid { .. }
                 | ModelError::Parameters { .. }
                 | ModelError::Length { .. }
-                | ModelError::Threads { .. }
+                | ModelError::Errors { .. }
+                | ModelError::Features { .. }
                 | ModelError::NotFinite { .. },
             )
             | Self::Rows(RowsError::Weights(_) | RowsError::Gap { .. })
@@ -172,7 +173,7 @@ fn train(
         &device,
     );
     let name = task_name(context.campaign, flow, set.objective(), &task.rounds);
-    let resumed = latest_checkpoint(task, &name, context);
+    let resumed = latest_checkpoint(task, &name, &estimator, context);
     if let Some(state) = &resumed {
         tracing::info!(
             flow = flow.0,
@@ -234,12 +235,13 @@ fn task_name(
 fn latest_checkpoint(
     task: &TrainerTask,
     name: &str,
+    estimator: &Estimator,
     context: &TaskContext,
 ) -> Option<TrainingState> {
     task.earlier_attempts
         .iter()
         .chain([&task.output])
-        .filter_map(|attempt| checkpoint::load(context.directory, attempt, name, context.device))
+        .filter_map(|attempt| checkpoint::load(context.directory, attempt, name, estimator))
         .max_by_key(|state| state.epoch)
 }
 

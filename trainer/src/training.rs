@@ -1,38 +1,29 @@
 //! Fits an estimator to training rows: fresh noise each epoch, Adam, cosine decay, gradient clipping,
 //! early stopping with return to the best epoch, and recovery from a loss that is not finite.
 
-use crate::estimator::{Estimator, Leaves};
+mod epoch;
+
+use crate::estimator::Estimator;
 use crate::fused;
 use crate::loss;
-use crate::optimizer::{self, HostAdam};
 use crate::parameters::{self, NamedTensor};
-use crate::smoothing::{Shown, Smoothing};
+use crate::smoothing::Smoothing;
 use crate::standardization::Standardization;
 use crate::training_set::{Minibatch, TrainingSet};
 use burn::module::Module;
-use burn::optim::{Adam, AdamConfig, AdamState, Optimizer};
+use burn::optim::{AdamConfig, AdamState};
 use burn::tensor::{Device, Tensor, TensorData};
-use rand::RngExt;
+use epoch::{Epoch, Slicing};
 use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use sidereal_inference::campaign::{Featurizer, Loss, Normalization, Training};
+use sidereal_inference::campaign::{Loss, Training};
 use sidereal_inference::ids::{FlowId, RoundId, RowId};
+use sidereal_inference::minibatch::even_slices;
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::seeds::{Purpose, stream};
 use sidereal_inference::summary::TrainingSummary;
 
-/// Rows of a minibatch that one thread works on: fixed, so that threads never change the sums.
-const SLICE_ROWS: usize = 32;
-/// The same for weighted draws, which pass through a flow alone.
-const DRAW_SLICE_ROWS: usize = 128;
-/// The learning rate ends at this share of its start.
-const FINAL_RATE: f64 = 0.01;
-/// The learning rate after each recovery, relative to before.
-const RECOVERY_RATE: f64 = 0.3;
 const MAX_RECOVERIES: u32 = 5;
-/// Weighted draws are resampled to this number in each epoch.
-const DRAWS_PER_EPOCH: usize = 2560;
 
 /// Why a training ended without a model.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +69,8 @@ pub trait Observer {
     fn on_epoch(&mut self, state: &TrainingState, seconds: f64) -> Result<(), TrainingError>;
 }
 
-/// Trains `estimator` (on an autodiff device) on `set`, from `resumed` where there is a checkpoint.
+/// Trains `estimator` (on an autodiff device) on `set`, from `resumed` where there is a checkpoint, whose network is
+/// this one.
 ///
 /// The result depends on campaign, rows and initial weights alone, not on threads or interruptions.
 pub fn fit(
@@ -89,8 +81,22 @@ pub fn fit(
     pool: &rayon::ThreadPool,
     observer: &mut dyn Observer,
 ) -> Result<Fitted, TrainingError> {
+    let fitted = fit_with_buffers(set, standardization, estimator, resumed, pool, observer);
+    pool.broadcast(|_| fused::clear_buffers());
+    fitted
+}
+
+/// [`fit`], after which the pool's threads still keep their scratch memory.
+fn fit_with_buffers(
+    set: &TrainingSet,
+    standardization: &Standardization,
+    estimator: Estimator,
+    resumed: Option<TrainingState>,
+    pool: &rayon::ThreadPool,
+    observer: &mut dyn Observer,
+) -> Result<Fitted, TrainingError> {
     let schedule = schedule(set);
-    let split = Split::new(set, schedule.validation_fraction)?;
+    let split = Split::new(set, &schedule)?;
     let adam = AdamConfig::new().with_epsilon(1e-8).build();
     let mut estimator = estimator;
     let mut state = match resumed {
@@ -116,7 +122,7 @@ pub fn fit(
             ))
         }
     };
-    let validation = validation_batches(set, &split.validation, standardization, pool);
+    let validation = validation_batches(set, &schedule, &split.validation, standardization, pool);
     while state.epoch < schedule.max_epochs
         && state.epoch.saturating_sub(state.best_epoch) <= schedule.patience
     {
@@ -166,7 +172,6 @@ pub fn fit(
         }
         observer.on_epoch(&state, started.elapsed().as_secs_f64())?;
     }
-    pool.broadcast(|_| fused::clear_buffers());
     let estimator = restore(estimator, &state.best);
     let summary = TrainingSummary {
         flow: set.flow(),
@@ -234,14 +239,15 @@ fn draws_rate(set: &TrainingSet) -> f64 {
     }
 }
 
-/// Rows held out for validation and rows trained on, both in ascending order.
+/// Rows trained on, in ascending order, and rows held out for validation.
 struct Split {
     training: Vec<usize>,
+    /// Shuffled for a loss with atoms, else in ascending order.
     validation: Vec<usize>,
 }
 
 impl Split {
-    fn new(set: &TrainingSet, fraction: f64) -> Result<Self, TrainingError> {
+    fn new(set: &TrainingSet, schedule: &Training) -> Result<Self, TrainingError> {
         const FEWEST: usize = 20;
         let n = set.n_rows();
         if n < FEWEST {
@@ -257,291 +263,20 @@ impl Split {
             RowId(0),
             Purpose::Split,
         ));
-        let n_validation = ((n as f64 * fraction).round() as usize).clamp(1, n / 2);
+        let n_validation =
+            ((n as f64 * schedule.validation_fraction).round() as usize).clamp(1, n / 2);
         let mut validation = rows.split_off(n - n_validation);
         rows.sort_unstable();
-        validation.sort_unstable();
+        match schedule.loss {
+            Loss::Nll | Loss::WeightedNll => validation.sort_unstable(),
+            // A row's atoms are those that follow: in ascending order, neighbours of its own round.
+            Loss::Apt { .. } => {}
+        }
         Ok(Self {
             training: rows,
             validation,
         })
     }
-}
-
-/// How a minibatch is shared among threads.
-#[derive(Debug, Clone, Copy)]
-enum Slicing {
-    /// Slices of a fixed number of rows, gradients summed in their order.
-    Rows(usize),
-    /// Batch normalization needs the statistics of the whole minibatch; a GPU wants it whole.
-    Whole,
-}
-
-impl Slicing {
-    fn of(set: &TrainingSet) -> Self {
-        match set.objective() {
-            Objective::Simulations => {}
-            Objective::WeightedDraws { .. } => return Self::Rows(DRAW_SLICE_ROWS),
-        }
-        match &set.campaign().featurizer {
-            Featurizer::ResnetGru {
-                normalization: Normalization::Batch,
-                ..
-            }
-            | Featurizer::Resnet {
-                normalization: Normalization::Batch,
-                ..
-            } => Self::Whole,
-            Featurizer::ResnetGru {
-                normalization: Normalization::Weight,
-                ..
-            }
-            | Featurizer::Resnet {
-                normalization: Normalization::Weight,
-                ..
-            }
-            | Featurizer::Gru { .. }
-            | Featurizer::Mlp { .. } => Self::Rows(SLICE_ROWS),
-        }
-    }
-
-    fn rows(self, batch: &[Shown]) -> Vec<&[Shown]> {
-        match self {
-            Self::Rows(n) => batch.chunks(n).collect(),
-            Self::Whole => vec![batch],
-        }
-    }
-}
-
-struct Epoch<'a> {
-    set: &'a TrainingSet<'a>,
-    schedule: &'a Training,
-    standardization: &'a Standardization,
-    adam: &'a Adam,
-    pool: &'a rayon::ThreadPool,
-    slicing: Slicing,
-    /// Of weighted draws.
-    smoothing: Option<&'a Smoothing>,
-}
-
-impl Epoch<'_> {
-    /// One pass over the training rows; the mean loss.
-    fn run(
-        &self,
-        estimator: Estimator,
-        rows: &[usize],
-        state: &mut TrainingState,
-    ) -> (Estimator, f64) {
-        let rows = self.rows(rows, state.epoch);
-        let batch_size = self.schedule.batch_size.min(rows.len());
-        let batches: Vec<&[Shown]> = rows
-            .chunks(batch_size.max(1))
-            .filter(|batch| batch.len() == batch_size)
-            .collect();
-        if on_wgpu(&estimator) {
-            self.run_on_device(estimator, &batches, state)
-        } else {
-            // All of it on the pool's threads: to wake one for each step would take as long as a small step.
-            self.pool
-                .install(|| self.run_on_cpu(estimator, &batches, state))
-        }
-    }
-
-    fn run_on_cpu(
-        &self,
-        mut estimator: Estimator,
-        batches: &[&[Shown]],
-        state: &mut TrainingState,
-    ) -> (Estimator, f64) {
-        let device = estimator.devices()[0].clone().inner();
-        let mut adam = HostAdam::new(&state.values, &state.average, state.adam.take());
-        let mut losses = Vec::with_capacity(batches.len());
-        for (step, batch) in batches.iter().enumerate() {
-            let values = adam.values_tensor(&device);
-            match self.slicing {
-                Slicing::Rows(_) => {}
-                Slicing::Whole => estimator = parameters::with_flat(estimator, &values),
-            }
-            let parts = self.gradients(&estimator, &values, batch, state.epoch, self.slicing);
-            let mut loss = 0.0;
-            let mut gradients = Vec::with_capacity(parts.len());
-            for (part, gradient) in parts {
-                loss += parameters::host(part)
-                    .into_iter()
-                    .map(f64::from)
-                    .sum::<f64>();
-                gradients.push(gradient.into_iter().map(parameters::host).collect());
-            }
-            losses.push(loss);
-            adam.recycle(values);
-            let step = optimizer::Step {
-                rate: self.rate(step, batches.len(), state),
-                clip_norm: self.schedule.clip_norm,
-                keep: average_decay(adam.n_steps + 1),
-            };
-            adam.step(gradients, &step, self.pool);
-        }
-        (state.values, state.average, state.adam) = adam.into_tensors(&device);
-        estimator = parameters::with_flat(estimator, &state.values);
-        let mean = losses.iter().sum::<f64>() / losses.len().max(1) as f64;
-        (estimator, mean)
-    }
-
-    fn run_on_device(
-        &self,
-        mut estimator: Estimator,
-        batches: &[&[Shown]],
-        state: &mut TrainingState,
-    ) -> (Estimator, f64) {
-        let mut losses = Vec::with_capacity(batches.len());
-        for (step, batch) in batches.iter().enumerate() {
-            let rate = self.rate(step, batches.len(), state);
-            let parts = self.gradients(
-                &estimator,
-                &state.values,
-                batch,
-                state.epoch,
-                Slicing::Whole,
-            );
-            let Some((loss, gradient)) = parts.into_iter().next() else {
-                continue;
-            };
-            let gradient = Tensor::cat(gradient, 0);
-            let norm = gradient.clone().powi_scalar(2).sum().sqrt();
-            let factor = (norm + 1e-12)
-                .recip()
-                .mul_scalar(self.schedule.clip_norm)
-                .clamp_max(1.0);
-            let (values, adam) = self.adam.step(
-                rate,
-                state.values.clone(),
-                gradient * factor,
-                state.adam.take(),
-            );
-            estimator = parameters::with_flat(estimator, &values);
-            let n_steps = adam.as_ref().map_or(0, |adam| adam.momentum.time);
-            let keep = average_decay(n_steps);
-            state.average = state.average.clone() * keep + values.clone() * (1.0 - keep);
-            state.values = values;
-            state.adam = adam;
-            losses.push(loss);
-        }
-        if losses.is_empty() {
-            return (estimator, 0.0);
-        }
-        let losses = parameters::host(Tensor::cat(losses, 0));
-        let mean =
-            losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / losses.len().max(1) as f64;
-        (estimator, mean)
-    }
-
-    /// The learning rate of a step of this epoch.
-    fn rate(&self, step: usize, n_steps: usize, state: &TrainingState) -> f64 {
-        let schedule = self.schedule;
-        let done = (f64::from(state.epoch) + step as f64 / n_steps as f64)
-            / f64::from(schedule.max_epochs);
-        learning_rate(schedule.learning_rate, done, state.n_recoveries)
-    }
-
-    /// The rows of an epoch in their order: simulations once each, draws as often as their weight asks for.
-    fn rows(&self, rows: &[usize], epoch: u32) -> Vec<Shown> {
-        let rng = &mut stream(
-            self.set.campaign().seed,
-            RoundId(self.set.flow().0),
-            RowId(0),
-            Purpose::Shuffle { epoch },
-        );
-        let mut rows = match self.set.objective() {
-            Objective::Simulations => rows.to_vec(),
-            Objective::WeightedDraws { .. } => {
-                resample(self.set.weight(), rows, DRAWS_PER_EPOCH, rng)
-            }
-        };
-        rows.shuffle(rng);
-        let show = |row: usize| match self.smoothing {
-            Some(smoothing) => smoothing.show(row, rng),
-            None => Shown::as_it_is(row),
-        };
-        rows.into_iter().map(show).collect()
-    }
-
-    /// Each slice's share of a minibatch's mean loss `[1]` and of its gradient (`[n]` end to end), in their order.
-    fn gradients(
-        &self,
-        estimator: &Estimator,
-        values: &Tensor<1>,
-        batch: &[Shown],
-        epoch: u32,
-        slicing: Slicing,
-    ) -> Vec<(Tensor<1>, Vec<Tensor<1>>)> {
-        let device = estimator.devices()[0].clone();
-        let slices = slicing.rows(batch);
-        let of_slice = |shown: &&[Shown]| {
-            // Each slice has leaves of its own: threads that share leaves share burn's autodiff graph,
-            // whose locks are then taken in two orders (a deadlock in burn-autodiff 0.22.1).
-            let (own, leaves) = match slicing {
-                Slicing::Rows(_) => estimator.with_leaves(values),
-                Slicing::Whole => (estimator.clone(), Leaves::Parameters),
-            };
-            let minibatch = match self.set.objective() {
-                Objective::Simulations => {
-                    let rows: Vec<usize> = shown.iter().map(|shown| shown.row).collect();
-                    let purpose = Purpose::TrainingNoise { epoch };
-                    self.set.minibatch(&rows, purpose, self.standardization)
-                }
-                Objective::WeightedDraws { .. } => self.set.shown(shown, self.standardization),
-            };
-            let log_score = log_score(&own, &minibatch, self.schedule.loss, &device);
-            let log_score = match self.set.objective() {
-                Objective::Simulations => {
-                    let weight = TensorData::new(minibatch.weight.clone(), [minibatch.n]);
-                    log_score * Tensor::from_data(weight, &device)
-                }
-                // Their weight is in how often they come.
-                Objective::WeightedDraws { .. } => log_score,
-            };
-            let loss = log_score.sum().neg() / batch.len() as f64;
-            let mut gradients = loss.backward();
-            (loss.inner(), leaves.gradients(&own, &mut gradients))
-        };
-        self.pool
-            .install(|| slices.par_iter().map(of_slice).collect())
-    }
-}
-
-/// Share of the running mean that a step keeps: over all steps at first, over the last 200 later.
-fn average_decay(n_steps: usize) -> f64 {
-    const LONGEST: f64 = 200.0;
-    let n = n_steps as f64;
-    (n / (n + 10.0)).min(1.0 - 1.0 / LONGEST)
-}
-
-/// Cosine decay over `done` in [0, 1], lowered by each recovery.
-fn learning_rate(start: f64, done: f64, n_recoveries: u32) -> f64 {
-    let cosine = 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos());
-    start
-        * (FINAL_RATE + (1.0 - FINAL_RATE) * cosine)
-        * RECOVERY_RATE.powi(n_recoveries.cast_signed())
-}
-
-/// `n` of `rows`, each as often as its share of the weight asks for, up to one (systematic resampling).
-fn resample(weight: &[f64], rows: &[usize], n: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
-    let total: f64 = rows.iter().map(|&row| weight[row]).sum();
-    if total <= 0.0 {
-        // All the weight was held out: nothing tells these rows apart.
-        return rows.to_vec();
-    }
-    let mut resampled = Vec::with_capacity(n);
-    let mut next: f64 = rng.random();
-    let mut passed = 0.0;
-    for &row in rows {
-        passed += weight[row] / total * n as f64;
-        while next < passed && resampled.len() < n {
-            resampled.push(row);
-            next += 1.0;
-        }
-    }
-    resampled
 }
 
 /// What `loss` is of each row, before its sign and weight: `[n]`
@@ -559,13 +294,21 @@ fn log_score(estimator: &Estimator, batch: &Minibatch, loss: Loss, device: &Devi
 
 fn validation_batches(
     set: &TrainingSet,
+    schedule: &Training,
     rows: &[usize],
     standardization: &Standardization,
     pool: &rayon::ThreadPool,
 ) -> Vec<Minibatch> {
     const ROWS: usize = 256;
-    let of_rows = |rows: &[usize]| set.minibatch(rows, Purpose::ValidationNoise, standardization);
-    pool.install(|| rows.par_chunks(ROWS).map(of_rows).collect())
+    let batches: Vec<&[usize]> = match schedule.loss {
+        Loss::Nll | Loss::WeightedNll => rows.chunks(ROWS).collect(),
+        // The last rows are to have as many atoms as the others.
+        Loss::Apt { .. } => even_slices(rows.len(), ROWS)
+            .map(|slice| &rows[slice])
+            .collect(),
+    };
+    let of_rows = |rows: &&[usize]| set.minibatch(rows, Purpose::ValidationNoise, standardization);
+    pool.install(|| batches.par_iter().map(of_rows).collect())
 }
 
 /// Mean weighted loss over `batches`, without gradients.
@@ -597,7 +340,7 @@ fn mean_loss(
 }
 
 fn restore(estimator: Estimator, tensors: &[NamedTensor]) -> Estimator {
-    // The tensors come from this very network, so they fit; a mismatch would leave it unchanged.
+    // The tensors come from this very network, or from a checkpoint that was held against it, so they fit.
     match parameters::with_named_tensors(estimator.clone(), tensors) {
         Ok(restored) => restored,
         Err(error) => {
@@ -607,6 +350,48 @@ fn restore(estimator: Estimator, tensors: &[NamedTensor]) -> Estimator {
     }
 }
 
-fn on_wgpu(estimator: &Estimator) -> bool {
-    estimator.devices().iter().any(crate::device::is_wgpu)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sidereal_inference::campaign::Campaign;
+    use std::path::Path;
+
+    fn campaign(training: &str) -> Campaign {
+        let text = format!(
+            "name = \"one\"\nparameters = [{{ name = \"a\", prior = {{ normal = {{ mean = 0, sd = 1 }} }} }}]\n\
+             [simulator]\nbuiltin = \"linear-gaussian\"\ngrid = [0.0]\nmatrix = [[1.0]]\n[noise]\n\
+             gaussian = {{ sigma = 0.5 }}\n[training]\nvalidation_fraction = 0.3\n{training}\n"
+        );
+        sidereal_inference::campaign_file::parse(&text, Path::new("one.toml"))
+            .expect("the campaign file is valid")
+    }
+
+    /// Atoms are the rows that follow.
+    #[test]
+    fn rows_held_out_are_shuffled_for_atoms_alone() {
+        let validation = |loss: &str| {
+            let campaign = campaign(loss);
+            let mut set = TrainingSet::new(&campaign, FlowId(0), Objective::Simulations);
+            for _ in 0..1000 {
+                set.push_simulation(&[0.0], &[0.0], 1.0);
+            }
+            let schedule = schedule(&set);
+            let split = Split::new(&set, &schedule).expect("rows are enough");
+            assert!(split.training.is_sorted());
+            let standardization = Standardization::new(&set);
+            let pool = rayon::ThreadPoolBuilder::new().build().expect("threads");
+            let batches =
+                validation_batches(&set, &schedule, &split.validation, &standardization, &pool);
+            let sizes: Vec<usize> = batches.iter().map(|batch| batch.n).collect();
+            (split.validation, sizes)
+        };
+        let (sorted, sizes) = validation("loss = \"nll\"");
+        assert!(sorted.is_sorted());
+        assert_eq!(sizes, [256, 44]);
+        let (mut shuffled, sizes) = validation("loss = \"apt\"");
+        assert!(!shuffled.is_sorted());
+        assert_eq!(sizes, [150, 150]);
+        shuffled.sort_unstable();
+        assert_eq!(shuffled, sorted);
+    }
 }

@@ -66,12 +66,14 @@ impl<'a> TrainingSet<'a> {
         self
     }
 
+    /// A row with its data, without noise where that is Gaussian: z `[parameters]`, simulated `[length]`.
     pub fn push_simulation(&mut self, z: &[f64], simulated: &[f32], weight: f64) {
         self.z.extend_from_slice(z);
         self.simulated.extend_from_slice(simulated);
         self.weight.push(weight);
     }
 
+    /// A row of weighted draws: z `[parameters]`.
     pub fn push_draw(&mut self, z: &[f64], weight: f64) {
         self.z.extend_from_slice(z);
         self.weight.push(weight);
@@ -105,14 +107,17 @@ impl<'a> TrainingSet<'a> {
         self.flow
     }
 
+    /// `[n_rows, parameters]`, row-major; unconstrained, circles cut at the prior's bounds.
     pub fn z(&self) -> &[f64] {
         &self.z
     }
 
+    /// `[n_rows, length]`, row-major; empty for weighted draws.
     pub fn simulated(&self) -> &[f32] {
         &self.simulated
     }
 
+    /// The observation's data, `[length]`; None where there is no observation.
     pub fn observed(&self) -> Option<&'a [f64]> {
         self.campaign
             .observation
@@ -124,10 +129,12 @@ impl<'a> TrainingSet<'a> {
         self.objective
     }
 
+    /// `[parameters]`, in turns after the prior's lower bound; 0 where a parameter is not periodic.
     pub fn seams(&self) -> &[f64] {
         &self.seams
     }
 
+    /// `[n_rows]`; mean 1 after [`normalize_weights`](Self::normalize_weights).
     pub fn weight(&self) -> &[f64] {
         &self.weight
     }

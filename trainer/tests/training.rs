@@ -2,8 +2,14 @@
 
 mod setup;
 
+use burn::tensor::{Device, Tensor};
 use setup::{AfterEpoch, campaign, fit, fit_to_draws, weighted_draws};
+use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
+use sidereal_inference::ids::FlowId;
+use sidereal_inference::refinement::Objective;
+use sidereal_trainer::checkpoint::{load, store};
+use sidereal_trainer::estimator::Estimator;
 use sidereal_trainer::parameters::named_tensors;
 use sidereal_trainer::standardization::Standardization;
 use sidereal_trainer::training::{TrainingError, TrainingState};
@@ -24,6 +30,12 @@ components = 2
 max_epochs = 6
 batch_size = 100
 "#;
+
+/// As [`fit`] begins with.
+fn network(campaign: &Campaign) -> Estimator {
+    let device = Device::flex().autodiff();
+    Estimator::init(campaign, FlowId(0), Objective::Simulations, 2, &device)
+}
 
 #[test]
 fn threads_do_not_change_a_bit() {
@@ -48,21 +60,16 @@ fn interrupted_training_resumes_bit_for_bit() {
         if state.epoch < 3 {
             return Ok(());
         }
-        sidereal_trainer::checkpoint::store(&directory, "attempt", "task", state)
-            .expect("checkpoint is written");
+        store(&directory, "attempt", "task", state).expect("checkpoint is written");
         Err(TrainingError::Interrupted)
     });
     assert!(matches!(
         fit(&campaign, 1, None, &mut interrupt),
         Err(TrainingError::Interrupted)
     ));
-    let device = burn::tensor::Device::flex();
-    assert!(
-        sidereal_trainer::checkpoint::load(&directory, "attempt", "another task", &device)
-            .is_none()
-    );
-    let state = sidereal_trainer::checkpoint::load(&directory, "attempt", "task", &device)
-        .expect("checkpoint");
+    let network = network(&campaign);
+    assert!(load(&directory, "attempt", "another task", &network).is_none());
+    let state = load(&directory, "attempt", "task", &network).expect("checkpoint");
     assert_eq!(state.epoch, 3);
     let resumed = fit(&campaign, 1, Some(state), &mut ignore).expect("resumed training");
     assert_eq!(
@@ -77,21 +84,57 @@ fn damaged_checkpoint_is_ignored() {
     let campaign = campaign(SMALL);
     let directory = Directory::in_memory();
     let mut once = AfterEpoch(|state: &TrainingState| {
-        sidereal_trainer::checkpoint::store(&directory, "attempt", "task", state)
-            .expect("checkpoint is written");
+        store(&directory, "attempt", "task", state).expect("checkpoint is written");
         Err(TrainingError::Interrupted)
     });
     assert!(fit(&campaign, 1, None, &mut once).is_err());
     let path = "attempt/checkpoint.safetensors";
     let bytes = directory.read(path).expect("checkpoint");
-    let device = burn::tensor::Device::flex();
+    let network = network(&campaign);
     for n in [0, 7, 100, bytes.len() / 2, bytes.len() - 1] {
         directory.write(path, bytes.slice(..n)).expect("truncate");
         assert!(
-            sidereal_trainer::checkpoint::load(&directory, "attempt", "task", &device).is_none(),
+            load(&directory, "attempt", "task", &network).is_none(),
             "{n} bytes"
         );
     }
+}
+
+#[test]
+fn checkpoint_of_another_network_is_ignored() {
+    let small = campaign(SMALL);
+    let directory = Directory::in_memory();
+    let mut once = AfterEpoch(|state: &TrainingState| {
+        let device = state.values.device();
+        let shorter = TrainingState {
+            average: Tensor::zeros([3], &device),
+            ..state.clone()
+        };
+        let mut renamed = state.clone();
+        renamed.best[2].name.push('x');
+        let mut endless = state.clone();
+        endless.current[0].values[0] = f32::NAN;
+        let mut epochless = state.clone();
+        epochless.training_loss.clear();
+        for (folder, state) in [
+            ("whole", state),
+            ("shorter", &shorter),
+            ("renamed", &renamed),
+            ("endless", &endless),
+            ("epochless", &epochless),
+        ] {
+            store(&directory, folder, "task", state).expect("checkpoint is written");
+        }
+        Err(TrainingError::Interrupted)
+    });
+    assert!(fit(&small, 1, None, &mut once).is_err());
+    let own = network(&small);
+    assert!(load(&directory, "whole", "task", &own).is_some());
+    for folder in ["shorter", "renamed", "endless", "epochless"] {
+        assert!(load(&directory, folder, "task", &own).is_none(), "{folder}");
+    }
+    let wider = network(&campaign(&SMALL.replace("channels = 4", "channels = 5")));
+    assert!(load(&directory, "whole", "task", &wider).is_none());
 }
 
 #[test]

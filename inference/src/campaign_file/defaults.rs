@@ -1,13 +1,11 @@
 //! All defaults of a campaign file, from the data's length and the number of parameters.
 
-use crate::campaign::{DeviceChoice, Featurizer, Loss, Normalization, NsfSize, Training};
+use crate::campaign::{DeviceChoice, Featurizer, Loss, Normalization, NsfSize, Training, patch};
 
 /// Data up to this length are features as they are; longer ones are summarized by a `resnet`.
 const LONGEST_MLP_DATA: usize = 16;
 /// Convolutions halve the data's length until about this many steps are left.
 const STEPS_AFTER_STAGES: usize = 6;
-/// Longer data enter the convolutions in patches, a power of two of neighbours each.
-const LONGEST_FIRST_STAGE: usize = 128;
 const MOST_STAGES: usize = 6;
 
 /// Which featurizer a campaign gets that names none.
@@ -63,15 +61,15 @@ fn features(n_parameters: usize) -> usize {
 }
 
 fn stages(n_data: usize) -> usize {
-    let patch = n_data.div_ceil(LONGEST_FIRST_STAGE).next_power_of_two();
-    let n_steps = n_data / patch;
+    let n_steps = n_data / patch(n_data);
     let halvings = (n_steps / STEPS_AFTER_STAGES).max(1).ilog2() as usize;
     halvings.clamp(1, MOST_STAGES).min(most_stages(n_data))
 }
 
-/// After more stages nothing would be left of the data.
+/// More stages would have a single step of the data left to halve.
 pub(super) fn most_stages(n_data: usize) -> usize {
-    n_data.max(1).ilog2() as usize
+    let n_steps = n_data.div_ceil(patch(n_data));
+    n_steps.max(1).ilog2() as usize
 }
 
 /// Which flow a campaign gets that names none.
@@ -89,18 +87,23 @@ pub(super) struct MafSize {
 pub(super) fn maf(n_parameters: usize) -> MafSize {
     MafSize {
         blocks: if n_parameters <= 5 { 4 } else { 6 },
-        hidden: (16 * n_parameters).clamp(64, 256),
+        hidden: conditioner_units(n_parameters),
         layers: 2,
         components: 8,
         max_log_scale: 5.0,
     }
 }
 
+/// A conditioner needs a unit for each parameter at least.
+fn conditioner_units(n_parameters: usize) -> usize {
+    (16 * n_parameters).clamp(64, n_parameters.max(256))
+}
+
 /// Sizes of the flows `nsf` and `nsf-coupling`.
 pub(super) fn nsf(n_parameters: usize) -> NsfSize {
     NsfSize {
         blocks: if n_parameters <= 5 { 3 } else { 4 },
-        hidden: (16 * n_parameters).clamp(64, 256),
+        hidden: conditioner_units(n_parameters),
         layers: 2,
         bins: 8,
         tail_bound: 5.0,

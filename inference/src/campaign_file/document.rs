@@ -224,6 +224,19 @@ impl<'a> Entry<'a> {
         Some(number)
     }
 
+    /// A number in `range`, ends included.
+    pub fn number_in(&self, range: RangeInclusive<f64>) -> Option<f64> {
+        let number = self.number()?;
+        if !range.contains(&number) {
+            return self.wrong_type(&format!(
+                "a number from {} to {}",
+                range.start(),
+                range.end()
+            ));
+        }
+        Some(number)
+    }
+
     pub fn whole(&self, range: RangeInclusive<u64>) -> Option<u64> {
         let number = self
             .value

@@ -3,13 +3,20 @@
 use super::defaults;
 use super::document::Section;
 use crate::campaign::{DeviceChoice, Featurizer, Flow, Loss, Normalization, NsfSize, Training};
+use crate::minibatch::{SLICE_ROWS, fewest_slice_rows};
+use std::ops::RangeInclusive;
 
 /// Largest number of units, channels or features of a layer.
 const MOST_UNITS: u64 = 4096;
 /// Bins have a least width of a thousandth of the spline's interval.
 const MOST_BINS: u64 = 100;
+/// Where a spline's tails begin, in standard deviations of the rows that a flow is fitted to: farther out than this no
+/// row is, nearer none is left to the bins.
+const TAIL_BOUNDS: RangeInclusive<f64> = 0.1..=1000.0;
+/// e to a larger power, in each of a few blocks, is beyond what 32-bit numbers hold; less than this scales nothing.
+const MAX_LOG_SCALES: RangeInclusive<f64> = 0.01..=20.0;
 /// Atoms are taken from the rows that one thread works on.
-const MOST_ATOMS: u64 = 32;
+const MOST_ATOMS: u64 = SLICE_ROWS as u64;
 
 pub(super) fn featurizer(
     root: &Section<'_>,
@@ -182,10 +189,15 @@ fn maf(section: &Section<'_>, n_parameters: usize) -> Option<Flow> {
     let default = defaults::maf(n_parameters);
     // All are read before any `?`, so that all mistakes are found.
     let blocks = whole(section, "blocks", 1, 100, default.blocks);
-    let hidden = whole(section, "hidden", 1, MOST_UNITS, default.hidden);
+    let hidden = conditioner_units(section, n_parameters, default.hidden);
     let layers = whole(section, "layers", 1, 100, default.layers);
     let components = whole(section, "components", 1, 1000, default.components);
-    let max_log_scale = positive(section, "max_log_scale", default.max_log_scale);
+    let max_log_scale = within(
+        section,
+        "max_log_scale",
+        MAX_LOG_SCALES,
+        default.max_log_scale,
+    );
     Some(Flow::Maf {
         blocks: blocks?,
         hidden: hidden?,
@@ -198,11 +210,16 @@ fn maf(section: &Section<'_>, n_parameters: usize) -> Option<Flow> {
 fn nsf(section: &Section<'_>, n_parameters: usize) -> Option<NsfSize> {
     let default = defaults::nsf(n_parameters);
     let blocks = whole(section, "blocks", 1, 100, default.blocks);
-    let hidden = whole(section, "hidden", 1, MOST_UNITS, default.hidden);
+    let hidden = conditioner_units(section, n_parameters, default.hidden);
     let layers = whole(section, "layers", 1, 100, default.layers);
     let bins = whole(section, "bins", 2, MOST_BINS, default.bins);
-    let tail_bound = positive(section, "tail_bound", default.tail_bound);
-    let max_log_scale = positive(section, "max_log_scale", default.max_log_scale);
+    let tail_bound = within(section, "tail_bound", TAIL_BOUNDS, default.tail_bound);
+    let max_log_scale = within(
+        section,
+        "max_log_scale",
+        MAX_LOG_SCALES,
+        default.max_log_scale,
+    );
     Some(NsfSize {
         blocks: blocks?,
         hidden: hidden?,
@@ -211,6 +228,21 @@ fn nsf(section: &Section<'_>, n_parameters: usize) -> Option<NsfSize> {
         tail_bound: tail_bound?,
         max_log_scale: max_log_scale?,
     })
+}
+
+/// Units of a conditioner's hidden layers. Each sees the parameters before one of them, so that with fewer units than
+/// parameters some would see nothing of those before.
+fn conditioner_units(section: &Section<'_>, n_parameters: usize, default: usize) -> Option<usize> {
+    let hidden = whole(section, "hidden", 1, MOST_UNITS, default)?;
+    if let Some(entry) = section.get("hidden")
+        && hidden < n_parameters
+    {
+        entry.mistake(format!(
+            "{hidden} units are fewer than the {n_parameters} parameters, whose dependences they could not carry"
+        ));
+        return None;
+    }
+    Some(hidden)
 }
 
 pub(super) fn training(root: &Section<'_>) -> Option<Training> {
@@ -302,9 +334,11 @@ fn loss(section: &Section<'_>, batch_size: Option<usize>) -> Option<Loss> {
         "weighted-nll" => Some(Loss::WeightedNll),
         _ => {
             let (atoms, batch_size) = (atoms?, batch_size?);
-            if atoms > batch_size {
+            let fewest = fewest_slice_rows(batch_size);
+            if atoms > fewest {
                 section.mistake(format!(
-                    "{atoms} atoms are taken from the minibatch, but batch_size is {batch_size}"
+                    "{atoms} atoms are taken from a slice of the minibatch, but with a batch_size of {batch_size} \
+                     slices have {fewest} rows"
                 ));
                 return None;
             }
@@ -320,6 +354,17 @@ fn whole(section: &Section<'_>, name: &str, min: u64, max: u64, default: usize) 
             .and_then(|number| usize::try_from(number).ok()),
         None => Some(default),
     }
+}
+
+fn within(
+    section: &Section<'_>,
+    name: &str,
+    range: RangeInclusive<f64>,
+    default: f64,
+) -> Option<f64> {
+    section
+        .get(name)
+        .map_or(Some(default), |entry| entry.number_in(range))
 }
 
 fn positive(section: &Section<'_>, name: &str, default: f64) -> Option<f64> {

@@ -2,7 +2,7 @@
 
 use super::document::{Entry, Section};
 use super::{defaults, estimator, forward_model, parameters};
-use crate::campaign::{Campaign, Combine, Loss, Rounds, Stop, StopRule, Workers};
+use crate::campaign::{Campaign, Combine, Flow, Loss, Rounds, Stop, StopRule, Workers};
 use std::path::Path;
 
 /// Fewer simulations in a round than this teach a network nothing.
@@ -57,6 +57,24 @@ pub(super) fn campaign(root: &Section<'_>, directory: &Path) -> Option<Campaign>
             "the weights of the loss weighted-nll have no bound where rounds.defensive_share is 0",
         );
         return None;
+    }
+    if let (Some(training), Some(flow), Some(entry)) = (&training, &flow, root.get("training")) {
+        let spline_flow = match flow {
+            Flow::Maf { .. } => None,
+            Flow::Nsf(_) => Some("nsf"),
+            Flow::NsfCoupling(_) => Some("nsf-coupling"),
+        };
+        let has_atoms = match training.loss {
+            Loss::Apt { .. } => true,
+            Loss::Nll | Loss::WeightedNll => false,
+        };
+        if let (Some(kind), true) = (spline_flow, has_atoms) {
+            entry.mistake(format!(
+                "the loss apt does not work with the flow {kind}, whose wide tails reach where the prior that it \
+                 divides by is all but zero: take flow.kind = \"maf\", or the loss weighted-nll"
+            ));
+            return None;
+        }
     }
     Some(Campaign {
         name: name?,

@@ -81,11 +81,16 @@ impl Conv3 {
 fn shifted_product(input: Tensor<3>, weight: Tensor<2>) -> Tensor<2> {
     let [batch, length, channels] = input.dims();
     let edge = Tensor::<3>::zeros([batch, 1, channels], &input.device());
-    let before = Tensor::cat(
-        vec![edge.clone(), input.clone().narrow(1, 0, length - 1)],
-        1,
-    );
-    let after = Tensor::cat(vec![input.clone().narrow(1, 1, length - 1), edge], 1);
+    let (before, after) = if length == 1 {
+        // Nothing else is there, and a part of no length cannot be taken.
+        (edge.clone(), edge)
+    } else {
+        let part = |start| input.clone().narrow(1, start, length - 1);
+        (
+            Tensor::cat(vec![edge.clone(), part(0)], 1),
+            Tensor::cat(vec![part(1), edge], 1),
+        )
+    };
     let columns = Tensor::cat(vec![before, input, after], 2);
     columns
         .reshape([batch * length, 3 * channels])

@@ -8,12 +8,10 @@ use crate::parameters::Initializer;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
-use sidereal_inference::campaign::Normalization;
+use sidereal_inference::campaign::{self, Normalization};
 
 /// Channels never grow beyond this multiple of the first stage's.
 const MAX_WIDENING: usize = 4;
-/// Longer data enter in patches of neighbours, so that the first stage sees at most this length.
-const LONGEST_FIRST_STAGE: usize = 128;
 
 /// Size of a tower of residual stages.
 pub struct TowerConfig {
@@ -27,7 +25,7 @@ pub struct TowerConfig {
 
 impl TowerConfig {
     fn init(&self, initializer: &mut Initializer) -> Tower {
-        let patch = self.patch();
+        let patch = campaign::patch(self.length);
         let stem = match patch {
             1 => Stem::Conv(Conv3::init(
                 self.channels_in,
@@ -61,17 +59,9 @@ impl TowerConfig {
         }
     }
 
-    /// Data in a patch: the smallest power of two that is enough.
-    fn patch(&self) -> usize {
-        self.length
-            .div_ceil(LONGEST_FIRST_STAGE)
-            .next_power_of_two()
-    }
-
     fn length_out(&self) -> usize {
-        (0..self.stages).fold(self.length.div_ceil(self.patch()), |length, _| {
-            length.div_ceil(2)
-        })
+        let n_steps = self.length.div_ceil(campaign::patch(self.length));
+        (0..self.stages).fold(n_steps, |length, _| length.div_ceil(2))
     }
 
     fn channels_out(&self) -> usize {

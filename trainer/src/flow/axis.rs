@@ -7,7 +7,7 @@ use std::f64::consts::TAU;
 /// Where a dimension of a flow lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Axis {
-    /// All real numbers; the base density is standard normal.
+    /// All real numbers; the base density is the flow's own (a mixture of Gaussians, or Student's t).
     Line,
     /// Turns in [-1/2, 1/2], whose ends are one point; the base density is uniform.
     Circle,

@@ -32,29 +32,36 @@ impl Bijection {
         }
     }
 
-    /// u and log-determinants of the plain-number version, then y back from u.
-    fn there_and_back(&self, features: Tensor<2>, y: &mut [Lanes]) -> (Vec<Lanes>, Lanes) {
+    /// Log-determinants of the plain-number version; y becomes u.
+    fn there(&self, features: Tensor<2>, y: &mut [Lanes]) -> Lanes {
         let arch = pulp::Arch::new();
         let mut log_determinant = Lanes::ZERO;
-        let u = match self {
+        match self {
             Self::Affine(affine) => {
                 let own = HostAffine::new(affine, features);
-                let scratch = &mut own.scratch();
-                own.forward(arch, scratch, y, &mut log_determinant);
-                let u = y.to_vec();
-                own.inverse(arch, scratch, y);
-                u
+                own.forward(arch, &mut own.scratch(), y, &mut log_determinant);
             }
             Self::Conditional(conditional) => {
                 let own = HostConditional::new(conditional, features);
-                let scratch = &mut own.scratch();
-                own.forward(arch, scratch, y, &mut log_determinant);
-                let u = y.to_vec();
-                own.inverse(arch, scratch, y);
-                u
+                own.forward(arch, &mut own.scratch(), y, &mut log_determinant);
             }
-        };
-        (u, log_determinant)
+        }
+        log_determinant
+    }
+
+    /// u becomes y, in the plain-number version.
+    fn back(&self, features: Tensor<2>, u: &mut [Lanes]) {
+        let arch = pulp::Arch::new();
+        match self {
+            Self::Affine(affine) => {
+                let own = HostAffine::new(affine, features);
+                own.inverse(arch, &mut own.scratch(), u);
+            }
+            Self::Conditional(conditional) => {
+                let own = HostConditional::new(conditional, features);
+                own.inverse(arch, &mut own.scratch(), u);
+            }
+        }
     }
 }
 
@@ -140,8 +147,9 @@ fn bijections_come_back_and_state_their_log_determinant() {
         let u = host(u);
         let stated = host(log_determinant);
         let mut columns = to_lanes(&y, d);
-        let (own_u, own_log_determinant) =
-            bijection.there_and_back(features.clone().inner(), &mut columns);
+        let own_log_determinant = bijection.there(features.clone().inner(), &mut columns);
+        let own_u = columns.clone();
+        bijection.back(features.clone().inner(), &mut columns);
         for row in 0..ROWS {
             let expected = log_abs_determinant(&mut jacobians[row], d);
             let found = f64::from(stated[row]);
@@ -172,7 +180,8 @@ fn bijections_come_back_and_state_their_log_determinant() {
                 );
             }
         }
-        let (again, _) = bijection.there_and_back(features.inner(), &mut columns);
+        bijection.there(features.inner(), &mut columns);
+        let again = columns;
         for (i, axis) in axes.iter().enumerate() {
             for (expected, found) in own_u[i].0.iter().zip(&again[i].0) {
                 let gap = match axis {
@@ -273,6 +282,47 @@ fn mixtures_pick_components_by_their_weight() {
     assert!(
         counts.iter().all(|&count| count.abs_diff(11) <= 2),
         "{counts:?}"
+    );
+}
+
+/// A conditioner that has lost its numbers does not make finite ones, which would be taken for draws and densities.
+#[test]
+fn what_is_not_a_number_stays_so() {
+    let device = Device::flex();
+    let lost = || Tensor::<2>::full([1, FEATURES], f32::NAN, &device);
+    let all_lost = |lanes: &[Lanes]| lanes.iter().all(|lanes| lanes.0.iter().all(|x| x.is_nan()));
+    for (name, axes, bijection) in table(&device) {
+        let finite = to_lanes(&points(&axes, ROWS, 9), axes.len());
+        let mut u = finite.clone();
+        let log_determinant = bijection.there(lost(), &mut u);
+        assert!(all_lost(&[log_determinant]), "{name}: {log_determinant:?}");
+        assert!(all_lost(&u), "{name}: {u:?}");
+        let mut y = finite;
+        bijection.back(lost(), &mut y);
+        assert!(all_lost(&y), "{name}: {y:?}");
+    }
+    let mut initializer = Initializer {
+        rng: rng(5),
+        device: &device,
+    };
+    let config = MadeConfig {
+        rank: &[0],
+        columns: &[0],
+        n_features: FEATURES,
+        hidden: 4,
+        layers: 2,
+        n_outputs: 0,
+    };
+    let mixture = Mixture::init(config, 3, 3.0, &mut initializer);
+    let own = super::host::HostMixture::new(&mixture, lost());
+    let (arch, scratch) = (pulp::Arch::new(), &mut own.scratch());
+    let mut log_density = Lanes::ZERO;
+    own.log_density(arch, scratch, &[Lanes::ZERO], &mut log_density);
+    let mut u = [Lanes::ZERO];
+    own.draw(arch, scratch, &[Lanes::splat(0.5)], &mut u);
+    assert!(
+        all_lost(&[log_density]) && all_lost(&u),
+        "{log_density:?} {u:?}"
     );
 }
 

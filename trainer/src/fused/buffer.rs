@@ -86,7 +86,8 @@ pub fn take_gradient(n: usize) -> Vec<f32> {
     values
 }
 
-/// Keeps the memory of a gradient for the next step.
+/// Keeps the memory of a gradient that [`take_gradient`] gave for the next step. Of another one nobody would ask for the
+/// capacity again.
 pub fn give_back(values: Vec<f32>) {
     let mut free = GRADIENTS.lock().unwrap_or_else(PoisonError::into_inner);
     if free.len() < MOST_KEPT {

@@ -311,7 +311,13 @@ pub(super) const FORWARD_MODEL: &[Case] = &[
     (
         "builtin = \"sine\"\n[observation]\npath = \"observation.csv\"\n",
         "builtin = \"lotka-volterra\"\n[observation]\ngrid = [0, 1, 0, 1]\nvalue = [3, 2, 0, 1]",
-        &["c.toml:13: observation: datum 2 is 0, expected a count above zero"],
+        &[
+            "c.toml:3: parameters[0].name: simulator lotka-volterra has no parameter \"phi0\", expected one of alpha, beta, gamma, delta",
+            "c.toml:6: parameters[1].name: simulator lotka-volterra has no parameter \"A\", expected one of alpha, beta, gamma, delta",
+            "c.toml:9: parameters[2].name: simulator lotka-volterra has no parameter \"omega\", expected one of alpha, beta, gamma, delta",
+            "c.toml:11: simulator: lotka-volterra needs the parameters alpha, beta, gamma, delta, and alpha, beta, gamma, delta are not under [[parameters]]",
+            "c.toml:13: observation: datum 2 is 0, expected a count above zero",
+        ],
     ),
     (
         "builtin = \"sine\"\n[observation]\npath = \"observation.csv\"\n",

@@ -25,6 +25,12 @@ pub(super) const ESTIMATOR: &[Case] = &[
         ],
     ),
     (
+        "[observation]\npath = \"observation.csv\"\n",
+        "grid = { start = 0.0, stop = 1.0, count = 256 }\n[noise]\ngaussian = { sigma = 1 }\n\
+         [featurizer]\nkind = \"resnet\"\nstages = 8",
+        &["c.toml:18: featurizer.stages: found 8, expected a whole number from 0 to 7"],
+    ),
+    (
         "",
         "[flow]\nkind = \"nfs\"",
         &["c.toml:16: flow.kind: found \"nfs\", did you mean nsf?"],
@@ -34,7 +40,7 @@ pub(super) const ESTIMATOR: &[Case] = &[
         "[flow]\nkind = \"nsf\"\nbins = 1\ntail_bound = -3.0\ncomponents = 4",
         &[
             "c.toml:17: flow.bins: found 1, expected a whole number from 2 to 100",
-            "c.toml:18: flow.tail_bound: found -3.0, expected a positive number",
+            "c.toml:18: flow.tail_bound: found -3.0, expected a number from 0.1 to 1000",
             "c.toml:19: flow.components: nsf has no such option, its options are blocks, hidden, layers, bins, tail_bound, max_log_scale",
         ],
     ),
@@ -50,7 +56,22 @@ pub(super) const ESTIMATOR: &[Case] = &[
         "[flow]\nblocks = 2.5\nmax_log_scale = 0",
         &[
             "c.toml:16: flow.blocks: found 2.5, expected a whole number from 1 to 100",
-            "c.toml:17: flow.max_log_scale: found 0, expected a positive number",
+            "c.toml:17: flow.max_log_scale: found 0, expected a number from 0.01 to 20",
+        ],
+    ),
+    (
+        "",
+        "[flow]\nhidden = 2",
+        &[
+            "c.toml:16: flow.hidden: 2 units are fewer than the 3 parameters, whose dependences they could not carry",
+        ],
+    ),
+    (
+        "",
+        "[flow]\nkind = \"nsf-coupling\"\ntail_bound = 1001\nmax_log_scale = 20.5",
+        &[
+            "c.toml:17: flow.tail_bound: found 1001, expected a number from 0.1 to 1000",
+            "c.toml:18: flow.max_log_scale: found 20.5, expected a number from 0.01 to 20",
         ],
     ),
     (
@@ -90,6 +111,14 @@ pub(super) const ESTIMATOR: &[Case] = &[
     ),
     (
         "",
+        "[training]\nloss = \"apt\"\n[flow]\nkind = \"nsf-coupling\"",
+        &[
+            "c.toml:15: training: the loss apt does not work with the flow nsf-coupling, whose wide tails reach where the \
+             prior that it divides by is all but zero: take flow.kind = \"maf\", or the loss weighted-nll",
+        ],
+    ),
+    (
+        "",
         "[training]\nloss = \"weighted-nll\"\n[rounds]\ndefensive_share = 0",
         &[
             "c.toml:15: training: the weights of the loss weighted-nll have no bound where rounds.defensive_share is 0",
@@ -98,7 +127,18 @@ pub(super) const ESTIMATOR: &[Case] = &[
     (
         "",
         "[training]\nloss = \"apt\"\nbatch_size = 8",
-        &["c.toml:15: training: 10 atoms are taken from the minibatch, but batch_size is 8"],
+        &[
+            "c.toml:15: training: 10 atoms are taken from a slice of the minibatch, but with a batch_size of 8 \
+             slices have 8 rows",
+        ],
+    ),
+    (
+        "",
+        "[training]\nloss = \"apt\"\nbatch_size = 65\natoms = 22",
+        &[
+            "c.toml:15: training: 22 atoms are taken from a slice of the minibatch, but with a batch_size of 65 \
+             slices have 21 rows",
+        ],
     ),
 ];
 

@@ -81,7 +81,8 @@ pub fn exp(x: f32) -> f32 {
     value * f32::from_bits(exponent)
 }
 
-/// ln x to 2 units in the last place, for normal positive x; subnormal ones count as the smallest normal one.
+/// ln x to 2 units in the last place, for normal positive x; smaller ones count as the smallest normal one, and NaN
+/// stays NaN.
 #[inline(always)]
 pub fn ln(x: f32) -> f32 {
     const SQRT_HALF_BITS: u32 = 0x3f35_04f3;
@@ -102,7 +103,8 @@ pub fn ln(x: f32) -> f32 {
     let p = p.mul_add(m, 3.333_333e-1);
     let square = m * m;
     let tail = (p * m).mul_add(square, e * -2.121_944_4e-4);
-    square.mul_add(-0.5, m) + tail + e * 0.693_359_4
+    let value = square.mul_add(-0.5, m) + tail + e * 0.693_359_4;
+    if x.is_nan() { x } else { value }
 }
 
 /// tanh x to an absolute error of 1e-7.
@@ -195,6 +197,23 @@ mod tests {
             near(cos_sin(turns).1, angle.sin(), 0.0, 2e-7);
         }
         assert_eq!((exp(0.0), ln(1.0), tanh(0.0)), (1.0, 0.0, 0.0));
-        assert!(exp(-200.0) < 1e-37 && exp(200.0).is_finite() && exp(f32::NAN).is_nan());
+        assert!(exp(-200.0) < 1e-37 && exp(200.0).is_finite());
+    }
+
+    #[test]
+    fn what_is_not_a_number_stays_so() {
+        let (cos, sin) = cos_sin(f32::NAN);
+        for found in [
+            exp(f32::NAN),
+            ln(f32::NAN),
+            tanh(f32::NAN),
+            sigmoid(f32::NAN),
+            softplus(f32::NAN),
+            bounded(f32::NAN, 3.0),
+            cos,
+            sin,
+        ] {
+            assert!(found.is_nan(), "{found}");
+        }
     }
 }

@@ -218,7 +218,8 @@ impl<'a> Outputs<'a> {
 }
 
 fn relu(value: &Lanes) -> Lanes {
-    value.map(|value| value.max(0.0))
+    // As `f32::max`, but what is not a number stays so.
+    value.map(|value| if value < 0.0 { 0.0 } else { value })
 }
 
 struct HostDense {

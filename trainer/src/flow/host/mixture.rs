@@ -128,7 +128,13 @@ impl HostMixture {
         }
         for lane in 0..LANES {
             let log_scale = bounded(raw_log_scale.0[lane], self.max_log_scale);
-            u.0[lane] = u.0[lane] * exp(log_scale) + mean.0[lane];
+            let own = u.0[lane] * exp(log_scale) + mean.0[lane];
+            // Where a weight is not a number, none was passed.
+            u.0[lane] = if total.0[lane].is_nan() {
+                f32::NAN
+            } else {
+                own
+            };
         }
     }
 

@@ -77,7 +77,7 @@ pub fn inverse_one(arch: Arch, shape: OneShape, u: &Lanes, raw: Outputs) -> Lane
                 let u = u.0[lane];
                 let bin = bin.lane(lane);
                 let s = bin.height / bin.width;
-                let above = (u - bin.bottom).clamp(0.0, bin.height);
+                let above = between_zero_and(bin.height, u - bin.bottom);
                 let bend = bin.d0 + bin.d1 - 2.0 * s;
                 let a = bin.height * (s - bin.d0) + above * bend;
                 let b = bin.height * bin.d0 - above * bend;
@@ -97,6 +97,13 @@ pub fn inverse_one(arch: Arch, shape: OneShape, u: &Lanes, raw: Outputs) -> Lane
             x
         },
     )
+}
+
+/// `value.clamp(0.0, limit)`, which panics where the limit is not a number; a value that is none stays so.
+#[inline(always)]
+fn between_zero_and(limit: f32, value: f32) -> f32 {
+    let value = if value < 0.0 { 0.0 } else { value };
+    if value > limit { limit } else { value }
 }
 
 /// x `[n, d]` and raw outputs `[n, 1 + 3 bins, d]`, row-major -> u and ln du/dx, `[n, d]` each

@@ -1,0 +1,332 @@
+//! One epoch: minibatches shared among threads, their gradients, and the steps along them.
+
+use super::{TrainingState, log_score};
+use crate::estimator::{Estimator, Leaves};
+use crate::fused;
+use crate::optimizer::{self, HostAdam};
+use crate::parameters;
+use crate::smoothing::{Shown, Smoothing};
+use crate::standardization::Standardization;
+use crate::training_set::TrainingSet;
+use burn::module::Module;
+use burn::optim::{Adam, Optimizer};
+use burn::tensor::{Tensor, TensorData};
+use rand::RngExt;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+use sidereal_inference::campaign::{Featurizer, Normalization, Training};
+use sidereal_inference::ids::{RoundId, RowId};
+use sidereal_inference::minibatch::{SLICE_ROWS, even_slices};
+use sidereal_inference::refinement::Objective;
+use sidereal_inference::seeds::{Purpose, stream};
+
+/// Rows of a minibatch of weighted draws, which pass through a flow alone, that one thread works on.
+const DRAW_SLICE_ROWS: usize = 128;
+/// The learning rate ends at this share of its start.
+const FINAL_RATE: f64 = 0.01;
+/// The learning rate after each recovery, relative to before.
+const RECOVERY_RATE: f64 = 0.3;
+/// Weighted draws are resampled to this number in each epoch.
+const DRAWS_PER_EPOCH: usize = 2560;
+
+/// What one pass over the training rows works with.
+pub struct Epoch<'a> {
+    pub set: &'a TrainingSet<'a>,
+    pub schedule: &'a Training,
+    pub standardization: &'a Standardization,
+    pub adam: &'a Adam,
+    pub pool: &'a rayon::ThreadPool,
+    pub slicing: Slicing,
+    /// Of weighted draws.
+    pub smoothing: Option<&'a Smoothing>,
+}
+
+/// How a minibatch is shared among threads.
+#[derive(Debug, Clone, Copy)]
+pub enum Slicing {
+    /// Even slices of at most so many rows, gradients summed in their order.
+    Rows(usize),
+    /// Batch normalization needs the statistics of the whole minibatch; a GPU wants it whole.
+    Whole,
+}
+
+impl Slicing {
+    pub fn of(set: &TrainingSet) -> Self {
+        match set.objective() {
+            Objective::Simulations => {}
+            Objective::WeightedDraws { .. } => return Self::Rows(DRAW_SLICE_ROWS),
+        }
+        match &set.campaign().featurizer {
+            Featurizer::ResnetGru {
+                normalization: Normalization::Batch,
+                ..
+            }
+            | Featurizer::Resnet {
+                normalization: Normalization::Batch,
+                ..
+            } => Self::Whole,
+            Featurizer::ResnetGru {
+                normalization: Normalization::Weight,
+                ..
+            }
+            | Featurizer::Resnet {
+                normalization: Normalization::Weight,
+                ..
+            }
+            | Featurizer::Gru { .. }
+            | Featurizer::Mlp { .. } => Self::Rows(SLICE_ROWS),
+        }
+    }
+
+    fn rows(self, batch: &[Shown]) -> Vec<&[Shown]> {
+        match self {
+            Self::Rows(most) => even_slices(batch.len(), most)
+                .map(|slice| &batch[slice])
+                .collect(),
+            Self::Whole => vec![batch],
+        }
+    }
+}
+
+/// A slice's share of a minibatch.
+struct SliceGradient {
+    /// `[1]`
+    loss: Tensor<1>,
+    /// `[n]` end to end
+    gradient: Vec<Tensor<1>>,
+    /// Whether its memory is to be given back.
+    is_lent: bool,
+}
+
+impl Epoch<'_> {
+    /// One pass over the training rows; the mean loss.
+    pub fn run(
+        &self,
+        estimator: Estimator,
+        rows: &[usize],
+        state: &mut TrainingState,
+    ) -> (Estimator, f64) {
+        let rows = self.rows(rows, state.epoch);
+        let batch_size = self.schedule.batch_size.min(rows.len());
+        let batches: Vec<&[Shown]> = rows
+            .chunks(batch_size.max(1))
+            .filter(|batch| batch.len() == batch_size)
+            .collect();
+        if on_wgpu(&estimator) {
+            self.run_on_device(estimator, &batches, state)
+        } else {
+            // All of it on the pool's threads: to wake one for each step would take as long as a small step.
+            self.pool
+                .install(|| self.run_on_cpu(estimator, &batches, state))
+        }
+    }
+
+    fn run_on_cpu(
+        &self,
+        mut estimator: Estimator,
+        batches: &[&[Shown]],
+        state: &mut TrainingState,
+    ) -> (Estimator, f64) {
+        let device = estimator.devices()[0].clone().inner();
+        let mut adam = HostAdam::new(&state.values, &state.average, state.adam.take());
+        let mut losses = Vec::with_capacity(batches.len());
+        for (step, batch) in batches.iter().enumerate() {
+            let values = adam.values_tensor(&device);
+            match self.slicing {
+                Slicing::Rows(_) => {}
+                Slicing::Whole => estimator = parameters::with_flat(estimator, &values),
+            }
+            let parts = self.gradients(&estimator, &values, batch, state.epoch, self.slicing);
+            let mut loss = 0.0;
+            let mut gradients: Vec<Vec<Vec<f32>>> = Vec::with_capacity(parts.len());
+            let are_lent = parts.iter().all(|part| part.is_lent);
+            for part in parts {
+                loss += parameters::host(part.loss)
+                    .into_iter()
+                    .map(f64::from)
+                    .sum::<f64>();
+                gradients.push(part.gradient.into_iter().map(parameters::host).collect());
+            }
+            losses.push(loss);
+            adam.recycle(values);
+            let step = optimizer::Step {
+                rate: self.rate(step, batches.len(), state),
+                clip_norm: self.schedule.clip_norm,
+                keep: average_decay(adam.n_steps + 1),
+            };
+            adam.step(&gradients, &step, self.pool);
+            if are_lent {
+                gradients.into_iter().flatten().for_each(fused::give_back);
+            }
+        }
+        (state.values, state.average, state.adam) = adam.into_tensors(&device);
+        estimator = parameters::with_flat(estimator, &state.values);
+        let mean = losses.iter().sum::<f64>() / losses.len().max(1) as f64;
+        (estimator, mean)
+    }
+
+    fn run_on_device(
+        &self,
+        mut estimator: Estimator,
+        batches: &[&[Shown]],
+        state: &mut TrainingState,
+    ) -> (Estimator, f64) {
+        let mut losses = Vec::with_capacity(batches.len());
+        for (step, batch) in batches.iter().enumerate() {
+            let rate = self.rate(step, batches.len(), state);
+            let parts = self.gradients(
+                &estimator,
+                &state.values,
+                batch,
+                state.epoch,
+                Slicing::Whole,
+            );
+            let Some(SliceGradient { loss, gradient, .. }) = parts.into_iter().next() else {
+                continue;
+            };
+            let gradient = Tensor::cat(gradient, 0);
+            let norm = gradient.clone().powi_scalar(2).sum().sqrt();
+            let factor = (norm + 1e-12)
+                .recip()
+                .mul_scalar(self.schedule.clip_norm)
+                .clamp_max(1.0);
+            let (values, adam) = self.adam.step(
+                rate,
+                state.values.clone(),
+                gradient * factor,
+                state.adam.take(),
+            );
+            estimator = parameters::with_flat(estimator, &values);
+            let n_steps = adam.as_ref().map_or(0, |adam| adam.momentum.time);
+            let keep = average_decay(n_steps);
+            state.average = state.average.clone() * keep + values.clone() * (1.0 - keep);
+            state.values = values;
+            state.adam = adam;
+            losses.push(loss);
+        }
+        if losses.is_empty() {
+            return (estimator, 0.0);
+        }
+        let losses = parameters::host(Tensor::cat(losses, 0));
+        let mean =
+            losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / losses.len().max(1) as f64;
+        (estimator, mean)
+    }
+
+    /// The learning rate of a step of this epoch.
+    fn rate(&self, step: usize, n_steps: usize, state: &TrainingState) -> f64 {
+        let schedule = self.schedule;
+        let done = (f64::from(state.epoch) + step as f64 / n_steps as f64)
+            / f64::from(schedule.max_epochs);
+        learning_rate(schedule.learning_rate, done, state.n_recoveries)
+    }
+
+    /// The rows of an epoch in their order: simulations once each, draws as often as their weight asks for.
+    fn rows(&self, rows: &[usize], epoch: u32) -> Vec<Shown> {
+        let rng = &mut stream(
+            self.set.campaign().seed,
+            RoundId(self.set.flow().0),
+            RowId(0),
+            Purpose::Shuffle { epoch },
+        );
+        let mut rows = match self.set.objective() {
+            Objective::Simulations => rows.to_vec(),
+            Objective::WeightedDraws { .. } => {
+                resample(self.set.weight(), rows, DRAWS_PER_EPOCH, rng)
+            }
+        };
+        rows.shuffle(rng);
+        let show = |row: usize| match self.smoothing {
+            Some(smoothing) => smoothing.show(row, rng),
+            None => Shown::as_it_is(row),
+        };
+        rows.into_iter().map(show).collect()
+    }
+
+    /// Each slice's share of a minibatch's mean loss and of its gradient, in their order.
+    fn gradients(
+        &self,
+        estimator: &Estimator,
+        values: &Tensor<1>,
+        batch: &[Shown],
+        epoch: u32,
+        slicing: Slicing,
+    ) -> Vec<SliceGradient> {
+        let device = estimator.devices()[0].clone();
+        let slices = slicing.rows(batch);
+        let of_slice = |shown: &&[Shown]| {
+            // Each slice has leaves of its own: threads that share leaves share burn's autodiff graph,
+            // whose locks are then taken in two orders (a deadlock in burn-autodiff 0.22.1).
+            let (own, leaves) = match slicing {
+                Slicing::Rows(_) => estimator.with_leaves(values),
+                Slicing::Whole => (estimator.clone(), Leaves::Parameters),
+            };
+            let minibatch = match self.set.objective() {
+                Objective::Simulations => {
+                    let rows: Vec<usize> = shown.iter().map(|shown| shown.row).collect();
+                    let purpose = Purpose::TrainingNoise { epoch };
+                    self.set.minibatch(&rows, purpose, self.standardization)
+                }
+                Objective::WeightedDraws { .. } => self.set.shown(shown, self.standardization),
+            };
+            let log_score = log_score(&own, &minibatch, self.schedule.loss, &device);
+            let log_score = match self.set.objective() {
+                Objective::Simulations => {
+                    let weight = TensorData::new(minibatch.weight.clone(), [minibatch.n]);
+                    log_score * Tensor::from_data(weight, &device)
+                }
+                // Their weight is in how often they come.
+                Objective::WeightedDraws { .. } => log_score,
+            };
+            let loss = log_score.sum().neg() / batch.len() as f64;
+            let mut gradients = loss.backward();
+            SliceGradient {
+                loss: loss.inner(),
+                gradient: leaves.gradients(&own, &mut gradients),
+                is_lent: leaves.are_lent(),
+            }
+        };
+        self.pool
+            .install(|| slices.par_iter().map(of_slice).collect())
+    }
+}
+
+/// Share of the running mean that a step keeps: over all steps at first, over the last 200 later.
+fn average_decay(n_steps: usize) -> f64 {
+    const LONGEST: f64 = 200.0;
+    let n = n_steps as f64;
+    (n / (n + 10.0)).min(1.0 - 1.0 / LONGEST)
+}
+
+/// Cosine decay over `done` in [0, 1], lowered by each recovery.
+fn learning_rate(start: f64, done: f64, n_recoveries: u32) -> f64 {
+    let cosine = 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos());
+    start
+        * (FINAL_RATE + (1.0 - FINAL_RATE) * cosine)
+        * RECOVERY_RATE.powi(n_recoveries.cast_signed())
+}
+
+/// `n` of `rows`, each as often as its share of the weight asks for, up to one (systematic resampling).
+fn resample(weight: &[f64], rows: &[usize], n: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+    let total: f64 = rows.iter().map(|&row| weight[row]).sum();
+    if total <= 0.0 {
+        // All the weight was held out: nothing tells these rows apart.
+        return rows.to_vec();
+    }
+    let mut resampled = Vec::with_capacity(n);
+    let mut next: f64 = rng.random();
+    let mut passed = 0.0;
+    for &row in rows {
+        passed += weight[row] / total * n as f64;
+        while next < passed && resampled.len() < n {
+            resampled.push(row);
+            next += 1.0;
+        }
+    }
+    resampled
+}
+
+fn on_wgpu(estimator: &Estimator) -> bool {
+    estimator.devices().iter().any(crate::device::is_wgpu)
+}
