@@ -98,7 +98,9 @@ pub async fn run(problem: &Problem, is_cut: bool, seed: u64) -> Fallible<Found> 
     worker.await??;
     trainer.await??;
     let path = outcome.posterior_path.ok_or("no posterior")?;
-    let posterior = Posterior::load(&directory, &path, &campaign.space)?;
+    // Storage blocks: not on the event loop.
+    let load = move || Posterior::load(&directory, &path, &campaign.space);
+    let posterior = tokio::task::spawn_blocking(load).await??;
     let mass = (0..posterior.n_rows())
         .filter(|&row| (problem.mode)(posterior.theta_row(row)))
         .map(|row| posterior.weight[row])

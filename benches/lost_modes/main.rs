@@ -1,5 +1,5 @@
-//! What the searches for lost modes mend: campaigns whose flows are blind to one of two equal modes until the first
-//! search, beside campaigns that are left alone; `benches/README.md` says what they showed.
+//! What becomes of lost modes: campaigns whose flows are blind to one of two equal modes until one has come to the
+//! posterior, beside campaigns that are left alone; `benches/README.md` says what they showed.
 //!
 //! `cargo bench --bench lost_modes [-- --seeds 0-9] [NAME ...]`. Two campaigns run at a time, one training thread each.
 

@@ -8,6 +8,7 @@ use sidereal_inference::directory::Directory;
 use sidereal_inference::files::{self, FileError, StoredFileError};
 use sidereal_inference::ids::FlowId;
 use sidereal_inference::posterior::Posterior;
+use sidereal_inference::refinement::Objective;
 use sidereal_inference::rounds::{RoundRows, load_rows};
 use sidereal_inference::stopping::StopReason;
 use sidereal_inference::summary::{
@@ -92,7 +93,8 @@ pub fn finish(
         let missing = missing_mass(&columns, &combined, summary.best_flow, state.outcomes());
         if let Some(last) = state.final_round() {
             let fresh: &WeightDiagnostics = &last.summary.all;
-            summary.warnings = trust(&diagnostics, fresh, &last.summary, &missing);
+            let tempered = tempered(campaign, state);
+            summary.warnings = trust(&diagnostics, fresh, &last.summary, &missing, tempered);
             summary.fresh = Some(fresh.clone());
         }
         summary.missing_mass = Some(missing);
@@ -146,6 +148,17 @@ fn summary_without_results(
                 .map(|round| round.timing.clone())
                 .collect(),
         },
+    }
+}
+
+/// The exponent of the last flow, where it was fitted to weighted draws on the way to the posterior.
+fn tempered(campaign: &Campaign, state: &State) -> Option<f64> {
+    let objective = state.training.last()?.objective;
+    match objective {
+        Objective::Simulations => None,
+        Objective::WeightedDraws { exponent } => {
+            (!objective.is_final(campaign.space.len())).then_some(exponent)
+        }
     }
 }
 

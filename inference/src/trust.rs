@@ -21,14 +21,22 @@ const MAX_MISSING_MASS: f64 = 0.05;
 /// Reasons not to trust the result; empty where there are none.
 ///
 /// `combined` are the weights of all rounds, `fresh` those of the final round alone, whose draws no
-/// flow in its proposal was fitted to, and `missing` is what the final proposal leaves out.
+/// flow in its proposal was fitted to, and `missing` is what the final proposal leaves out. `tempered` is the exponent
+/// of the last flow, where it is none of the last ones: the campaign was cut short.
 pub fn trust(
     combined: &WeightDiagnostics,
     fresh: &WeightDiagnostics,
     final_round: &RoundSummary,
     missing: &MissingMass,
+    tempered: Option<f64>,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
+    if let Some(exponent) = tempered {
+        warnings.push(format!(
+            "the last flow was still fitted to weights tempered by {exponent:.2e}: the campaign ended before it had \
+             come to the posterior, and needs more simulations or rounds"
+        ));
+    }
     if let Some(k) = combined.pareto_k.filter(|&k| k > MAX_PARETO_K) {
         warnings.push(format!(
             "pareto k of the combined weights is {k:.2}, above {MAX_PARETO_K}"
@@ -197,7 +205,7 @@ mod tests {
             ..nothing_missing()
         };
         assert_eq!(
-            trust(&fresh, &fresh, &final_round(&fresh, 0), &missing),
+            trust(&fresh, &fresh, &final_round(&fresh, 0), &missing, None),
             [
                 "48.1 % of the posterior mass lies where the density of flow 7 is under 1 % of the posterior's, \
                  above 5 %: the final proposal has lost a part of the posterior",
@@ -217,7 +225,8 @@ mod tests {
                 &combined,
                 &fresh,
                 &final_round(&fresh, 10),
-                &nothing_missing()
+                &nothing_missing(),
+                None
             ),
             Vec::<String>::new()
         );
@@ -234,9 +243,12 @@ mod tests {
                 &combined,
                 &fresh,
                 &final_round(&fresh, 11),
-                &nothing_missing()
+                &nothing_missing(),
+                Some(0.0312)
             ),
             [
+                "the last flow was still fitted to weights tempered by 3.12e-2: the campaign ended before it had \
+                 come to the posterior, and needs more simulations or rounds",
                 "pareto k of the combined weights is 0.71, above 0.7",
                 "n_eff of all rounds combined is 99.9 from 1000 simulations, below 100",
                 "n_eff of the fresh draws of the final round is 12.0 from 1000 simulations, below 100",
@@ -279,8 +291,16 @@ mod tests {
             ..diagnostics(0.0, 0.0, 0.0, 0.0)
         };
         let combined = diagnostics(500.0, 0.1, 0.0, 0.1);
-        let last =
-            |fresh| trust(&combined, fresh, &final_round(fresh, 0), &nothing_missing()).pop();
+        let last = |fresh| {
+            trust(
+                &combined,
+                fresh,
+                &final_round(fresh, 0),
+                &nothing_missing(),
+                None,
+            )
+            .pop()
+        };
         assert_eq!(
             last(&nothing).as_deref(),
             Some("no draw of the final round has a positive weight")
@@ -290,6 +310,7 @@ mod tests {
             &nothing,
             &final_round(&nothing, 0),
             &nothing_missing(),
+            None,
         )
         .pop();
         assert_eq!(all.as_deref(), Some("no draw has a positive weight"));

@@ -29,8 +29,8 @@ pub enum RowsError {
     },
 }
 
-/// Whether a place θ is left out of what flows are fitted to, until the campaign has searched for lost modes: for
-/// measuring what these searches mend.
+/// Whether a place θ is left out of what flows are fitted to, up to the first one at the last exponent: for measuring
+/// how modes are found that all flows on the way have lost.
 pub type BlindSpot = fn(&[f64]) -> bool;
 
 /// What the next flow after `earlier` is to be fitted to, with its rows: simulations of the newest rounds
@@ -43,9 +43,10 @@ pub fn training_set<'a>(
     directory: &Directory,
     blind_spot: Option<BlindSpot>,
 ) -> Result<TrainingSet<'a>, RowsError> {
-    let has_searched = rounds.iter().any(|round| round.proposal.is_local());
-    let is_seen =
-        |theta: &[f64]| has_searched || blind_spot.is_none_or(|is_blind| !is_blind(theta));
+    let has_arrived = earlier
+        .iter()
+        .any(|(_, objective)| objective.is_final(campaign.space.len()));
+    let is_seen = |theta: &[f64]| has_arrived || blind_spot.is_none_or(|is_blind| !is_blind(theta));
     let newest = usize::try_from(campaign.training.rounds).unwrap_or(usize::MAX);
     let newest = &rounds[rounds.len().saturating_sub(newest)..];
     if earlier.is_empty() || campaign.observation.is_none() {
