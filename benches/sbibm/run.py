@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Run sbibm's tasks and hold the posteriors against sbibm's reference draws, for benches/README.md.
 
-usage: run.py REFERENCE [--tasks two_moons,slcp,...] [--observations 1-3] [--rounds 10] [--simulations 2000] [--n-eff N]
+usage: run.py REFERENCE [--tasks two_moons,slcp,...] [--observations 1-3] [--budget 20000] [--n-eff 4000]
               [--seed 0] [--binary target/release/sidereal] [--out target/sbibm]
 
 REFERENCE is a directory with <task>/<observation>/observation.csv and posterior.parquet (equally weighted draws, columns
@@ -90,11 +90,7 @@ def write_campaign(task, folder, reference, args, path):
     observation = f"[observation]\nvalue = {toml(value)}\n"
     if grid is not None:
         observation += f"grid = {toml(grid)}\n"
-    rounds = f"[rounds]\nmax = {args.rounds}\nsimulations = {args.simulations}\n"
-    stop = f"simulations = {args.rounds * args.simulations}"
-    if args.n_eff is not None:
-        stop += f", n_eff = {args.n_eff}"
-    rounds += f"stop = {{ {stop} }}\n"
+    rounds = f"[rounds]\nstop = {{ n_eff = {args.n_eff}, simulations = {args.budget} }}\n"
     path.write_text(f'name = "{task}"\nseed = {args.seed}\n\n{model}\n{observation}\n{rounds}')
 
 
@@ -130,9 +126,8 @@ def main():
     parser.add_argument("reference", type=pathlib.Path)
     parser.add_argument("--tasks", default=",".join(TASKS))
     parser.add_argument("--observations", default="1-3", type=numbers)
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--simulations", type=int, default=2000, help="of each round")
-    parser.add_argument("--n-eff", type=float, help="stop there")
+    parser.add_argument("--budget", type=int, default=20_000, help="most simulations")
+    parser.add_argument("--n-eff", type=float, default=4000, help="stop there")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--binary", default="target/release/sidereal")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("target/sbibm"))

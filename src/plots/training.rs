@@ -25,7 +25,13 @@ pub fn draw(summary: &Summary) -> Result<Vec<u8>, PlotError> {
         .training
         .iter()
         .any(|flow| !flow.validation_loss.is_empty());
-    let has_rounds = summary.combined.is_some() && !summary.rounds.is_empty();
+    // Draws of searches know some places only: their efficiency is not the proposal's.
+    let rounds = summary.rounds.iter().filter(|round| match round.kind {
+        RoundKind::Training | RoundKind::TopUp => true,
+        RoundKind::Probe => false,
+    });
+    let rounds: Vec<RoundSummary> = rounds.cloned().collect();
+    let has_rounds = summary.combined.is_some() && !rounds.is_empty();
     let n_rows = match (has_losses, has_rounds) {
         (false, false) => return Err(PlotError::NoHistory),
         (true, true) => 2.0,
@@ -54,12 +60,14 @@ pub fn draw(summary: &Summary) -> Result<Vec<u8>, PlotError> {
             width,
             height: PANEL_HEIGHT,
         };
-        draw_efficiency(&mut canvas, panel, &summary.rounds);
+        draw_efficiency(&mut canvas, panel, &rounds);
         let panel = Rectangle {
             left: 2.0 * LEFT + width,
             ..panel
         };
-        draw_n_eff(&mut canvas, panel, summary);
+        let combined = summary.combined.as_ref();
+        let together = combined.map_or(0.0, |combined| combined.n_eff);
+        draw_n_eff(&mut canvas, panel, &rounds, together);
     }
     canvas.into_png()
 }
@@ -203,13 +211,8 @@ fn draw_efficiency(canvas: &mut Canvas, panel: Rectangle, rounds: &[RoundSummary
 }
 
 /// n_eff of each round by its own weights, and of all rounds together.
-fn draw_n_eff(canvas: &mut Canvas, panel: Rectangle, summary: &Summary) {
+fn draw_n_eff(canvas: &mut Canvas, panel: Rectangle, rounds: &[RoundSummary], together: f64) {
     draw_title(canvas, panel, "n_eff");
-    let rounds = &summary.rounds;
-    let together = summary
-        .combined
-        .as_ref()
-        .map_or(0.0, |combined| combined.n_eff);
     let values = rounds.iter().map(|round| round.all.n_eff).chain([together]);
     let axis = LogAxis::new(panel, values, 0.1, f64::INFINITY);
     draw_log_axis(canvas, panel, &axis, ticks::power_of_ten);
@@ -318,8 +321,7 @@ fn draw_rounds(canvas: &mut Canvas, panel: Rectangle, rounds: &[RoundSummary]) {
     let every = rounds.len().div_ceil(12).max(1);
     for (i, round) in rounds.iter().enumerate().step_by(every) {
         let label = match round.kind {
-            RoundKind::Training => round.round.0.to_string(),
-            RoundKind::Probe => format!("{} (probe)", round.round.0),
+            RoundKind::Training | RoundKind::Probe => round.round.0.to_string(),
             RoundKind::TopUp => format!("{} (top-up)", round.round.0),
         };
         draw_x_tick(
