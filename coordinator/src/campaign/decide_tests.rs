@@ -394,6 +394,20 @@ fn a_late_watcher_hears_of_every_round_and_training() {
     );
 }
 
+/// Round 1, drawn from flow 0, has all its rows and is to be weighed.
+fn simulated_round_1(settings: Settings) -> Played {
+    let (mut played, _) = after_round_0(settings);
+    let draw = DrawTask {
+        round: RoundId(1),
+        n_rows: 100,
+        proposal: proposal_of_flow_0(),
+    };
+    let result = task_result(Some(FlowId(0)), Some(&draw), 1);
+    played.step(Input::TaskChecked(Box::new(result)), 30.0);
+    played.step(Input::ShardsChecked(vec![shard(1, 0..100)]), 40.0);
+    played
+}
+
 fn weighed_with(input: Input, probing: Probing) -> Input {
     let Input::RoundWeighed(mut weighed) = input else {
         panic!("not a weighed round");
@@ -404,15 +418,7 @@ fn weighed_with(input: Input, probing: Probing) -> Input {
 
 #[test]
 fn searches_are_rounds_of_their_own_until_they_end_and_then_the_campaign_goes_on() {
-    let (mut played, _) = after_round_0(settings());
-    let draw = DrawTask {
-        round: RoundId(1),
-        n_rows: 100,
-        proposal: proposal_of_flow_0(),
-    };
-    let result = task_result(Some(FlowId(0)), Some(&draw), 1);
-    played.step(Input::TaskChecked(Box::new(result)), 30.0);
-    played.step(Input::ShardsChecked(vec![shard(1, 0..100)]), 40.0);
+    let mut played = simulated_round_1(settings());
     let begun = session(&[0, 1]);
     let input = weighed(1, RoundKind::Training, 100, proposal_of_flow_0(), 0.5);
     let decision = played.step(weighed_with(input, begun.clone()), 41.0);
@@ -460,15 +466,7 @@ fn searches_are_rounds_of_their_own_until_they_end_and_then_the_campaign_goes_on
 fn searches_end_where_the_budget_does() {
     let mut settings = settings();
     settings.rounds.stop.simulations = Some(215);
-    let (mut played, _) = after_round_0(settings);
-    let draw = DrawTask {
-        round: RoundId(1),
-        n_rows: 100,
-        proposal: proposal_of_flow_0(),
-    };
-    let result = task_result(Some(FlowId(0)), Some(&draw), 1);
-    played.step(Input::TaskChecked(Box::new(result)), 30.0);
-    played.step(Input::ShardsChecked(vec![shard(1, 0..100)]), 40.0);
+    let mut played = simulated_round_1(settings);
     let input = weighed(1, RoundKind::Training, 100, proposal_of_flow_0(), 0.5);
     let decision = played.step(weighed_with(input, session(&[0, 1])), 41.0);
     assert_eq!(
@@ -487,15 +485,7 @@ fn searches_take_no_more_than_their_share_of_the_budget() {
     let play = |budget: u64| {
         let mut settings = settings();
         settings.rounds.stop.simulations = Some(budget);
-        let (mut played, _) = after_round_0(settings);
-        let draw = DrawTask {
-            round: RoundId(1),
-            n_rows: 100,
-            proposal: proposal_of_flow_0(),
-        };
-        let result = task_result(Some(FlowId(0)), Some(&draw), 1);
-        played.step(Input::TaskChecked(Box::new(result)), 30.0);
-        played.step(Input::ShardsChecked(vec![shard(1, 0..100)]), 40.0);
+        let mut played = simulated_round_1(settings);
         let input = weighed(1, RoundKind::Training, 100, proposal_of_flow_0(), 0.5);
         played.step(weighed_with(input, session(&[0, 1])), 41.0);
         let (proposal, n_rows) = session(&[0, 1]).next_round(1).expect("two searches");
@@ -520,15 +510,7 @@ fn searches_take_no_more_than_their_share_of_the_budget() {
 fn searches_that_cannot_begin_are_not_counted_as_made() {
     let mut settings = settings();
     settings.rounds.stop.simulations = Some(215);
-    let (mut played, _) = after_round_0(settings);
-    let draw = DrawTask {
-        round: RoundId(1),
-        n_rows: 100,
-        proposal: proposal_of_flow_0(),
-    };
-    let result = task_result(Some(FlowId(0)), Some(&draw), 1);
-    played.step(Input::TaskChecked(Box::new(result)), 30.0);
-    played.step(Input::ShardsChecked(vec![shard(1, 0..100)]), 40.0);
+    let mut played = simulated_round_1(settings);
     let mut fresh = session(&[0, 1]);
     fresh
         .searches
