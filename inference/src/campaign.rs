@@ -104,23 +104,6 @@ impl BuiltinModel {
         }
     }
 
-    /// Whether it draws noise of its own and gives its own likelihood.
-    pub fn draws_own_noise(&self) -> bool {
-        match self {
-            Self::Sine
-            | Self::Microlensing
-            | Self::Transit { .. }
-            | Self::AbsorptionSpectrum { .. }
-            | Self::LinearGaussian { .. } => false,
-            Self::TwoMoons
-            | Self::GaussianMixture
-            | Self::Slcp
-            | Self::BernoulliGlm { .. }
-            | Self::Sir { .. }
-            | Self::LotkaVolterra { .. } => true,
-        }
-    }
-
     /// Where the errors of an observation of it are; `constant` is the noise's, where it is one number.
     pub fn errors(&self, constant: Option<f64>) -> Errors {
         match self {
