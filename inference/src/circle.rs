@@ -89,6 +89,21 @@ fn enlarged(t: f64, factor: f64) -> (f64, f64) {
     (y, factor.ln() - square.ln())
 }
 
+/// z with each periodic parameter as a point on a circle, on which a small distance is one of z at the prior's median.
+pub fn embedded(space: &ParameterSpace, z: &[f64]) -> Vec<f64> {
+    let radius = TAU.sqrt() / TAU;
+    let mut embedded = Vec::with_capacity(z.len());
+    for (parameter, &z) in space.parameters.iter().zip(z) {
+        if parameter.periodic {
+            let (sin, cos) = (TAU * turns(z)).sin_cos();
+            embedded.extend([radius * cos, radius * sin]);
+        } else {
+            embedded.push(z);
+        }
+    }
+    embedded
+}
+
 /// Seams that lie opposite of z on each circle; 0 for parameters that are not periodic.
 pub fn opposite_seams(space: &ParameterSpace, z: &[f64]) -> Vec<f64> {
     space
@@ -261,6 +276,12 @@ mod tests {
             [0.999, 0.001].map(|turn| space().parameters[0].prior.to_unconstrained(turn));
         assert!((below - above).abs() > 6.0);
         assert!((cut_at(0.5, below).0 - cut_at(0.5, above).0).abs() < 0.01);
+        let [below, above] = [below, above].map(|angle| embedded(&space(), &[angle, 0.7]));
+        assert!((below[1] - above[1]).abs() < 0.01 && below[2] == 0.7);
+        // At the median a step on the circle is one of z.
+        let [low, high] = [-0.01, 0.01].map(|angle| embedded(&space(), &[angle, 0.7]));
+        let step = (low[0] - high[0]).hypot(low[1] - high[1]);
+        assert!((step / 0.02 - 1.0).abs() < 1e-3, "{step}");
     }
 
     #[test]

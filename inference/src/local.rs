@@ -102,15 +102,32 @@ pub fn cholesky(matrix: &[f64], d: usize) -> Option<Vec<f64>> {
     Some(factor)
 }
 
-/// (z - mean)ᵀ (F Fᵀ)⁻¹ (z - mean), F lower triangular and row-major.
-pub fn mahalanobis_squared(z: &[f64], mean: &[f64], factor: &[f64]) -> f64 {
-    let d = mean.len();
+/// F⁻¹ x, F lower triangular and row-major.
+pub fn solved_lower(factor: &[f64], x: &[f64]) -> Vec<f64> {
+    let d = x.len();
     let mut solved = vec![0.0; d];
     for i in 0..d {
         let before: f64 = (0..i).map(|j| factor[i * d + j] * solved[j]).sum();
-        solved[i] = (z[i] - mean[i] - before) / factor[i * d + i];
+        solved[i] = (x[i] - before) / factor[i * d + i];
     }
-    solved.iter().map(|x| x * x).sum()
+    solved
+}
+
+/// F⁻ᵀ x, F lower triangular and row-major.
+pub fn solved_upper(factor: &[f64], x: &[f64]) -> Vec<f64> {
+    let d = x.len();
+    let mut solved = vec![0.0; d];
+    for i in (0..d).rev() {
+        let after: f64 = (i + 1..d).map(|j| factor[j * d + i] * solved[j]).sum();
+        solved[i] = (x[i] - after) / factor[i * d + i];
+    }
+    solved
+}
+
+/// (z - mean)ᵀ (F Fᵀ)⁻¹ (z - mean), F lower triangular and row-major.
+pub fn mahalanobis_squared(z: &[f64], mean: &[f64], factor: &[f64]) -> f64 {
+    let offset: Vec<f64> = z.iter().zip(mean).map(|(z, mean)| z - mean).collect();
+    solved_lower(factor, &offset).iter().map(|x| x * x).sum()
 }
 
 /// Weighted mean and covariance (row-major) of rows; weights sum to 1.

@@ -1,13 +1,14 @@
 //! Probing for lost modes: likelihood-guided local searches from the best draws that the newest flow calls
 //! improbable.
 //!
-//! n_eff does not see a mode that the proposals have left. What is left of one are draws of earlier, broader
-//! proposals that lie in its basin, too low to weigh anything. From the best of these, places that are
-//! higher than all their neighbours, each search draws around, moves to where the tempered weights of its
-//! draws are, and raises the temperature's inverse until it has come to a peak (local adaptive importance
-//! sampling; Cappé et al. 2008). Its draws have a density like any others, so they are rows of a round of
-//! their own and weigh in the posterior with all others: what a search finds is taken in by being found.
+//! n_eff does not see a mode that the proposals have left. What is left of one are draws of the prior and of earlier,
+//! broader proposals that lie in its basin, too low to weigh anything. From the most prominent of these (`starts.rs`) each
+//! search draws around, and moves to the top of a paraboloid through the log posterior of what it drew, or towards the
+//! best of it (`ascent.rs`), until its draws' weights show that it has come to a peak. Its draws have a density like any
+//! others, so they are rows of a round of their own and weigh in the posterior with all others: what a search finds is
+//! taken in by being found.
 
+mod ascent;
 mod starts;
 mod steps;
 #[cfg(test)]
@@ -26,12 +27,15 @@ use starts::starts;
 use std::collections::BTreeMap;
 use steps::step;
 
-/// Draws of a search at each step, for each parameter.
-const DRAWS_PER_PARAMETER: usize = 10;
+/// Draws of a search at each step: so many, and as many for each parameter.
+const DRAWS: usize = 4;
 /// Sessions of a campaign: one more after each that found something.
 const MOST_SESSIONS: u32 = 3;
-/// A flow knows where it is denser than at the least dense of this share of its own draws.
+/// A flow knows where it is denser than at the least dense of this share of its own draws, or not much less dense: the
+/// outskirts of what it knows are no modes.
 const KNOWN_QUANTILE: f64 = 0.003;
+const KNOWN_MARGIN: f64 = 2.0;
+
 /// A session of searches, from one round to the next.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Probing {
@@ -53,6 +57,12 @@ pub struct Search {
     pub density: LocalDensity,
     /// The share of the posterior that its last draws held; 0 before the first step.
     pub share: f64,
+    /// The share that a peak seemed to hold, where its last draws came to one.
+    #[serde(default)]
+    pub peak: Option<f64>,
+    /// The densities that its earlier steps drew from.
+    #[serde(default)]
+    pub past: Vec<LocalId>,
 }
 
 /// How a search ended.
@@ -67,8 +77,8 @@ pub enum Outcome {
     Found { share: f64 },
     /// It came to where another search was before it.
     Merged,
-    /// It was given up on the way; its last draws held this share of the posterior, where the flow
-    /// does not know it already.
+    /// It was given up on the way, for others that stood higher or for want of simulations; its last draws held this share
+    /// of the posterior, where the flow does not know it already.
     GivenUp { share: f64 },
 }
 
@@ -83,7 +93,7 @@ impl Probing {
             .iter()
             .map(|(&id, search)| (id, search.density.clone()))
             .collect();
-        let n_rows = locals.len() * DRAWS_PER_PARAMETER * n_parameters;
+        let n_rows = locals.len() * DRAWS * (1 + n_parameters);
         Some((Proposal::of_locals(locals), n_rows as u64))
     }
 
@@ -161,7 +171,7 @@ pub fn probe(knowledge: &Knowledge) -> Option<Probing> {
     })
 }
 
-/// log q_flow above which the flow knows a place: a low quantile over its own draws.
+/// log q_flow above which the flow knows a place: a little below a low quantile over its own draws.
 fn known_level(rounds: &[RoundColumns], flow: FlowId) -> Option<f64> {
     let code = Component::Flow(flow).code();
     let mut own = Vec::new();
@@ -176,7 +186,7 @@ fn known_level(rounds: &[RoundColumns], flow: FlowId) -> Option<f64> {
     }
     own.sort_by(f64::total_cmp);
     own.get((KNOWN_QUANTILE * own.len() as f64) as usize)
-        .copied()
+        .map(|quantile| quantile - KNOWN_MARGIN)
 }
 
 /// The number of the next local density of the campaign.

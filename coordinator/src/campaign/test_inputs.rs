@@ -186,6 +186,8 @@ pub fn session(ids: &[u32]) -> Probing {
             factor: vec![0.1],
         },
         share: 0.0,
+        peak: None,
+        past: Vec::new(),
     };
     Probing {
         session: 1,

@@ -1,32 +1,73 @@
-//! Where searches begin: the best of what was drawn once and is left behind.
+//! Where searches begin: peaks among what was drawn once and is left behind.
+//!
+//! Draws and their neighbours make a graph, on which each peak has a prominence: how far one must descend from it to
+//! come to a higher one, or to what the flow knows (topological persistence; Chazal et al. 2013). Height alone would
+//! not do: the outskirts of the known modes, where earlier flows drew densely, hold many small peaks that are higher
+//! than the few draws of the prior in the basin of a mode that no flow ever knew.
 
 use super::{Knowledge, Search, known_level, next_local};
-use crate::circle::opposite_seams;
+use crate::circle::{embedded, opposite_seams};
 use crate::ids::{FlowId, LocalId};
-use crate::local::{LocalDensity, cholesky, mahalanobis_squared, moments, squared_distance};
-use crate::space::{ParameterSpace, standard_normal_log_density};
+use crate::local::{LocalDensity, squared_distance};
+use crate::normal;
+use crate::space::ParameterSpace;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 /// Searches of a session.
-const N_SEARCHES: usize = 6;
-/// Draws that stand for what the flow knows, and neighbours that a start must be higher than.
+const N_SEARCHES: usize = 10;
+/// Draws that stand for what the flow knows.
 const N_KNOWN: usize = 600;
-const N_NEIGHBOURS: usize = 6;
-/// Draws that a start is looked for among.
-const MOST_CANDIDATES: usize = 4000;
+/// Draws that peaks are looked for among: so many of the highest, and as many that stand for all others.
+const N_HIGHEST: usize = 3000;
+/// Neighbours of a draw that paths go through: so many, and one for each parameter, but no more than say the width.
+/// With few of them every draw but the highest is soon a peak, with many the draws in the basin of a lost mode are
+/// neighbours of higher ones beyond its pass.
+const NEIGHBOURS: usize = 9;
+/// Neighbours of a peak, for each parameter, that say how wide a search begins.
+const WIDTH_PER_PARAMETER: usize = 4;
+/// A peak's prominence counts as log [(drop to its pass) / (drop to itself)], drops from the highest draw of all; below
+/// this it is noise.
+const LEAST_PROMINENCE: f64 = 0.1;
 
 /// A draw as searches see it.
 struct Place<'a> {
     z: &'a [f64],
-    /// log p(x|θ) + log N(z), up to a constant the posterior density of z.
+    /// Up to a constant the posterior density of z, on the circles of periodic parameters.
     log_posterior: f64,
+    is_known: bool,
 }
 
 pub(super) fn starts(knowledge: &Knowledge, flow: FlowId) -> Option<BTreeMap<LocalId, Search>> {
+    let places = places(knowledge, flow)?;
+    let d = knowledge.space.len();
+    // Neighbours are those on the circles of periodic parameters.
+    let at: Vec<Vec<f64>> = places
+        .iter()
+        .map(|place| embedded(knowledge.space, place.z))
+        .collect();
+    let neighbours = neighbours(&at, WIDTH_PER_PARAMETER * d);
+    let mut searches = BTreeMap::new();
+    let peaks = peaks(&places, &neighbours, d);
+    for (id, peak) in (next_local(knowledge.rounds)..).zip(peaks.into_iter().take(N_SEARCHES)) {
+        let around: Vec<&Place> = neighbours[peak].iter().map(|&i| &places[i]).collect();
+        let search = Search {
+            n_steps: 0,
+            density: density_around(knowledge.space, &places[peak], &around),
+            share: 0.0,
+            peak: None,
+            past: Vec::new(),
+        };
+        searches.insert(LocalId(id), search);
+    }
+    Some(searches)
+}
+
+/// The highest first. None where a round is not scored.
+fn places<'a>(knowledge: &Knowledge<'a>, flow: FlowId) -> Option<Vec<Place<'a>>> {
     let d = knowledge.space.len();
     let level = known_level(knowledge.rounds, flow)?;
-    let mut unknown = Vec::new();
-    let mut known = Vec::new();
+    let (mut unknown, mut known) = (Vec::new(), Vec::new());
     for round in knowledge.rounds {
         let column = round.log_flow.get(&flow)?;
         for ((z, log_flow), log_likelihood) in round
@@ -40,95 +81,154 @@ pub(super) fn starts(knowledge: &Knowledge, flow: FlowId) -> Option<BTreeMap<Loc
             };
             let place = Place {
                 z,
-                log_posterior: log_likelihood + standard_normal_log_density(z),
+                log_posterior: log_likelihood + log_prior(knowledge.space, z),
+                is_known: *log_flow >= level,
             };
-            if *log_flow < level {
-                unknown.push(place);
-            } else {
+            if place.is_known {
                 known.push(place);
+            } else {
+                unknown.push(place);
             }
         }
     }
-    unknown.sort_by(|a, b| b.log_posterior.total_cmp(&a.log_posterior));
-    unknown.truncate(MOST_CANDIDATES);
-    let stride = known.len().div_ceil(N_KNOWN).max(1);
-    let peak = known
-        .iter()
-        .map(|place| place.log_posterior)
-        .fold(f64::NEG_INFINITY, f64::max);
-    let known: Vec<Place> = known.into_iter().step_by(stride).collect();
-    let mut next = next_local(knowledge.rounds);
-    let mut searches = BTreeMap::new();
-    for index in 0..unknown.len() {
-        if searches.len() == N_SEARCHES {
-            break;
-        }
-        let neighbours = nearest(&unknown[index], &unknown, &known, 4 * d + 4);
-        let is_top = neighbours
-            .iter()
-            .take(N_NEIGHBOURS)
-            .all(|other| other.log_posterior <= unknown[index].log_posterior);
-        if !is_top || is_slope_of_known(&unknown[index], &known, peak, d) {
-            continue;
-        }
-        let density = around(knowledge.space, &unknown[index], &neighbours);
-        let search = Search {
-            n_steps: 0,
-            density,
-            share: 0.0,
-        };
-        searches.insert(LocalId(next), search);
-        next += 1;
+    for draws in [&mut unknown, &mut known] {
+        draws.sort_by(by_height);
     }
-    Some(searches)
+    let lower = unknown.split_off(unknown.len().min(N_HIGHEST));
+    let mut places: Vec<Place> = unknown
+        .into_iter()
+        .chain(evenly(lower, N_HIGHEST))
+        .chain(evenly(known, N_KNOWN))
+        .collect();
+    places.sort_by(by_height);
+    Some(places)
 }
 
-/// The `n` draws next to a place, itself left out, the nearest first.
-fn nearest<'a>(
-    place: &Place,
-    unknown: &'a [Place<'a>],
-    known: &'a [Place<'a>],
-    n: usize,
-) -> Vec<&'a Place<'a>> {
-    let mut by_distance: Vec<(f64, &Place)> = unknown
+/// log N(z) but for periodic parameters, whose prior is level on their circles.
+fn log_prior(space: &ParameterSpace, z: &[f64]) -> f64 {
+    space
+        .parameters
         .iter()
-        .chain(known)
-        .filter(|other| !std::ptr::eq(other.z, place.z))
-        .map(|other| (squared_distance(place.z, other.z), other))
-        .collect();
-    let n = n.min(by_distance.len());
-    if n > 0 && n < by_distance.len() {
-        by_distance.select_nth_unstable_by(n - 1, |a, b| a.0.total_cmp(&b.0));
-    }
-    by_distance.truncate(n);
-    by_distance.sort_by(|a, b| a.0.total_cmp(&b.0));
-    by_distance.into_iter().map(|(_, other)| other).collect()
+        .zip(z)
+        .filter(|(parameter, _)| !parameter.periodic)
+        .map(|(_, &z)| normal::log_density(z))
+        .sum()
 }
 
-/// Whether a place is as high as the nearest part of what the flow knows explains, were that a Gaussian
-/// of twice its variance.
-fn is_slope_of_known(place: &Place, known: &[Place], peak: f64, d: usize) -> bool {
-    let drop = peak - place.log_posterior;
-    let mut by_distance: Vec<(f64, &Place)> = known
-        .iter()
-        .map(|other| (squared_distance(place.z, other.z), other))
-        .collect();
-    by_distance.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let part = &by_distance[..(known.len() / 3).min(known.len())];
-    if part.len() < 3 * d {
-        return false;
-    }
-    let rows: Vec<&[f64]> = part.iter().map(|(_, other)| other.z).collect();
-    let weight = vec![1.0 / rows.len() as f64; rows.len()];
-    let (mean, covariance) = moments(&rows, &weight);
-    let Some(factor) = cholesky(&covariance, d) else {
-        return false;
+fn by_height(a: &Place, b: &Place) -> Ordering {
+    b.log_posterior.total_cmp(&a.log_posterior)
+}
+
+/// At most `n` of them, the first among them.
+fn evenly<T>(all: Vec<T>, n: usize) -> impl Iterator<Item = T> {
+    let stride = all.len().div_ceil(n).max(1);
+    all.into_iter().step_by(stride)
+}
+
+/// For each place the `n` places next to it, the nearest first.
+fn neighbours(at: &[Vec<f64>], n: usize) -> Vec<Vec<usize>> {
+    let n = n.min(at.len().saturating_sub(1));
+    let mut by_distance: Vec<(f64, usize)> = Vec::with_capacity(at.len());
+    let nearest = |i: usize| {
+        by_distance.clear();
+        by_distance.extend(
+            (0..at.len())
+                .filter(|&j| j != i)
+                .map(|j| (squared_distance(&at[i], &at[j]), j)),
+        );
+        let order = |a: &(f64, usize), b: &(f64, usize)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
+        if 0 < n && n < by_distance.len() {
+            by_distance.select_nth_unstable_by(n - 1, order);
+        }
+        by_distance.truncate(n);
+        by_distance.sort_by(order);
+        by_distance.iter().map(|&(_, j)| j).collect()
     };
-    mahalanobis_squared(place.z, &mean, &factor) <= 2.0 * 2.0 * drop
+    (0..at.len()).map(nearest).collect()
+}
+
+/// Prominent peaks that the flow does not know, the most prominent first. `places` are ordered, the highest first.
+fn peaks(places: &[Place], neighbours: &[Vec<usize>], d: usize) -> Vec<usize> {
+    let (Some(highest), Some(lowest)) = (places.first(), places.last()) else {
+        return Vec::new();
+    };
+    // Draws at a peak are lower than its top by d / 2 on average.
+    let drop = |place: &Place| highest.log_posterior - place.log_posterior + 0.5 * d as f64;
+    let prominence = |peak: usize, pass: &Place| (drop(pass) / drop(&places[peak])).ln();
+    let mut graph = vec![Vec::new(); places.len()];
+    for (i, of_one) in neighbours.iter().enumerate() {
+        for &j in of_one.iter().take(NEIGHBOURS + d) {
+            graph[i].push(j);
+            graph[j].push(i);
+        }
+    }
+    // All that is known is one hill, higher than any other.
+    let known = places.iter().position(|place| place.is_known);
+    let mut hills = Hills::new(places.len());
+    for (i, place) in places.iter().enumerate() {
+        if let Some(known) = known.filter(|_| place.is_known) {
+            hills.join(i, known);
+        }
+    }
+    let is_higher = |a: usize, b: usize| places[a].is_known || !places[b].is_known && a < b;
+    let mut found = Vec::new();
+    for (i, place) in places.iter().enumerate() {
+        for &j in graph[i].iter().filter(|&&j| j < i || places[j].is_known) {
+            let (own, other) = (hills.top(i), hills.top(j));
+            if own == other {
+                continue;
+            }
+            let (higher, lower) = if is_higher(own, other) {
+                (own, other)
+            } else {
+                (other, own)
+            };
+            hills.join(lower, higher);
+            // The place itself is no peak but part of the other's slope.
+            if lower != i {
+                found.push((prominence(lower, place), lower));
+            }
+        }
+    }
+    // What no descent connects with anything.
+    found.extend(
+        (0..places.len())
+            .filter(|&i| hills.top(i) == i && Some(i) != known)
+            .map(|i| (prominence(i, lowest), i)),
+    );
+    found.retain(|(prominence, _)| *prominence >= LEAST_PROMINENCE);
+    found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    found.into_iter().map(|(_, peak)| peak).collect()
+}
+
+/// Disjoint sets of places, each with its top.
+struct Hills {
+    parent: Vec<usize>,
+}
+
+impl Hills {
+    fn new(n: usize) -> Self {
+        Self {
+            parent: (0..n).collect(),
+        }
+    }
+
+    fn top(&mut self, mut place: usize) -> usize {
+        while self.parent[place] != place {
+            self.parent[place] = self.parent[self.parent[place]];
+            place = self.parent[place];
+        }
+        place
+    }
+
+    /// `lower` is a top; from now on its hill belongs to `higher`.
+    fn join(&mut self, lower: usize, higher: usize) {
+        self.parent[lower] = higher;
+    }
 }
 
 /// A density at a place, as wide as its neighbourhood.
-fn around(space: &ParameterSpace, place: &Place, neighbours: &[&Place]) -> LocalDensity {
+fn density_around(space: &ParameterSpace, place: &Place, neighbours: &[&Place]) -> LocalDensity {
     let d = place.z.len();
     let frame = LocalDensity {
         seams: opposite_seams(space, place.z),
@@ -153,5 +253,47 @@ fn around(space: &ParameterSpace, place: &Place, neighbours: &[&Place]) -> Local
         mean,
         factor,
         ..frame
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Peaks of a curve over 0, 1, 2, ..., as places among them.
+    fn peaks_of(heights: &[f64], is_known: impl Fn(usize) -> bool) -> Vec<usize> {
+        let z: Vec<[f64; 1]> = (0..heights.len()).map(|i| [i as f64]).collect();
+        let mut places: Vec<Place> = z
+            .iter()
+            .zip(heights)
+            .enumerate()
+            .map(|(i, (z, &log_posterior))| Place {
+                z,
+                log_posterior,
+                is_known: is_known(i),
+            })
+            .collect();
+        places.sort_by(by_height);
+        let at: Vec<Vec<f64>> = places.iter().map(|place| place.z.to_vec()).collect();
+        peaks(&places, &neighbours(&at, 2), 1)
+            .into_iter()
+            .map(|peak| places[peak].z[0] as usize)
+            .collect()
+    }
+
+    #[test]
+    fn peaks_come_by_their_prominence() {
+        //             0      1     2      3     4      5      6      7     8
+        let heights = [-90.0, -2.0, -60.0, -8.0, -50.0, -49.0, -95.0, -30.0, -99.0];
+        // Drops, a half added, of pass and peak: 95.5 / 30.5 for the one at 7, 60.5 / 8.5 for the one at 3; the one
+        // at 5 is a ripple of 50.5 / 49.5. What is known counts as the highest.
+        assert_eq!(peaks_of(&heights, |i| i == 1), [3, 7]);
+        assert_eq!(peaks_of(&heights, |i| i == 3), [1, 7]);
+        // The highest of all descends to the lowest draw before it is known to be higher than all.
+        assert_eq!(peaks_of(&heights, |_| false), [1, 3, 7]);
+        assert_eq!(peaks_of(&heights, |_| true), [0; 0]);
+        assert_eq!(peaks_of(&[], |_| true), [0; 0]);
+        // The slope of what is known is no peak.
+        assert_eq!(peaks_of(&[-4.0, -3.0, -2.0, -1.0], |i| i == 3), [0; 0]);
     }
 }
