@@ -2,7 +2,7 @@
 
 use crate::joint_normal::JointNormal;
 use crate::normal;
-use crate::prior::Prior;
+use crate::prior::{Prior, PriorError};
 use serde::{Deserialize, Serialize};
 
 /// One named parameter.
@@ -18,10 +18,45 @@ pub struct Parameter {
 
 /// All parameters of a campaign, in the order of the campaign file. Never empty.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "StoredParameterSpace")]
 pub struct ParameterSpace {
     pub parameters: Vec<Parameter>,
     /// The prior of those parameters that are correlated; the others' are independent.
     pub joint: Option<JointNormal>,
+}
+
+/// As model files and journals have it.
+#[derive(Deserialize)]
+struct StoredParameterSpace {
+    parameters: Vec<Parameter>,
+    joint: Option<JointNormal>,
+}
+
+impl TryFrom<StoredParameterSpace> for ParameterSpace {
+    type Error = PriorError;
+
+    fn try_from(stored: StoredParameterSpace) -> Result<Self, PriorError> {
+        let n = stored.parameters.len();
+        if n == 0 {
+            return Err(PriorError(
+                "no parameters, expected at least one".to_owned(),
+            ));
+        }
+        let positions = stored
+            .joint
+            .as_ref()
+            .map_or(&[][..], JointNormal::positions);
+        let ascend = positions.windows(2).all(|pair| pair[0] < pair[1]);
+        if !ascend || positions.iter().any(|&position| position >= n) {
+            return Err(PriorError(format!(
+                "the joint prior is of the parameters {positions:?}, expected ascending places below {n}"
+            )));
+        }
+        Ok(Self {
+            parameters: stored.parameters,
+            joint: stored.joint,
+        })
+    }
 }
 
 impl ParameterSpace {
@@ -120,6 +155,34 @@ pub fn standard_normal_log_density(z: &[f64]) -> f64 {
 mod tests {
     use super::*;
     use crate::joint_normal::Spread;
+
+    #[test]
+    fn spaces_whose_joint_prior_is_of_no_parameters_are_refused() {
+        let stored = |positions: &str| {
+            let space = format!(
+                r#"{{"parameters": [{{"name": "a", "prior": {{"normal": {{"mean": 0.0, "sd": 1.0}}}}}},
+                    {{"name": "b", "prior": {{"normal": {{"mean": 0.0, "sd": 1.0}}}}}}],
+                    "joint": {{"positions": {positions}, "mean": [0.0, 0.0],
+                    "spread": {{"covariance": [[1.0, 0.0], [0.0, 1.0]]}}}}}}"#
+            );
+            serde_json::from_str::<ParameterSpace>(&space).map_err(|error| error.to_string())
+        };
+        let space = stored("[0, 1]").expect("two parameters");
+        let written = serde_json::to_string(&space).expect("a space");
+        assert_eq!(
+            serde_json::from_str::<ParameterSpace>(&written).ok(),
+            Some(space)
+        );
+        for positions in ["[0, 2]", "[1, 1]", "[1, 0]"] {
+            let error = stored(positions).expect_err("no such parameters");
+            let expected = format!(
+                "the joint prior is of the parameters {positions}, expected ascending places below 2"
+            );
+            assert!(error.starts_with(&expected), "{error}");
+        }
+        let none = serde_json::from_str::<ParameterSpace>(r#"{"parameters": [], "joint": null}"#);
+        assert!(none.is_err());
+    }
 
     #[test]
     fn density_of_a_pushed_forward_normal_is_exact() {

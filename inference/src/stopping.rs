@@ -6,6 +6,7 @@ use crate::ids::{FlowId, RoundId};
 use crate::proposal::{Component, Proposal};
 use crate::refinement::Objective;
 use crate::summary::{RoundKind, RoundSummary, WeightDiagnostics};
+use crate::trust::MAX_PARETO_K;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -189,6 +190,9 @@ fn target_reached(stop: &Stop, past: &Past) -> Option<StopReason> {
     {
         return None;
     }
+    if is_to_be_mended(stop, past) {
+        return None;
+    }
     if let Some(target) = stop.n_eff.filter(|&target| combined.n_eff >= target) {
         return Some(StopReason::TargetEffectiveSampleSize {
             n_eff: combined.n_eff,
@@ -198,6 +202,13 @@ fn target_reached(stop: &Stop, past: &Past) -> Option<StopReason> {
     let target = stop.efficiency?;
     let efficiency = newest_flow_round(history)?.newest_component.efficiency;
     (efficiency >= target).then_some(StopReason::TargetEfficiency { efficiency, target })
+}
+
+/// Whether weights are too heavy to be trusted while a budget is left: heavy ones are what the next flow learns from.
+fn is_to_be_mended(stop: &Stop, past: &Past) -> bool {
+    past.is_refined
+        && stop.simulations.is_some()
+        && past.combined.pareto_k.is_some_and(|k| k > MAX_PARETO_K)
 }
 
 /// Algorithm 1: round 0 draws from the prior and is no flow's measure.

@@ -46,9 +46,16 @@ fn rounds(rule: StopRule) -> Rounds {
 }
 
 fn decide(rounds: &Rounds, history: &[RoundSummary]) -> Decision {
+    decide_with_k(rounds, history, None)
+}
+
+fn decide_with_k(rounds: &Rounds, history: &[RoundSummary], pareto_k: Option<f64>) -> Decision {
     let n = 1000 * history.len() as u64;
     let objectives = BTreeMap::new();
-    let combined = diagnostics(n, 0.25);
+    let combined = WeightDiagnostics {
+        pareto_k,
+        ..diagnostics(n, 0.25)
+    };
     after_round(
         rounds,
         &Past {
@@ -152,6 +159,22 @@ fn a_drop_is_no_reason_while_a_target_and_a_budget_say_how_long() {
         decide(&rounds, &history),
         Decision::Continue { .. }
     ));
+}
+
+#[test]
+fn a_target_reached_by_heavy_weights_is_none_while_a_budget_is_left() {
+    let mut rounds = rounds(StopRule::Bootstrap);
+    let history = [round(0, 0.1, 0.0), round(1, 0.5, 0.0), round(2, 0.5, 0.0)];
+    rounds.stop.n_eff = Some(750.0);
+    let is_stopped =
+        |rounds: &Rounds, k| matches!(decide_with_k(rounds, &history, Some(k)), Decision::Stop(_));
+    // Nothing bounds how long that would take.
+    assert!(is_stopped(&rounds, 0.71));
+    rounds.stop.simulations = Some(9000);
+    assert!(!is_stopped(&rounds, 0.71));
+    assert!(is_stopped(&rounds, 0.7));
+    rounds.stop.simulations = Some(3000);
+    assert!(is_stopped(&rounds, 0.71));
 }
 
 #[test]
