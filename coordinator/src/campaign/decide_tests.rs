@@ -423,7 +423,7 @@ fn searches_are_rounds_of_their_own_until_they_end_and_then_the_campaign_goes_on
     let input = weighed(1, RoundKind::Training, 100, proposal_of_flow_0(), 0.5);
     let decision = played.step(weighed_with(input, begun.clone()), 41.0);
     let (proposal, n_rows) = begun.next_round(1).expect("two searches");
-    assert_eq!(n_rows, 20);
+    assert_eq!(n_rows, 16);
     let draw = DrawTask {
         round: RoundId(2),
         n_rows,
@@ -443,12 +443,12 @@ fn searches_are_rounds_of_their_own_until_they_end_and_then_the_campaign_goes_on
         panic!("{}", played.state.phase.name());
     };
     assert_eq!(open.plan.kind, RoundKind::Probe);
-    played.step(Input::ShardsChecked(vec![shard(2, 0..20)]), 43.0);
+    played.step(Input::ShardsChecked(vec![shard(2, 0..16)]), 43.0);
     let ended = Probing {
         outcomes: vec![Outcome::Known, Outcome::Negligible],
         ..session(&[])
     };
-    let input = weighed(2, RoundKind::Probe, 20, proposal, 0.0);
+    let input = weighed(2, RoundKind::Probe, 16, proposal, 0.0);
     let decision = played.step(weighed_with(input, ended), 44.0);
     // The next flow is trained on all rounds, those of the searches too.
     let Some(Fact::TaskOpened(task)) = Played::facts(&decision).last().cloned() else {
@@ -496,14 +496,14 @@ fn searches_take_no_more_than_their_share_of_the_budget() {
         };
         let result = task_result(None, Some(&draw), 2);
         played.step(Input::TaskChecked(Box::new(result)), 42.0);
-        played.step(Input::ShardsChecked(vec![shard(2, 0..20)]), 43.0);
-        let input = weighed(2, RoundKind::Probe, 20, proposal, 0.0);
+        played.step(Input::ShardsChecked(vec![shard(2, 0..16)]), 43.0);
+        let input = weighed(2, RoundKind::Probe, 16, proposal, 0.0);
         played.step(weighed_with(input, session(&[2, 3])), 44.0);
         played.state.outcomes()
     };
-    // Two steps of 20 rows are 6 % of 667.
-    assert_eq!(play(660), [Outcome::GivenUp { share: 0.0 }; 2]);
-    assert_eq!(play(670), []);
+    // Two steps of 16 rows are 6 % of 533.
+    assert_eq!(play(530), [Outcome::GivenUp { share: 0.0 }; 2]);
+    assert_eq!(play(540), []);
 }
 
 #[test]
