@@ -16,7 +16,8 @@ const EFFECTIVE_PER_PARAMETER: f64 = 1.0;
 const GROWTH: f64 = 2.0;
 /// Steps after which a search is given up.
 const MOST_STEPS: u32 = 16;
-/// The share of the searches, the highest, that goes on after each step, and how many do in any case.
+/// The share of the searches, the highest, that goes on after each step, and how many do in any case. So do those at a
+/// peak that matters.
 const KEPT_SHARE: f64 = 0.7;
 const FEWEST_KEPT: usize = 4;
 /// Simulations of a session, for each parameter, after which no further step is made.
@@ -84,7 +85,11 @@ pub(super) fn step(
     }
     under_way.sort_by(|a, b| b.height.total_cmp(&a.height));
     let n_kept = (KEPT_SHARE * previous.searches.len() as f64).ceil() as usize;
-    let given_up = under_way.split_off(n_kept.max(FEWEST_KEPT).min(under_way.len()));
+    let lowest = under_way.split_off(n_kept.max(FEWEST_KEPT).min(under_way.len()));
+    let (at_peaks, given_up): (Vec<Stepped>, Vec<Stepped>) = lowest
+        .into_iter()
+        .partition(|stepped| stepped.search.is_at_peak_that_matters());
+    under_way.extend(at_peaks);
     probing
         .outcomes
         .extend(given_up.iter().map(|stepped| Outcome::GivenUp {
@@ -104,6 +109,12 @@ pub(super) fn step(
         probing.given_up()
     } else {
         probing
+    }
+}
+
+impl Search {
+    fn is_at_peak_that_matters(&self) -> bool {
+        self.peak.is_some_and(|share| share >= NEGLIGIBLE_SHARE)
     }
 }
 

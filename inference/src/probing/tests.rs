@@ -157,22 +157,35 @@ fn search(modes: &Modes, rounds: &mut Vec<RoundColumns>, seed: u64) -> (Option<P
             objective: Some(Objective::WeightedDraws { exponent: 1.0 }),
             previous: previous.as_ref(),
         });
-        let Some((proposal, n_rows)) = found.as_ref().and_then(|probing| probing.next_round(d))
-        else {
+        let drawn = found
+            .as_ref()
+            .and_then(|probing| next_round(modes, rounds, probing, &mut rng));
+        let Some(drawn) = drawn else {
             return (found, calls);
         };
-        calls += n_rows;
-        let mut z = Vec::new();
-        let mut component = Vec::new();
-        let ids: Vec<LocalId> = proposal.locals.keys().copied().collect();
-        for row in 0..n_rows as usize {
-            let id = ids[row % ids.len()];
-            z.extend(proposal.locals[&id].draw(&mut rng));
-            component.push(Component::Local(id).code());
-        }
-        rounds.push(round(modes, rounds.len() as u32, proposal, component, z));
+        calls += drawn.component.len() as u64;
+        rounds.push(drawn);
         previous = found;
     }
+}
+
+/// The draws of the next step; None once the session is over.
+fn next_round(
+    modes: &Modes,
+    rounds: &[RoundColumns],
+    probing: &Probing,
+    rng: &mut ChaCha8Rng,
+) -> Option<RoundColumns> {
+    let (proposal, n_rows) = probing.next_round(modes.means[0].len())?;
+    let mut z = Vec::new();
+    let mut component = Vec::new();
+    let ids: Vec<LocalId> = proposal.locals.keys().copied().collect();
+    for row in 0..n_rows as usize {
+        let id = ids[row % ids.len()];
+        z.extend(proposal.locals[&id].draw(rng));
+        component.push(Component::Local(id).code());
+    }
+    Some(round(modes, rounds.len() as u32, proposal, component, z))
 }
 
 /// In how many of 20 runs the lost one of two modes is found, or was met before; `other` is where it lies.
@@ -232,6 +245,51 @@ fn a_mode_of_which_nothing_but_draws_of_the_prior_came_near_is_found() {
         });
         assert!(n_found >= 19, "{n_found} of 20 in {d} dimensions");
     }
+}
+
+/// Seven searches, and only the five highest of those still on their way go on.
+#[test]
+fn searches_at_a_peak_go_on_however_low_they_stand() {
+    let d = 2;
+    let around = |angle: f64| vec![angle.cos(), angle.sin()];
+    let lost = (0..7).map(|i| around(f64::from(i) * std::f64::consts::TAU / 7.0));
+    let modes = Modes {
+        means: std::iter::once(vec![0.0; d]).chain(lost).collect(),
+        width: 0.02,
+    };
+    let mut rounds = rounds_with_a_lost_mode(&modes, 1, &[]);
+    let search = |mean: &Vec<f64>| Search {
+        n_steps: 3,
+        density: LocalDensity {
+            seams: vec![0.0; d],
+            mean: mean.clone(),
+            factor: vec![modes.width, 0.0, 0.0, modes.width],
+        },
+        share: 0.0,
+        peak: None,
+        past: Vec::new(),
+    };
+    let searches = modes.means[1..].iter().map(search);
+    let previous = Probing {
+        session: 1,
+        flow: FLOW,
+        searches: (0..).map(LocalId).zip(searches).collect(),
+        outcomes: Vec::new(),
+    };
+    let mut rng = ChaCha8Rng::seed_from_u64(2);
+    rounds.extend(next_round(&modes, &rounds, &previous, &mut rng));
+    let next = probe(&Knowledge {
+        space: &space(d),
+        rounds: &rounds,
+        evidence: Some(Evidence {
+            log_evidence: 0.0,
+            error: 0.01,
+        }),
+        objective: Some(Objective::WeightedDraws { exponent: 1.0 }),
+        previous: Some(&previous),
+    });
+    let next = next.unwrap();
+    assert_eq!((next.searches.len(), next.outcomes), (7, Vec::new()));
 }
 
 #[test]
