@@ -22,11 +22,19 @@ fn campaign(more: &str) -> Campaign {
 fn defaults_are_as_told() {
     let one = campaign("[observation]\ngrid = [0.0]\nvalue = [0.1]\nsigma = [0.1]\n");
     let any = campaign("grid = [0.0]\n[noise]\ngaussian = { sigma = 0.1 }\n");
+    let splines =
+        campaign("grid = [0.0]\n[noise]\ngaussian = { sigma = 0.1 }\n[flow]\nkind = \"nsf\"\n");
     let (training, rounds) = (&one.training, &one.rounds);
     let expected = [
         ("seed", one.seed.to_string()),
         ("training.batch_size", training.batch_size.to_string()),
-        ("training.learning_rate", training.learning_rate.to_string()),
+        (
+            "training.learning_rate",
+            format!(
+                "{} ({} with spline flows)",
+                training.learning_rate, splines.training.learning_rate
+            ),
+        ),
         ("training.max_epochs", training.max_epochs.to_string()),
         ("training.patience", training.patience.to_string()),
         (

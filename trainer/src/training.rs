@@ -1,5 +1,5 @@
 //! Fits an estimator to training rows: fresh noise each epoch, Adam, cosine decay, gradient clipping,
-//! early stopping with return to the best epoch, and recovery from a loss that is not finite.
+//! early stopping with return to the best epoch, and recovery from a loss that diverges.
 
 mod epoch;
 
@@ -24,6 +24,8 @@ use sidereal_inference::seeds::{Purpose, stream};
 use sidereal_inference::summary::TrainingSummary;
 
 const MAX_RECOVERIES: u32 = 5;
+/// A training has diverged where a row's loss, on average over an epoch, is this much larger than at the best epoch.
+const DIVERGED: f64 = 10.0;
 
 /// Why a training ended without a model.
 #[derive(Debug, thiserror::Error)]
@@ -169,6 +171,14 @@ fn fit_with_buffers(
             state.best_validation_loss = validation_loss;
             state.best_epoch = state.epoch;
             state.best = parameters::named_tensors(&averaged);
+        } else if state.has_diverged() && state.n_recoveries < MAX_RECOVERIES {
+            tracing::warn!(
+                flow = set.flow().0,
+                epoch = state.epoch,
+                "training diverges: back to the best epoch's weights at a lower rate"
+            );
+            estimator = restore(estimator, &state.best);
+            state = state.back_at_best(&estimator);
         }
         observer.on_epoch(&state, started.elapsed().as_secs_f64())?;
     }
@@ -207,6 +217,28 @@ impl TrainingState {
             training_loss: Vec::new(),
             validation_loss: Vec::new(),
             n_recoveries: 0,
+        }
+    }
+
+    /// Overfitting raises the validation loss alone.
+    fn has_diverged(&self) -> bool {
+        let of_epoch = |epoch: u32| self.training_loss.get((epoch as usize).checked_sub(1)?);
+        match (of_epoch(self.epoch), of_epoch(self.best_epoch)) {
+            (Some(last), Some(best)) => *last > best + DIVERGED,
+            (None, _) | (_, None) => false,
+        }
+    }
+
+    /// The next epoch begins with the best weights, which `estimator` has, at a lower learning rate.
+    fn back_at_best(self, estimator: &Estimator) -> Self {
+        let values = parameters::flat(estimator);
+        Self {
+            average: values.clone(),
+            values,
+            adam: None,
+            current: self.best.clone(),
+            n_recoveries: self.n_recoveries + 1,
+            ..self
         }
     }
 }

@@ -165,6 +165,31 @@ fn infinite_loss_goes_back_and_gives_up_in_the_end() {
 }
 
 #[test]
+fn training_that_diverges_goes_on_from_the_best_epoch_at_a_lower_rate() {
+    let campaign = campaign(SMALL);
+    let mut third = None;
+    let mut keep = AfterEpoch(|state: &TrainingState| {
+        third = (state.epoch == 3).then(|| state.clone()).or(third.take());
+        Ok(())
+    });
+    let usual = fit(&campaign, 1, None, &mut keep)
+        .expect("training")
+        .summary;
+    assert_eq!(usual.n_recoveries, 0);
+    let mut state = third.expect("three epochs");
+    state.values = state.values * 30.0;
+    let mut ignore = AfterEpoch(|_: &TrainingState| Ok(()));
+    let summary = fit(&campaign, 1, Some(state), &mut ignore)
+        .expect("training")
+        .summary;
+    let losses = &summary.training_loss;
+    assert_eq!((summary.n_recoveries, losses.len()), (1, 6), "{losses:?}");
+    assert!(losses[3] > losses[2] + 10.0, "{losses:?}");
+    assert!(losses[4] < losses[2] + 0.1, "{losses:?}");
+    assert!(summary.best_validation_loss < usual.validation_loss[2]);
+}
+
+#[test]
 fn weighted_draws_are_fitted_to_as_if_they_were_drawn() {
     let campaign = campaign(SMALL);
     let set = weighted_draws(&campaign, 3000);

@@ -245,7 +245,7 @@ fn conditioner_units(section: &Section<'_>, n_parameters: usize, default: usize)
     Some(hidden)
 }
 
-pub(super) fn training(root: &Section<'_>) -> Option<Training> {
+pub(super) fn training(root: &Section<'_>, flow: Option<&Flow>) -> Option<Training> {
     let known = [
         "device",
         "batch_size",
@@ -260,7 +260,7 @@ pub(super) fn training(root: &Section<'_>) -> Option<Training> {
         "refinement",
     ];
     let section = root.section("training", &known);
-    let default = defaults::training();
+    let default = defaults::training(flow);
     let device = match section.get("device") {
         Some(entry) => entry.choice(&[
             ("auto", DeviceChoice::Auto),

@@ -40,7 +40,7 @@ pub(super) fn campaign(root: &Section<'_>, directory: &Path) -> Option<Campaign>
     let forward = forward_model::forward_model(root, directory, names.as_deref());
     let featurizer = estimator::featurizer(root, forward.n_data, n_parameters);
     let flow = estimator::flow(root, n_parameters);
-    let training = estimator::training(root);
+    let training = estimator::training(root, flow.as_ref());
     let purpose = if root.get("observation").is_some() {
         Purpose::Posterior
     } else {
