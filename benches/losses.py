@@ -5,7 +5,8 @@ usage: losses.py CAMPAIGN [--losses nll,apt,weighted-nll] [--seeds 0-2] [--round
                  [--refinement] [--log-evidence Z] [--binary target/release/sidereal] [--out target/losses]
 
 Without --refinement all flows are fitted to simulations: sequential neural posterior estimation. The campaign's own
-[rounds] are replaced. n_eff is that of all rounds, efficiency that of each round's newest flow alone.
+[rounds] are replaced. n_eff is that of all rounds, efficiency that of each round's newest flow alone; rounds of the searches
+for lost modes are left out.
 """
 import argparse
 import json
@@ -57,7 +58,7 @@ def main():
                 print(f"| {loss} | {seed} | failed with status {status} |", flush=True)
                 continue
             summary = json.loads((out / "run/summary.json").read_text())
-            rounds = summary["rounds"][1:]
+            rounds = [one for one in summary["rounds"][1:] if one["kind"] != "probe"]
             cells = [loss, seed] + [f"{100 * one['newest_component']['efficiency']:.1f} %" for one in rounds]
             cells += [""] * (args.rounds - 1 - len(rounds))
             evidence = summary["combined"]["evidence"]
