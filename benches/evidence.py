@@ -48,6 +48,8 @@ def main():
     statuses = []
     for seed in range(int(first), int(last or first) + 1):
         run = out / f"seed-{seed}"
+        if run.exists():
+            raise SystemExit(f"{run} is there already and would be reported as it is: remove it or choose another --out")
         command = [args.binary, "fit", str(campaign), "--out", str(run), "--seed", str(seed), "--device", "cpu", "--quiet"]
         statuses.append(subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode)
         summary = json.loads((run / "summary.json").read_text())

@@ -43,7 +43,9 @@ def main():
         for seed in args.seeds:
             refinement = "true" if args.refinement else "false"
             out = args.out / f"{args.campaign.parent.name}-{loss}-{refinement}-{seed}"
-            out.mkdir(parents=True, exist_ok=True)
+            if out.exists():
+                raise SystemExit(f"{out} is there already and would be reported as it is: remove it or choose another --out")
+            out.mkdir(parents=True)
             observation = args.campaign.parent / "observation.csv"
             shutil.copy(observation, out)
             (out / "campaign.toml").write_text(

@@ -64,6 +64,8 @@ def main():
     print("| " + " | ".join(header) + " |\n|" + "---|" * len(header))
     for seed in args.seeds:
         out = pathlib.Path(args.out) / f"{pathlib.Path(args.campaign).parent.name}-{seed}"
+        if out.exists():
+            raise SystemExit(f"{out} is there already and would be reported as it is: remove it or choose another --out")
         started = time.monotonic()
         run = subprocess.run(
             [args.binary, "fit", args.campaign, "--seed", str(seed), "--out", str(out), "-q", *args.options],

@@ -357,7 +357,7 @@ fn round_line(round: &RoundSummary, seconds: f64) -> String {
 fn training_line(training: &TrainingSummary, seconds: f64) -> String {
     let recoveries = match training.n_recoveries {
         0 => String::new(),
-        n => format!("  {n} recoveries from losses that were not finite"),
+        n => format!("  diverged and went back {n} times"),
     };
     format!(
         "{:<8} fitted to {}  {} epochs, best {}  validation loss {}{recoveries}  {}",

@@ -141,6 +141,8 @@ def main():
             path = args.out / f"{task}-{observation}.toml"
             write_campaign(task, folder, args.reference, args, path)
             out = args.out / f"{task}-{observation}-seed-{args.seed}"
+            if out.exists():
+                raise SystemExit(f"{out} is there already and would be reported as it is: remove it or choose another --out")
             started = time.monotonic()
             run = subprocess.run([args.binary, "fit", str(path), "--out", str(out), "-q"], stdout=subprocess.DEVNULL)
             seconds = time.monotonic() - started

@@ -136,7 +136,7 @@ pub struct TrainingSummary {
     /// Mean loss of each epoch.
     pub training_loss: Vec<f64>,
     pub validation_loss: Vec<f64>,
-    /// Times the training fell back to the last good epoch because a loss was not finite.
+    /// Times the training went back to an earlier epoch because it diverged, or its loss was not finite.
     pub n_recoveries: u32,
     /// SHA-256 of the model's weights.
     pub weights_sha256: String,

@@ -33,9 +33,9 @@ pub enum TrainingError {
     #[error("{found} usable rows are too few to train on; at least {expected} are needed")]
     TooFewRows { found: usize, expected: usize },
     #[error(
-        "the loss of {flow} was not finite {n} times, at ever lower learning rates; the simulated data may hold values far beyond their usual range"
+        "the training of {flow} diverged {n} times, at ever lower learning rates; the simulated data may hold values far beyond their usual range, or training.learning_rate is too high"
     )]
-    NotFinite { flow: FlowId, n: u32 },
+    Diverged { flow: FlowId, n: u32 },
     #[error("the training was interrupted")]
     Interrupted,
 }
@@ -145,7 +145,7 @@ fn fit_with_buffers(
         let validation_loss = mean_loss(&averaged, schedule.loss, &validation, pool);
         if !(training_loss.is_finite() && validation_loss.is_finite()) {
             if before.n_recoveries >= MAX_RECOVERIES {
-                return Err(TrainingError::NotFinite {
+                return Err(TrainingError::Diverged {
                     flow: set.flow(),
                     n: MAX_RECOVERIES + 1,
                 });

@@ -158,7 +158,7 @@ fn infinite_loss_goes_back_and_gives_up_in_the_end() {
     ));
     let mut ignore = AfterEpoch(|_: &TrainingState| Ok(()));
     match fit(&campaign, 1, None, &mut ignore) {
-        Err(TrainingError::NotFinite { n, .. }) => assert_eq!(n, 6),
+        Err(TrainingError::Diverged { n, .. }) => assert_eq!(n, 6),
         Err(error) => panic!("{error}"),
         Ok(fitted) => panic!("trained to {}", fitted.summary.best_validation_loss),
     }
