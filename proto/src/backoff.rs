@@ -8,6 +8,7 @@ use std::time::Duration;
 const SHORTEST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(10);
 
+#[derive(Debug)]
 pub struct Backoff {
     next: Duration,
     rng: ChaCha8Rng,

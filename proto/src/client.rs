@@ -55,7 +55,7 @@ pub enum ClientError {
         #[source]
         source: tonic::transport::Error,
     },
-    #[error("coordinator: {}", .0.message())]
+    #[error("coordinator: {}", words(.0))]
     Refused(#[from] Box<Status>),
     #[error("coordinator's answer: {0}")]
     Wire(#[from] WireError),
@@ -84,6 +84,44 @@ impl ClientError {
                     | Code::Unimplemented
             ),
         }
+    }
+
+    /// A reason to try again, for logs, or the error that trying again would only repeat.
+    pub fn reason_to_retry(self, source: &crate::access::AccessSource) -> Result<String, Self> {
+        if self.is_transient(source) {
+            Ok(self.reason())
+        } else {
+            Err(self)
+        }
+    }
+
+    /// What went wrong, with its causes, for logs.
+    pub fn reason(&self) -> String {
+        let mut message = match self {
+            Self::Refused(status) => return words(status).to_owned(),
+            Self::Address { .. }
+            | Self::Plaintext { .. }
+            | Self::Token(_)
+            | Self::Connect { .. }
+            | Self::Wire(_) => self.to_string(),
+        };
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !message.ends_with(&text) {
+                message = format!("{message}: {text}");
+            }
+            cause = error.source();
+        }
+        message
+    }
+}
+
+/// What the coordinator says, or what its code means where it says nothing.
+fn words(status: &Status) -> &str {
+    match status.message() {
+        "" => status.code().description(),
+        message => message,
     }
 }
 

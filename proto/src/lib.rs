@@ -11,6 +11,7 @@ pub mod backoff;
 pub mod client;
 pub mod convert;
 pub mod message;
+pub mod peer;
 
 /// Generated from `proto/sidereal/v1/coordinator.proto`.
 #[expect(

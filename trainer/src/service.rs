@@ -10,29 +10,27 @@ use crate::device::{self, NoAdapter};
 use crate::rows::BlindSpot;
 use crate::task::{self, TaskContext, TaskError, TaskProgress};
 use burn::tensor::Device;
-use opening::{OpenSession, Opened};
+use opening::OpenSession;
 use sidereal_inference::campaign::{Campaign, DeviceChoice};
 use sidereal_inference::directory::Directory;
 use sidereal_inference::ids::AttemptId;
 use sidereal_inference::task::{TrainerReport, TrainerTask};
 use sidereal_proto::access::{AccessError, AccessSource};
-use sidereal_proto::backoff::Backoff;
 use sidereal_proto::client::{ClientError, ClientIdentity, Incoming};
 use sidereal_proto::message::{FailureCause, FromTrainer, ToTrainer};
+use sidereal_proto::peer::{
+    FAREWELL, OpeningError, Patience, STEADY_SESSION, ThreadError, Unopened, asked_to_stop, at,
+};
 use sidereal_store::{ChoiceError, StorageChoice};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, MissedTickBehavior, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, sleep, timeout};
 
 /// Messages that wait to be sent, and how many of them may be heartbeats and progress.
 const OUTBOX: usize = 64;
 const CHATTER: usize = 32;
-/// A session that stood this long counts as hearing from the coordinator.
-const STEADY_SESSION: Duration = Duration::from_secs(10);
-/// Longest wait for the stream's end after `Drain`.
-const FAREWELL: Duration = Duration::from_secs(2);
 /// As good as for ever, and a time that there is.
 const LONGEST_GRACE: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -98,12 +96,8 @@ pub enum TrainerError {
         #[source]
         source: rayon::ThreadPoolBuildError,
     },
-    #[error("cannot start a thread for {operation}: {source}")]
-    Start {
-        operation: &'static str,
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Thread(#[from] ThreadError),
     #[error("the training thread ended unexpectedly")]
     TrainingThread,
 }
@@ -117,10 +111,19 @@ impl TrainerError {
             | Self::Directory(_)
             | Self::NoDirectory { .. }
             | Self::Device(_) => true,
-            Self::GaveUp { .. }
-            | Self::Threads { .. }
-            | Self::Start { .. }
-            | Self::TrainingThread => false,
+            Self::GaveUp { .. } | Self::Threads { .. } | Self::Thread(_) | Self::TrainingThread => {
+                false
+            }
+        }
+    }
+}
+
+impl From<OpeningError> for TrainerError {
+    fn from(error: OpeningError) -> Self {
+        match error {
+            OpeningError::Access(error) => Self::Access(error),
+            OpeningError::Call { error, .. } => Self::Coordinator(error),
+            OpeningError::Thread(error) => Self::Thread(error),
         }
     }
 }
@@ -146,23 +149,23 @@ pub async fn run(
         AccessSource::Fixed(access) => access.address.clone(),
         AccessSource::File(path) => path.display().to_string(),
     };
-    let mut backoff = backoff();
-    let mut silent_since = Instant::now();
+    let mut patience = Patience::new(config.patience);
     loop {
         let opened = tokio::select! {
-            opened = opening::open(&config) => opened?,
-            () = shut_down(&mut shutdown) => return Ok(()),
+            opened = opening::open(&config) => opened,
+            () = asked_to_stop(&mut shutdown) => return Ok(()),
         };
         let ended = match opened {
-            Opened::Session(session) => work(&config, *session, &pool, &mut shutdown).await?,
-            Opened::Finished => {
+            Ok(Some(session)) => work(&config, session, &pool, &mut shutdown).await?,
+            Ok(None) => {
                 tracing::info!(%coordinator, "the campaign is finished");
                 return Ok(());
             }
-            Opened::NotYet(reason) => Ended::Lost {
+            Err(Unopened::NotYet(reason)) => Ended::Lost {
                 reason,
                 heard_from: false,
             },
+            Err(Unopened::Failed(error)) => return Err(error),
         };
         let reason = match ended {
             Ended::NoMoreWork => return Ok(()),
@@ -176,29 +179,25 @@ pub async fn run(
             }
             Ended::Lost { reason, heard_from } => {
                 if heard_from {
-                    silent_since = Instant::now();
-                    backoff.reset();
+                    patience.on_heard_from();
                 }
                 reason
             }
         };
-        let waited = silent_since.elapsed();
-        let Some(left) = config
-            .patience
-            .checked_sub(waited)
-            .filter(|left| !left.is_zero())
-        else {
-            return Err(TrainerError::GaveUp {
-                coordinator,
-                waited,
-                last: reason,
-            });
+        let wait = match patience.next_wait() {
+            Ok(wait) => wait,
+            Err(waited) => {
+                return Err(TrainerError::GaveUp {
+                    coordinator,
+                    waited,
+                    last: reason,
+                });
+            }
         };
-        let wait = backoff.next_wait().min(left);
         tracing::warn!(%coordinator, %reason, wait_s = wait.as_secs_f64(), "waiting for the coordinator");
         tokio::select! {
             () = sleep(wait) => {}
-            () = shut_down(&mut shutdown) => return Ok(()),
+            () = asked_to_stop(&mut shutdown) => return Ok(()),
         }
     }
 }
@@ -291,7 +290,7 @@ impl TaskStream<'_> {
             let message = tokio::select! {
                 message = self.tasks.next() => message,
                 () = at(idle_until) => return Ok(Ended::Idle),
-                () = shut_down(shutdown) => return Ok(Ended::ShutDown),
+                () = asked_to_stop(shutdown) => return Ok(Ended::ShutDown),
             };
             match message {
                 Some(Ok(ToTrainer::Done)) => return Ok(Ended::NoMoreWork),
@@ -304,7 +303,7 @@ impl TaskStream<'_> {
                 Some(Err(error)) if !error.is_transient(&self.config.access) => {
                     return Err(error.into());
                 }
-                Some(Err(error)) => return Ok(self.lost(opening::reason_of(&error))),
+                Some(Err(error)) => return Ok(self.lost(error.reason())),
                 None => return Ok(self.lost(CLOSED.to_owned())),
             }
         }
@@ -345,14 +344,14 @@ impl TaskStream<'_> {
                             continue;
                         }
                         Some(Ok(ToTrainer::Done)) => Ended::NoMoreWork,
-                        Some(Err(error)) => self.lost(opening::reason_of(&error)),
+                        Some(Err(error)) => self.lost(error.reason()),
                         None => self.lost(CLOSED.to_owned()),
                     };
                     is_open = false;
                     interrupted.store(true, Ordering::Relaxed);
                     ended.get_or_insert(end);
                 }
-                () = shut_down(shutdown), if leave_by.is_none() => {
+                () = asked_to_stop(shutdown), if leave_by.is_none() => {
                     interrupted.store(true, Ordering::Relaxed);
                     leave_by = Some(Instant::now() + self.config.grace.min(LONGEST_GRACE));
                     ended = Some(Ended::ShutDown);
@@ -467,7 +466,7 @@ fn start_task(
     std::thread::Builder::new()
         .name("training".to_owned())
         .spawn(run)
-        .map_err(|source| TrainerError::Start {
+        .map_err(|source| ThreadError {
             operation: "training",
             source,
         })?;
@@ -479,31 +478,5 @@ fn chat(to_coordinator: &mpsc::Sender<FromTrainer>, message: FromTrainer) {
     if to_coordinator.capacity() > OUTBOX - CHATTER {
         // A stream that is gone shows when it is read.
         let _ = to_coordinator.try_send(message);
-    }
-}
-
-/// Waits that differ from trainer to trainer; they decide nothing but how long one waits.
-fn backoff() -> Backoff {
-    use rand_chacha::ChaCha8Rng;
-    use rand_chacha::rand_core::SeedableRng;
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    let seed = u64::from(now.subsec_nanos()) ^ (u64::from(std::process::id()) << 32);
-    Backoff::new(ChaCha8Rng::seed_from_u64(seed))
-}
-
-/// Resolves at that time; never where there is none.
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Resolves once `shutdown` is true; never where its sender is gone.
-async fn shut_down(shutdown: &mut watch::Receiver<bool>) {
-    if shutdown.wait_for(|stop| *stop).await.is_err() {
-        std::future::pending::<()>().await;
     }
 }

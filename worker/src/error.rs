@@ -2,6 +2,8 @@
 
 use crate::simulators::BuildError;
 use sidereal_proto::access::AccessError;
+use sidereal_proto::client::ClientError;
+use sidereal_proto::peer::{OpeningError, ThreadError};
 use sidereal_store::ChoiceError;
 use std::time::Duration;
 
@@ -15,12 +17,8 @@ pub enum WorkerError {
     /// The address or the token cannot be used as they stand.
     #[error("cannot use the coordinator's address or token: {0}")]
     Address(String),
-    #[error("cannot start {operation}: {source}")]
-    Start {
-        operation: &'static str,
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Thread(#[from] ThreadError),
     /// Waiting longer may help.
     #[error(
         "gave up on the coordinator at {coordinator} after {:.0} s without an answer: {last}",
@@ -62,10 +60,40 @@ impl WorkerError {
             | Self::Refused { .. }
             | Self::Simulator(_)
             | Self::Directory(_) => true,
-            Self::Start { .. }
+            Self::Thread(_)
             | Self::GaveUp { .. }
             | Self::Answer { .. }
             | Self::SimulationThread => false,
+        }
+    }
+}
+
+impl WorkerError {
+    /// Of a call that trying again would not help.
+    pub(crate) fn of_call(operation: &'static str, error: ClientError) -> Self {
+        match error {
+            ClientError::Address { .. }
+            | ClientError::Plaintext { .. }
+            | ClientError::Token(_)
+            | ClientError::Connect { .. } => Self::Address(error.to_string()),
+            ClientError::Wire(error) => Self::Answer {
+                operation,
+                message: error.to_string(),
+            },
+            ClientError::Refused(_) => Self::Refused {
+                operation,
+                message: error.reason(),
+            },
+        }
+    }
+}
+
+impl From<OpeningError> for WorkerError {
+    fn from(error: OpeningError) -> Self {
+        match error {
+            OpeningError::Access(error) => Self::Access(error),
+            OpeningError::Call { operation, error } => Self::of_call(operation, error),
+            OpeningError::Thread(error) => Self::Thread(error),
         }
     }
 }

@@ -11,7 +11,6 @@ mod simulation;
 pub mod simulators;
 mod storing;
 mod stream;
-mod waits;
 
 pub use batch::{BatchError, run_batch};
 pub use config::WorkerConfig;

@@ -1,15 +1,5 @@
-//! The way to a session and back to the next: read the access, connect, register, work; again after the
-//! coordinator comes back.
-//!
-//! ```text
-//!            ┌──── absent, lost: wait, jittered ◄────┐
-//!            ▼                                       │
-//! start ─► access ─► register ─► stream (stream.rs) ─┤
-//!            │          │           │ Done, drained,  │ patience over
-//!            │ finished │ refused   │ idle            ▼
-//!            ▼          ▼           ▼               error
-//!           end       error        end
-//! ```
+//! The way to a session and back to the next, as `sidereal_proto::peer` draws it: read the access, connect,
+//! register, work; again after the coordinator comes back.
 //!
 //! Leases end with their session: what was simulated for a lost one is dropped, and the coordinator
 //! offers it again.
@@ -20,24 +10,23 @@ use crate::simulation::{Model, SimulationThread};
 use crate::simulators::{self, BuildError, Simulator};
 use crate::storing::{ShardStorage, Uploader};
 use crate::stream::{self, OpenSession, SessionEnd};
-use crate::waits::{asked_to_stop, backoff, on_a_thread};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
-use sidereal_proto::access::{AccessError, AccessFile, AccessSource};
-use sidereal_proto::client::{Client, ClientError};
+use sidereal_proto::access::{AccessFile, AccessSource};
+use sidereal_proto::client::Client;
 use sidereal_proto::message::{PeerKind, Registration, Session};
+use sidereal_proto::peer::{
+    Patience, Unopened, answer_of_thread, answer_to, asked_to_stop, no_answer, read_access,
+    register,
+};
 use sidereal_store::StorageChoice;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
 use tracing::{info, warn};
 
-/// Longest wait for the answer to a call, or of a storage.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// Longest wait for the simulation thread's last row.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -85,25 +74,23 @@ async fn reconnect_until_done(
         AccessSource::Fixed(access) => access.address.clone(),
         AccessSource::File(path) => path.display().to_string(),
     };
-    let mut backoff = backoff();
-    let mut silent_since = Instant::now();
+    let mut patience = Patience::new(config.patience);
     loop {
         let opened = tokio::select! {
-            opened = open(config, model) => opened?,
+            opened = open(config, model) => opened,
             () = asked_to_stop(shutdown) => return Ok(()),
         };
         let end = match opened {
-            Opened::Session(session) => {
-                stream::work(config, *session, simulation, shutdown).await?
-            }
-            Opened::Finished => {
+            Ok(Some(session)) => stream::work(config, session, simulation, shutdown).await?,
+            Ok(None) => {
                 info!(%coordinator, "the campaign is finished");
                 return Ok(());
             }
-            Opened::NotYet(reason) => SessionEnd::Lost {
+            Err(Unopened::NotYet(reason)) => SessionEnd::Lost {
                 reason,
                 heard_from: false,
             },
+            Err(Unopened::Failed(error)) => return Err(error),
         };
         let reason = match end {
             SessionEnd::Done => {
@@ -120,25 +107,21 @@ async fn reconnect_until_done(
             }
             SessionEnd::Lost { reason, heard_from } => {
                 if heard_from {
-                    silent_since = Instant::now();
-                    backoff.reset();
+                    patience.on_heard_from();
                 }
                 reason
             }
         };
-        let waited = silent_since.elapsed();
-        let Some(left) = config
-            .patience
-            .checked_sub(waited)
-            .filter(|left| !left.is_zero())
-        else {
-            return Err(WorkerError::GaveUp {
-                coordinator,
-                waited,
-                last: reason,
-            });
+        let wait = match patience.next_wait() {
+            Ok(wait) => wait,
+            Err(waited) => {
+                return Err(WorkerError::GaveUp {
+                    coordinator,
+                    waited,
+                    last: reason,
+                });
+            }
         };
-        let wait = backoff.next_wait().min(left);
         warn!(%coordinator, %reason, wait_s = wait.as_secs_f64(), "waiting for the coordinator");
         tokio::select! {
             () = sleep(wait) => {}
@@ -147,82 +130,40 @@ async fn reconnect_until_done(
     }
 }
 
-/// What came of the way to a session.
-enum Opened {
-    Session(Box<OpenSession>),
-    /// The campaign has its results.
-    Finished,
-    /// Worth another try.
-    NotYet(String),
-}
-
-/// From the access to the opened stream of leases.
-async fn open(config: &WorkerConfig, source: &ModelSource) -> Result<Opened, WorkerError> {
-    let file = match read_access(&config.access).await? {
-        Ok(file) if file.finished => return Ok(Opened::Finished),
-        Ok(file) => file,
-        Err(reason) => return Ok(Opened::NotYet(reason)),
-    };
-    let (mut client, session) = match register(config, &file).await? {
-        Ok(registered) => registered,
-        Err(reason) => return Ok(Opened::NotYet(reason)),
-    };
-    let storage = match storage_for(config, &session, &client).await? {
-        Ok(storage) => storage,
-        Err(reason) => return Ok(Opened::NotYet(reason)),
-    };
+/// From the access to the opened stream of leases; None where the campaign has its results.
+async fn open(
+    config: &WorkerConfig,
+    source: &ModelSource,
+) -> Result<Option<OpenSession>, Unopened<WorkerError>> {
+    let file = read_access(&config.access).await?;
+    if file.finished {
+        return Ok(None);
+    }
+    let registration = registration(config, &file);
+    let identity = config.identity.as_ref();
+    let (mut client, session) = register(&config.access, &file, identity, &registration).await?;
+    let storage = storage_for(config, &session, &client).await?;
     info!(
         address = %file.access.address, peer = %session.peer, run = %session.run.0,
         campaign = %session.campaign.name, storage = %place(&storage), "registered"
     );
     let model = Model {
-        simulator: simulator_for(&session.campaign, source)?,
+        simulator: simulator_for(&session.campaign, source).map_err(WorkerError::from)?,
         campaign: session.campaign,
     };
     let (outgoing, messages) = mpsc::channel(stream::OUTBOX);
     let call = client.work(session.peer, ReceiverStream::new(messages));
-    match timeout(ANSWER_TIMEOUT, call).await {
-        Ok(Ok(incoming)) => Ok(Opened::Session(Box::new(OpenSession {
-            model: Arc::new(model),
-            storage,
-            outgoing,
-            incoming,
-        }))),
-        Ok(Err(error)) => lost_or_refused(&config.access, "work", error).map(Opened::NotYet),
-        Err(_) => Ok(Opened::NotYet(no_answer("the coordinator", "work"))),
-    }
+    let incoming = answer_to("work", &config.access, call).await?;
+    Ok(Some(OpenSession {
+        model: Arc::new(model),
+        storage,
+        outgoing,
+        incoming,
+    }))
 }
 
-/// The access as it stands now. The inner error is worth another try.
-async fn read_access(source: &AccessSource) -> Result<Result<AccessFile, String>, WorkerError> {
-    let source = source.clone();
-    let reading = on_a_thread("access", move || source.read());
-    match timeout(ANSWER_TIMEOUT, reading).await {
-        Ok(Ok(Ok(file))) => Ok(Ok(file)),
-        Ok(Ok(Err(error))) if error.is_missing() => {
-            Ok(Err(format!("the coordinator is not up yet: {error}")))
-        }
-        Ok(Ok(Err(AccessError::File(error))))
-            if error.source.kind() != io::ErrorKind::PermissionDenied =>
-        {
-            // A shared file system has its moments, and a file on it may just be replaced.
-            Ok(Err(error.to_string()))
-        }
-        Ok(Ok(Err(error))) => Err(error.into()),
-        Ok(Err(source)) => Err(WorkerError::Start {
-            operation: "reading the access file",
-            source,
-        }),
-        Err(_) => Ok(Err(no_answer("the file system", "reading the access file"))),
-    }
-}
-
-/// Connects and registers. The inner error is worth another try.
-async fn register(
-    config: &WorkerConfig,
-    file: &AccessFile,
-) -> Result<Result<(Client, Session), String>, WorkerError> {
-    let registration = Registration {
+fn registration(config: &WorkerConfig, file: &AccessFile) -> Registration {
+    Registration {
         kind: PeerKind::Worker,
         name: config.name.clone(),
         n_threads: u32::try_from(config.n_threads.max(1)).unwrap_or(u32::MAX),
@@ -230,57 +171,41 @@ async fn register(
         remaining_s: config
             .ends_at
             .map(|end| end.saturating_duration_since(Instant::now()).as_secs_f64()),
-    };
-    let opening = async {
-        let mut client = Client::connect(&file.access, config.identity.as_ref()).await?;
-        let session = client.register(&registration).await?;
-        Ok::<_, ClientError>((client, session))
-    };
-    match timeout(ANSWER_TIMEOUT, opening).await {
-        Ok(Ok(opened)) => Ok(Ok(opened)),
-        Ok(Err(error)) => lost_or_refused(&config.access, "register", error).map(Err),
-        Err(_) => Ok(Err(no_answer("the coordinator", "register"))),
     }
 }
 
-/// Where the session's shards go. The inner error is worth another try.
+/// Where the session's shards go.
 async fn storage_for(
     config: &WorkerConfig,
     session: &Session,
     client: &Client,
-) -> Result<Result<ShardStorage, String>, WorkerError> {
+) -> Result<ShardStorage, Unopened<WorkerError>> {
     let (choice, location) = (config.storage.clone(), session.directory.clone());
     let campaign = campaign_file::identity(&session.campaign);
-    let resolving = on_a_thread("storage", move || choice.resolve(&location, &campaign));
-    let directory = match timeout(ANSWER_TIMEOUT, resolving).await {
-        Ok(Ok(Ok(directory))) => directory,
-        Ok(Ok(Err(error))) if error.is_transient() => return Ok(Err(error.to_string())),
-        Ok(Ok(Err(error))) => return Err(error.into()),
-        Ok(Err(source)) => {
-            return Err(WorkerError::Start {
-                operation: "opening the campaign directory",
-                source,
-            });
+    let operation = "opening the campaign directory";
+    let resolved = answer_of_thread(operation, move || choice.resolve(&location, &campaign)).await;
+    let directory = match resolved.map_err(WorkerError::from)? {
+        Some(Ok(directory)) => directory,
+        Some(Err(error)) if error.is_transient() => {
+            return Err(Unopened::NotYet(error.to_string()));
         }
-        Err(_) => match &config.storage {
+        Some(Err(error)) => return Err(WorkerError::from(error).into()),
+        None => match &config.storage {
             StorageChoice::Directory(directory) => {
-                return Ok(Err(no_answer(
-                    directory.location(),
-                    "reading campaign.toml",
-                )));
+                return Err(no_answer(directory.location(), operation));
             }
             // As good as out of reach.
             StorageChoice::AsCoordinatorSays | StorageChoice::ThroughCoordinator => None,
         },
     };
-    Ok(Ok(match directory {
+    Ok(match directory {
         Some(directory) => ShardStorage::Directory(directory),
         None => ShardStorage::Upload(Box::new(Uploader {
             client: client.clone(),
             peer: session.peer,
             access: config.access.clone(),
         })),
-    }))
+    })
 }
 
 fn place(storage: &ShardStorage) -> &str {
@@ -303,57 +228,4 @@ fn simulator_for(
         return Err(BuildError::Length { found, expected });
     }
     Ok(simulator)
-}
-
-/// A reason to try again, or the error that trying again would only repeat.
-pub(crate) fn lost_or_refused(
-    access: &AccessSource,
-    operation: &'static str,
-    error: ClientError,
-) -> Result<String, WorkerError> {
-    let is_transient = error.is_transient(access);
-    Err(match error {
-        ClientError::Refused(status) if is_transient => return Ok(reason_of(&status)),
-        error if is_transient => return Ok(with_causes(&error)),
-        ClientError::Address { .. }
-        | ClientError::Plaintext { .. }
-        | ClientError::Token(_)
-        | ClientError::Connect { .. } => WorkerError::Address(error.to_string()),
-        ClientError::Wire(error) => WorkerError::Answer {
-            operation,
-            message: error.to_string(),
-        },
-        ClientError::Refused(status) => WorkerError::Refused {
-            operation,
-            message: reason_of(&status),
-        },
-    })
-}
-
-fn reason_of(status: &Status) -> String {
-    if status.message().is_empty() {
-        status.code().description().to_owned()
-    } else {
-        status.message().to_owned()
-    }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !message.ends_with(&text) {
-            message = format!("{message}: {text}");
-        }
-        cause = error.source();
-    }
-    message
-}
-
-fn no_answer(whose: &str, operation: &str) -> String {
-    format!(
-        "no answer of {whose} to {operation} within {} s",
-        ANSWER_TIMEOUT.as_secs()
-    )
 }

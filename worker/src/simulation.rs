@@ -8,6 +8,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
 use sidereal_inference::task::{BatchLease, ShardFile};
+use sidereal_proto::peer::ThreadError;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -61,8 +62,8 @@ impl SimulationThread {
             .num_threads(n_threads.max(1))
             .thread_name(|index| format!("simulate-{index}"))
             .build()
-            .map_err(|error| WorkerError::Start {
-                operation: "the simulator's threads",
+            .map_err(|error| ThreadError {
+                operation: "the simulator",
                 source: std::io::Error::other(error),
             })?;
         let (jobs, incoming) = mpsc::channel::<Job>();
@@ -82,8 +83,8 @@ impl SimulationThread {
                     let _ = sender.send(outcome);
                 }
             })
-            .map_err(|source| WorkerError::Start {
-                operation: "the simulation thread",
+            .map_err(|source| ThreadError {
+                operation: "simulation",
                 source,
             })?;
         Ok(Self {

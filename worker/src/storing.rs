@@ -1,11 +1,12 @@
 //! Shards on their way to where the coordinator finds them, tried again for a while where that fails.
 
 use crate::simulation::EncodedShard;
-use crate::waits::{backoff, on_a_thread};
 use sidereal_inference::directory::Directory;
 use sidereal_inference::ids::{AttemptId, PeerId};
 use sidereal_proto::access::AccessSource;
+use sidereal_proto::backoff::Backoff;
 use sidereal_proto::client::{Client, ClientError};
+use sidereal_proto::peer::on_a_thread;
 use std::io;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -34,7 +35,7 @@ pub(crate) async fn store(
     patience: Duration,
 ) -> Result<(), String> {
     let started = Instant::now();
-    let mut backoff = backoff();
+    let mut backoff = Backoff::of_this_process();
     loop {
         let tried = match &mut storage {
             ShardStorage::Directory(directory) => write(directory, encoded).await,
@@ -63,7 +64,7 @@ enum NotStored {
 async fn write(directory: &Directory, encoded: &EncodedShard) -> Result<(), NotStored> {
     let (directory, contents) = (directory.clone(), encoded.contents.clone());
     let path = encoded.shard.file.path.clone();
-    let written = on_a_thread("store", move || directory.write(&path, contents)).await;
+    let written = on_a_thread("storing a shard", move || directory.write(&path, contents)).await;
     match written {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) if is_the_paths_fault(error.source.kind()) => {

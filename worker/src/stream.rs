@@ -15,15 +15,14 @@
 
 use crate::config::WorkerConfig;
 use crate::error::WorkerError;
-use crate::session::lost_or_refused;
 use crate::simulation::{EncodedShard, Model, Outcome, SimulationThread};
 use crate::storing::{self, ShardStorage};
-use crate::waits::{asked_to_stop, at, backoff};
 use sidereal_inference::ids::AttemptId;
 use sidereal_inference::task::{BatchLease, BatchReport, ShardFile};
 use sidereal_proto::backoff::Backoff;
 use sidereal_proto::client::{ClientError, Incoming};
 use sidereal_proto::message::{FailureCause, FromWorker, ToWorker};
+use sidereal_proto::peer::{FAREWELL, STEADY_SESSION, asked_to_stop, at};
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -43,14 +42,10 @@ const HEARTBEATS: usize = 16;
 const IDLE_HEARTBEAT: Duration = Duration::from_secs(10);
 /// However short a lease, not more often than this.
 const SHORTEST_HEARTBEAT: Duration = Duration::from_millis(50);
-/// A session that stood this long counts as hearing from the coordinator.
-const STEADY_SESSION: Duration = Duration::from_secs(10);
 /// Longest time that a shard is tried to be stored, where the worker's patience is not shorter still.
 const STORAGE_PATIENCE: Duration = Duration::from_secs(60);
 /// As good as for ever, and a time that there is.
 const LONGEST_GRACE: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Longest wait for the stream's end after `Drain`.
-const FAREWELL: Duration = Duration::from_secs(2);
 
 /// A session whose stream of leases is open.
 pub(crate) struct OpenSession {
@@ -95,7 +90,7 @@ pub(crate) async fn work(
         hold: Hold {
             until: None,
             n_credits: 0,
-            backoff: backoff(),
+            backoff: Backoff::of_this_process(),
         },
         drain_by: None,
     };
@@ -236,7 +231,9 @@ impl WorkStream<'_> {
                 return Ok(None);
             }
             Some(Ok(ToWorker::Done)) => return Ok(Some(SessionEnd::Done)),
-            Some(Err(error)) => lost_or_refused(&self.config.access, "work", error)?,
+            Some(Err(error)) => error
+                .reason_to_retry(&self.config.access)
+                .map_err(|error| WorkerError::of_call("work", error))?,
             None => "the coordinator closed the stream".to_owned(),
         };
         if self.drain_by.is_some() {

@@ -1,0 +1,250 @@
+//! What workers and trainers share: the way to a session, the waits between sessions, and calls that block.
+//!
+//! ```text
+//!            ┌──── absent, lost: wait, jittered ◄──┐
+//!            ▼                                     │
+//! start ─► access ─► register ─► stream of work ───┤
+//!            │          │           │ Done,        │ patience over
+//!            │ finished │ refused   │ leaving      ▼
+//!            ▼          ▼           ▼             error
+//!           end       error        end
+//! ```
+
+use crate::access::{AccessError, AccessFile, AccessSource};
+use crate::backoff::Backoff;
+use crate::client::{Client, ClientError, ClientIdentity};
+use crate::message::{Registration, Session};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use std::future::Future;
+use std::io;
+use std::time::{Duration, SystemTime};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// Longest wait for the answer to a call, or of a storage.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// A session that stood this long counts as hearing from the coordinator.
+pub const STEADY_SESSION: Duration = Duration::from_secs(10);
+/// Longest wait for the stream's end after `Drain`.
+pub const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Why there is no session.
+#[derive(Debug)]
+pub enum Unopened<E> {
+    /// Worth another try; the reason, for logs.
+    NotYet(String),
+    Failed(E),
+}
+
+impl<E> From<E> for Unopened<E> {
+    fn from(error: E) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// What trying again would only repeat.
+#[derive(Debug)]
+pub enum OpeningError {
+    Access(AccessError),
+    Call {
+        operation: &'static str,
+        error: ClientError,
+    },
+    Thread(ThreadError),
+}
+
+/// A thread that could not be started, or that panicked.
+#[derive(Debug, thiserror::Error)]
+#[error("the thread for {operation}: {source}")]
+pub struct ThreadError {
+    pub operation: &'static str,
+    pub source: io::Error,
+}
+
+/// The access as it stands now.
+pub async fn read_access<E: From<OpeningError>>(
+    source: &AccessSource,
+) -> Result<AccessFile, Unopened<E>> {
+    let operation = "reading the access file";
+    let source = source.clone();
+    let read = answer_of_thread(operation, move || source.read()).await;
+    let error = match read {
+        Ok(Some(Ok(file))) => return Ok(file),
+        Ok(Some(Err(error))) => error,
+        Ok(None) => return Err(no_answer("the file system", operation)),
+        Err(error) => return Err(E::from(OpeningError::Thread(error)).into()),
+    };
+    if error.is_missing() {
+        let reason = format!("the coordinator is not up yet: {error}");
+        return Err(Unopened::NotYet(reason));
+    }
+    Err(match error {
+        // A shared file system has its moments, and a file on it may just be replaced.
+        AccessError::File(error) if error.source.kind() != io::ErrorKind::PermissionDenied => {
+            Unopened::NotYet(error.to_string())
+        }
+        AccessError::File(_)
+        | AccessError::Invalid { .. }
+        | AccessError::Certificate(_)
+        | AccessError::Random(_) => E::from(OpeningError::Access(error)).into(),
+    })
+}
+
+/// Connects and registers. `source` is where `file` came from.
+pub async fn register<E: From<OpeningError>>(
+    source: &AccessSource,
+    file: &AccessFile,
+    identity: Option<&ClientIdentity>,
+    registration: &Registration,
+) -> Result<(Client, Session), Unopened<E>> {
+    let opening = async {
+        let mut client = Client::connect(&file.access, identity).await?;
+        let session = client.register(registration).await?;
+        Ok((client, session))
+    };
+    answer_to("register", source, opening).await
+}
+
+/// The answer to a call, where it comes in time.
+pub async fn answer_to<T, E: From<OpeningError>>(
+    operation: &'static str,
+    source: &AccessSource,
+    call: impl Future<Output = Result<T, ClientError>>,
+) -> Result<T, Unopened<E>> {
+    match timeout(ANSWER_TIMEOUT, call).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(match error.reason_to_retry(source) {
+            Ok(reason) => Unopened::NotYet(reason),
+            Err(error) => E::from(OpeningError::Call { operation, error }).into(),
+        }),
+        Err(_) => Err(no_answer("the coordinator", operation)),
+    }
+}
+
+/// A reason to try again after [`ANSWER_TIMEOUT`].
+pub fn no_answer<E>(whose: &str, operation: &str) -> Unopened<E> {
+    Unopened::NotYet(format!(
+        "no answer of {whose} to {operation} within {} s",
+        ANSWER_TIMEOUT.as_secs()
+    ))
+}
+
+/// How long a peer goes on without its coordinator.
+#[derive(Debug)]
+pub struct Patience {
+    patience: Duration,
+    silent_since: Instant,
+    backoff: Backoff,
+}
+
+impl Patience {
+    pub fn new(patience: Duration) -> Self {
+        Self {
+            patience,
+            silent_since: Instant::now(),
+            backoff: Backoff::of_this_process(),
+        }
+    }
+
+    pub fn on_heard_from(&mut self) {
+        self.silent_since = Instant::now();
+        self.backoff.reset();
+    }
+
+    /// How long to wait before the next try; where the patience is over, how long it was silent.
+    pub fn next_wait(&mut self) -> Result<Duration, Duration> {
+        let waited = self.silent_since.elapsed();
+        match self.patience.checked_sub(waited) {
+            Some(left) if !left.is_zero() => Ok(self.backoff.next_wait().min(left)),
+            Some(_) | None => Err(waited),
+        }
+    }
+}
+
+impl Backoff {
+    /// Waits that differ from process to process; they decide nothing but how long one waits.
+    pub fn of_this_process() -> Self {
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let seed = u64::from(now.subsec_nanos()) ^ (u64::from(std::process::id()) << 32);
+        Self::new(ChaCha8Rng::seed_from_u64(seed))
+    }
+}
+
+/// Returns once shutdown is asked for; never where nobody can ask any more.
+pub async fn asked_to_stop(shutdown: &mut watch::Receiver<bool>) {
+    if shutdown.wait_for(|stop| *stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Returns at that time; never where there is none.
+pub async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Runs what may block for long on a thread of its own. Dropped, it leaves the thread behind: a storage
+/// that hangs keeps neither the loop nor the end of the runtime waiting.
+pub async fn on_a_thread<T: Send + 'static>(
+    operation: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ThreadError> {
+    let (sender, receiver) = oneshot::channel();
+    let run = move || {
+        // The receiver is gone where nobody waits any more.
+        let _ = sender.send(work());
+    };
+    let fail = |source| ThreadError { operation, source };
+    std::thread::Builder::new()
+        .name(operation.to_owned())
+        .spawn(run)
+        .map_err(fail)?;
+    receiver
+        .await
+        .map_err(|_| fail(io::Error::other("it panicked")))
+}
+
+/// [`on_a_thread`], None where it takes longer than [`ANSWER_TIMEOUT`].
+pub async fn answer_of_thread<T: Send + 'static>(
+    operation: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<Option<T>, ThreadError> {
+    match timeout(ANSWER_TIMEOUT, on_a_thread(operation, work)).await {
+        Ok(answer) => answer.map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn patience_ends_where_nothing_is_heard() {
+        let mut patience = Patience::new(Duration::from_secs(5));
+        tokio::time::advance(Duration::from_secs(4)).await;
+        let wait = patience.next_wait().expect("a second is left");
+        assert!(wait <= Duration::from_secs(1), "{wait:?}");
+        patience.on_heard_from();
+        tokio::time::advance(Duration::from_secs(4)).await;
+        assert!(patience.next_wait().is_ok());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(patience.next_wait(), Err(Duration::from_secs(5)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_thread_that_panics_is_an_error_and_one_that_hangs_no_answer() {
+        let panicked = on_a_thread("a test", || panic!("on purpose")).await;
+        let error = panicked.map(|(): ()| ()).expect_err("panicked");
+        assert_eq!(error.to_string(), "the thread for a test: it panicked");
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let hangs = answer_of_thread("a test", move || held.recv().is_ok()).await;
+        assert!(hangs.expect("started").is_none());
+        drop(release);
+    }
+}
