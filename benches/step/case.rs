@@ -4,11 +4,12 @@ use crate::cpu_time::cpu_seconds;
 use crate::{Fallible, Time};
 use burn::tensor::Device;
 use serde_json::{Value, json};
-use sidereal_inference::campaign::Campaign;
+use sidereal_inference::campaign::{Campaign, DeviceChoice};
 use sidereal_inference::campaign_file;
 use sidereal_inference::draws::Draws;
 use sidereal_inference::ids::{FlowId, RoundId};
 use sidereal_inference::refinement::Objective;
+use sidereal_trainer::device;
 use sidereal_trainer::estimator::Estimator;
 use sidereal_trainer::parameters;
 use sidereal_trainer::standardization::Standardization;
@@ -21,12 +22,24 @@ use std::time::Instant;
 const KINDS: [&str; 3] = ["resnet-gru", "resnet", "none"];
 /// Epochs that do not count.
 pub const WARM_UP: usize = 2;
-const EPOCHS: usize = 7;
+/// Those and the ones that do.
+pub const EPOCHS: usize = 9;
+/// What the trainer shows of weighted draws in an epoch.
+const DRAWS_PER_EPOCH: usize = 2560;
 const N_PARAMETERS: usize = 5;
 const FEATURES: usize = 32;
 
+/// Where a network is trained, here and in PyTorch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    Cpu,
+    /// wgpu and CUDA.
+    Gpu,
+}
+
 /// One row of the table.
 pub struct Case {
+    pub place: Place,
     pub kind: &'static str,
     pub length: usize,
     pub batch: usize,
@@ -48,15 +61,21 @@ struct Sizes {
 }
 
 impl Case {
-    pub fn all() -> Vec<Self> {
+    pub fn all(place: Place) -> Vec<Self> {
+        // On a GPU threads prepare the minibatches alone.
+        let (batches, threads): (&[usize], &[usize]) = match place {
+            Place::Cpu => (&[64, 256], &[1, 2]),
+            Place::Gpu => (&[64, 256, 1024], &[2]),
+        };
         let mut cases = Vec::new();
         for kind in KINDS {
             for length in [64, 512, 2048] {
-                for batch in [64, 256] {
-                    for threads in [1, 2] {
+                for &batch in batches {
+                    for &threads in threads {
                         // The flow alone has a batch of its own and sees no data.
                         if kind != "none" || (length == 64 && batch == 256) {
                             cases.push(Self {
+                                place,
                                 kind,
                                 length,
                                 batch,
@@ -76,6 +95,7 @@ impl Case {
             length,
             batch,
             threads,
+            ..
         } = self;
         format!("{kind}/{length}/{batch}/{threads}")
     }
@@ -106,6 +126,22 @@ impl Case {
         }
     }
 
+    /// Of an epoch.
+    pub fn n_steps(&self) -> usize {
+        let n_rows = match (self.kind, self.length) {
+            // Every fifth is held out, the others are resampled.
+            ("none", _) => DRAWS_PER_EPOCH,
+            (_, 64) => 1024,
+            (_, _) => 512,
+        };
+        match self.place {
+            Place::Cpu => n_rows / self.batch,
+            // An epoch ends with a validation and a look at all weights, which is to weigh little.
+            Place::Gpu if self.kind == "none" => n_rows / self.batch,
+            Place::Gpu => 16 * n_rows / self.batch,
+        }
+    }
+
     /// What PyTorch builds the same network from.
     pub fn description(&self) -> Value {
         let sizes = self.sizes();
@@ -114,6 +150,10 @@ impl Case {
             "length": self.length,
             "batch": self.batch,
             "threads": self.threads,
+            "device": match self.place {
+                Place::Cpu => "cpu",
+                Place::Gpu => "cuda",
+            },
             "channels": sizes.channels,
             "stages": sizes.stages,
             "hidden": sizes.hidden,
@@ -129,26 +169,26 @@ impl Case {
         })
     }
 
-    /// Trains for some epochs, calling `between` with the number of steps after each.
-    pub fn train(&self, between: impl FnMut(usize) -> Fallible) -> Fallible<Trained> {
+    /// Trains for `n_epochs`, or fewer where the training ends before, calling `between` with the number of steps after each.
+    pub fn train(
+        &self,
+        n_epochs: usize,
+        between: impl FnMut(usize) -> Fallible,
+    ) -> Fallible<Trained> {
         let campaign = self.campaign()?;
-        let (objective, n_rows, n_steps) = match self.kind {
-            // 2,560 draws an epoch; every fifth row is held out.
-            "none" => (
-                Objective::WeightedDraws { exponent: 1.0 },
-                2560,
-                2560 / self.batch,
-            ),
+        let n_steps = self.n_steps();
+        let (objective, n_rows) = match self.kind {
+            "none" => (Objective::WeightedDraws { exponent: 1.0 }, DRAWS_PER_EPOCH),
             // One row is held out.
-            _ => {
-                let n_steps = if self.length == 64 { 1024 } else { 512 } / self.batch;
-                let n_rows = n_steps * self.batch + 1;
-                (Objective::Simulations, n_rows, n_steps)
-            }
+            _ => (Objective::Simulations, n_steps * self.batch + 1),
         };
         let set = training_set(&campaign, objective, n_rows);
         let standardization = Standardization::new(&set);
-        let device = Device::flex().autodiff();
+        let device = match self.place {
+            Place::Cpu => Device::flex(),
+            Place::Gpu => device::choose(DeviceChoice::Wgpu)?,
+        }
+        .autodiff();
         let channels = match objective {
             Objective::Simulations => standardization.n_channels(),
             Objective::WeightedDraws { .. } => 0,
@@ -159,6 +199,7 @@ impl Case {
             .num_threads(self.threads)
             .build()?;
         let mut watch = Watch {
+            n_epochs,
             n_steps,
             between,
             times: Vec::new(),
@@ -168,12 +209,11 @@ impl Case {
         let ended = training::fit(&set, &standardization, estimator, None, &pool, &mut watch);
         match (watch.failure, ended) {
             (Some(error), _) => Err(error),
-            (None, Err(TrainingError::Interrupted)) => Ok(Trained {
+            (None, Ok(_) | Err(TrainingError::Interrupted)) => Ok(Trained {
                 n_parameters,
-                times: watch.times[WARM_UP..].to_vec(),
+                times: watch.times,
             }),
             (None, Err(error)) => Err(error.into()),
-            (None, Ok(_)) => Err("the training ended before it was measured".into()),
         }
     }
 
@@ -228,8 +268,8 @@ max_log_scale = 5.0
 [training]
 device = "cpu"
 batch_size = {}
-max_epochs = 1000
-patience = 1000
+max_epochs = 100000
+patience = 100000
 validation_fraction = 1e-6
 "#,
             parameters.join(", "),
@@ -267,6 +307,7 @@ fn training_set(campaign: &Campaign, objective: Objective, n_rows: usize) -> Tra
 
 /// Times epochs, and ends the training after enough of them.
 struct Watch<F> {
+    n_epochs: usize,
     n_steps: usize,
     between: F,
     times: Vec<Time>,
@@ -293,7 +334,7 @@ impl<F: FnMut(usize) -> Fallible> Observer for Watch<F> {
             self.failure = Some(error);
             return Err(TrainingError::Interrupted);
         }
-        if self.times.len() == WARM_UP + EPOCHS {
+        if self.times.len() == self.n_epochs {
             return Err(TrainingError::Interrupted);
         }
         Ok(())

@@ -2,7 +2,7 @@
 """The network of the step benchmark in PyTorch: featurizer `resnet-gru` (or `resnet`, or none) and a MAF.
 
 Reads one JSON object a line from standard input and answers each with one:
-{"hello": true} is answered with PyTorch's version;
+{"hello": true} is answered with PyTorch's version and its GPU;
 {"build": {...}} makes a network and its optimizer and answers with the number of parameters;
 {"steps": n} trains for n steps and answers with the wall and CPU seconds they took.
 
@@ -176,7 +176,7 @@ class Estimator(nn.Module):
 
     def log_density(self, y, x):
         if self.kind == "none":
-            return self.flow.log_density(y, torch.ones(len(y), 1))
+            return self.flow.log_density(y, torch.ones(len(y), 1, device=y.device))
         distance = x[:, 1]
         near = distance * torch.exp(-0.25 * distance**2)
         return self.flow.log_density(y, self.bypass(near) + self.featurizer(x))
@@ -193,12 +193,13 @@ class Training:
         torch.manual_seed(0)
         torch.set_num_threads(case["threads"])
         torch.set_flush_denormal(True)
+        self.device = torch.device(case["device"])
         self.batch = case["batch"]
         self.noisy = case["kind"] != "none"
         rows = case["batch"] * 4
-        self.y = torch.randn(rows, case["parameters"])
-        self.x = torch.randn(rows, case["length"])
-        self.network = Estimator(case)
+        self.y = torch.randn(rows, case["parameters"], device=self.device)
+        self.x = torch.randn(rows, case["length"], device=self.device)
+        self.network = Estimator(case).to(self.device)
         self.parameters = list(self.network.parameters())
         self.adam = torch.optim.Adam(self.parameters, lr=1e-3, foreach=True)
 
@@ -221,7 +222,7 @@ class Training:
 
     def run(self, n_steps):
         started = time.perf_counter(), time.process_time()
-        order = torch.randperm(len(self.y))
+        order = torch.randperm(len(self.y), device=self.device)
         for step in range(n_steps):
             start = step * self.batch % len(self.y)
             loss = self.step(order[start : start + self.batch])
@@ -242,7 +243,8 @@ def main():
         elif "steps" in request:
             answer = training.run(request["steps"])
         else:
-            answer = {"version": torch.__version__}
+            gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+            answer = {"version": torch.__version__, "gpu": gpu}
         print(json.dumps(answer), flush=True)
 
 

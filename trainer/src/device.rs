@@ -3,6 +3,7 @@
 
 use burn::tensor::{Device, DeviceKind, DeviceType};
 use sidereal_inference::campaign::DeviceChoice;
+use sidereal_inference::refinement::Objective;
 
 /// The device asked for cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,15 @@ pub fn choose(choice: DeviceChoice) -> Result<Device, NoAdapter> {
         DeviceChoice::Wgpu => first_of(&REAL_GPUS)
             .or_else(|| first_of(&[DeviceKind::Cpu]))
             .ok_or(NoAdapter),
+    }
+}
+
+/// Where a flow of `objective` is trained in a campaign that trains on `device`: a small one that sees no data on the
+/// CPU always, where its whole step takes no longer than a GPU's driver takes to be told of it.
+pub fn of(objective: Objective, device: &Device) -> Device {
+    match objective {
+        Objective::Simulations => device.clone(),
+        Objective::WeightedDraws { .. } => Device::flex(),
     }
 }
 

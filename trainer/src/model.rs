@@ -1,5 +1,6 @@
 //! Trained models and their files: `weights.safetensors` beside `model.json`.
 
+use crate::device;
 use crate::estimator::{Estimator, no_features};
 use crate::flow::HostFlow;
 use crate::parameters::{self, NamedTensor, ParameterError};
@@ -132,12 +133,13 @@ impl Model {
             .check(&document.campaign, document.training.objective)
             .map_err(invalid)?;
         let n_channels = document.standardization.n_channels();
+        let device = device::of(document.training.objective, device);
         let empty = Estimator::init(
             &document.campaign,
             document.flow,
             document.training.objective,
             n_channels,
-            device,
+            &device,
         );
         let estimator = parameters::with_named_tensors(empty, &tensors).map_err(|source| {
             ModelError::Parameters {
@@ -151,7 +153,7 @@ impl Model {
             standardization: document.standardization,
             training: document.training,
             estimator: estimator.valid(),
-            device: device.clone(),
+            device,
         })
     }
 

@@ -56,6 +56,7 @@ pub fn named_tensors<M: Module>(module: &M) -> Vec<NamedTensor> {
     struct Reader {
         path: Vec<String>,
         tensors: Vec<NamedTensor>,
+        values: Vec<Tensor<1>>,
     }
     impl ModuleVisitor for Reader {
         fn enter_module(&mut self, name: &str, _container: &str) {
@@ -66,15 +67,27 @@ pub fn named_tensors<M: Module>(module: &M) -> Vec<NamedTensor> {
         }
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             let value = param.val();
+            let shape = value.dims().to_vec();
+            let n = shape.iter().product::<usize>();
             self.tensors.push(NamedTensor {
                 name: self.path.join("."),
-                shape: value.dims().to_vec(),
-                values: host(value),
+                shape,
+                values: Vec::new(),
             });
+            self.values.push(value.reshape([n]));
         }
     }
     let mut reader = Reader::default();
     module.visit(&mut reader);
+    // One at a time they would each wait for a GPU.
+    let values = host(Tensor::cat(reader.values, 0));
+    let mut rest = values.as_slice();
+    for tensor in &mut reader.tensors {
+        let n = tensor.shape.iter().product::<usize>().min(rest.len());
+        let (own, others) = rest.split_at(n);
+        tensor.values = own.to_vec();
+        rest = others;
+    }
     reader.tensors
 }
 

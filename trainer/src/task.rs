@@ -3,6 +3,7 @@
 //! Files are written under the task's own directory; nothing counts until the coordinator records it.
 
 use crate::checkpoint;
+use crate::device;
 use crate::draw::{self, DrawPlan};
 use crate::estimator::Estimator;
 use crate::model::{Model, ModelError, Scorer};
@@ -164,13 +165,13 @@ fn train(
         context.blind_spot,
     )?;
     let standardization = Standardization::new(&set);
-    let device = context.device.clone().autodiff();
+    let device = device::of(set.objective(), context.device);
     let estimator = Estimator::init(
         context.campaign,
         flow,
         set.objective(),
         standardization.n_channels(),
-        &device,
+        &device.clone().autodiff(),
     );
     let name = task_name(context.campaign, flow, set.objective(), &task.rounds);
     let resumed = latest_checkpoint(task, &name, &estimator, context);
@@ -204,7 +205,7 @@ fn train(
         standardization,
         fitted.summary,
         fitted.estimator,
-        context.device.clone(),
+        device,
     );
     let files = model.store(context.directory, &task.output)?;
     let summary = TrainingSummary {

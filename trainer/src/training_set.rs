@@ -5,8 +5,10 @@ use crate::loss;
 use crate::smoothing::Shown;
 use crate::standardization::Standardization;
 use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::ids::{FlowId, RoundId, RowId};
+use sidereal_inference::minibatch::SLICE_ROWS;
 use sidereal_inference::noise::{GaussianNoise, Noise};
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::seeds::{Purpose, stream};
@@ -31,7 +33,7 @@ pub struct TypicalSigma {
 }
 
 /// Rows made ready for the network.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Minibatch {
     pub n: usize,
     pub length: usize,
@@ -170,8 +172,36 @@ impl<'a> TrainingSet<'a> {
         })
     }
 
-    /// The given rows with noise of `purpose`, made ready for the network.
+    /// The given rows with noise of `purpose`, made ready for the network; many of them by all threads of the
+    /// rayon pool that this is called in.
     pub fn minibatch(
+        &self,
+        rows: &[usize],
+        purpose: Purpose,
+        standardization: &Standardization,
+    ) -> Minibatch {
+        if rows.len() <= SLICE_ROWS {
+            return self.slice(rows, purpose, standardization);
+        }
+        let slices: Vec<&[usize]> = rows.chunks(SLICE_ROWS).collect();
+        let parts: Vec<Minibatch> = slices
+            .par_iter()
+            .map(|rows| self.slice(rows, purpose, standardization))
+            .collect();
+        let of_all = |values: fn(&Minibatch) -> &[f32]| -> Vec<f32> {
+            parts.iter().flat_map(values).copied().collect()
+        };
+        Minibatch {
+            n: rows.len(),
+            length: self.n_data(),
+            x: of_all(|part| &part.x),
+            y: of_all(|part| &part.y),
+            weight: of_all(|part| &part.weight),
+            log_prior: of_all(|part| &part.log_prior),
+        }
+    }
+
+    fn slice(
         &self,
         rows: &[usize],
         purpose: Purpose,

@@ -7,7 +7,7 @@ use crate::optimizer::{self, HostAdam};
 use crate::parameters;
 use crate::smoothing::{Shown, Smoothing};
 use crate::standardization::Standardization;
-use crate::training_set::TrainingSet;
+use crate::training_set::{Minibatch, TrainingSet};
 use burn::module::Module;
 use burn::optim::{Adam, Optimizer};
 use burn::tensor::{Tensor, TensorData};
@@ -20,7 +20,10 @@ use sidereal_inference::ids::{RoundId, RowId};
 use sidereal_inference::minibatch::{SLICE_ROWS, even_slices};
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::seeds::{Purpose, stream};
+use std::sync::mpsc;
 
+/// Minibatches that wait for a GPU.
+const N_AHEAD: usize = 2;
 /// Rows of a minibatch of weighted draws, which pass through a flow alone, that one thread works on.
 const DRAW_SLICE_ROWS: usize = 128;
 /// The learning rate ends at this share of its start.
@@ -47,7 +50,7 @@ pub struct Epoch<'a> {
 pub enum Slicing {
     /// Even slices of at most so many rows, gradients summed in their order.
     Rows(usize),
-    /// Batch normalization needs the statistics of the whole minibatch; a GPU wants it whole.
+    /// Batch normalization needs the statistics of the whole minibatch.
     Whole,
 }
 
@@ -137,7 +140,7 @@ impl Epoch<'_> {
                 Slicing::Rows(_) => {}
                 Slicing::Whole => estimator = parameters::with_flat(estimator, &values),
             }
-            let parts = self.gradients(&estimator, &values, batch, state.epoch, self.slicing);
+            let parts = self.gradients(&estimator, &values, batch, state.epoch);
             let mut loss = 0.0;
             let mut gradients: Vec<Vec<Vec<f32>>> = Vec::with_capacity(parts.len());
             let are_lent = parts.iter().all(|part| part.is_lent);
@@ -166,52 +169,67 @@ impl Epoch<'_> {
         (estimator, mean)
     }
 
+    /// The pool makes minibatches ready while the device works; nothing is read from it before the end.
     fn run_on_device(
         &self,
         mut estimator: Estimator,
         batches: &[&[Shown]],
         state: &mut TrainingState,
     ) -> (Estimator, f64) {
-        let mut losses = Vec::with_capacity(batches.len());
-        for (step, batch) in batches.iter().enumerate() {
-            let rate = self.rate(step, batches.len(), state);
-            let parts = self.gradients(
-                &estimator,
-                &state.values,
-                batch,
-                state.epoch,
-                Slicing::Whole,
-            );
-            let Some(SliceGradient { loss, gradient, .. }) = parts.into_iter().next() else {
-                continue;
-            };
-            let gradient = Tensor::cat(gradient, 0);
-            let norm = gradient.clone().powi_scalar(2).sum().sqrt();
-            let factor = (norm + 1e-12)
-                .recip()
-                .mul_scalar(self.schedule.clip_norm)
-                .clamp_max(1.0);
-            let (values, adam) = self.adam.step(
-                rate,
-                state.values.clone(),
-                gradient * factor,
-                state.adam.take(),
-            );
-            estimator = parameters::with_flat(estimator, &values);
-            let n_steps = adam.as_ref().map_or(0, |adam| adam.momentum.time);
-            let keep = average_decay(n_steps);
-            state.average = state.average.clone() * keep + values.clone() * (1.0 - keep);
-            state.values = values;
-            state.adam = adam;
-            losses.push(loss);
-        }
+        let (epoch, mut losses) = (state.epoch, Vec::with_capacity(batches.len()));
+        let (ready, minibatches) = mpsc::sync_channel(N_AHEAD);
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for batch in batches {
+                    let minibatch = self.pool.install(|| self.minibatch(batch, epoch));
+                    if ready.send(minibatch).is_err() {
+                        break;
+                    }
+                }
+            });
+            for (step, minibatch) in minibatches.iter().enumerate() {
+                let rate = self.rate(step, batches.len(), state);
+                let loss = self.step_on_device(&mut estimator, &minibatch, rate, state);
+                losses.push(loss);
+            }
+        });
         if losses.is_empty() {
             return (estimator, 0.0);
         }
         let losses = parameters::host(Tensor::cat(losses, 0));
-        let mean =
-            losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / losses.len().max(1) as f64;
+        let mean = losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / losses.len() as f64;
         (estimator, mean)
+    }
+
+    /// One step; its loss, which is still to be computed.
+    fn step_on_device(
+        &self,
+        estimator: &mut Estimator,
+        minibatch: &Minibatch,
+        rate: f64,
+        state: &mut TrainingState,
+    ) -> Tensor<1> {
+        let SliceGradient { loss, gradient, .. } =
+            self.gradient(estimator, &Leaves::Parameters, minibatch, minibatch.n);
+        let gradient = Tensor::cat(gradient, 0);
+        let norm = gradient.clone().powi_scalar(2).sum().sqrt();
+        let factor = (norm + 1e-12)
+            .recip()
+            .mul_scalar(self.schedule.clip_norm)
+            .clamp_max(1.0);
+        let (values, adam) = self.adam.step(
+            rate,
+            state.values.clone(),
+            gradient * factor,
+            state.adam.take(),
+        );
+        *estimator = parameters::with_flat(estimator.clone(), &values);
+        let n_steps = adam.as_ref().map_or(0, |adam| adam.momentum.time);
+        let keep = average_decay(n_steps);
+        state.average = state.average.clone() * keep + values.clone() * (1.0 - keep);
+        state.values = values;
+        state.adam = adam;
+        loss
     }
 
     /// The learning rate of a step of this epoch.
@@ -251,44 +269,58 @@ impl Epoch<'_> {
         values: &Tensor<1>,
         batch: &[Shown],
         epoch: u32,
-        slicing: Slicing,
     ) -> Vec<SliceGradient> {
-        let device = estimator.devices()[0].clone();
-        let slices = slicing.rows(batch);
+        let slices = self.slicing.rows(batch);
         let of_slice = |shown: &&[Shown]| {
             // Each slice has leaves of its own: threads that share leaves share burn's autodiff graph,
             // whose locks are then taken in two orders (a deadlock in burn-autodiff 0.22.1).
-            let (own, leaves) = match slicing {
+            let (own, leaves) = match self.slicing {
                 Slicing::Rows(_) => estimator.with_leaves(values),
                 Slicing::Whole => (estimator.clone(), Leaves::Parameters),
             };
-            let minibatch = match self.set.objective() {
-                Objective::Simulations => {
-                    let rows: Vec<usize> = shown.iter().map(|shown| shown.row).collect();
-                    let purpose = Purpose::TrainingNoise { epoch };
-                    self.set.minibatch(&rows, purpose, self.standardization)
-                }
-                Objective::WeightedDraws { .. } => self.set.shown(shown, self.standardization),
-            };
-            let log_score = log_score(&own, &minibatch, self.schedule.loss, &device);
-            let log_score = match self.set.objective() {
-                Objective::Simulations => {
-                    let weight = TensorData::new(minibatch.weight.clone(), [minibatch.n]);
-                    log_score * Tensor::from_data(weight, &device)
-                }
-                // Their weight is in how often they come.
-                Objective::WeightedDraws { .. } => log_score,
-            };
-            let loss = log_score.sum().neg() / batch.len() as f64;
-            let mut gradients = loss.backward();
-            SliceGradient {
-                loss: loss.inner(),
-                gradient: leaves.gradients(&own, &mut gradients),
-                is_lent: leaves.are_lent(),
-            }
+            let minibatch = self.minibatch(shown, epoch);
+            self.gradient(&own, &leaves, &minibatch, batch.len())
         };
         self.pool
             .install(|| slices.par_iter().map(of_slice).collect())
+    }
+
+    /// The share of `minibatch` in the mean loss of a minibatch of `n` rows, and in its gradient.
+    fn gradient(
+        &self,
+        estimator: &Estimator,
+        leaves: &Leaves,
+        minibatch: &Minibatch,
+        n: usize,
+    ) -> SliceGradient {
+        let device = estimator.devices()[0].clone();
+        let log_score = log_score(estimator, minibatch, self.schedule.loss, &device);
+        let log_score = match self.set.objective() {
+            Objective::Simulations => {
+                let weight = TensorData::new(minibatch.weight.clone(), [minibatch.n]);
+                log_score * Tensor::from_data(weight, &device)
+            }
+            // Their weight is in how often they come.
+            Objective::WeightedDraws { .. } => log_score,
+        };
+        let loss = log_score.sum().neg() / n as f64;
+        let mut gradients = loss.backward();
+        SliceGradient {
+            loss: loss.inner(),
+            gradient: leaves.gradients(estimator, &mut gradients),
+            is_lent: leaves.are_lent(),
+        }
+    }
+
+    fn minibatch(&self, shown: &[Shown], epoch: u32) -> Minibatch {
+        match self.set.objective() {
+            Objective::Simulations => {
+                let rows: Vec<usize> = shown.iter().map(|shown| shown.row).collect();
+                let purpose = Purpose::TrainingNoise { epoch };
+                self.set.minibatch(&rows, purpose, self.standardization)
+            }
+            Objective::WeightedDraws { .. } => self.set.shown(shown, self.standardization),
+        }
     }
 }
 
