@@ -52,7 +52,7 @@ def run(args):
 
     name, peer = args.run
     given = problem(name)
-    if peer in ("sbi", "lampe", "nbi"):
+    if peer in ("sbi", "sbi_truncated", "lampe", "nbi"):
         try:
             import torch
 

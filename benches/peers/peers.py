@@ -155,6 +155,30 @@ def nbi(problem, args):
 
 def sbi(problem, args):
     """NPE-C (APT, 10 atoms) with its default MAF over a convolutional embedding, 5 rounds; the last flow's draws weighed."""
+
+    def train(inference, prior, x_obs, theta, x, proposal):
+        estimator = inference.append_simulations(theta, x, proposal=proposal).train()
+        return estimator, inference.build_posterior(estimator).set_default_x(x_obs)
+
+    return sequential_sbi(problem, args, train)
+
+
+def sbi_truncated(problem, args):
+    """The same with truncated proposals (TSNPE, Deistler et al. 2022): the prior where the last flow's density is above its
+    quantile of 1e-4, drawn by importance resampling."""
+    from sbi.utils import RestrictedPrior, get_density_thresholder
+
+    def train(inference, prior, x_obs, theta, x, proposal):
+        estimator = inference.append_simulations(theta, x).train(force_first_round_loss=True)
+        posterior = inference.build_posterior(estimator).set_default_x(x_obs)
+        accept = get_density_thresholder(posterior, quantile=1e-4)
+        return estimator, RestrictedPrior(prior, accept, posterior=posterior, sample_with="sir")
+
+    return sequential_sbi(problem, args, train)
+
+
+def sequential_sbi(problem, args, train):
+    """`train` fits a flow to a round's simulations and returns it and what the next round is drawn from."""
     version = needs("sbi")
     import torch
     from sbi.inference import NPE_C
@@ -174,8 +198,7 @@ def sbi(problem, args):
     for _ in range(ROUNDS):
         theta = (proposal or prior).sample((ROUND_SIMULATIONS,))
         x = torch.tensor(problem.noisy(theta.double().numpy(), rng), dtype=torch.float32)
-        estimator = inference.append_simulations(theta, x, proposal=proposal).train()
-        proposal = inference.build_posterior(estimator).set_default_x(x_obs)
+        estimator, proposal = train(inference, prior, x_obs, theta, x, proposal)
     with torch.no_grad():
         theta = estimator.sample((ROUND_SIMULATIONS,), condition=x_obs[None])
         log_proposal = estimator.log_prob(theta, condition=x_obs[None])
@@ -237,4 +260,4 @@ def lampe(problem, args):
     return result | {"simulations": problem.n_calls, "version": version}
 
 
-PEERS = {peer.__name__: peer for peer in (sidereal, nautilus, ultranest, dynesty, sbi, lampe, nbi)}
+PEERS = {peer.__name__: peer for peer in (sidereal, nautilus, ultranest, dynesty, sbi, sbi_truncated, lampe, nbi)}

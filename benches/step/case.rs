@@ -126,6 +126,13 @@ impl Case {
         }
     }
 
+    pub fn device(&self) -> Fallible<Device> {
+        Ok(match self.place {
+            Place::Cpu => Device::flex(),
+            Place::Gpu => device::choose(DeviceChoice::Wgpu)?,
+        })
+    }
+
     /// Of an epoch.
     pub fn n_steps(&self) -> usize {
         let n_rows = match (self.kind, self.length) {
@@ -184,11 +191,7 @@ impl Case {
         };
         let set = training_set(&campaign, objective, n_rows);
         let standardization = Standardization::new(&set);
-        let device = match self.place {
-            Place::Cpu => Device::flex(),
-            Place::Gpu => device::choose(DeviceChoice::Wgpu)?,
-        }
-        .autodiff();
+        let device = self.device()?.autodiff();
         let channels = match objective {
             Objective::Simulations => standardization.n_channels(),
             Objective::WeightedDraws { .. } => 0,

@@ -5,7 +5,7 @@
 //! as `resnet-gru/64` does. PyTorch is that of `$PYTHON` (or `python3`);
 //! without it our times stand alone. Both train in turns, an epoch each, so that a busy machine is as busy for both.
 //! `--gpu` trains on wgpu beside CUDA. `--memory` trains so many steps and prints what memory the process, and on a GPU
-//! of NVIDIA's the device, has in use on the way.
+//! burn's pools of memory there, hold on the way.
 
 mod case;
 #[path = "../cpu_time.rs"]

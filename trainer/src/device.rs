@@ -55,3 +55,16 @@ fn first_of(kinds: &[DeviceKind]) -> Option<Device> {
         .map(|kind| Device::wgpu(kind.clone()))
         .find(|device| found.contains(device))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flows_that_see_no_data_stay_on_the_cpu() {
+        let gpu = Device::wgpu(DeviceKind::DiscreteGpu(0));
+        let draws = Objective::WeightedDraws { exponent: 1.0 };
+        assert_eq!(of(draws, &gpu), Device::flex());
+        assert_eq!(of(Objective::Simulations, &gpu), gpu);
+    }
+}

@@ -290,3 +290,41 @@ impl<'a> TrainingSet<'a> {
         rng
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn a_minibatch_is_its_slices_end_to_end() {
+        let text = "name = \"one\"\nparameters = [{ name = \"a\", prior = { normal = { mean = 0, sd = 1 } } }]\n\
+                    [simulator]\nbuiltin = \"linear-gaussian\"\ngrid = [0.0, 1.0]\nmatrix = [[1.0], [2.0]]\n[noise]\n\
+                    gaussian = { sigma = 0.5 }\n";
+        let campaign = sidereal_inference::campaign_file::parse(text, Path::new("one.toml"))
+            .expect("the campaign file is valid");
+        let mut set = TrainingSet::new(&campaign, FlowId(0), Objective::Simulations);
+        for i in 0..100u8 {
+            let a = f64::from(i) / 50.0 - 1.0;
+            set.push_simulation(&[a], &[a as f32, 2.0 * a as f32], f64::from(i));
+        }
+        let standardization = Standardization::new(&set);
+        // Not in order, and not a whole number of slices.
+        let rows: Vec<usize> = (0..2 * SLICE_ROWS + 5).map(|i| i * 37 % 100).collect();
+        let purpose = Purpose::TrainingNoise { epoch: 3 };
+        let whole = set.minibatch(&rows, purpose, &standardization);
+        let mut joined = Minibatch {
+            n: rows.len(),
+            length: 2,
+            ..Minibatch::default()
+        };
+        for row in &rows {
+            let one = set.minibatch(&[*row], purpose, &standardization);
+            joined.x.extend(one.x);
+            joined.y.extend(one.y);
+            joined.weight.extend(one.weight);
+            joined.log_prior.extend(one.log_prior);
+        }
+        assert_eq!(whole, joined);
+    }
+}

@@ -10,7 +10,7 @@ use crate::standardization::Standardization;
 use crate::training_set::{Minibatch, TrainingSet};
 use burn::module::Module;
 use burn::optim::{Adam, Optimizer};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -197,6 +197,8 @@ impl Epoch<'_> {
             return (estimator, 0.0);
         }
         let losses = parameters::host(Tensor::cat(losses, 0));
+        // Pages of memory that are no longer used are kept otherwise, and more of them after each epoch.
+        estimator.devices().iter().for_each(Device::memory_cleanup);
         let mean = losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / losses.len() as f64;
         (estimator, mean)
     }
