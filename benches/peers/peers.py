@@ -166,9 +166,10 @@ def sbi(problem, args):
 def sbi_truncated(problem, args):
     """The same with truncated proposals (TSNPE, Deistler et al. 2022): the prior where the last flow's density is above its
     quantile of 1e-4, drawn by importance resampling."""
-    from sbi.utils import RestrictedPrior, get_density_thresholder
 
     def train(inference, prior, x_obs, theta, x, proposal):
+        from sbi.utils import RestrictedPrior, get_density_thresholder
+
         estimator = inference.append_simulations(theta, x).train(force_first_round_loss=True)
         posterior = inference.build_posterior(estimator).set_default_x(x_obs)
         accept = get_density_thresholder(posterior, quantile=1e-4)

@@ -62,6 +62,14 @@ pub enum AccessSource {
 }
 
 impl AccessSource {
+    /// The coordinator's address, or the file that would say it.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Fixed(access) => access.address.clone(),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+
     pub fn read(&self) -> Result<AccessFile, AccessError> {
         match self {
             Self::Fixed(access) => Ok(AccessFile::new(access.clone(), None, false)),

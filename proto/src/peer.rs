@@ -133,14 +133,29 @@ pub fn no_answer<E>(whose: &str, operation: &str) -> Unopened<E> {
 /// How long a peer goes on without its coordinator.
 #[derive(Debug)]
 pub struct Patience {
+    coordinator: String,
     patience: Duration,
     silent_since: Instant,
     backoff: Backoff,
 }
 
+/// The patience is over. Waiting longer may help.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error(
+    "gave up on the coordinator at {coordinator} after {:.0} s without an answer: {last}",
+    waited.as_secs_f64()
+)]
+pub struct GaveUp {
+    /// Its address, or the access file that would say it.
+    pub coordinator: String,
+    pub waited: Duration,
+    pub last: String,
+}
+
 impl Patience {
-    pub fn new(patience: Duration) -> Self {
+    pub fn new(source: &AccessSource, patience: Duration) -> Self {
         Self {
+            coordinator: source.place(),
             patience,
             silent_since: Instant::now(),
             backoff: Backoff::of_this_process(),
@@ -152,12 +167,16 @@ impl Patience {
         self.backoff.reset();
     }
 
-    /// How long to wait before the next try; where the patience is over, how long it was silent.
-    pub fn next_wait(&mut self) -> Result<Duration, Duration> {
+    /// How long to wait before the next try, after one that failed for `reason`.
+    pub fn next_wait(&mut self, reason: &str) -> Result<Duration, GaveUp> {
         let waited = self.silent_since.elapsed();
         match self.patience.checked_sub(waited) {
             Some(left) if !left.is_zero() => Ok(self.backoff.next_wait().min(left)),
-            Some(_) | None => Err(waited),
+            Some(_) | None => Err(GaveUp {
+                coordinator: self.coordinator.clone(),
+                waited,
+                last: reason.to_owned(),
+            }),
         }
     }
 }
@@ -226,15 +245,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn patience_ends_where_nothing_is_heard() {
-        let mut patience = Patience::new(Duration::from_secs(5));
+        let source = AccessSource::File("access.json".into());
+        let mut patience = Patience::new(&source, Duration::from_secs(5));
         tokio::time::advance(Duration::from_secs(4)).await;
-        let wait = patience.next_wait().expect("a second is left");
+        let wait = patience.next_wait("no route").expect("a second is left");
         assert!(wait <= Duration::from_secs(1), "{wait:?}");
         patience.on_heard_from();
         tokio::time::advance(Duration::from_secs(4)).await;
-        assert!(patience.next_wait().is_ok());
+        assert!(patience.next_wait("no route").is_ok());
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(patience.next_wait(), Err(Duration::from_secs(5)));
+        let error = patience.next_wait("refused").expect_err("5 s are over");
+        assert_eq!(
+            error.to_string(),
+            "gave up on the coordinator at access.json after 5 s without an answer: refused"
+        );
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@
 use burn::tensor::{Device, DeviceKind, DeviceType};
 use sidereal_inference::campaign::DeviceChoice;
 use sidereal_inference::refinement::Objective;
+use std::path::Path;
 
 /// The device asked for cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,7 @@ pub struct NoAdapter;
 pub fn choose(choice: DeviceChoice) -> Result<Device, NoAdapter> {
     match choice {
         DeviceChoice::Cpu => Ok(Device::flex()),
+        DeviceChoice::Auto if !may_have_gpu() => Ok(Device::flex()),
         DeviceChoice::Auto => Ok(first_of(&REAL_GPUS).unwrap_or_else(Device::flex)),
         DeviceChoice::Wgpu => first_of(&REAL_GPUS)
             .or_else(|| first_of(&[DeviceKind::Cpu]))
@@ -23,8 +25,8 @@ pub fn choose(choice: DeviceChoice) -> Result<Device, NoAdapter> {
     }
 }
 
-/// Where a flow of `objective` is trained in a campaign that trains on `device`: a small one that sees no data on the
-/// CPU always, where its whole step takes no longer than a GPU's driver takes to be told of it.
+/// Where a flow of `objective` is trained in a campaign that trains on `device`: one that sees no data on the CPU always,
+/// which needs about a millisecond for a whole step of so small a network.
 pub fn of(objective: Objective, device: &Device) -> Device {
     match objective {
         Objective::Simulations => device.clone(),
@@ -47,6 +49,19 @@ const REAL_GPUS: [DeviceKind; 3] = [
     DeviceKind::IntegratedGpu(0),
     DeviceKind::VirtualGpu(0),
 ];
+
+/// Whether the kernel shows a GPU. Without one only software renderers would answer, and to ask them is slow and brings
+/// errors of Mesa's own to standard error.
+fn may_have_gpu() -> bool {
+    const NODES: [&str; 5] = [
+        "/dev/dri",
+        "/dev/nvidiactl",
+        "/dev/dxg",
+        "/dev/mali0",
+        "/dev/nvmap",
+    ];
+    !cfg!(target_os = "linux") || NODES.iter().any(|node| Path::new(node).exists())
+}
 
 fn first_of(kinds: &[DeviceKind]) -> Option<Device> {
     let found = Device::enumerate(DeviceType::Wgpu).into_vec();

@@ -19,7 +19,8 @@ use sidereal_proto::access::{AccessError, AccessSource};
 use sidereal_proto::client::{ClientError, ClientIdentity, Incoming};
 use sidereal_proto::message::{FailureCause, FromTrainer, ToTrainer};
 use sidereal_proto::peer::{
-    FAREWELL, OpeningError, Patience, STEADY_SESSION, ThreadError, Unopened, asked_to_stop, at,
+    FAREWELL, GaveUp, OpeningError, Patience, STEADY_SESSION, ThreadError, Unopened, asked_to_stop,
+    at,
 };
 use sidereal_store::{ChoiceError, StorageChoice};
 use std::sync::Arc;
@@ -74,13 +75,8 @@ pub enum TrainerError {
     #[error(transparent)]
     Coordinator(#[from] ClientError),
     /// Waiting longer may help.
-    #[error("gave up on the coordinator at {coordinator} after {:.0} s without an answer: {last}", waited.as_secs_f64())]
-    GaveUp {
-        /// Its address, or the access file that would say it.
-        coordinator: String,
-        waited: Duration,
-        last: String,
-    },
+    #[error(transparent)]
+    GaveUp(#[from] GaveUp),
     /// The directory that the trainer was given is not this campaign's.
     #[error("cannot use the campaign directory: {0}")]
     Directory(#[from] ChoiceError),
@@ -111,7 +107,7 @@ impl TrainerError {
             | Self::Directory(_)
             | Self::NoDirectory { .. }
             | Self::Device(_) => true,
-            Self::GaveUp { .. } | Self::Threads { .. } | Self::Thread(_) | Self::TrainingThread => {
+            Self::GaveUp(_) | Self::Threads { .. } | Self::Thread(_) | Self::TrainingThread => {
                 false
             }
         }
@@ -145,11 +141,8 @@ pub async fn run(
             source,
         })?;
     let pool = Arc::new(pool);
-    let coordinator = match &config.access {
-        AccessSource::Fixed(access) => access.address.clone(),
-        AccessSource::File(path) => path.display().to_string(),
-    };
-    let mut patience = Patience::new(config.patience);
+    let coordinator = config.access.place();
+    let mut patience = Patience::new(&config.access, config.patience);
     loop {
         let opened = tokio::select! {
             opened = opening::open(&config) => opened,
@@ -184,16 +177,7 @@ pub async fn run(
                 reason
             }
         };
-        let wait = match patience.next_wait() {
-            Ok(wait) => wait,
-            Err(waited) => {
-                return Err(TrainerError::GaveUp {
-                    coordinator,
-                    waited,
-                    last: reason,
-                });
-            }
-        };
+        let wait = patience.next_wait(&reason)?;
         tracing::warn!(%coordinator, %reason, wait_s = wait.as_secs_f64(), "waiting for the coordinator");
         tokio::select! {
             () = sleep(wait) => {}

@@ -3,9 +3,8 @@
 use crate::simulators::BuildError;
 use sidereal_proto::access::AccessError;
 use sidereal_proto::client::ClientError;
-use sidereal_proto::peer::{OpeningError, ThreadError};
+use sidereal_proto::peer::{GaveUp, OpeningError, ThreadError};
 use sidereal_store::ChoiceError;
-use std::time::Duration;
 
 /// What a worker could not do. None of these is mended by starting the same worker again at once,
 /// except [`WorkerError::GaveUp`].
@@ -20,16 +19,8 @@ pub enum WorkerError {
     #[error(transparent)]
     Thread(#[from] ThreadError),
     /// Waiting longer may help.
-    #[error(
-        "gave up on the coordinator at {coordinator} after {:.0} s without an answer: {last}",
-        waited.as_secs_f64()
-    )]
-    GaveUp {
-        /// Its address, or the access file that would say it.
-        coordinator: String,
-        waited: Duration,
-        last: String,
-    },
+    #[error(transparent)]
+    GaveUp(#[from] GaveUp),
     /// The coordinator answered, and does not want this worker: wrong token, campaign or protocol version.
     #[error("the coordinator refused to {operation}: {message}")]
     Refused {
@@ -60,10 +51,9 @@ impl WorkerError {
             | Self::Refused { .. }
             | Self::Simulator(_)
             | Self::Directory(_) => true,
-            Self::Thread(_)
-            | Self::GaveUp { .. }
-            | Self::Answer { .. }
-            | Self::SimulationThread => false,
+            Self::Thread(_) | Self::GaveUp(_) | Self::Answer { .. } | Self::SimulationThread => {
+                false
+            }
         }
     }
 }

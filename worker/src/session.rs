@@ -12,7 +12,7 @@ use crate::storing::{ShardStorage, Uploader};
 use crate::stream::{self, OpenSession, SessionEnd};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
-use sidereal_proto::access::{AccessFile, AccessSource};
+use sidereal_proto::access::AccessFile;
 use sidereal_proto::client::Client;
 use sidereal_proto::message::{PeerKind, Registration, Session};
 use sidereal_proto::peer::{
@@ -70,11 +70,8 @@ async fn reconnect_until_done(
     simulation: &mut SimulationThread,
     shutdown: &mut watch::Receiver<bool>,
 ) -> Result<(), WorkerError> {
-    let coordinator = match &config.access {
-        AccessSource::Fixed(access) => access.address.clone(),
-        AccessSource::File(path) => path.display().to_string(),
-    };
-    let mut patience = Patience::new(config.patience);
+    let coordinator = config.access.place();
+    let mut patience = Patience::new(&config.access, config.patience);
     loop {
         let opened = tokio::select! {
             opened = open(config, model) => opened,
@@ -112,16 +109,7 @@ async fn reconnect_until_done(
                 reason
             }
         };
-        let wait = match patience.next_wait() {
-            Ok(wait) => wait,
-            Err(waited) => {
-                return Err(WorkerError::GaveUp {
-                    coordinator,
-                    waited,
-                    last: reason,
-                });
-            }
-        };
+        let wait = patience.next_wait(&reason)?;
         warn!(%coordinator, %reason, wait_s = wait.as_secs_f64(), "waiting for the coordinator");
         tokio::select! {
             () = sleep(wait) => {}

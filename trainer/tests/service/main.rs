@@ -220,7 +220,7 @@ async fn a_coordinator_that_is_not_there_is_given_up() {
         ..config(access.clone())
     };
     match run(config, never()).await {
-        Err(TrainerError::GaveUp { coordinator, .. }) => assert_eq!(coordinator, access.address),
+        Err(TrainerError::GaveUp(error)) => assert_eq!(error.coordinator, access.address),
         other => panic!("{other:?}"),
     }
 }

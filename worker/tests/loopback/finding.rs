@@ -5,6 +5,7 @@ use crate::workplace::*;
 use sidereal_inference::campaign_file;
 use sidereal_inference::ids::CampaignHash;
 use sidereal_proto::access::{Access, AccessFile, AccessSource};
+use sidereal_proto::peer::GaveUp;
 use sidereal_store::StorageChoice;
 use sidereal_worker::{Simulator, WorkerConfig, WorkerError, run, run_with_simulator};
 use std::path::Path;
@@ -59,7 +60,7 @@ async fn patience_ends() {
         ..config(access(address))
     };
     match run(config, never()).await {
-        Err(WorkerError::GaveUp { waited, last, .. }) => {
+        Err(WorkerError::GaveUp(GaveUp { waited, last, .. })) => {
             assert!(waited >= patience, "{waited:?}");
             assert!(last.contains(&address.to_string()), "{last}");
         }
