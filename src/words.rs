@@ -407,6 +407,7 @@ fn loss(loss: Loss) -> String {
 
 fn rounds(rounds: &Rounds) -> String {
     let combined = match rounds.combine {
+        Combine::Fresh => "each weighed by its own proposal",
         Combine::Mixture => "weighed together as one mixture",
         Combine::PerRound => "weighed round by round",
     };

@@ -51,7 +51,7 @@ impl Setup {
         };
         let text = format!(
             "name = \"dispatch\"\nseed = 1\nparameters = [{}]\n\
-             [simulator]\nbuiltin = \"linear-gaussian\"\ngrid = [{}]\nmatrix = [{}]\n\
+             [simulator]\nbuiltin = \"linear-gaussian\"\nown = true\ngrid = [{}]\nmatrix = [{}]\n\
              [noise]\ngaussian = {{ sigma = 1.0 }}\n\
              [rounds]\nmax = 1\nsimulations = {}\n{workers}",
             ["a", "b", "c"].map(parameter).join(", "),

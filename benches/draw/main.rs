@@ -138,6 +138,7 @@ fn model(campaign: &Campaign, d: usize) -> Model {
     let estimator = Estimator::init(campaign, FlowId(0), objective, 0, &device);
     let standardization = Standardization {
         seams: vec![0.0; d],
+        leans: Vec::new(),
         circles: Vec::new(),
         z_mean: vec![0.0; d],
         z_sd: vec![1.0; d],

@@ -32,10 +32,11 @@ pub async fn run(problem: &Problem, is_cut: bool, seed: u64) -> Fallible<Found> 
     let place = tempfile::tempdir()?;
     let location = place.path().to_str().ok_or("a path that is not UTF-8")?;
     let directory = sidereal_store::create(location)?;
-    let campaign = Campaign {
+    let mut campaign = Campaign {
         seed,
         ..campaign(problem)?
     };
+    campaign.simulator.is_own = problem.simulator.is_some();
     let running = start(CoordinatorConfig {
         directory: directory.clone(),
         campaign: campaign.clone(),

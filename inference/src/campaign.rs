@@ -37,6 +37,9 @@ impl Campaign {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SimulatorSpec {
     pub model: BuiltinModel,
+    /// Whether `model` only lends its name and data to a model of the user's own, which no stock worker can run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_own: bool,
     /// Abscissae of the data (times, wavelengths); its length is the data's length.
     pub grid: Vec<f64>,
 }
@@ -311,6 +314,8 @@ pub struct Rounds {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Combine {
+    /// Each draw weighed by its own round's proposal, rounds with shares that were fixed before they were drawn.
+    Fresh,
     /// All rounds as one deterministic mixture (balance heuristic).
     Mixture,
     /// The paper's: each round normalized, then in proportion to its n_eff.

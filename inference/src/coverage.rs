@@ -69,21 +69,38 @@ pub fn mass_not_covered(
     flow: FlowId,
 ) -> Option<(f64, f64)> {
     let log_evidence = combined.evidence?.log_evidence;
-    let (mut mass, mut square_in, mut square_out) = (0.0, 0.0, 0.0);
-    for (round, weights) in rounds.iter().zip(&combined.normalized) {
+    mass_below(rounds.iter().zip(&combined.normalized), log_evidence, flow)
+}
+
+/// As [`mass_not_covered`], of rounds with their weights, whose sum is what the mass is a share of.
+pub(crate) fn mass_below<'a>(
+    rounds: impl Iterator<Item = (&'a RoundColumns, &'a Vec<f64>)>,
+    log_evidence: f64,
+    flow: FlowId,
+) -> Option<(f64, f64)> {
+    let (mut inside, mut outside) = (0.0, 0.0);
+    let (mut square_in, mut square_out) = (0.0, 0.0);
+    for (round, weights) in rounds {
         let log_flow = round.log_flow.get(&flow)?;
         for (i, weight) in weights.iter().enumerate() {
             let log_posterior =
                 round.log_likelihood[i].map(|log_l| log_l + round.log_prior[i] - log_evidence);
             if log_posterior.is_some_and(|log_posterior| log_flow[i] < log_posterior + MISSED.ln())
             {
-                mass += weight;
+                inside += weight;
                 square_in += weight * weight;
             } else {
+                outside += weight;
                 square_out += weight * weight;
             }
         }
     }
+    let total = inside + outside;
+    if total <= 0.0 {
+        return None;
+    }
+    let mass = inside / total;
+    let (square_in, square_out) = (square_in / total / total, square_out / total / total);
     // Σ w² (I - mass)² over draws inside and outside.
     let variance = square_in * (1.0 - mass).powi(2) + square_out * mass * mass;
     let n_eff = (1.0 / (square_in + square_out) - 1.0).max(1.0);

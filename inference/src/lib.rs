@@ -4,6 +4,7 @@
 
 pub mod allocation;
 mod beta;
+pub mod bound;
 pub mod campaign;
 pub mod campaign_file;
 pub mod circle;

@@ -1,11 +1,14 @@
 //! Densities around one place of the parameter space: what probing for lost modes draws from.
 
+use crate::bound::Lean;
 use crate::circle;
+use crate::normal;
 use crate::space::standard_normal_log_density;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
+use std::f64::consts::LN_2;
 
 /// Heavy tails, so that weights stay bounded where a mode is wider than it seemed.
 const DEGREES_OF_FREEDOM: usize = 5;
@@ -15,7 +18,11 @@ const DEGREES_OF_FREEDOM: usize = 5;
 pub struct LocalDensity {
     /// Where the circle of each periodic parameter is cut, in turns; 0 for others (see [`circle`]).
     pub seams: Vec<f64>,
-    /// Of z, cut there.
+    /// Which bounds are near; empty where none is. What follows is of the coordinate v that has them at a finite place, and
+    /// the density is cut off there, one parameter after the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leans: Vec<Lean>,
+    /// Of z, cut at the seams (or of v).
     pub mean: Vec<f64>,
     /// Lower triangular factor of the scale matrix, row-major `[d, d]`, with a positive diagonal.
     pub factor: Vec<f64>,
@@ -28,6 +35,7 @@ impl LocalDensity {
         self.mean.len() == d
             && self.seams.len() == d
             && self.factor.len() == d * d
+            && (self.leans.is_empty() || self.leans.len() == d)
             && self.mean.iter().chain(&self.factor).all(|x| x.is_finite())
             && self.seams.iter().all(|seam| (0.0..1.0).contains(seam))
             && (0..d).all(|i| self.factor[i * d + i] > 0.0)
@@ -36,18 +44,27 @@ impl LocalDensity {
     /// log [q(z) / N(z; 0, 1)] at a stored z: with the log prior added, log q(θ).
     pub fn log_ratio_to_prior(&self, z: &[f64]) -> f64 {
         let cut = self.cut(z);
-        self.log_density(&cut) - standard_normal_log_density(&cut)
+        if self.leans.is_empty() {
+            return self.log_density(&cut) - standard_normal_log_density(&cut);
+        }
+        let n_leaning = self
+            .leans
+            .iter()
+            .filter(|lean| **lean != Lean::None)
+            .count();
+        // Of a normal v only a half is the prior.
+        let log_prior = standard_normal_log_density(&cut) + n_leaning as f64 * LN_2;
+        self.log_density_within(&cut) - log_prior
     }
 
     /// A draw of z, cut at the prior's bounds as draws store it.
     pub fn draw(&self, rng: &mut ChaCha8Rng) -> Vec<f64> {
+        if !self.leans.is_empty() {
+            return self.draw_within(rng);
+        }
         let d = self.mean.len();
-        let normal = |rng: &mut ChaCha8Rng| -> f64 { StandardNormal.sample(rng) };
-        let direction: Vec<f64> = (0..d).map(|_| normal(rng)).collect();
-        let chi_square: f64 = (0..DEGREES_OF_FREEDOM).map(|_| normal(rng).powi(2)).sum();
-        // A uniform number instead of a zero that would throw the draw to infinity.
-        let chi_square = chi_square.max(rng.random::<f64>() * 1e-12 + f64::MIN_POSITIVE);
-        let stretch = (DEGREES_OF_FREEDOM as f64 / chi_square).sqrt();
+        let direction: Vec<f64> = (0..d).map(|_| standard_normal(rng)).collect();
+        let stretch = stretch(DEGREES_OF_FREEDOM, rng);
         (0..d)
             .map(|i| {
                 let offset: f64 = (0..=i).map(|j| self.factor[i * d + j] * direction[j]).sum();
@@ -57,12 +74,126 @@ impl LocalDensity {
             .collect()
     }
 
-    /// z of the same point, with circles cut here.
+    /// Each parameter in its turn from its own t density given those before it, cut off at its bounds.
+    fn draw_within(&self, rng: &mut ChaCha8Rng) -> Vec<f64> {
+        let d = self.mean.len();
+        let (mut offset, mut square) = (Vec::with_capacity(d), 0.0);
+        let mut z = Vec::with_capacity(d);
+        for i in 0..d {
+            let one = self.given(i, &offset, square);
+            let own: f64 = loop {
+                let own = match one.is_usable() {
+                    true => one.scale * standard_normal(rng) * stretch(one.degrees, rng),
+                    false => (self.lean(i).draw(rng) - one.middle) / one.width,
+                };
+                let v = one.middle + one.width * own;
+                if one.bounds.0 <= v && v <= one.bounds.1 {
+                    break own;
+                }
+            };
+            let v = (one.middle + one.width * own).clamp(-Z_LIMIT, Z_LIMIT);
+            z.push(match self.lean(i) {
+                Lean::None => circle::uncut(self.seams[i], v),
+                lean => lean.z(v),
+            });
+            square += own * own;
+            offset.push(own);
+        }
+        z
+    }
+
+    fn log_density_within(&self, cut: &[f64]) -> f64 {
+        let difference: Vec<f64> = cut
+            .iter()
+            .zip(&self.mean)
+            .map(|(v, mean)| v - mean)
+            .collect();
+        let offset = solved_lower(&self.factor, &difference);
+        let (mut log_density, mut square) = (0.0, 0.0);
+        for (i, own) in offset.iter().enumerate() {
+            let one = self.given(i, &offset[..i], square);
+            log_density += match one.is_usable() {
+                true => {
+                    student_log_density(one.degrees, own / one.scale)
+                        - (one.scale * one.width).ln()
+                        - one.mass.ln()
+                }
+                false => normal::log_density(cut[i]) + LN_2,
+            };
+            square += own * own;
+        }
+        log_density
+    }
+
+    /// The density of one parameter given the offsets of those before it, in standard deviations, and the sum of their squares.
+    fn given(&self, i: usize, offset: &[f64], square: f64) -> Given {
+        let d = self.mean.len();
+        let middle = self.mean[i]
+            + offset
+                .iter()
+                .enumerate()
+                .map(|(j, offset)| self.factor[i * d + j] * offset)
+                .sum::<f64>();
+        let degrees = DEGREES_OF_FREEDOM + i;
+        let scale = ((DEGREES_OF_FREEDOM as f64 + square) / degrees as f64).sqrt();
+        let width = self.factor[i * d + i];
+        let bounds = self.lean(i).bounds();
+        let below = |bound: f64| match bound.is_finite() {
+            true => student_cdf(degrees, (bound - middle) / (scale * width)),
+            false => f64::from(u8::from(bound > 0.0)),
+        };
+        Given {
+            degrees,
+            middle,
+            scale,
+            width,
+            bounds,
+            mass: below(bounds.1) - below(bounds.0),
+        }
+    }
+
+    fn lean(&self, parameter: usize) -> Lean {
+        self.leans.get(parameter).copied().unwrap_or_default()
+    }
+
+    /// The same density, `factor` times as wide.
+    pub fn scaled(self, factor: f64) -> Self {
+        let scaled = self.factor.iter().map(|entry| factor * entry).collect();
+        Self {
+            factor: scaled,
+            ..self
+        }
+    }
+
+    /// z of the same point, with circles cut here, or its v where a bound is near.
     pub fn cut(&self, z: &[f64]) -> Vec<f64> {
         z.iter()
-            .zip(&self.seams)
-            .map(|(&z, &seam)| circle::cut_at(seam, z).0)
+            .enumerate()
+            .map(|(j, &z)| match self.lean(j) {
+                Lean::None => circle::cut_at(self.seams[j], z).0,
+                lean => lean.v(z).0,
+            })
             .collect()
+    }
+
+    /// The inverse of [`cut`](Self::cut), for a place within the bounds.
+    pub fn uncut(&self, cut: &[f64]) -> Vec<f64> {
+        cut.iter()
+            .enumerate()
+            .map(|(j, &v)| match self.lean(j) {
+                Lean::None => circle::uncut(self.seams[j], v),
+                lean => lean.z(v),
+            })
+            .collect()
+    }
+
+    /// The density with its middle moved within the bounds.
+    pub fn within_bounds(mut self) -> Self {
+        for (mean, lean) in self.mean.iter_mut().zip(&self.leans) {
+            let (low, high) = lean.bounds();
+            *mean = mean.clamp(low, high);
+        }
+        self
     }
 
     fn log_density(&self, cut: &[f64]) -> f64 {
@@ -76,6 +207,65 @@ impl LocalDensity {
             - 0.5 * d as f64 * (nu * std::f64::consts::PI).ln()
             - log_determinant
             - half * (distance / nu).ln_1p()
+    }
+}
+
+/// One parameter of a density, given those before it.
+struct Given {
+    degrees: usize,
+    middle: f64,
+    /// Of the offset, and then of the parameter for an offset of one.
+    scale: f64,
+    width: f64,
+    bounds: (f64, f64),
+    /// Of the t density within the bounds.
+    mass: f64,
+}
+
+impl Given {
+    /// Where next to nothing of it is within the bounds the parameter has its prior instead.
+    fn is_usable(&self) -> bool {
+        const LEAST_MASS: f64 = 1e-3;
+        self.mass >= LEAST_MASS
+    }
+}
+
+fn standard_normal(rng: &mut ChaCha8Rng) -> f64 {
+    StandardNormal.sample(rng)
+}
+
+/// √(ν / χ²_ν): what makes a normal number one of Student's.
+fn stretch(degrees: usize, rng: &mut ChaCha8Rng) -> f64 {
+    let chi_square: f64 = (0..degrees).map(|_| standard_normal(rng).powi(2)).sum();
+    // A uniform number instead of a zero that would throw the draw to infinity.
+    let chi_square = chi_square.max(rng.random::<f64>() * 1e-12 + f64::MIN_POSITIVE);
+    (degrees as f64 / chi_square).sqrt()
+}
+
+fn student_log_density(degrees: usize, t: f64) -> f64 {
+    let nu = degrees as f64;
+    let half = 0.5 * (nu + 1.0);
+    libm::lgamma(half)
+        - libm::lgamma(0.5 * nu)
+        - 0.5 * (nu * std::f64::consts::PI).ln()
+        - half * (t * t / nu).ln_1p()
+}
+
+/// Abramowitz & Stegun 26.7.3 and 26.7.4; absolutely exact to about 1e-15.
+fn student_cdf(degrees: usize, t: f64) -> f64 {
+    let angle = (t / (degrees as f64).sqrt()).atan();
+    let (sin, cos) = angle.sin_cos();
+    let first = degrees % 2;
+    // cos^first (1 + a_1 cos² + a_1 a_2 cos⁴ + ..), each a_k = (2k - 1 + first) / (2k + first).
+    let (mut term, mut sum) = (if first == 1 { cos } else { 1.0 }, 0.0);
+    for k in 0..degrees / 2 {
+        sum += term;
+        let k = k as f64 + 1.0;
+        term *= cos * cos * (2.0 * k - 1.0 + first as f64) / (2.0 * k + first as f64);
+    }
+    match first {
+        1 => 0.5 + (angle + sin * sum) / std::f64::consts::PI,
+        _ => 0.5 + 0.5 * sin * sum,
     }
 }
 
@@ -164,6 +354,7 @@ mod tests {
     fn density() -> LocalDensity {
         LocalDensity {
             seams: vec![0.25, 0.0],
+            leans: Vec::new(),
             mean: vec![0.3, -1.0],
             factor: vec![0.2, 0.0, -0.1, 0.5],
         }
@@ -206,6 +397,77 @@ mod tests {
         for i in 0..2 {
             assert!((mean[i] - density.mean[i]).abs() < 5e-3, "{mean:?}");
             assert!((square[i] / variance[i] - 1.0).abs() < 0.05, "{square:?}");
+        }
+    }
+
+    #[test]
+    fn student_distribution_is_that_of_tables() {
+        for (degrees, t, expected) in [
+            (5, 2.015_048_372_669_157, 0.95),
+            (6, 1.943_180_280_515_307, 0.95),
+            (10, -2.228_138_851_964_938_5, 0.025),
+            (13, 0.0, 0.5),
+        ] {
+            let found = student_cdf(degrees, t);
+            assert!((found - expected).abs() < 1e-9, "{degrees} {t}: {found}");
+        }
+    }
+
+    #[test]
+    fn cut_off_at_bounds_densities_integrate_to_one_and_draws_follow_them() {
+        // The middle of the first is beyond its bound; of the second both bounds are near.
+        for (mean, leans) in [
+            (vec![0.3, -1.0], vec![Lean::High, Lean::None]),
+            (vec![-0.2, 0.6], vec![Lean::Low, Lean::Both]),
+            // Next to nothing of the second's density is within.
+            (vec![0.5, -9.0], vec![Lean::Low, Lean::Low]),
+        ] {
+            let density = LocalDensity {
+                seams: vec![0.0; 2],
+                leans,
+                mean,
+                factor: vec![0.2, 0.0, -0.1, 0.5],
+            };
+            assert!(density.is_valid(2));
+            let (n, mut sum) = (900, 0.0);
+            for i in 0..n {
+                for j in 0..n {
+                    let z = [i, j].map(|i| {
+                        normal::quantile_of_log(((f64::from(i) + 0.5) / f64::from(n)).ln())
+                    });
+                    sum += density.log_ratio_to_prior(&z).exp();
+                }
+            }
+            let integral = sum / f64::from(n * n);
+            assert!((integral - 1.0).abs() < 4e-3, "{density:?}: {integral}");
+            // Shares of the draws in quarters of the prior against the density's own.
+            let mut rng = ChaCha8Rng::seed_from_u64(3);
+            let n_draws = 40_000;
+            let (mut found, mut expected) = ([0.0; 2], [0.0; 2]);
+            for _ in 0..n_draws {
+                let z = density.draw(&mut rng);
+                assert!(z.iter().all(|z| z.is_finite()));
+                found[0] += f64::from(u8::from(z[0] > 0.5)) / f64::from(n_draws);
+                found[1] += f64::from(u8::from(z[1] > 0.0)) / f64::from(n_draws);
+            }
+            for i in 0..n {
+                for j in 0..n {
+                    let u = [i, j].map(|i| (f64::from(i) + 0.5) / f64::from(n));
+                    let z = u.map(|u| normal::quantile_of_log(u.ln()));
+                    let share = density.log_ratio_to_prior(&z).exp() / f64::from(n * n);
+                    expected[0] += if z[0] > 0.5 { share } else { 0.0 };
+                    expected[1] += if z[1] > 0.0 { share } else { 0.0 };
+                }
+            }
+            for (found, expected) in found.iter().zip(expected) {
+                assert!(
+                    (found - expected).abs() < 0.012,
+                    "{density:?}: {found} {expected}"
+                );
+            }
+            let z = density.draw(&mut rng);
+            let back = density.uncut(&density.cut(&z));
+            assert!(z.iter().zip(back).all(|(z, back)| (z - back).abs() < 1e-6));
         }
     }
 

@@ -20,7 +20,8 @@ pub struct Posterior {
     pub theta: Vec<f64>,
     pub log_likelihood: Vec<f64>,
     pub log_prior: Vec<f64>,
-    /// The denominator that the weight used.
+    /// The denominator that the weight used: w ∝ exp(log_likelihood + log_prior - log_proposal). Infinite for rows of rounds
+    /// that do not count.
     pub log_proposal: Vec<f64>,
     pub round: Vec<u32>,
     /// Sums to 1.
@@ -87,7 +88,7 @@ impl Posterior {
             theta: theta_of_table(&table, space)?,
             log_likelihood: table.log_f64s("log_likelihood")?,
             log_prior: table.log_f64s("log_prior")?,
-            log_proposal: table.log_f64s("log_proposal")?,
+            log_proposal: table.log_denominators("log_proposal")?,
             round: table.u32s("round")?,
             weight,
         })
@@ -116,7 +117,7 @@ mod tests {
             theta: vec![0.25, 0.5, 0.75],
             log_likelihood: vec![-1.0, f64::NEG_INFINITY, -2.0],
             log_prior: vec![0.0; 3],
-            log_proposal: vec![0.5, 0.25, 0.125],
+            log_proposal: vec![0.5, f64::INFINITY, 0.125],
             round: vec![0, 0, 1],
             weight: vec![0.75, 0.0, 0.25],
         };

@@ -1,5 +1,5 @@
 //! Probing for lost modes: likelihood-guided local searches from the best draws that the newest flow calls
-//! improbable.
+//! improbable, and from the highest of all.
 //!
 //! n_eff does not see a mode that the proposals have left. What is left of one are draws of the prior and of earlier,
 //! broader proposals that lie in its basin, too low to weigh anything. From the most prominent of these (`starts.rs`) each
@@ -7,10 +7,14 @@
 //! best of it (`ascent.rs`), until its draws' weights show that it has come to a peak. Its draws have a density like any
 //! others, so they are rows of a round of their own and weigh in the posterior with all others: what a search finds is
 //! taken in by being found.
+//!
+//! A narrow mode may also lie within a wide one, where the flow draws but far too rarely: one search climbs to the top of what
+//! is known and looks closer there, and one begins at a draw that is far heavier than the others of its round.
 
 mod ascent;
 mod starts;
 mod steps;
+mod summit;
 #[cfg(test)]
 mod tests;
 
@@ -21,16 +25,17 @@ use crate::proposal::{Component, Proposal};
 use crate::refinement::Objective;
 use crate::space::ParameterSpace;
 use crate::stopping::MIN_N_EFF;
-use crate::weights::{RoundColumns, effective_sample_size};
+use crate::weights::{RoundColumns, effective_sample_size, round_log_weights};
 use serde::{Deserialize, Serialize};
 use starts::starts;
 use std::collections::BTreeMap;
 use steps::step;
+use summit::summits;
 
 /// Draws of a search at each step: so many, and as many for each parameter.
 const DRAWS: usize = 4;
-/// Sessions of a campaign: one more after each that found something.
-const MOST_SESSIONS: u32 = 3;
+/// Sessions of a campaign: one more after each that found something, or where a draw is far too heavy.
+const MOST_SESSIONS: u32 = 4;
 /// A flow knows where it is denser than at the least dense of this share of its own draws, or not much less dense: the
 /// outskirts of what it knows are no modes.
 const KNOWN_QUANTILE: f64 = 0.003;
@@ -63,6 +68,21 @@ pub struct Search {
     /// The densities that its earlier steps drew from.
     #[serde(default)]
     pub past: Vec<LocalId>,
+    #[serde(default)]
+    pub aim: Aim,
+}
+
+/// What a search is after, and so what it takes for known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aim {
+    /// A mode that the flow has left behind: known is where the flow draws.
+    #[default]
+    LeftBehind,
+    /// The top of what is known: known is where the flow is not far below the posterior.
+    Summit,
+    /// A narrow mode at that top, looked for more closely.
+    Summited,
 }
 
 /// How a search ended.
@@ -137,21 +157,14 @@ pub struct Knowledge<'a> {
 
 /// The session that goes on or begins after the last round; None where there is nothing to probe.
 ///
-/// A session begins after the first round of a flow that was fitted to untempered draws, and once more after
-/// one that found something.
+/// A session begins after the first round of a flow that was fitted to untempered draws, once more after
+/// one that found something, and where a draw is far too heavy.
 pub fn probe(knowledge: &Knowledge) -> Option<Probing> {
     let (last, evidence) = (knowledge.rounds.last()?, knowledge.evidence?);
     if last.proposal.is_local() {
         let previous = knowledge.previous?;
         return Some(step(knowledge, previous, last, evidence));
     }
-    let session = match knowledge.previous {
-        None => 1,
-        Some(previous) if previous.has_found() && previous.session < MOST_SESSIONS => {
-            previous.session + 1
-        }
-        Some(_) => return None,
-    };
     let (Component::Flow(flow), Some(objective)) = (last.proposal.newest(), knowledge.objective)
     else {
         return None;
@@ -159,10 +172,25 @@ pub fn probe(knowledge: &Knowledge) -> Option<Probing> {
     if !objective.is_final(knowledge.space.len()) {
         return None;
     }
-    if effective_sample_size(&crate::weights::round_log_weights(last)) < MIN_N_EFF {
+    let summits = summits(knowledge, flow, last, evidence);
+    let session = match knowledge.previous {
+        None => 1,
+        Some(previous) if previous.session >= MOST_SESSIONS => return None,
+        Some(previous) if previous.has_found() || summits.is_heavy => previous.session + 1,
+        Some(_) => return None,
+    };
+    let is_good = effective_sample_size(&round_log_weights(last)) >= MIN_N_EFF;
+    if !is_good && !summits.is_heavy {
         return None;
     }
-    let searches = starts(knowledge, flow)?;
+    let mut starting = summits.starts;
+    if is_good {
+        starting.extend(starts(knowledge, flow)?);
+    }
+    let searches: BTreeMap<LocalId, Search> = (next_local(knowledge.rounds)..)
+        .map(LocalId)
+        .zip(starting)
+        .collect();
     (!searches.is_empty()).then_some(Probing {
         session,
         flow,

@@ -249,6 +249,7 @@ mod tests {
     fn local_densities_are_read_within_tagged_enums_too() {
         let density = LocalDensity {
             seams: vec![0.0],
+            leans: Vec::new(),
             mean: vec![0.25],
             factor: vec![0.5],
         };

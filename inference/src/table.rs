@@ -416,6 +416,11 @@ impl Table {
         self.checked_f64s(name, is_log, "a finite number or -inf")
     }
 
+    /// Infinite ones too: densities that divide, and so leave nothing.
+    pub fn log_denominators(&self, name: &str) -> Result<Vec<f64>, TableError> {
+        self.checked_f64s(name, |value| !value.is_nan(), "a number or an infinity")
+    }
+
     fn checked_f64s(
         &self,
         name: &str,

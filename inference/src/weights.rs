@@ -3,6 +3,7 @@
 //! All sums run in row order, so that the same columns give the same bytes.
 
 mod combine;
+mod fresh;
 
 pub use combine::{
     CombinedWeights, RoundColumns, WeightsError, combine, log_density_under, mixture_log_proposal,

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::draws::Draws;
 use sidereal_inference::ids::{FlowId, RoundId, RowId};
-use sidereal_inference::proposal::{Component, Proposal};
+use sidereal_inference::proposal::{Component, Proposal, log_sum_exp};
 use sidereal_inference::scores::Scores;
 use sidereal_inference::seeds::{Purpose, stream};
 use std::collections::BTreeMap;
@@ -141,13 +141,13 @@ pub fn score(
             .chunks_exact(d)
             .map(|z| standardization.append_y(z, &mut y))
             .collect();
-        let log_density = scorer.flow.log_density(&y);
+        let log_density = log_density(scorer, &y);
         let theta = draws.theta[chunk * CHUNK_ROWS * d..].chunks_exact(d);
         z.chunks_exact(d)
             .zip(theta)
             .zip(log_density.iter().zip(&log_determinant))
             .map(|((z, theta), (&log_density, log_determinant))| {
-                let log_density_z = f64::from(log_density) + log_determinant;
+                let log_density_z = log_density + log_determinant;
                 campaign.space.log_density(z, theta, log_density_z)
             })
             .collect()
@@ -170,6 +170,37 @@ pub fn score(
         });
     }
     Ok(scores)
+}
+
+/// log q of the scorer's draws at rows of y: the flow's own density, and what it brings back from beyond the bounds that
+/// are leant on.
+fn log_density(scorer: &Scorer, y: &[f32]) -> Vec<f64> {
+    let mut log_density: Vec<f64> = scorer
+        .flow
+        .log_density(y)
+        .into_iter()
+        .map(f64::from)
+        .collect();
+    let Some(bounds) = scorer.standardization().bounds() else {
+        return log_density;
+    };
+    let d = y.len() / log_density.len().max(1);
+    let (mut beyond, mut sources) = (Vec::with_capacity(y.len()), Vec::new());
+    let mut other = vec![0.0; d];
+    for (row, y) in y.chunks_exact(d).enumerate() {
+        for (other, &y) in other.iter_mut().zip(y) {
+            *other = f64::from(y);
+        }
+        if let Some(log_volume) = bounds.inverted(&mut other) {
+            beyond.extend(other.iter().map(|&y| y as f32));
+            sources.push((row, log_volume));
+        }
+    }
+    for ((row, log_volume), beyond) in sources.into_iter().zip(scorer.flow.log_density(&beyond)) {
+        let own = log_density[row];
+        log_density[row] = log_sum_exp([own, f64::from(beyond) + log_volume].into_iter());
+    }
+    log_density
 }
 
 /// Rows that wait to be drawn from one flow, with their randomness.

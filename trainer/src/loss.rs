@@ -90,6 +90,7 @@ mod tests {
     fn the_prior_of_y_is_that_of_z_stretched() {
         let standardization = Standardization {
             seams: vec![0.0; 2],
+            leans: Vec::new(),
             circles: Vec::new(),
             z_mean: vec![0.25, -1.0],
             z_sd: vec![0.5, 2.0],
@@ -122,6 +123,7 @@ mod tests {
         for (seam, circle) in [(0.3, None), (0.0, Some(circle))] {
             let standardization = Standardization {
                 seams: vec![seam],
+                leans: Vec::new(),
                 circles: vec![circle],
                 z_mean: vec![0.25],
                 z_sd: vec![0.5],

@@ -2,6 +2,7 @@
 
 use crate::loss::prior_weights;
 use crate::training_set::TrainingSet;
+use sidereal_inference::bound::leans;
 use sidereal_inference::campaign::{Campaign, Loss};
 use sidereal_inference::circle::emptiest_seams;
 use sidereal_inference::directory::Directory;
@@ -90,7 +91,9 @@ pub fn training_set<'a>(
             Ok(set.with_seams(seams))
         }
         Objective::WeightedDraws { .. } => {
-            let mut set = TrainingSet::new(campaign, flow, objective).with_seams(seams);
+            let mut set = TrainingSet::new(campaign, flow, objective)
+                .with_seams(seams)
+                .with_leans(leans(&campaign.space, &theta, &weight));
             let d = campaign.space.len();
             let draws = z.chunks_exact(d).zip(theta.chunks_exact(d)).zip(&weight);
             for ((z, theta), &weight) in draws {

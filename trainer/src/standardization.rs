@@ -5,6 +5,7 @@ use crate::flow::axis::{Axis, axes};
 use crate::fused;
 use crate::training_set::TrainingSet;
 use serde::{Deserialize, Serialize};
+use sidereal_inference::bound::{Bounds, Lean};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::circle::{self, Circle};
 use sidereal_inference::noise::Noise;
@@ -23,10 +24,14 @@ pub struct Standardization {
     /// Where the circle of each periodic parameter is cut, in turns after the prior's lower bound; 0 for
     /// others. What follows is of z cut there.
     pub seams: Vec<f64>,
+    /// Which bounds each parameter's posterior leans on; what follows is of the coordinate v that has them at a finite
+    /// place. Empty where none is leant on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leans: Vec<Lean>,
     /// For a flow that knows circles: the periodic parameters, which it sees in turns.
     #[serde(default)]
     pub circles: Vec<Option<Circle>>,
-    /// Mean of each unconstrained parameter z.
+    /// Mean of each unconstrained parameter z (or v).
     pub z_mean: Vec<f64>,
     /// Standard deviation of each z.
     pub z_sd: Vec<f64>,
@@ -63,11 +68,12 @@ impl Standardization {
             .zip(&circles)
             .map(|(&seam, circle)| if circle.is_some() { 0.0 } else { seam })
             .collect();
+        let leans = set.leans().to_vec();
         let z: Vec<f64> = set
             .z()
             .chunks_exact(d)
-            .flat_map(|z| z.iter().zip(&seams))
-            .map(|(&z, &seam)| circle::cut_at(seam, z).0)
+            .flat_map(|z| z.iter().enumerate())
+            .map(|(j, &z)| line(&seams, &leans, j, z).0)
             .collect();
         let (z_mean, z_sd) = column_moments(&z, d, Some(set.weight()));
         let z_sd = z_sd.iter().map(|sd| sd.max(1e-6)).collect();
@@ -76,6 +82,7 @@ impl Standardization {
             Objective::WeightedDraws { .. } => {
                 return Self {
                     seams,
+                    leans,
                     circles,
                     z_mean,
                     z_sd,
@@ -113,6 +120,7 @@ impl Standardization {
         };
         Self {
             seams,
+            leans,
             circles,
             z_mean,
             z_sd,
@@ -132,8 +140,23 @@ impl Standardization {
             Objective::WeightedDraws { .. } => 0,
         };
         check_finite("seams", &self.seams, n_parameters)?;
+        if !self.leans.is_empty() && self.leans.len() != n_parameters {
+            return Err(format!(
+                "standardization.leans has {} entries, expected {n_parameters}",
+                self.leans.len()
+            ));
+        }
         check_finite("z_mean", &self.z_mean, n_parameters)?;
         check_positive("z_sd", &self.z_sd, n_parameters)?;
+        for (j, lean) in self.leans.iter().enumerate() {
+            let (low, high) = lean.bounds();
+            let mean = self.z_mean[j];
+            if !(low < mean && mean < high) {
+                return Err(format!(
+                    "standardization.z_mean[{j}] is {mean}, expected a number between the bounds {low} and {high}"
+                ));
+            }
+        }
         check_finite("x_mean", &self.x_mean, n_data)?;
         check_positive("x_sd", &self.x_sd, n_data)?;
         check_finite("reference", &self.reference, n_data)?;
@@ -225,8 +248,8 @@ impl Standardization {
             let (y, log_slope) = match self.circle(j) {
                 Some(circle) => circle.y(z),
                 None => {
-                    let (cut, log_slope) = circle::cut_at(self.seams[j], z);
-                    let y = (cut - self.z_mean[j]) / self.z_sd[j];
+                    let (v, log_slope) = line(&self.seams, &self.leans, j, z);
+                    let y = (v - self.z_mean[j]) / self.z_sd[j];
                     (y, log_slope - self.z_sd[j].ln())
                 }
             };
@@ -256,19 +279,56 @@ impl Standardization {
         out.truncate(middle);
     }
 
-    /// z of one row: the inverse of [`append_y`](Self::append_y).
+    /// z of one row: the inverse of [`append_y`](Self::append_y). What lies beyond a bound that is leant on comes back
+    /// within.
     pub fn z(&self, y: &[f32], z: &mut [f64]) {
-        for (j, (z, &y)) in z.iter_mut().zip(y).enumerate() {
-            let y = f64::from(y);
+        for (z, &y) in z.iter_mut().zip(y) {
+            *z = f64::from(y);
+        }
+        if let Some(bounds) = self.bounds()
+            && bounds.gauge(z) > 1.0
+        {
+            bounds.inverted(z);
+        }
+        for (j, z) in z.iter_mut().enumerate() {
             *z = match self.circle(j) {
-                Some(circle) => circle.z(y),
-                None => circle::uncut(self.seams[j], self.z_mean[j] + self.z_sd[j] * y),
+                Some(circle) => circle.z(*z),
+                None => {
+                    let v = self.z_mean[j] + self.z_sd[j] * *z;
+                    match self.lean(j) {
+                        Lean::None => circle::uncut(self.seams[j], v),
+                        lean => lean.z(v),
+                    }
+                }
             };
         }
     }
 
+    /// The bounds that are leant on, in y; None where there are none. A flow's density within them is the sum of two, that at
+    /// y and that at its [other side](Bounds::inverted).
+    pub fn bounds(&self) -> Option<Bounds> {
+        let of_parameter = |(j, lean): (usize, &Lean)| {
+            let (low, high) = lean.bounds();
+            let (mean, sd) = (self.z_mean[j], self.z_sd[j]);
+            ((low - mean) / sd, (high - mean) / sd)
+        };
+        Bounds::new(self.leans.iter().enumerate().map(of_parameter).collect())
+    }
+
+    fn lean(&self, parameter: usize) -> Lean {
+        self.leans.get(parameter).copied().unwrap_or_default()
+    }
+
     fn circle(&self, parameter: usize) -> Option<&Circle> {
         self.circles.get(parameter)?.as_ref()
+    }
+}
+
+/// What a parameter that is no circle is standardized from, and its log slope: z cut, or v where a bound is leant on.
+fn line(seams: &[f64], leans: &[Lean], parameter: usize, z: f64) -> (f64, f64) {
+    match leans.get(parameter) {
+        Some(Lean::None) | None => circle::cut_at(seams[parameter], z),
+        Some(lean) => lean.v(z),
     }
 }
 

@@ -6,6 +6,7 @@ use crate::smoothing::Shown;
 use crate::standardization::Standardization;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
+use sidereal_inference::bound::Lean;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::ids::{FlowId, RoundId, RowId};
 use sidereal_inference::minibatch::SLICE_ROWS;
@@ -21,6 +22,7 @@ pub struct TrainingSet<'a> {
     flow: FlowId,
     objective: Objective,
     seams: Vec<f64>,
+    leans: Vec<Lean>,
     z: Vec<f64>,
     simulated: Vec<f32>,
     weight: Vec<f64>,
@@ -56,6 +58,7 @@ impl<'a> TrainingSet<'a> {
             flow,
             objective,
             seams: vec![0.0; campaign.space.len()],
+            leans: Vec::new(),
             z: Vec::new(),
             simulated: Vec::new(),
             weight: Vec::new(),
@@ -65,6 +68,12 @@ impl<'a> TrainingSet<'a> {
     /// Cuts the circles of periodic parameters at `seams`, one for each parameter, in turns.
     pub fn with_seams(mut self, seams: Vec<f64>) -> Self {
         self.seams = seams;
+        self
+    }
+
+    /// Says which bounds the posterior leans on, for each parameter.
+    pub fn with_leans(mut self, leans: Vec<Lean>) -> Self {
+        self.leans = leans;
         self
     }
 
@@ -134,6 +143,11 @@ impl<'a> TrainingSet<'a> {
     /// `[parameters]`, in turns after the prior's lower bound; 0 where a parameter is not periodic.
     pub fn seams(&self) -> &[f64] {
         &self.seams
+    }
+
+    /// `[parameters]`, or empty where no bound is leant on.
+    pub fn leans(&self) -> &[Lean] {
+        &self.leans
     }
 
     /// `[n_rows]`; mean 1 after [`normalize_weights`](Self::normalize_weights).

@@ -161,6 +161,7 @@ fn a_proposal_says_which_of_its_densities_is_at_fault() {
     };
     let density = |factor: Vec<f64>| LocalDensity {
         seams: vec![0.0; 2],
+        leans: Vec::new(),
         mean: vec![0.0; 2],
         factor,
     };

@@ -39,7 +39,8 @@ pub async fn run(config: WorkerConfig, shutdown: watch::Receiver<bool>) -> Resul
 }
 
 /// [`run`] with a simulator of the user's own; it gives as many values as the campaign's grid has
-/// points.
+/// points. The campaign file says so (`own = true` under `[simulator]`), or is refused: a stock worker would simulate the
+/// built-in model that it names.
 pub async fn run_with_simulator(
     config: WorkerConfig,
     simulator: Arc<dyn Simulator>,
@@ -209,6 +210,10 @@ fn simulator_for(
 ) -> Result<Arc<dyn Simulator>, BuildError> {
     let simulator = match model {
         ModelSource::Campaign => simulators::build(&campaign.simulator, &campaign.space)?,
+        ModelSource::Own(_) if !campaign.simulator.is_own => {
+            let model = campaign.simulator.model.name();
+            return Err(BuildError::NotOwn { model });
+        }
         ModelSource::Own(simulator) => Arc::clone(simulator),
     };
     let (found, expected) = (simulator.n_data(), campaign.simulator.grid.len());

@@ -36,6 +36,7 @@ fn flux_agrees_with_batman_and_with_the_integral() {
             .map(|field| field.expect("parameter"))
             .collect();
         let spec = SimulatorSpec {
+            is_own: false,
             model: BuiltinModel::Transit { period },
             grid: vec![time],
         };

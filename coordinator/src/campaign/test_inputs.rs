@@ -7,7 +7,7 @@ use super::state::{State, TaskResult};
 use sidereal_inference::campaign::{Combine, DeviceChoice, Rounds, Stop, StopRule, Workers};
 use sidereal_inference::ids::{CampaignHash, FlowId, LocalId, RoundId, RunId};
 use sidereal_inference::local::LocalDensity;
-use sidereal_inference::probing::{Probing, Search};
+use sidereal_inference::probing::{Aim, Probing, Search};
 use sidereal_inference::proposal::Proposal;
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::summary::{RoundKind, RoundSummary, TrainingSummary, WeightDiagnostics};
@@ -182,12 +182,14 @@ pub fn session(ids: &[u32]) -> Probing {
         n_steps: 1,
         density: LocalDensity {
             seams: vec![0.0],
+            leans: Vec::new(),
             mean: vec![0.5],
             factor: vec![0.1],
         },
         share: 0.0,
         peak: None,
         past: Vec::new(),
+        aim: Aim::default(),
     };
     Probing {
         session: 1,

@@ -50,6 +50,7 @@ pub fn campaign() -> Campaign {
         seed: 7,
         space: ParameterSpace::independent(vec![parameter("a"), parameter("b")]),
         simulator: SimulatorSpec {
+            is_own: false,
             model: BuiltinModel::LinearGaussian {
                 matrix: vec![vec![1.0, 0.0], vec![0.0, 1.0]],
             },

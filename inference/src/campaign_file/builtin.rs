@@ -146,7 +146,7 @@ impl<'a> Builtin<'a> {
 
 /// The model that `builtin` names.
 fn choice(section: &Section<'_>) -> Option<(&'static str, bool, &'static [&'static str])> {
-    let mut known = vec!["builtin", "grid", "python", "command"];
+    let mut known = vec!["builtin", "own", "grid", "python", "command"];
     known.extend(MODELS.iter().flat_map(|(_, _, options)| *options));
     section.check_keys(&known);
     let names = MODELS.map(|(name, _, _)| name).join(", ");

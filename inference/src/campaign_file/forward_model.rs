@@ -250,12 +250,19 @@ fn simulator(
     };
     let n_data = grid.as_ref().map(Vec::len);
     let model = builtin.model(directory, grid.as_deref(), names);
-    (
-        model
-            .zip(grid)
-            .map(|(model, grid)| SimulatorSpec { model, grid }),
-        n_data,
-    )
+    let is_own = match section.get("own") {
+        Some(entry) => entry.boolean(),
+        None => Some(false),
+    };
+    let spec = model
+        .zip(grid)
+        .zip(is_own)
+        .map(|((model, grid), is_own)| SimulatorSpec {
+            model,
+            is_own,
+            grid,
+        });
+    (spec, n_data)
 }
 
 fn grid(

@@ -161,8 +161,9 @@ fn rounds(root: &Section<'_>, purpose: Purpose) -> Option<Rounds> {
             });
     let combine = section
         .get("combine")
-        .map_or(Some(Combine::Mixture), |entry| {
+        .map_or(Some(Combine::Fresh), |entry| {
             entry.choice(&[
+                ("fresh", Combine::Fresh),
                 ("mixture", Combine::Mixture),
                 ("per-round", Combine::PerRound),
             ])

@@ -152,6 +152,9 @@ fn prior(prior: &Prior) -> Value {
 fn simulator(campaign: &Campaign) -> Vec<(&'static str, Value)> {
     let model = &campaign.simulator.model;
     let mut entries = vec![("builtin", Value::from(model.name()))];
+    if campaign.simulator.is_own {
+        entries.push(("own", Value::from(true)));
+    }
     match model {
         BuiltinModel::Sine
         | BuiltinModel::Microlensing
@@ -334,6 +337,7 @@ fn training(campaign: &Campaign) -> Vec<(&'static str, Value)> {
 fn rounds(campaign: &Campaign) -> Vec<(&'static str, Value)> {
     let rounds = &campaign.rounds;
     let combine = match rounds.combine {
+        Combine::Fresh => "fresh",
         Combine::Mixture => "mixture",
         Combine::PerRound => "per-round",
     };

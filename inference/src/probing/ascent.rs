@@ -214,9 +214,11 @@ fn moved(density: &LocalDensity, mean: &[f64], covariance: &[f64]) -> Option<Loc
         .collect();
     let moved = LocalDensity {
         seams: density.seams.clone(),
+        leans: density.leans.clone(),
         mean,
         factor,
-    };
+    }
+    .within_bounds();
     moved.is_valid(d).then_some(moved)
 }
 
@@ -230,6 +232,7 @@ mod tests {
     fn density() -> LocalDensity {
         LocalDensity {
             seams: vec![0.0; 2],
+            leans: Vec::new(),
             mean: vec![1.0, -1.0],
             factor: vec![0.5, 0.0, 0.2, 0.3],
         }

@@ -5,14 +5,14 @@
 //! not do: the outskirts of the known modes, where earlier flows drew densely, hold many small peaks that are higher
 //! than the few draws of the prior in the basin of a mode that no flow ever knew.
 
-use super::{Knowledge, Search, known_level, next_local};
+use super::{Aim, Knowledge, Search, known_level};
+use crate::bound::near;
 use crate::circle::{embedded, opposite_seams};
-use crate::ids::{FlowId, LocalId};
+use crate::ids::FlowId;
 use crate::local::{LocalDensity, squared_distance};
 use crate::normal;
 use crate::space::ParameterSpace;
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 
 /// Searches of a session.
 const N_SEARCHES: usize = 10;
@@ -25,7 +25,7 @@ const N_HIGHEST: usize = 3000;
 /// neighbours of higher ones beyond its pass.
 const NEIGHBOURS: usize = 9;
 /// Neighbours of a peak, for each parameter, that say how wide a search begins.
-const WIDTH_PER_PARAMETER: usize = 4;
+pub(super) const WIDTH_PER_PARAMETER: usize = 4;
 /// A peak's prominence counts as log [(drop to its pass) / (drop to itself)], drops from the highest draw of all; below
 /// this it is noise.
 const LEAST_PROMINENCE: f64 = 0.1;
@@ -38,7 +38,7 @@ struct Place<'a> {
     is_known: bool,
 }
 
-pub(super) fn starts(knowledge: &Knowledge, flow: FlowId) -> Option<BTreeMap<LocalId, Search>> {
+pub(super) fn starts(knowledge: &Knowledge, flow: FlowId) -> Option<Vec<Search>> {
     let places = places(knowledge, flow)?;
     let d = knowledge.space.len();
     // Neighbours are those on the circles of periodic parameters.
@@ -47,20 +47,19 @@ pub(super) fn starts(knowledge: &Knowledge, flow: FlowId) -> Option<BTreeMap<Loc
         .map(|place| embedded(knowledge.space, place.z))
         .collect();
     let neighbours = neighbours(&at, WIDTH_PER_PARAMETER * d);
-    let mut searches = BTreeMap::new();
-    let peaks = peaks(&places, &neighbours, d);
-    for (id, peak) in (next_local(knowledge.rounds)..).zip(peaks.into_iter().take(N_SEARCHES)) {
-        let around: Vec<&Place> = neighbours[peak].iter().map(|&i| &places[i]).collect();
-        let search = Search {
+    let of_peak = |peak: usize| {
+        let around: Vec<&[f64]> = neighbours[peak].iter().map(|&i| places[i].z).collect();
+        Search {
             n_steps: 0,
-            density: density_around(knowledge.space, &places[peak], &around),
+            density: density_around(knowledge.space, places[peak].z, &around),
             share: 0.0,
             peak: None,
             past: Vec::new(),
-        };
-        searches.insert(LocalId(id), search);
-    }
-    Some(searches)
+            aim: Aim::LeftBehind,
+        }
+    };
+    let peaks = peaks(&places, &neighbours, d);
+    Some(peaks.into_iter().take(N_SEARCHES).map(of_peak).collect())
 }
 
 /// The highest first. None where a round is not scored.
@@ -228,20 +227,22 @@ impl Hills {
 }
 
 /// A density at a place, as wide as its neighbourhood.
-fn density_around(space: &ParameterSpace, place: &Place, neighbours: &[&Place]) -> LocalDensity {
-    let d = place.z.len();
+pub(super) fn density_around(
+    space: &ParameterSpace,
+    place: &[f64],
+    neighbours: &[&[f64]],
+) -> LocalDensity {
+    let d = place.len();
     let frame = LocalDensity {
-        seams: opposite_seams(space, place.z),
+        seams: opposite_seams(space, place),
+        leans: near(space, place),
         mean: vec![0.0; d],
         factor: Vec::new(),
     };
-    let mean = frame.cut(place.z);
+    let mean = frame.cut(place);
     let mut variance = vec![0.0; d];
     for other in neighbours {
-        for (variance, (z, mean)) in variance
-            .iter_mut()
-            .zip(frame.cut(other.z).iter().zip(&mean))
-        {
+        for (variance, (z, mean)) in variance.iter_mut().zip(frame.cut(other).iter().zip(&mean)) {
             *variance += (z - mean).powi(2) / neighbours.len() as f64;
         }
     }

@@ -1,8 +1,8 @@
 //! One step of every search: what its draws say, and when to end.
 
 use super::ascent::{self, Near, rank_weights};
-use super::{Knowledge, Outcome, Probing, Search, known_level, next_local};
-use crate::circle::uncut;
+use super::summit::is_near_posterior;
+use super::{Aim, Knowledge, Outcome, Probing, Search, known_level, next_local};
 use crate::evidence::Evidence;
 use crate::ids::LocalId;
 use crate::local::{LocalDensity, mahalanobis_squared};
@@ -24,6 +24,9 @@ const FEWEST_KEPT: usize = 4;
 const MOST_SIMULATIONS: usize = 250;
 /// A peak with less than this share of the posterior does not matter.
 const NEGLIGIBLE_SHARE: f64 = 1e-3;
+
+/// How much closer a search looks at the top of what is known.
+const CLOSER: f64 = 0.1;
 
 /// A draw of a search.
 struct Place {
@@ -53,15 +56,18 @@ pub(super) fn step(
         ..previous.clone()
     };
     let level = known_level(knowledge.rounds, previous.flow);
-    let is_known =
-        |round: &RoundColumns, row: usize| match (round.log_flow.get(&previous.flow), level) {
+    let is_known = |aim: Aim, round: &RoundColumns, row: usize| match aim {
+        Aim::LeftBehind => match (round.log_flow.get(&previous.flow), level) {
             (Some(column), Some(level)) => column[row] >= level,
             (None, _) | (_, None) => false,
-        };
+        },
+        Aim::Summit | Aim::Summited => is_near_posterior(round, row, previous.flow, evidence),
+    };
     // Where a search stands or has ended at a peak, no other is needed.
     let mut taken: Vec<LocalDensity> = Vec::new();
     let mut under_way = Vec::new();
     for (id, search) in &previous.searches {
+        let is_known = |round: &RoundColumns, row: usize| is_known(search.aim, round, row);
         let own = own_places(last, *id, search, is_known);
         let stepped = step_of(knowledge.rounds, evidence, *id, search, &own, is_known);
         let density = &stepped.search.density;
@@ -120,12 +126,7 @@ impl Search {
 
 /// Whether the middle of `density` lies within two standard deviations of `other`.
 fn is_inside(other: &LocalDensity, density: &LocalDensity) -> bool {
-    let z: Vec<f64> = density
-        .mean
-        .iter()
-        .zip(&density.seams)
-        .map(|(&mean, &seam)| uncut(seam, mean))
-        .collect();
+    let z = density.uncut(&density.mean);
     mahalanobis_squared(&other.cut(&z), &other.mean, &other.factor) < 4.0
 }
 
@@ -187,8 +188,19 @@ fn step_of(
     // A density narrower than a peak takes it for less than it is, and grows into it.
     let is_settled = is_at_peak && search.peak.is_some_and(|before| share <= GROWTH * before);
     let share = search.peak.map_or(share, |before| share.max(before));
-    let outcome = if is_known_place(own, is_at_peak.then_some(&log_weights)) {
+    let at_peak = is_at_peak.then_some(log_weights.as_slice());
+    let is_known_peak = is_known_place(own, at_peak);
+    let is_over = match search.aim {
+        Aim::LeftBehind => is_known_peak,
+        // On the way up all is known, and at the top one more look is taken.
+        Aim::Summit => false,
+        Aim::Summited => own.iter().all(|place| place.is_known) || is_settled && is_known_peak,
+    };
+    let looks_closer = search.aim == Aim::Summit && is_at_peak && is_known_peak;
+    let outcome = if is_over {
         Some(Outcome::Known)
+    } else if looks_closer {
+        None
     } else if is_settled && share < NEGLIGIBLE_SHARE {
         Some(Outcome::Negligible)
     } else if is_settled {
@@ -200,17 +212,34 @@ fn step_of(
     };
     let mut past = search.past.clone();
     past.push(id);
-    let around = around(rounds, &past, &search.density, is_known);
+    // A summit is climbed over what is known.
+    let is_left_out = |round: &RoundColumns, row: usize| match search.aim {
+        Aim::LeftBehind => is_known(round, row),
+        Aim::Summit | Aim::Summited => false,
+    };
+    let around = around(rounds, &past, &search.density, is_left_out);
     let height = around
         .iter()
         .map(Near::log_posterior)
         .fold(f64::NEG_INFINITY, f64::max);
-    let search = Search {
-        n_steps,
-        density: ascent::next(&search.density, around),
-        share: found_share,
-        peak: is_at_peak.then_some(share),
-        past,
+    let density = ascent::next(&search.density, around);
+    let search = match looks_closer {
+        true => Search {
+            n_steps,
+            density: density.scaled(CLOSER),
+            share: found_share,
+            peak: None,
+            past: Vec::new(),
+            aim: Aim::Summited,
+        },
+        false => Search {
+            n_steps,
+            density,
+            share: found_share,
+            peak: is_at_peak.then_some(share),
+            past,
+            aim: search.aim,
+        },
     };
     Stepped {
         search,
@@ -219,19 +248,19 @@ fn step_of(
     }
 }
 
-/// Draws of a search around its density that the flow does not know. Draws of others, and what is known, would draw
+/// Draws of a search around its density but those left out. Draws of others, and what is known, would draw
 /// every search with a wide view to where most of them lie.
 fn around(
     rounds: &[RoundColumns],
     past: &[LocalId],
     density: &LocalDensity,
-    is_known: impl Fn(&RoundColumns, usize) -> bool,
+    is_left_out: impl Fn(&RoundColumns, usize) -> bool,
 ) -> Vec<Near> {
     let d = density.mean.len();
     let codes: Vec<i32> = past.iter().map(|&id| Component::Local(id).code()).collect();
     let of_round = |round: &RoundColumns| -> Vec<Near> {
         let near = |row: usize| {
-            if !codes.contains(&round.component[row]) || is_known(round, row) {
+            if !codes.contains(&round.component[row]) || is_left_out(round, row) {
                 return None;
             }
             let log_likelihood = round.log_likelihood[row].filter(|value| value.is_finite())?;

@@ -262,12 +262,14 @@ fn searches_at_a_peak_go_on_however_low_they_stand() {
         n_steps: 3,
         density: LocalDensity {
             seams: vec![0.0; d],
+            leans: Vec::new(),
             mean: mean.clone(),
             factor: vec![modes.width, 0.0, 0.0, modes.width],
         },
         share: 0.0,
         peak: None,
         past: Vec::new(),
+        aim: Aim::LeftBehind,
     };
     let searches = modes.means[1..].iter().map(search);
     let previous = Probing {

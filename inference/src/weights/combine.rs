@@ -1,12 +1,10 @@
 //! Weights of all rounds together: one deterministic mixture, or the paper's round by round.
 
-use super::{diagnostics_with, effective_sample_size, log_weight, normalized};
+use super::{diagnostics_with, effective_sample_size, fresh, log_weight, normalized};
 use crate::campaign::Combine;
-use crate::coverage::mass_not_covered;
 use crate::evidence::{self, Evidence};
 use crate::ids::{FlowId, LocalId, RoundId, RowId};
 use crate::proposal::{Component, Proposal, log_sum_exp};
-use crate::stopping::MIN_N_EFF;
 use crate::summary::WeightDiagnostics;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -138,63 +136,30 @@ pub fn mixture_log_proposal(rounds: &[RoundColumns]) -> Result<Vec<Vec<f64>>, We
 
 /// Weights of all rounds together.
 ///
-/// `Mixture`: w = L p / Σ_s (n_s / n) q_s, normalized over all rows. `PerRound`: each round's L p / q_r
-/// normalized, then in proportion to its n_eff.
+/// `Fresh`: [`fresh::combine_fresh`]. `Mixture`: w = L p / Σ_s (n_s / n) q_s, normalized over all rows. `PerRound`: each
+/// round's L p / q_r normalized, then in proportion to its n_eff.
 ///
-/// The evidence is that of [`evidence_of_fresh_draws`] in either case; before there is one, that of the weights
-/// themselves (`Mixture`: a sample stratified by round; `PerRound`: the rounds' own evidences averaged).
+/// The evidence is that of fresh draws in any case. Before there are any (no earlier draw foretells a round's efficiency),
+/// weights and evidence are those of the mixture, a sample stratified by round, or, for `PerRound`, the rounds' own
+/// averaged.
 pub fn combine(rounds: &[RoundColumns], how: Combine) -> Result<CombinedWeights, WeightsError> {
     for round in rounds {
         check(round)?;
     }
-    let combined = match how {
-        Combine::Mixture => combine_as_mixture(rounds)?,
-        Combine::PerRound => combine_per_round(rounds),
+    let mixture = combine_as_mixture(rounds)?;
+    let shares = fresh::shares(rounds, &mixture)?;
+    let evidence = shares
+        .as_ref()
+        .and_then(|shares| fresh::evidence_of(rounds, shares));
+    let combined = match (how, shares) {
+        (Combine::Fresh, Some(shares)) => fresh::combine_fresh(rounds, &shares),
+        (Combine::Fresh, None) | (Combine::Mixture, _) => mixture,
+        (Combine::PerRound, _) => combine_per_round(rounds),
     };
     Ok(CombinedWeights {
-        evidence: evidence_of_fresh_draws(rounds, &combined).or(combined.evidence),
+        evidence: evidence.or(combined.evidence),
         ..combined
     })
-}
-
-/// Evidence in which no density judges draws that it was fitted to: each round's mean of L p / q_r over its own
-/// draws, averaged in proportion to n_r times the efficiency of the round before it.
-///
-/// Given everything before round r, its proposal and its share before they are normalized are fixed and its
-/// estimate is unbiased. What is left of a bias is of second order, through the sum of the shares and the choice of
-/// rounds; a share that depends on the round's own weights would make the average lean to rounds that missed the
-/// heaviest ones. The mixture of all rounds is biased: flows are large at the draws
-/// they were fitted to. Rounds count whose predecessor has an n_eff of 100 at least, and whose flow leaves out
-/// less than a hundredth of the posterior, as `combined` knows it: the estimate of one that lost a mode is
-/// right on average over many campaigns and low in almost each. None where no round counts.
-fn evidence_of_fresh_draws(
-    rounds: &[RoundColumns],
-    combined: &CombinedWeights,
-) -> Option<Evidence> {
-    const MOST_LEFT_OUT: f64 = 0.01;
-    let is_whole = |round: &RoundColumns| match round.proposal.newest() {
-        Component::Flow(flow) => {
-            mass_not_covered(rounds, combined, flow).is_none_or(|(mass, _)| mass < MOST_LEFT_OUT)
-        }
-        Component::Prior | Component::Local(_) => true,
-    };
-    let mut expected_efficiency = 0.0;
-    let mut estimates = Vec::new();
-    for round in rounds.iter().filter(|round| !round.proposal.is_local()) {
-        let log_weights = round_log_weights(round);
-        let n = log_weights.len() as f64;
-        if expected_efficiency > 0.0
-            && is_whole(round)
-            && let Some(evidence) = evidence::stratified(&[&log_weights])
-        {
-            estimates.push((n * expected_efficiency, evidence));
-        }
-        let n_eff = effective_sample_size(&log_weights);
-        expected_efficiency = if n_eff >= MIN_N_EFF { n_eff / n } else { 0.0 };
-    }
-    let sum: f64 = estimates.iter().map(|(share, _)| share).sum();
-    estimates.iter_mut().for_each(|(share, _)| *share /= sum);
-    evidence::pooled(&estimates)
 }
 
 fn combine_as_mixture(rounds: &[RoundColumns]) -> Result<CombinedWeights, WeightsError> {
@@ -393,7 +358,7 @@ fn component_column<'a>(
     }
 }
 
-fn log_weights_under(columns: &RoundColumns, log_denominator: &[f64]) -> Vec<f64> {
+pub(super) fn log_weights_under(columns: &RoundColumns, log_denominator: &[f64]) -> Vec<f64> {
     columns
         .log_likelihood
         .iter()

@@ -2,6 +2,7 @@
 
 use super::{WireError, required};
 use crate::v1;
+use sidereal_inference::bound::Lean;
 use sidereal_inference::draws::Draws;
 use sidereal_inference::ids::{FlowId, LocalId, RoundId};
 use sidereal_inference::local::LocalDensity;
@@ -82,6 +83,7 @@ impl From<&Proposal> for v1::Proposal {
             .map(|(id, local)| v1::LocalDensity {
                 id: id.0,
                 seams: local.seams.clone(),
+                leans: local.leans.iter().map(|lean| lean.code()).collect(),
                 mean: local.mean.clone(),
                 factor: local.factor.clone(),
             })
@@ -123,7 +125,17 @@ impl TryFrom<v1::Proposal> for Proposal {
         let mut locals = BTreeMap::new();
         for wire in wire.locals {
             let id = LocalId(wire.id);
+            let lean = |code: u32| {
+                Lean::from_code(code).ok_or_else(|| WireError::Value {
+                    message: MESSAGE,
+                    field: "leans",
+                    found: code.to_string(),
+                    expected: "a number from 0 to 3",
+                })
+            };
+            let leans = wire.leans.into_iter().map(lean);
             let local = LocalDensity {
+                leans: leans.collect::<Result<_, WireError>>()?,
                 seams: wire.seams,
                 mean: wire.mean,
                 factor: wire.factor,

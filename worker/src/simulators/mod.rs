@@ -112,6 +112,14 @@ pub enum BuildError {
         "the simulator gives {found} values, expected one for each of the grid's {expected} points"
     )]
     Length { found: usize, expected: usize },
+    #[error(
+        "the campaign's model is its user's own (simulator.own = true), expected a built-in one: only the program that brings the model can run it"
+    )]
+    Own,
+    #[error(
+        "the campaign file names the built-in model `{model}` and a model of one's own was given, expected own = true under [simulator]"
+    )]
+    NotOwn { model: &'static str },
 }
 
 /// The built-in simulator of a campaign; its parameters may stand in any order in `space`, but
@@ -120,6 +128,9 @@ pub fn build(
     spec: &SimulatorSpec,
     space: &ParameterSpace,
 ) -> Result<Arc<dyn Simulator>, BuildError> {
+    if spec.is_own {
+        return Err(BuildError::Own);
+    }
     build_model(spec, space).map_err(|message| BuildError::Model {
         model: spec.model.name(),
         message,

@@ -11,8 +11,36 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 #[tokio::test]
+async fn a_model_of_ones_own_and_a_stock_worker_never_share_a_campaign() {
+    let (_ask, shutdown) = watch::channel(false);
+    let marked = workplace_of_ones_own();
+    let coordinator = marked.coordinator(anywhere(), marked.leases(8, 40), Manner::Endless);
+    let error = run(config(coordinator.access()), shutdown.clone())
+        .await
+        .expect_err("only its user can run it");
+    assert!(error.is_unusable_input(), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "cannot build the campaign's simulator: the campaign's model is its user's own (simulator.own = true), expected \
+         a built-in one: only the program that brings the model can run it"
+    );
+    let unmarked = workplace();
+    let coordinator = unmarked.coordinator(anywhere(), unmarked.leases(8, 40), Manner::Endless);
+    let simulator = slow() as Arc<dyn Simulator>;
+    let error = run_with_simulator(config(coordinator.access()), simulator, shutdown)
+        .await
+        .expect_err("a stock worker would simulate a sine");
+    assert!(error.is_unusable_input(), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "cannot build the campaign's simulator: the campaign file names the built-in model `sine` and a model of one's \
+         own was given, expected own = true under [simulator]"
+    );
+}
+
+#[tokio::test]
 async fn shutdown_finishes_the_batch_at_work_and_hands_back_the_next() {
-    let workplace = workplace();
+    let workplace = workplace_of_ones_own();
     let mut leases = workplace.leases(8, 40);
     leases[0].lease_s = 0.3;
     leases[1].lease_s = 0.3;
@@ -51,7 +79,7 @@ async fn shutdown_finishes_the_batch_at_work_and_hands_back_the_next() {
 
 #[tokio::test]
 async fn a_batch_that_takes_longer_than_the_grace_is_handed_back() {
-    let workplace = workplace();
+    let workplace = workplace_of_ones_own();
     let leases = workplace.leases(1000, 2000);
     let coordinator = workplace.coordinator(anywhere(), leases, Manner::Endless);
     let simulator = slow();
@@ -83,7 +111,7 @@ async fn a_batch_that_takes_longer_than_the_grace_is_handed_back() {
 
 #[tokio::test]
 async fn a_coordinator_lost_while_draining_ends_the_wait() {
-    let workplace = workplace();
+    let workplace = workplace_of_ones_own();
     let coordinator =
         workplace.coordinator(anywhere(), workplace.leases(1000, 1000), Manner::Endless);
     let simulator = slow();
@@ -108,7 +136,7 @@ async fn a_coordinator_lost_while_draining_ends_the_wait() {
 
 #[tokio::test]
 async fn cancelled_batches_are_answered_by_a_credit_each() {
-    let workplace = workplace();
+    let workplace = workplace_of_ones_own();
     let leases = vec![
         workplace.lease(0, 0..1000),
         workplace.lease(1, 1000..1008),

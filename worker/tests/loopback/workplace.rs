@@ -27,21 +27,32 @@ pub struct Workplace {
 }
 
 pub fn workplace() -> Workplace {
+    workplace_of("builtin = \"sine\"")
+}
+
+/// Whose model is brought along.
+pub fn workplace_of_ones_own() -> Workplace {
+    workplace_of("builtin = \"sine\"\nown = true")
+}
+
+fn workplace_of(simulator: &str) -> Workplace {
     let directory = tempfile::tempdir().expect("temporary directory");
     let observation = "time,value,sigma\n0,1,0.5\n0.5,2,0.5\n1,3,0.5\n";
     std::fs::write(directory.path().join("observation.csv"), observation).expect("write");
-    let text = r#"
+    let text = format!(
+        r#"
         name = "loopback"
         parameters = [
-            { name = "omega", prior = { uniform = { low = 6.0, high = 38.0 } } },
-            { name = "phi0", prior = { uniform = { low = 0.0, high = 6.0 } } },
-            { name = "A", prior = { normal = { mean = 0.0, sd = 2.0 } } },
+            {{ name = "omega", prior = {{ uniform = {{ low = 6.0, high = 38.0 }} }} }},
+            {{ name = "phi0", prior = {{ uniform = {{ low = 0.0, high = 6.0 }} }} }},
+            {{ name = "A", prior = {{ normal = {{ mean = 0.0, sd = 2.0 }} }} }},
         ]
         [simulator]
-        builtin = "sine"
+        {simulator}
         [observation]
         path = "observation.csv"
-    "#;
+    "#
+    );
     let path = directory.path().join("campaign.toml");
     std::fs::write(&path, text).expect("write");
     let campaign = campaign_file::load(&path).unwrap_or_else(|error| panic!("{error}"));

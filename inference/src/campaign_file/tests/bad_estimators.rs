@@ -150,7 +150,7 @@ pub(super) const ROUNDS: &[Case] = &[
             "c.toml:16: rounds.max: found 0, expected a whole number from 1 to 10000",
             "c.toml:17: rounds.simulations: found 10, expected a whole number from 32 to 1000000000000",
             "c.toml:18: rounds.defensive_share: defensive share 0.7 is not in [0, 0.5]",
-            "c.toml:19: rounds.combine: found \"mix\", expected one of mixture, per-round",
+            "c.toml:19: rounds.combine: found \"mix\", expected one of fresh, mixture, per-round",
         ],
     ),
     (

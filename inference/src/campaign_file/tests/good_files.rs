@@ -27,6 +27,7 @@ parameters = [
 ]
 [simulator]
 builtin = "absorption-spectrum"
+own = true
 lines = [0.25, 0.75]
 [observation]
 path = "varied.csv"
@@ -128,6 +129,7 @@ fn full_campaign() -> Campaign {
             ),
         ]),
         simulator: SimulatorSpec {
+            is_own: true,
             model: BuiltinModel::AbsorptionSpectrum {
                 pivot: 0.5,
                 half_range: 0.5,
@@ -202,6 +204,7 @@ fn a_short_file_is_completed_by_its_data() {
     assert_eq!(
         campaign.simulator,
         SimulatorSpec {
+            is_own: false,
             model: BuiltinModel::Sine,
             grid: vec![0.0, 0.5, 1.0]
         }

@@ -1,0 +1,238 @@
+//! Fresh weights against closed forms, and against the mixture's where proposals are fitted to the draws.
+
+use super::*;
+use crate::campaign::Combine;
+use crate::ids::{FlowId, RoundId};
+use crate::proposal::Proposal;
+use crate::weights::combine;
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use std::collections::BTreeMap;
+
+const FLOW: FlowId = FlowId(0);
+
+/// A round of `n` draws of the prior or of the flow, all of weight `w`.
+fn round_of_weight(index: u32, component: Component, n: usize, w: f64) -> RoundColumns {
+    RoundColumns {
+        round: RoundId(index),
+        proposal: Proposal::of(vec![(component, 1.0)]),
+        log_likelihood: vec![Some(w.ln()); n],
+        log_prior: vec![0.0; n],
+        log_proposal: vec![0.0; n],
+        component: vec![component.code(); n],
+        log_flow: BTreeMap::from([(FLOW, vec![0.0; n])]),
+        z: Vec::new(),
+    }
+}
+
+#[test]
+fn shares_are_those_that_earlier_draws_foretell() {
+    let flow = Component::Flow(FLOW);
+    let rounds = [
+        round_of_weight(0, Component::Prior, 200, 2.0),
+        round_of_weight(1, flow, 300, 3.0),
+        round_of_weight(2, flow, 100, 6.0),
+    ];
+    // Efficiencies Z² / E[w²] foretold: of 200 weights of 2; of those and 300 of 3, that is 2.6² / 7.
+    let (first, second) = (300.0, 100.0 * 2.6 * 2.6 / 7.0);
+    let found = combine(&rounds, Combine::Fresh).expect("complete columns");
+    let evidence: f64 = (first * 3.0 + second * 6.0) / (first + second);
+    let log_evidence = found.evidence.expect("evidence").log_evidence;
+    assert!(
+        (log_evidence - evidence.ln()).abs() < 1e-12,
+        "{log_evidence}"
+    );
+    // The mean of all weights is the evidence, and what is normalized follows from the same columns.
+    let mean = log_sum_exp(found.log_weights.iter().flatten().copied()) - 600f64.ln();
+    assert!((mean - evidence.ln()).abs() < 1e-12, "{mean}");
+    assert_eq!(found.log_denominator[0], vec![f64::INFINITY; 200]);
+    assert_eq!(found.normalized[0], vec![0.0; 200]);
+    let ratio = found.normalized[2][0] / found.normalized[1][0];
+    assert!(
+        (ratio - second / first * 3.0 * 6.0 / 3.0).abs() < 1e-12,
+        "{ratio}"
+    );
+
+    // Without earlier draws that are worth 100 nothing is foretold: the mixture is all there is.
+    let few = [
+        round_of_weight(0, Component::Prior, 100, 2.0),
+        round_of_weight(1, flow, 300, 3.0),
+    ];
+    let (fresh, mixture) = (
+        combine(&few, Combine::Fresh),
+        combine(&few, Combine::Mixture),
+    );
+    assert_eq!(fresh, mixture);
+}
+
+#[test]
+fn rounds_whose_flow_has_lost_a_part_do_not_count() {
+    let flow = Component::Flow(FLOW);
+    let mut rounds = [
+        round_of_weight(0, Component::Prior, 200, 2.0),
+        round_of_weight(1, flow, 300, 3.0),
+    ];
+    // Density of the flow a thousandth of the posterior's at a fifth of the mass.
+    for round in &mut rounds {
+        let column = round.log_flow.get_mut(&FLOW).expect("scored");
+        column.iter_mut().step_by(5).for_each(|q| *q = -7.0);
+    }
+    let mixture = combine(&rounds, Combine::Mixture).expect("complete columns");
+    assert_eq!(shares(&rounds, &mixture), Ok(None));
+}
+
+/// Prior N(0, 1), log L = -(x - 1)² / (2 · 0.3²): Z = 0.3 / √1.09 · exp(-1 / 2.18).
+const SD: f64 = 0.3;
+
+fn log_likelihood(x: f64) -> f64 {
+    -0.5 * ((x - 1.0) / SD).powi(2)
+}
+
+fn log_evidence() -> f64 {
+    (SD / 1.09f64.sqrt()).ln() - 1.0 / 2.18
+}
+
+fn standard_normal(rng: &mut ChaCha8Rng) -> f64 {
+    crate::normal::quantile_of_log(rng.random::<f64>().max(1e-300).ln())
+}
+
+/// Flows of narrow kernels at 40 draws taken by weight: of the rounds before where `is_fitted`, else of draws that
+/// have nothing to do with them. Returns the log mean weight and the mean of x for each way to combine.
+fn adaptive_campaign(seed: u64, is_fitted: bool) -> [(f64, f64); 2] {
+    const N: usize = 300;
+    const WIDTH: f64 = 0.03;
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let mut flows: Vec<Vec<f64>> = Vec::new();
+    let mut x: Vec<Vec<f64>> = Vec::new();
+    let mut rounds: Vec<RoundColumns> = Vec::new();
+    let log_flow = |kernels: &[f64], x: f64| {
+        let kernel = |centre: &f64| crate::normal::log_density((x - centre) / WIDTH) - WIDTH.ln();
+        log_sum_exp(kernels.iter().map(kernel)) - (kernels.len() as f64).ln()
+    };
+    for round in 0..6u32 {
+        let proposal = match flows.len() {
+            0 => Proposal::prior(),
+            n => Proposal::of(vec![
+                (Component::Flow(FlowId(n as u32 - 1)), 0.8),
+                (Component::Prior, 0.2),
+            ]),
+        };
+        let mut own = Vec::new();
+        let mut component = Vec::new();
+        for _ in 0..N {
+            let picked = proposal.pick(rng.random());
+            component.push(picked.code());
+            own.push(match (picked, flows.last()) {
+                (Component::Flow(_), Some(kernels)) => {
+                    let centre = kernels[rng.random_range(0..kernels.len())];
+                    centre + WIDTH * standard_normal(&mut rng)
+                }
+                _ => standard_normal(&mut rng),
+            });
+        }
+        x.push(own);
+        rounds.push(RoundColumns {
+            round: RoundId(round),
+            proposal,
+            log_likelihood: x[round as usize]
+                .iter()
+                .map(|&x| Some(log_likelihood(x)))
+                .collect(),
+            log_prior: x[round as usize]
+                .iter()
+                .map(|&x| crate::normal::log_density(x))
+                .collect(),
+            log_proposal: vec![0.0; N],
+            component,
+            log_flow: BTreeMap::new(),
+            z: Vec::new(),
+        });
+        for (columns, x) in rounds.iter_mut().zip(&x) {
+            for (flow, kernels) in flows.iter().enumerate() {
+                let column = x.iter().map(|&x| log_flow(kernels, x)).collect();
+                columns.log_flow.insert(FlowId(flow as u32), column);
+            }
+            columns.log_proposal = log_density_under(columns, &columns.proposal).expect("scored");
+        }
+        let mixture = combine(&rounds, Combine::Mixture).expect("complete columns");
+        let weight: Vec<f64> = mixture.normalized.concat();
+        let drawn: Vec<f64> = x.concat();
+        let fitted = (0..40).map(|_| {
+            let mut left: f64 = rng.random();
+            let picked = weight.iter().position(|weight| {
+                left -= weight;
+                left < 0.0
+            });
+            drawn[picked.unwrap_or(0)]
+        });
+        let fitted: Vec<f64> = fitted.collect();
+        flows.push(match is_fitted {
+            true => fitted,
+            // The posterior's own draws.
+            false => (0..40)
+                .map(|_| 1.0 / 1.09 + SD / 1.09f64.sqrt() * standard_normal(&mut rng))
+                .collect(),
+        });
+    }
+    [Combine::Fresh, Combine::Mixture].map(|how| {
+        let combined = combine(&rounds, how).expect("complete columns");
+        let n = (N * rounds.len()) as f64;
+        let mean_weight = log_sum_exp(combined.log_weights.iter().flatten().copied()) - n.ln();
+        let mean = combined
+            .normalized
+            .iter()
+            .flatten()
+            .zip(x.iter().flatten())
+            .map(|(weight, x)| weight * x)
+            .sum();
+        (mean_weight, mean)
+    })
+}
+
+/// Mean and error of the relative excess of the evidence, and of the offset of the posterior's mean.
+fn bias(runs: &[(f64, f64)]) -> [(f64, f64); 2] {
+    let of = |values: Vec<f64>| {
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let square = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        (mean, (square / n).sqrt())
+    };
+    [
+        of(runs
+            .iter()
+            .map(|run| (run.0 - log_evidence()).exp_m1())
+            .collect()),
+        of(runs.iter().map(|run| run.1 - 1.0 / 1.09).collect()),
+    ]
+}
+
+#[test]
+fn with_proposals_fixed_in_advance_every_denominator_is_exact() {
+    let runs: Vec<[(f64, f64); 2]> = (0..150)
+        .map(|seed| adaptive_campaign(seed, false))
+        .collect();
+    for how in 0..2 {
+        let of_how: Vec<(f64, f64)> = runs.iter().map(|run| run[how]).collect();
+        for (mean, error) in bias(&of_how) {
+            assert!(
+                mean.abs() < 3.5 * error && error < 0.01,
+                "{how}: {mean} ± {error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn proposals_fitted_to_the_draws_bias_the_mixture_and_not_fresh_weights() {
+    let runs: Vec<[(f64, f64); 2]> = (0..150).map(|seed| adaptive_campaign(seed, true)).collect();
+    let [fresh, mixture] = [0, 1].map(|how| {
+        let of_how: Vec<(f64, f64)> = runs.iter().map(|run| run[how]).collect();
+        bias(&of_how)
+    });
+    for (mean, error) in fresh {
+        assert!(mean.abs() < 3.5 * error && error < 0.01, "{mean} ± {error}");
+    }
+    let (mean, error) = mixture[0];
+    assert!(mean < -6.0 * error, "{mean} ± {error}");
+}
