@@ -18,7 +18,15 @@ fn build_model(model: BuiltinModel, grid: Vec<f64>, n_parameters: usize) -> Arc<
         periodic: false,
     };
     let space = ParameterSpace::independent(names.into_iter().map(parameter).collect());
-    build(&SimulatorSpec { model, is_own: false, grid }, &space).expect("a simulator")
+    build(
+        &SimulatorSpec {
+            model,
+            is_own: false,
+            grid,
+        },
+        &space,
+    )
+    .expect("a simulator")
 }
 
 fn counted(n: usize) -> Vec<f64> {

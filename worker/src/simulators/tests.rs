@@ -24,7 +24,6 @@ impl Case {
     }
 
     fn spec(&self) -> SimulatorSpec {
-        is_own: false,
         SimulatorSpec {
             is_own: false,
             model: self.model.clone(),
