@@ -52,6 +52,10 @@ pub struct Probing {
     pub searches: BTreeMap<LocalId, Search>,
     /// Searches of this session that came to an end, in that order.
     pub outcomes: Vec<Outcome>,
+    /// Densities around what was found, in this session and earlier ones: later proposals keep a share of them, whatever
+    /// flows make of it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "crate::proposal::pairs")]
+    pub found: BTreeMap<LocalId, LocalDensity>,
 }
 
 /// A search before its next step.
@@ -196,6 +200,9 @@ pub fn probe(knowledge: &Knowledge) -> Option<Probing> {
         flow,
         searches,
         outcomes: Vec::new(),
+        found: knowledge
+            .previous
+            .map_or_else(BTreeMap::new, |previous| previous.found.clone()),
     })
 }
 

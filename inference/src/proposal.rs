@@ -59,7 +59,7 @@ pub struct Proposal {
 }
 
 /// Maps as lists of pairs: within tagged enums serde refuses keys that are no strings.
-mod pairs {
+pub(crate) mod pairs {
     use super::{BTreeMap, LocalDensity, LocalId};
     use serde::{Deserialize, Deserializer, Serializer};
 

@@ -2,7 +2,8 @@
 
 use crate::allocation::round_size;
 use crate::campaign::{Rounds, Stop, StopRule};
-use crate::ids::{FlowId, RoundId};
+use crate::ids::{FlowId, LocalId, RoundId};
+use crate::local::LocalDensity;
 use crate::proposal::{Component, Proposal};
 use crate::refinement::Objective;
 use crate::summary::{RoundKind, RoundSummary, WeightDiagnostics};
@@ -122,13 +123,20 @@ fn sees_all(summary: &RoundSummary, blind: Option<FlowId>) -> bool {
 /// `partner`, an earlier flow that was fitted to the same density on its own: what one of them leaves out by
 /// chance the other one has. Half of what then remains is on the prior, half evenly on the earlier flows (on the prior
 /// where there are none).
+///
+/// Half as much again is on the densities around what searches have `found`.
 pub fn next_proposal(
     newest: FlowId,
     earlier: &[FlowId],
     partner: Option<FlowId>,
+    found: &BTreeMap<LocalId, LocalDensity>,
     defensive_share: f64,
 ) -> Proposal {
-    let mut components = vec![(Component::Flow(newest), 1.0 - defensive_share)];
+    let on_found = match found.is_empty() {
+        true => 0.0,
+        false => 0.5 * defensive_share,
+    };
+    let mut components = vec![(Component::Flow(newest), 1.0 - defensive_share - on_found)];
     if defensive_share > 0.0 {
         let partner = partner.filter(|partner| earlier.contains(partner));
         let on_partner = partner.map_or(0.0, |_| 0.5 * defensive_share);
@@ -145,7 +153,15 @@ pub fn next_proposal(
         }));
         components.push((Component::Prior, rest - on_flows));
     }
-    Proposal::of(components)
+    if on_found == 0.0 {
+        return Proposal::of(components);
+    }
+    let each = on_found / found.len() as f64;
+    components.extend(found.keys().map(|&id| (Component::Local(id), each)));
+    Proposal {
+        components,
+        locals: found.clone(),
+    }
 }
 
 /// How many more simulations from the proposal of the round `best` reach the target n_eff, with a

@@ -4,7 +4,8 @@ use super::effects::{Effect, effects_to_resume};
 use super::event::{Event, Fact, Opened, RoundOpened, Settings};
 use super::state::{Phase, RoundPlan, State, Task, TaskResult, best_flow, rows_of};
 use crate::weigh::Weighed;
-use sidereal_inference::ids::{FlowId, RoundId};
+use sidereal_inference::ids::{FlowId, LocalId, RoundId};
+use sidereal_inference::local::LocalDensity;
 use sidereal_inference::probing::Probing;
 use sidereal_inference::progress::Progress;
 use sidereal_inference::proposal::Proposal;
@@ -54,6 +55,10 @@ pub fn decide(state: &State, input: Input, now_s: f64) -> Decision {
     let mut draft = Draft {
         state,
         elapsed_s,
+        found: state
+            .probing
+            .as_ref()
+            .map_or_else(BTreeMap::new, |probing| probing.found.clone()),
         decision: Decision::default(),
     };
     match input {
@@ -76,6 +81,8 @@ const MOST_PROBING: f64 = 0.06;
 struct Draft<'a> {
     state: &'a State,
     elapsed_s: f64,
+    /// What searches have found, the round just weighed included.
+    found: BTreeMap<LocalId, LocalDensity>,
     decision: Decision,
 }
 
@@ -247,6 +254,9 @@ impl Draft<'_> {
             Some(probing) if probing.has_found() => Some(probing.flow),
             Some(_) | None => self.state.blind,
         };
+        if let Some(probing) = &probing {
+            self.found = probing.found.clone();
+        }
         let next = probing.and_then(|probing| probing.next_round(settings.n_parameters));
         match next {
             Some((proposal, n_rows)) => self.open_task(Task {
@@ -360,6 +370,7 @@ impl Draft<'_> {
                     flow,
                     &self.state.flows(),
                     self.partner(settings),
+                    &self.found,
                     settings.rounds.defensive_share,
                 ),
             }),

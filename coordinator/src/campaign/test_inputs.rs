@@ -199,5 +199,6 @@ pub fn session(ids: &[u32]) -> Probing {
             .map(|&id| (LocalId(id), search.clone()))
             .collect(),
         outcomes: Vec::new(),
+        found: BTreeMap::new(),
     }
 }

@@ -82,6 +82,7 @@ pub(super) fn step(
             Some(outcome) => {
                 taken.push(density.clone());
                 probing.outcomes.push(outcome);
+                probing.found.insert(*id, search.density.clone());
             }
             None => {
                 taken.push(density.clone());

@@ -277,6 +277,7 @@ fn searches_at_a_peak_go_on_however_low_they_stand() {
         flow: FLOW,
         searches: (0..).map(LocalId).zip(searches).collect(),
         outcomes: Vec::new(),
+        found: BTreeMap::new(),
     };
     let mut rng = ChaCha8Rng::seed_from_u64(2);
     rounds.extend(next_round(&modes, &rounds, &previous, &mut rng));

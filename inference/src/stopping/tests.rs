@@ -1,6 +1,8 @@
 //! Decisions after made-up histories.
 
 use super::*;
+use crate::ids::LocalId;
+use crate::local::LocalDensity;
 use crate::campaign::Combine;
 
 fn diagnostics(n: u64, efficiency: f64) -> WeightDiagnostics {
@@ -236,7 +238,7 @@ fn the_most_efficient_proposal_is_that_of_a_training_round() {
 fn proposals_keep_their_defensive_share() {
     let code_and_share = |newest, earlier: &[u32], share| -> Vec<(i32, f64)> {
         let earlier: Vec<FlowId> = earlier.iter().map(|&id| FlowId(id)).collect();
-        let proposal = next_proposal(FlowId(newest), &earlier, None, share);
+        let proposal = next_proposal(FlowId(newest), &earlier, None, &BTreeMap::new(), share);
         proposal
             .components
             .iter()
@@ -255,7 +257,7 @@ fn proposals_keep_their_defensive_share() {
         [(2, 0.75), (0, 0.0625), (1, 0.0625), (-1, 0.125)]
     );
     let flows = [FlowId(0), FlowId(1)];
-    let with_partner = next_proposal(FlowId(2), &flows, Some(FlowId(1)), 0.25);
+    let with_partner = next_proposal(FlowId(2), &flows, Some(FlowId(1)), &BTreeMap::new(), 0.25);
     assert_eq!(
         with_partner.components,
         [
@@ -265,6 +267,24 @@ fn proposals_keep_their_defensive_share() {
             (Component::Prior, 0.0625),
         ]
     );
+    let density = LocalDensity {
+        seams: vec![0.0],
+        leans: Vec::new(),
+        mean: vec![0.5],
+        factor: vec![0.1],
+    };
+    let found = BTreeMap::from([(LocalId(4), density.clone()), (LocalId(9), density)]);
+    let with_found = next_proposal(FlowId(0), &[], None, &found, 0.25);
+    assert_eq!(
+        with_found.components,
+        [
+            (Component::Flow(FlowId(0)), 0.625),
+            (Component::Prior, 0.25),
+            (Component::Local(LocalId(4)), 0.0625),
+            (Component::Local(LocalId(9)), 0.0625),
+        ]
+    );
+    assert_eq!(with_found.locals, found);
 }
 
 #[test]
@@ -272,7 +292,7 @@ fn flows_that_lost_a_mode_are_gone_back_to_by_nobody() {
     let mut rounds = rounds(StopRule::Bootstrap);
     rounds.stop.n_eff = Some(500.0);
     let from = |flow: u32, mut summary: RoundSummary| {
-        summary.proposal = next_proposal(FlowId(flow), &[], None, 0.1);
+        summary.proposal = next_proposal(FlowId(flow), &[], None, &BTreeMap::new(), 0.1);
         summary
     };
     let history = [
@@ -322,7 +342,7 @@ fn flows_of_campaigns_without_refinement_are_judged() {
     let history = [round(0, 0.9, 0.0), round(1, 0.5, 0.01), round(2, 0.2, 0.01)];
     let history = history.map(|mut summary| {
         if summary.round.0 > 0 {
-            summary.proposal = next_proposal(FlowId(summary.round.0 - 1), &[], None, 0.1);
+            summary.proposal = next_proposal(FlowId(summary.round.0 - 1), &[], None, &BTreeMap::new(), 0.1);
         }
         summary
     });
@@ -425,7 +445,7 @@ fn top_up_covers_what_is_missing_within_the_budgets() {
 fn flows_on_the_way_are_neither_judged_nor_held_against_others() {
     let rounds = rounds(StopRule::Bootstrap);
     let from = |flow: u32, mut summary: RoundSummary| {
-        summary.proposal = next_proposal(FlowId(flow), &[], None, 0.1);
+        summary.proposal = next_proposal(FlowId(flow), &[], None, &BTreeMap::new(), 0.1);
         summary
     };
     let history = [

@@ -477,6 +477,7 @@ fn the_identity_is_the_same_in_every_build() {
     let expected = "4544a9c8e2bd74c07ae083345054173344462c1ebdc50b734f22c96f5a87a44a";
     let mut campaign = full_campaign();
     // As before there were these keys.
+    campaign.simulator.is_own = false;
     campaign.training.loss = Loss::Nll;
     campaign.training.refinement = true;
     assert_eq!(identity(&campaign).0, expected);
