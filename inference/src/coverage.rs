@@ -14,11 +14,9 @@ const MISSED: f64 = 0.01;
 pub struct MissingMass {
     /// The final flow; None where the prior is all there is.
     pub flow: Option<FlowId>,
-    /// Posterior mass, by the weights of all rounds, where the flow's density is under 1 % of the estimated
-    /// posterior density.
+    /// Of the posterior mass that was drawn, the share where the flow's density is under 1 % of the estimated
+    /// posterior density. Of places that no draw came near it says nothing.
     pub mass: Option<f64>,
-    /// Its upper limit at 95 % confidence: of the draws that there are, it knows nothing of others.
-    pub mass_upper_95: Option<f64>,
     /// Draws from the prior with a known likelihood.
     pub n_prior_draws: u64,
     /// The smallest prior volume that these have hit with 95 % probability, 3 / n: the limit of `mass`.
@@ -43,11 +41,9 @@ pub fn missing_mass(
             **component == Component::Prior.code() && log_likelihood.is_some()
         })
         .count();
-    let mass = flow.and_then(|flow| mass_not_covered(rounds, combined, flow));
     MissingMass {
         flow,
-        mass: mass.map(|(mass, _)| mass),
-        mass_upper_95: mass.map(|(_, upper)| upper),
+        mass: flow.and_then(|flow| mass_not_covered(rounds, combined, flow)),
         n_prior_draws: n_prior as u64,
         prior_volume: (n_prior > 0).then(|| (3.0 / n_prior as f64).min(1.0)),
         probing_simulations: rounds
@@ -59,15 +55,13 @@ pub fn missing_mass(
     }
 }
 
-/// Posterior mass where the flow's density is under 1 % of the estimated posterior density L p / Z, and its
-/// upper limit at 95 % confidence; None where a round is not scored.
-///
-/// The limit is that of a normal distribution around the self-normalized estimate, and at least 3 / n_eff.
+/// The share of the weighted draws where the flow's density is under 1 % of the estimated posterior density L p / Z; None
+/// where a round is not scored or no weight is positive.
 pub fn mass_not_covered(
     rounds: &[RoundColumns],
     combined: &CombinedWeights,
     flow: FlowId,
-) -> Option<(f64, f64)> {
+) -> Option<f64> {
     let log_evidence = combined.evidence?.log_evidence;
     mass_below(rounds.iter().zip(&combined.normalized), log_evidence, flow)
 }
@@ -77,35 +71,21 @@ pub(crate) fn mass_below<'a>(
     rounds: impl Iterator<Item = (&'a RoundColumns, &'a Vec<f64>)>,
     log_evidence: f64,
     flow: FlowId,
-) -> Option<(f64, f64)> {
-    let (mut inside, mut outside) = (0.0, 0.0);
-    let (mut square_in, mut square_out) = (0.0, 0.0);
+) -> Option<f64> {
+    let (mut below, mut total) = (0.0, 0.0);
     for (round, weights) in rounds {
         let log_flow = round.log_flow.get(&flow)?;
         for (i, weight) in weights.iter().enumerate() {
+            total += weight;
             let log_posterior =
                 round.log_likelihood[i].map(|log_l| log_l + round.log_prior[i] - log_evidence);
             if log_posterior.is_some_and(|log_posterior| log_flow[i] < log_posterior + MISSED.ln())
             {
-                inside += weight;
-                square_in += weight * weight;
-            } else {
-                outside += weight;
-                square_out += weight * weight;
+                below += weight;
             }
         }
     }
-    let total = inside + outside;
-    if total <= 0.0 {
-        return None;
-    }
-    let mass = inside / total;
-    let (square_in, square_out) = (square_in / total / total, square_out / total / total);
-    // Σ w² (I - mass)² over draws inside and outside.
-    let variance = square_in * (1.0 - mass).powi(2) + square_out * mass * mass;
-    let n_eff = (1.0 / (square_in + square_out) - 1.0).max(1.0);
-    let upper = (mass + 1.645 * variance.sqrt()).max(3.0 / n_eff).min(1.0);
-    Some((mass, upper))
+    (total > 0.0).then(|| below / total)
 }
 
 #[cfg(test)]
@@ -139,42 +119,12 @@ mod tests {
         let found = missing_mass(&rounds, &combined, Some(flow), vec![Outcome::Known]);
         assert_eq!((found.n_prior_draws, found.prior_volume), (4, Some(0.75)));
         assert_eq!(found.mass.map(|mass| (100.0 * mass).round()), Some(25.0));
-        // n_eff is 3: three draws cannot say more than that.
-        assert_eq!(found.mass_upper_95, Some(1.0));
         assert_eq!(found.outcomes, [Outcome::Known]);
         let unscored = missing_mass(&rounds, &combined, Some(FlowId(9)), Vec::new());
-        assert_eq!((unscored.mass, unscored.mass_upper_95), (None, None));
+        assert_eq!(unscored.mass, None);
         assert_eq!(
             missing_mass(&rounds, &combined, None, Vec::new()).mass,
             None
-        );
-    }
-
-    #[test]
-    fn the_limit_follows_the_number_of_effective_draws() {
-        let flow = FlowId(0);
-        let n = 4000;
-        // A tenth of a flat posterior is missed.
-        let log_flow = (0..n)
-            .map(|i| if i % 10 == 0 { -9.0 } else { 0.1 })
-            .collect();
-        let columns = RoundColumns {
-            round: RoundId(0),
-            proposal: Proposal::prior(),
-            log_likelihood: vec![Some(0.0); n],
-            log_prior: vec![0.0; n],
-            log_proposal: vec![0.0; n],
-            component: vec![-1; n],
-            log_flow: BTreeMap::from([(flow, log_flow)]),
-            z: Vec::new(),
-        };
-        let rounds = [columns];
-        let combined = combine(&rounds, Combine::Mixture).expect("complete columns");
-        let (mass, upper) = mass_not_covered(&rounds, &combined, flow).expect("scored");
-        let expected = 0.1 + 1.645 * (0.1 * 0.9 / n as f64).sqrt();
-        assert!(
-            (mass - 0.1).abs() < 1e-12 && (upper - expected).abs() < 1e-9,
-            "{upper}"
         );
     }
 }

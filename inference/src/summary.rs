@@ -433,7 +433,6 @@ mod tests {
         let mass = MissingMass {
             flow: Some(FlowId(2)),
             mass: Some(0.01),
-            mass_upper_95: Some(0.02),
             n_prior_draws: 100,
             prior_volume: Some(0.03),
             probing_simulations: 0,

@@ -185,7 +185,6 @@ mod tests {
         MissingMass {
             flow: Some(FlowId(7)),
             mass: Some(0.05),
-            mass_upper_95: Some(0.06),
             n_prior_draws: 1000,
             prior_volume: Some(0.003),
             probing_simulations: 100,

@@ -7,14 +7,11 @@ use sidereal_inference::probing::Outcome;
 /// What the final proposal may be missing, and how that is known: one sentence each.
 pub fn missing_mass(missing: &MissingMass) -> String {
     let mut sentences = Vec::new();
-    if let (Some(flow), Some(mass), Some(upper)) =
-        (missing.flow, missing.mass, missing.mass_upper_95)
-    {
+    if let (Some(flow), Some(mass)) = (missing.flow, missing.mass) {
         sentences.push(format!(
-            "{} of the posterior mass (below {} with 95 % confidence) lies where the density of {flow} is \
-             under 1 % of the posterior's, by the weights of all rounds",
-            numbers::percent(mass),
-            numbers::percent(upper)
+            "of the posterior mass that was drawn {} lies where the density of {flow} is under 1 % of the posterior's; \
+             of places that no draw came near nothing is known",
+            numbers::percent(mass)
         ));
     }
     sentences.push(match missing.prior_volume {
@@ -91,7 +88,6 @@ mod tests {
         let missing = MissingMass {
             flow: Some(FlowId(7)),
             mass: Some(0.012),
-            mass_upper_95: Some(0.02),
             n_prior_draws: 3000,
             prior_volume: Some(0.001),
             probing_simulations: 384,
@@ -107,8 +103,8 @@ mod tests {
         };
         assert_eq!(
             missing_mass(&missing),
-            "1.2 % of the posterior mass (below 2.0 % with 95 % confidence) lies where the density of flow 7 is under \
-             1 % of the posterior's, by the weights of all rounds; 3,000 draws came from the prior: a mode with more \
+            "of the posterior mass that was drawn 1.2 % lies where the density of flow 7 is under 1 % of the posterior's; \
+             of places that no draw came near nothing is known; 3,000 draws came from the prior: a mode with more \
              than 1.00e-3 of the prior's volume was hit by at least one of them with 95 % probability; searches for \
              lost modes from 7 places, 384 simulations: 2 came to what was known, 1 to where another one was, 1 to \
              peaks too small to matter, 1 left on the way, one found a peak with about 50 % of the posterior, which \
@@ -117,7 +113,6 @@ mod tests {
         let nothing = MissingMass {
             flow: None,
             mass: None,
-            mass_upper_95: None,
             n_prior_draws: 0,
             prior_volume: None,
             probing_simulations: 0,

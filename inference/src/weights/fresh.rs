@@ -101,7 +101,7 @@ fn is_whole(rounds: &[RoundColumns], mixture: &CombinedWeights, round: &RoundCol
         .iter()
         .zip(&mixture.normalized)
         .filter(|(other, _)| other.round != round.round);
-    mass_below(others, evidence.log_evidence, flow).is_none_or(|(mass, _)| mass < MOST_LEFT_OUT)
+    mass_below(others, evidence.log_evidence, flow).is_none_or(|mass| mass < MOST_LEFT_OUT)
 }
 
 /// The efficiency of each round's proposal as the draws of the rounds before it foretell it: 1 / Σ W p / (Z q_r), with their
