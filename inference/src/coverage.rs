@@ -3,10 +3,10 @@
 use crate::ids::FlowId;
 use crate::probing::Outcome;
 use crate::proposal::Component;
-use crate::weights::{CombinedWeights, RoundColumns};
+use crate::weights::{CombinedWeights, RoundColumns, log_density_under};
 use serde::{Deserialize, Serialize};
 
-/// A flow misses a place where its density is below this share of the posterior's.
+/// A proposal misses a place where its density is below this share of the posterior's.
 const MISSED: f64 = 0.01;
 
 /// What the final proposal may be missing.
@@ -14,8 +14,8 @@ const MISSED: f64 = 0.01;
 pub struct MissingMass {
     /// The final flow; None where the prior is all there is.
     pub flow: Option<FlowId>,
-    /// Of the posterior mass that was drawn, the share where the flow's density is under 1 % of the estimated
-    /// posterior density. Of places that no draw came near it says nothing.
+    /// Of the posterior mass that was drawn, the share where the density of the final proposal is under 1 % of the
+    /// estimated posterior density. Of places that no draw came near it says nothing.
     pub mass: Option<f64>,
     /// Draws from the prior with a known likelihood.
     pub n_prior_draws: u64,
@@ -43,7 +43,7 @@ pub fn missing_mass(
         .count();
     MissingMass {
         flow,
-        mass: flow.and_then(|flow| mass_not_covered(rounds, combined, flow)),
+        mass: flow.and_then(|_| mass_not_covered(rounds, combined)),
         n_prior_draws: n_prior as u64,
         prior_volume: (n_prior > 0).then(|| (3.0 / n_prior as f64).min(1.0)),
         probing_simulations: rounds
@@ -55,31 +55,39 @@ pub fn missing_mass(
     }
 }
 
-/// The share of the weighted draws where the flow's density is under 1 % of the estimated posterior density L p / Z; None
-/// where a round is not scored or no weight is positive.
-pub fn mass_not_covered(
-    rounds: &[RoundColumns],
-    combined: &CombinedWeights,
-    flow: FlowId,
-) -> Option<f64> {
+/// The share of the weighted draws where the last proposal of all of the space is under 1 % of the posterior density L p / Z;
+/// None where a round is not scored or no weight is positive.
+fn mass_not_covered(rounds: &[RoundColumns], combined: &CombinedWeights) -> Option<f64> {
     let log_evidence = combined.evidence?.log_evidence;
-    mass_below(rounds.iter().zip(&combined.normalized), log_evidence, flow)
+    let last = rounds
+        .iter()
+        .rev()
+        .find(|round| !round.proposal.is_local())?;
+    let log_density: Vec<Vec<f64>> = rounds
+        .iter()
+        .map(|round| log_density_under(round, &last.proposal).ok())
+        .collect::<Option<_>>()?;
+    let with_weights = rounds.iter().zip(&log_density).zip(&combined.normalized);
+    mass_below(
+        with_weights.map(|((round, log_density), weight)| (round, log_density, weight)),
+        log_evidence,
+    )
 }
 
-/// As [`mass_not_covered`], of rounds with their weights, whose sum is what the mass is a share of.
+/// The share of weighted draws where a density is under 1 % of the posterior's: rounds with that density and their weights, whose
+/// sum is what it is a share of.
 pub(crate) fn mass_below<'a>(
-    rounds: impl Iterator<Item = (&'a RoundColumns, &'a Vec<f64>)>,
+    rounds: impl Iterator<Item = (&'a RoundColumns, &'a Vec<f64>, &'a Vec<f64>)>,
     log_evidence: f64,
-    flow: FlowId,
 ) -> Option<f64> {
     let (mut below, mut total) = (0.0, 0.0);
-    for (round, weights) in rounds {
-        let log_flow = round.log_flow.get(&flow)?;
+    for (round, log_density, weights) in rounds {
         for (i, weight) in weights.iter().enumerate() {
             total += weight;
             let log_posterior =
                 round.log_likelihood[i].map(|log_l| log_l + round.log_prior[i] - log_evidence);
-            if log_posterior.is_some_and(|log_posterior| log_flow[i] < log_posterior + MISSED.ln())
+            if log_posterior
+                .is_some_and(|log_posterior| log_density[i] < log_posterior + MISSED.ln())
             {
                 below += weight;
             }
@@ -103,7 +111,7 @@ mod tests {
         // A flat posterior over a prior of density 1: Z = 1. The flow forgot the last of four rows.
         let columns = RoundColumns {
             round: RoundId(0),
-            proposal: Proposal::prior(),
+            proposal: Proposal::of(vec![(Component::Flow(flow), 1.0)]),
             log_likelihood: vec![Some(0.0), Some(0.0), Some(0.0), Some(0.0), None],
             log_prior: vec![0.0; 5],
             log_proposal: vec![0.8f64.ln(); 5],
@@ -120,7 +128,12 @@ mod tests {
         assert_eq!((found.n_prior_draws, found.prior_volume), (4, Some(0.75)));
         assert_eq!(found.mass.map(|mass| (100.0 * mass).round()), Some(25.0));
         assert_eq!(found.outcomes, [Outcome::Known]);
-        let unscored = missing_mass(&rounds, &combined, Some(FlowId(9)), Vec::new());
+        let elsewhere = Proposal::of(vec![(Component::Flow(FlowId(9)), 1.0)]);
+        let unscored = [RoundColumns {
+            proposal: elsewhere,
+            ..rounds[0].clone()
+        }];
+        let unscored = missing_mass(&unscored, &combined, Some(FlowId(9)), Vec::new());
         assert_eq!(unscored.mass, None);
         assert_eq!(
             missing_mass(&rounds, &combined, None, Vec::new()).mass,

@@ -54,7 +54,11 @@ pub struct Probing {
     pub outcomes: Vec<Outcome>,
     /// Densities around what was found, in this session and earlier ones: later proposals keep a share of them, whatever
     /// flows make of it.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "crate::proposal::pairs")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        with = "crate::proposal::pairs"
+    )]
     pub found: BTreeMap<LocalId, LocalDensity>,
 }
 
@@ -83,7 +87,7 @@ pub enum Aim {
     /// A mode that the flow has left behind: known is where the flow draws.
     #[default]
     LeftBehind,
-    /// The top of what is known: known is where the flow is not far below the posterior.
+    /// The top of what is known: known is where the last proposal is not far below the posterior.
     Summit,
     /// A narrow mode at that top, looked for more closely.
     Summited,

@@ -102,12 +102,10 @@ pub fn trust_prediction(weights: &WeightDiagnostics, n_failed: u64) -> Vec<Strin
 
 fn lost_modes(missing: &MissingMass) -> Vec<String> {
     let mut warnings = Vec::new();
-    if let (Some(flow), Some(mass)) = (missing.flow, missing.mass)
-        && mass > MAX_MISSING_MASS
-    {
+    if let Some(mass) = missing.mass.filter(|&mass| mass > MAX_MISSING_MASS) {
         warnings.push(format!(
-            "{:.1} % of the posterior mass lies where the density of {flow} is under 1 % of the posterior's, \
-             above {:.0} %: the final proposal has lost a part of the posterior",
+            "{:.1} % of the posterior mass lies where the final proposal is under 1 % of the posterior, above \
+             {:.0} %: it has lost a part of the posterior",
             100.0 * mass,
             100.0 * MAX_MISSING_MASS
         ));
@@ -208,8 +206,8 @@ mod tests {
         assert_eq!(
             trust(&fresh, &fresh, &final_round(&fresh, 0), &missing, None),
             [
-                "48.1 % of the posterior mass lies where the density of flow 7 is under 1 % of the posterior's, \
-                 above 5 %: the final proposal has lost a part of the posterior",
+                "48.1 % of the posterior mass lies where the final proposal is under 1 % of the posterior, above \
+                 5 %: it has lost a part of the posterior",
                 "a search for lost modes was given up at a place that holds 30 % of the posterior mass, above 5 %",
             ]
         );

@@ -7,9 +7,9 @@ use sidereal_inference::probing::Outcome;
 /// What the final proposal may be missing, and how that is known: one sentence each.
 pub fn missing_mass(missing: &MissingMass) -> String {
     let mut sentences = Vec::new();
-    if let (Some(flow), Some(mass)) = (missing.flow, missing.mass) {
+    if let Some(mass) = missing.mass {
         sentences.push(format!(
-            "of the posterior mass that was drawn {} lies where the density of {flow} is under 1 % of the posterior's; \
+            "of the posterior mass that was drawn {} lies where the final proposal is under 1 % of the posterior; \
              of places that no draw came near nothing is known",
             numbers::percent(mass)
         ));
@@ -103,7 +103,7 @@ mod tests {
         };
         assert_eq!(
             missing_mass(&missing),
-            "of the posterior mass that was drawn 1.2 % lies where the density of flow 7 is under 1 % of the posterior's; \
+            "of the posterior mass that was drawn 1.2 % lies where the final proposal is under 1 % of the posterior; \
              of places that no draw came near nothing is known; 3,000 draws came from the prior: a mode with more \
              than 1.00e-3 of the prior's volume was hit by at least one of them with 95 % probability; searches for \
              lost modes from 7 places, 384 simulations: 2 came to what was known, 1 to where another one was, 1 to \

@@ -1,7 +1,7 @@
 //! One step of every search: what its draws say, and when to end.
 
 use super::ascent::{self, Near, rank_weights};
-use super::summit::is_near_posterior;
+use super::summit::near_posterior;
 use super::{Aim, Knowledge, Outcome, Probing, Search, known_level, next_local};
 use crate::evidence::Evidence;
 use crate::ids::LocalId;
@@ -56,12 +56,16 @@ pub(super) fn step(
         ..previous.clone()
     };
     let level = known_level(knowledge.rounds, previous.flow);
+    let near = near_posterior(knowledge.rounds, evidence);
     let is_known = |aim: Aim, round: &RoundColumns, row: usize| match aim {
         Aim::LeftBehind => match (round.log_flow.get(&previous.flow), level) {
             (Some(column), Some(level)) => column[row] >= level,
             (None, _) | (_, None) => false,
         },
-        Aim::Summit | Aim::Summited => is_near_posterior(round, row, previous.flow, evidence),
+        Aim::Summit | Aim::Summited => near
+            .as_ref()
+            .and_then(|near| near.get(&round.round)?.get(row).copied())
+            .unwrap_or(true),
     };
     // Where a search stands or has ended at a peak, no other is needed.
     let mut taken: Vec<LocalDensity> = Vec::new();

@@ -4,11 +4,12 @@ use super::starts::{WIDTH_PER_PARAMETER, density_around};
 use super::{Aim, Knowledge, Search};
 use crate::circle::embedded;
 use crate::evidence::Evidence;
-use crate::ids::FlowId;
+use crate::ids::{FlowId, RoundId};
 use crate::local::squared_distance;
-use crate::weights::{RoundColumns, normalized, round_log_weights};
+use crate::weights::{RoundColumns, log_density_under, normalized, round_log_weights};
+use std::collections::BTreeMap;
 
-/// A flow is far below the posterior where its density is less than this share of it.
+/// A proposal is far below the posterior where its density is less than this share of it.
 const FAR_BELOW: f64 = 0.1;
 /// A draw is far too heavy that weighs so many times the mean of its round, and this share of its round.
 const HEAVY: f64 = 10.0;
@@ -74,20 +75,26 @@ pub(super) fn summits(
     }
 }
 
-/// Whether a flow of this density is not far below the posterior at a row.
-pub(super) fn is_near_posterior(
-    round: &RoundColumns,
-    row: usize,
-    flow: FlowId,
+/// Where the last proposal of the whole space is not far below the posterior: one element a row of every round.
+pub(super) fn near_posterior(
+    rounds: &[RoundColumns],
     evidence: Evidence,
-) -> bool {
-    let (Some(log_likelihood), Some(column)) =
-        (round.log_likelihood[row], round.log_flow.get(&flow))
-    else {
-        return true;
+) -> Option<BTreeMap<RoundId, Vec<bool>>> {
+    let last = rounds
+        .iter()
+        .rev()
+        .find(|round| !round.proposal.is_local())?;
+    let of_round = |round: &RoundColumns| {
+        let log_density = log_density_under(round, &last.proposal).ok()?;
+        let is_near = |row: usize| {
+            round.log_likelihood[row].is_none_or(|log_likelihood| {
+                let log_posterior = log_likelihood + round.log_prior[row] - evidence.log_evidence;
+                log_density[row] >= log_posterior + FAR_BELOW.ln()
+            })
+        };
+        Some((round.round, (0..log_density.len()).map(is_near).collect()))
     };
-    let log_posterior = log_likelihood + round.log_prior[row] - evidence.log_evidence;
-    column[row] >= log_posterior + FAR_BELOW.ln()
+    rounds.iter().map(of_round).collect()
 }
 
 /// z and log posterior density of θ, up to a constant, of the rows whose likelihood is positive. In θ, because in z the

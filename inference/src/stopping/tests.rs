@@ -1,9 +1,9 @@
 //! Decisions after made-up histories.
 
 use super::*;
+use crate::campaign::Combine;
 use crate::ids::LocalId;
 use crate::local::LocalDensity;
-use crate::campaign::Combine;
 
 fn diagnostics(n: u64, efficiency: f64) -> WeightDiagnostics {
     WeightDiagnostics {
@@ -342,7 +342,13 @@ fn flows_of_campaigns_without_refinement_are_judged() {
     let history = [round(0, 0.9, 0.0), round(1, 0.5, 0.01), round(2, 0.2, 0.01)];
     let history = history.map(|mut summary| {
         if summary.round.0 > 0 {
-            summary.proposal = next_proposal(FlowId(summary.round.0 - 1), &[], None, &BTreeMap::new(), 0.1);
+            summary.proposal = next_proposal(
+                FlowId(summary.round.0 - 1),
+                &[],
+                None,
+                &BTreeMap::new(),
+                0.1,
+            );
         }
         summary
     });

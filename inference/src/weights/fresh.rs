@@ -12,10 +12,10 @@ use super::combine::{
 use super::{effective_sample_size, normalized};
 use crate::coverage::mass_below;
 use crate::evidence::{self, Evidence};
-use crate::proposal::{Component, log_sum_exp};
+use crate::proposal::log_sum_exp;
 use crate::stopping::MIN_N_EFF;
 
-/// A round whose flow leaves out this share of the posterior does not count: what it says is right on average over many
+/// A round whose proposal leaves out this share of the posterior does not count: what it says is right on average over many
 /// campaigns and low in almost each.
 const MOST_LEFT_OUT: f64 = 0.01;
 
@@ -28,18 +28,15 @@ pub fn shares(
     rounds: &[RoundColumns],
     mixture: &CombinedWeights,
 ) -> Result<Option<Vec<f64>>, WeightsError> {
-    let mut shares = foretold_efficiencies(rounds)?;
-    for (share, round) in shares.iter_mut().zip(rounds) {
-        *share *= round.log_prior.len() as f64;
-        if *share > 0.0 && !is_whole(rounds, mixture, round) {
-            *share = 0.0;
-        }
-        if round_log_weights(round)
+    let mut shares = Vec::with_capacity(rounds.len());
+    for (round, foretold) in rounds.iter().zip(foretold(rounds, mixture)?) {
+        let is_positive = round_log_weights(round)
             .iter()
-            .all(|weight| *weight == f64::NEG_INFINITY)
-        {
-            *share = 0.0;
-        }
+            .any(|weight| *weight > f64::NEG_INFINITY);
+        shares.push(match foretold.is_whole && is_positive {
+            true => foretold.efficiency * round.log_prior.len() as f64,
+            false => 0.0,
+        });
     }
     let sum: f64 = shares.iter().sum();
     if sum == 0.0 {
@@ -91,22 +88,19 @@ pub fn evidence_of(rounds: &[RoundColumns], shares: &[f64]) -> Option<Evidence> 
     evidence::pooled(&estimates)
 }
 
-/// Judged by the draws of all other rounds: a round that is left out because of its own heavy draws would take them along.
-fn is_whole(rounds: &[RoundColumns], mixture: &CombinedWeights, round: &RoundColumns) -> bool {
-    let (Component::Flow(flow), Some(evidence)) = (round.proposal.newest(), mixture.evidence)
-    else {
-        return true;
-    };
-    let others = rounds
-        .iter()
-        .zip(&mixture.normalized)
-        .filter(|(other, _)| other.round != round.round);
-    mass_below(others, evidence.log_evidence, flow).is_none_or(|mass| mass < MOST_LEFT_OUT)
+/// What other draws say of a round's proposal.
+struct Foretold {
+    /// By the draws of the rounds before it: 1 / Σ W p / (Z q_r), with their weights W as one mixture. Zero for rounds of
+    /// searches, and where those draws are worth fewer than 100.
+    efficiency: f64,
+    /// By the draws of all other rounds: a round that is left out because of its own heavy draws would take them along.
+    is_whole: bool,
 }
 
-/// The efficiency of each round's proposal as the draws of the rounds before it foretell it: 1 / Σ W p / (Z q_r), with their
-/// weights W as one mixture. Zero for rounds of searches, and where those draws are worth fewer than 100.
-fn foretold_efficiencies(rounds: &[RoundColumns]) -> Result<Vec<f64>, WeightsError> {
+fn foretold(
+    rounds: &[RoundColumns],
+    mixture: &CombinedWeights,
+) -> Result<Vec<Foretold>, WeightsError> {
     // log Σ n_s q_s over the rounds so far, at the rows of every round.
     let mut log_mixture: Vec<Vec<f64>> = rounds
         .iter()
@@ -123,9 +117,21 @@ fn foretold_efficiencies(rounds: &[RoundColumns]) -> Result<Vec<f64>, WeightsErr
                 false => log_density_under(round, &own.proposal),
             })
             .collect::<Result<_, WeightsError>>()?;
-        foretold.push(match own.proposal.is_local() {
-            true => 0.0,
-            false => foretold_efficiency(&rounds[..index], &log_mixture, &log_density),
+        let others = rounds
+            .iter()
+            .zip(&log_density)
+            .zip(&mixture.normalized)
+            .map(|((round, log_density), weight)| (round, log_density, weight))
+            .filter(|(round, _, _)| round.round != own.round);
+        let missed = mixture
+            .evidence
+            .and_then(|evidence| mass_below(others, evidence.log_evidence));
+        foretold.push(Foretold {
+            efficiency: match own.proposal.is_local() {
+                true => 0.0,
+                false => foretold_efficiency(&rounds[..index], &log_mixture, &log_density),
+            },
+            is_whole: missed.is_none_or(|missed| missed < MOST_LEFT_OUT),
         });
         for (sum, log_density) in log_mixture.iter_mut().zip(&log_density) {
             for (sum, log_density) in sum.iter_mut().zip(log_density) {

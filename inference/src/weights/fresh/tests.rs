@@ -3,7 +3,7 @@
 use super::*;
 use crate::campaign::Combine;
 use crate::ids::{FlowId, RoundId};
-use crate::proposal::Proposal;
+use crate::proposal::{Component, Proposal};
 use crate::weights::combine;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -67,7 +67,7 @@ fn shares_are_those_that_earlier_draws_foretell() {
 }
 
 #[test]
-fn rounds_whose_flow_has_lost_a_part_do_not_count() {
+fn rounds_whose_proposal_has_lost_a_part_do_not_count() {
     let flow = Component::Flow(FLOW);
     let mut rounds = [
         round_of_weight(0, Component::Prior, 200, 2.0),
