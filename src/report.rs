@@ -68,9 +68,11 @@ pub fn write(
         };
     let fit = match (&summary.fit, summary.parameters.as_slice(), &campaign.noise) {
         (Some(_), [_, ..], Noise::Gaussian(_)) => {
-            let band = ModelBand::load(directory, FIT_FILE).map_err(CommandError::failed)?;
             let grid_name = campaign.simulator.model.grid_name();
-            picture(fit::draw(&band, grid_name), FIT_PICTURE)?
+            let drawn = ModelBand::load(directory, FIT_FILE)
+                .map_err(|error| PlotError::Table(error.to_string()))
+                .and_then(|band| fit::draw(&band, grid_name));
+            picture(drawn, FIT_PICTURE)?
         }
         (Some(_) | None, _, Noise::Gaussian(_) | Noise::Simulator) => None,
     };

@@ -19,6 +19,8 @@ pub enum PlotError {
     NoData,
     #[error("{n_parameters} parameters do not fit a corner plot, expected 1 to {max}")]
     TooManyParameters { n_parameters: usize, max: usize },
+    #[error("{0}")]
+    Table(String),
     #[error("cannot draw a picture of {width} x {height} pixels")]
     Size { width: u32, height: u32 },
     #[error("cannot read the built-in font")]
