@@ -27,7 +27,7 @@ path = "observation.csv"
 [training]
 max_epochs = 40
 [rounds]
-max = 3
+max = 6
 simulations = 1500
 [rounds.stop]
 n_eff = 1500

@@ -23,8 +23,11 @@ const BOTTOM: f64 = 42.0;
 /// Residuals are shown to this many sigma at least.
 const LEAST_RESIDUAL: f64 = 4.0;
 
-/// More data than this have no error bars in the panel of residuals, where each bar is as long as the other.
-const MOST_UNIT_BARS: usize = 400;
+/// More data than this lie so close that the model is drawn over them, and residuals have no bars, which are all alike.
+const MOST_APART: usize = 300;
+
+/// A datum whose sigma is this many times the usual one says nothing, and need not be seen.
+const MOST_USUAL_SIGMAS: f64 = 30.0;
 
 /// The figure as PNG; `grid_name` is the name of the horizontal axis.
 pub fn draw(band: &ModelBand, grid_name: &str) -> Result<Vec<u8>, PlotError> {
@@ -74,21 +77,38 @@ pub fn draw(band: &ModelBand, grid_name: &str) -> Result<Vec<u8>, PlotError> {
 #[derive(Clone, Copy)]
 struct DotSize {
     radius: f64,
+    color: Color,
     bar: Pen,
+    /// Whether data would cover the model, and it is drawn over them.
+    are_crowded: bool,
 }
 
 impl DotSize {
     fn of(n: usize) -> Self {
-        let (radius, width, tint) = match n {
-            0..=60 => (2.2, 0.9, 0.8),
-            61..=300 => (1.6, 0.7, 0.6),
-            301..=1500 => (1.1, 0.5, 0.4),
-            _ => (0.7, 0.4, 0.25),
+        let (radius, tint, bar_width, bar_tint) = match n {
+            0..=60 => (2.2, 1.0, 0.9, 0.8),
+            61..=MOST_APART => (1.6, 1.0, 0.7, 0.6),
+            ..=1500 => (1.1, 0.7, 0.5, 0.35),
+            _ => (0.7, 0.6, 0.4, 0.2),
         };
         Self {
             radius,
-            bar: Pen::solid(INK.tint(tint), width),
+            color: INK.tint(tint),
+            bar: Pen::solid(INK.tint(bar_tint), bar_width),
+            are_crowded: n > MOST_APART,
         }
+    }
+}
+
+fn draw_dots(
+    canvas: &mut Canvas,
+    bars: &[[(f64, f64); 2]],
+    dots: impl Iterator<Item = (f64, f64)>,
+    size: DotSize,
+) {
+    canvas.segments(bars, size.bar);
+    for (x, y) in dots {
+        canvas.dot(x, y, size.radius, size.color);
     }
 }
 
@@ -106,12 +126,18 @@ fn draw_data(
     // A few huge errors must not flatten the rest.
     let usual = sigmas[n / 2];
     let mut extent: Vec<f64> = band.best.clone();
-    for i in 0..n {
+    for i in (0..n).filter(|&i| band.sigma[i] <= MOST_USUAL_SIGMAS * usual) {
         let reach = band.sigma[i].min(3.0 * usual);
         extent.extend([band.value[i] - reach, band.value[i] + reach]);
     }
-    let [_, low, high, _] = &band.quantiles;
-    extent.extend(low.iter().chain(high));
+    // Nor must a few wild draws: bands may reach as far beyond the data as these reach.
+    let finite = extent.iter().copied().filter(|value| value.is_finite());
+    let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+        (low.min(value), high.max(value))
+    });
+    let span = (high - low).max(0.0);
+    let edges = band.quantiles.iter().flatten();
+    extent.extend(edges.map(|value| value.max(low - span).min(high + span)));
     let y = axis(&extent, 0.05, 6);
     let place = |i: usize, value: f64| {
         (
@@ -121,21 +147,23 @@ fn draw_data(
     };
     draw_grid(canvas, panel, &y);
     canvas.clip(panel);
-    draw_bands(canvas, panel, series, &band.quantiles, &place);
-    for places in series {
-        let best: Vec<_> = places.iter().map(|&i| place(i, band.best[i])).collect();
-        canvas.line(&best, Pen::solid(MODEL, 1.1));
-    }
     let bars: Vec<_> = (0..n)
         .map(|i| {
             let (value, sigma) = (band.value[i], band.sigma[i]);
             [place(i, value - sigma), place(i, value + sigma)]
         })
         .collect();
-    canvas.segments(&bars, size.bar);
-    for i in 0..n {
-        let (x, y) = place(i, band.value[i]);
-        canvas.dot(x, y, size.radius, INK);
+    let dots = (0..n).map(|i| place(i, band.value[i]));
+    if size.are_crowded {
+        draw_dots(canvas, &bars, dots.clone(), size);
+    }
+    draw_bands(canvas, panel, series, &band.quantiles, &place);
+    for places in series {
+        let best: Vec<_> = places.iter().map(|&i| place(i, band.best[i])).collect();
+        canvas.line(&best, Pen::solid(MODEL, 1.1));
+    }
+    if !size.are_crowded {
+        draw_dots(canvas, &bars, dots, size);
     }
     canvas.unclip();
     draw_frame(canvas, panel, &y);
@@ -175,6 +203,14 @@ fn draw_residuals(
     };
     draw_grid(canvas, panel, &y);
     canvas.clip(panel);
+    let bars: Vec<_> = (0..n)
+        .filter(|_| !size.are_crowded)
+        .map(|i| [place(i, residuals[i] - 1.0), place(i, residuals[i] + 1.0)])
+        .collect();
+    let dots = (0..n).map(|i| place(i, residuals[i]));
+    if size.are_crowded {
+        draw_dots(canvas, &bars, dots.clone(), size);
+    }
     let quantiles = [0, 1, 2, 3].map(|k| in_sigma(&band.quantiles[k]));
     draw_bands(canvas, panel, series, &quantiles, &place);
     let level = |value: f64| {
@@ -185,15 +221,8 @@ fn draw_residuals(
     for value in [-3.0, 3.0] {
         canvas.line(&level(value), Pen::dashed(GREY, 0.9));
     }
-    if n <= MOST_UNIT_BARS {
-        let bars: Vec<_> = (0..n)
-            .map(|i| [place(i, residuals[i] - 1.0), place(i, residuals[i] + 1.0)])
-            .collect();
-        canvas.segments(&bars, size.bar);
-    }
-    for (i, &residual) in residuals.iter().enumerate() {
-        let (x, y) = place(i, residual);
-        canvas.dot(x, y, size.radius, INK);
+    if !size.are_crowded {
+        draw_dots(canvas, &bars, dots, size);
     }
     canvas.unclip();
     draw_frame(canvas, panel, &y);
@@ -210,6 +239,11 @@ fn draw_bands(
     let [lowest, low, high, highest] = quantiles;
     for (below, above, tint) in [(lowest, highest, BAND_95), (low, high, BAND_68)] {
         for places in series {
+            if let [only] = places.as_slice() {
+                let ends = [place(*only, below[*only]), place(*only, above[*only])];
+                canvas.segments(&[ends], Pen::solid(MODEL.tint(tint), 6.0));
+                continue;
+            }
             let edge = places.iter().map(|&i| place(i, below[i]));
             let back = places.iter().rev().map(|&i| place(i, above[i]));
             // What lies outside is cut off; far outside, there is nothing to cut.
@@ -246,7 +280,7 @@ fn axis(values: &[f64], margin: f64, max_ticks: usize) -> Axis {
     let (low, high) = if low <= high { (low, high) } else { (0.0, 0.0) };
     let room = match high - low {
         span if span > 1e-9 * low.abs().max(high.abs()) => margin * span,
-        _ => 0.5 * high.abs().max(1.0),
+        _ => (1e-6 * high.abs()).max(0.5),
     };
     Axis::new(low - room, high + room, max_ticks)
 }
@@ -272,7 +306,7 @@ mod tests {
         let found = axis(&[1.0, 3.0, f64::NAN], 0.05, 5);
         assert!((found.low - 0.9).abs() < 1e-12 && (found.high - 3.1).abs() < 1e-12);
         let single = axis(&[5.0], 0.05, 5);
-        assert_eq!((single.low, single.high), (2.5, 7.5));
+        assert_eq!((single.low, single.high), (4.5, 5.5));
         let zero = axis(&[0.0, 0.0], 0.05, 5);
         assert_eq!((zero.low, zero.high), (-0.5, 0.5));
     }
