@@ -1,11 +1,14 @@
 //! Synthetic campaigns drawn as pictures and pages; `SIDEREAL_GALLERY=DIR` keeps them to be looked at.
 
 use crate::page;
-use crate::plots::{PlotError, corner, training};
+use crate::plots::{PlotError, corner, fit, training};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
 use sidereal_inference::evidence::Evidence;
+use sidereal_inference::fit_check::{Fit, FitCheck, LargestResidual};
 use sidereal_inference::ids::{FlowId, RoundId};
+use sidereal_inference::model_band::ModelBand;
+use sidereal_inference::observation::Observation;
 use sidereal_inference::posterior::Posterior;
 use sidereal_inference::proposal::{Component, Proposal};
 use sidereal_inference::refinement::Objective;
@@ -144,6 +147,7 @@ fn summary(parameters: Vec<ParameterSummary>) -> Summary {
         model: Some("model".to_owned()),
         stop_reason: StopReason::Rounds { max: 5 },
         warnings: Vec::new(),
+        fit: Some(fitted(0.42)),
         missing_mass: None,
         training: (0..)
             .zip([5.0, 1e13, 3.0])
@@ -161,6 +165,25 @@ fn summary(parameters: Vec<ParameterSummary>) -> Summary {
                 .collect(),
         },
     }
+}
+
+fn fitted(p: f64) -> Fit {
+    Fit::Checked(FitCheck {
+        n_data: 120,
+        chi_square: 117.3,
+        mean_chi_square: 120.1,
+        effective_parameters: 2.8,
+        degrees_of_freedom: 117.2,
+        p_chi_square: p,
+        largest_residual: Some(LargestResidual {
+            datum: 17,
+            grid: 0.25,
+            residual: 2.71,
+            p: 0.81,
+        }),
+        runs: None,
+        p,
+    })
 }
 
 fn keep(name: &str, bytes: &[u8]) {
@@ -266,6 +289,58 @@ fn poor_posteriors_are_drawn_and_empty_ones_refused() {
     );
 }
 
+/// Data around a sine with `n` points at `grid`, and the bands of draws whose amplitude and level scatter.
+fn band(grid: Vec<f64>, sigma: impl Fn(usize) -> f64) -> ModelBand {
+    let mut noise = Noise(4242);
+    let model = |t: f64, amplitude: f64, level: f64| amplitude * (9.0 * t).sin() + level;
+    let sigma: Vec<f64> = (0..grid.len()).map(sigma).collect();
+    let observation = Observation {
+        value: grid
+            .iter()
+            .zip(&sigma)
+            .map(|(&t, sigma)| model(t, 1.0, 17.9) + sigma * noise.normal())
+            .collect(),
+        sigma,
+        grid,
+    };
+    let predict = |amplitude: f64, level: f64| -> Vec<f32> {
+        let predicted = observation.grid.iter();
+        predicted
+            .map(|&t| model(t, amplitude, level) as f32)
+            .collect()
+    };
+    let draws: Vec<Vec<f32>> = (0..200)
+        .map(|_| predict(1.0 + 0.08 * noise.normal(), 17.9 + 0.04 * noise.normal()))
+        .collect();
+    let draws: Vec<&[f32]> = draws.iter().map(Vec::as_slice).collect();
+    ModelBand::new(&observation, &predict(1.01, 17.91), &draws)
+}
+
+#[test]
+fn fits_of_few_and_of_thousands_of_data_are_drawn() {
+    let grid = |n: usize| (0..n).map(|i| i as f64 / n as f64).collect::<Vec<f64>>();
+    let drawn = |name: &str, band: &ModelBand| {
+        let png = fit::draw(band, "time").expect("a plot");
+        keep(name, &png);
+        size(&png)
+    };
+    let few = drawn("fit-few.png", &band(grid(9), |_| 0.3));
+    let usual = drawn("fit.png", &band(grid(120), |i| 0.1 + 0.2 * (i % 3) as f64));
+    let many = drawn("fit-many.png", &band(grid(6000), |_| 0.4));
+    assert_eq!((few, usual), (many, many));
+    // Two series one after the other, one datum far off, one with a huge error, another almost without.
+    let mut twice = band([grid(80), grid(80)].concat(), |i| match i {
+        40 => 1e6,
+        41 => 1e-6,
+        _ => 0.2,
+    });
+    twice.value[100] += 30.0;
+    drawn("fit-wild.png", &twice);
+    drawn("fit-single.png", &band(vec![2459000.5], |_| 0.1));
+    let nothing = band(Vec::new(), |_| 0.1);
+    assert_eq!(fit::draw(&nothing, "time"), Err(PlotError::NoData));
+}
+
 #[test]
 fn training_is_drawn_with_and_without_an_observation() {
     let full = summary(Vec::new());
@@ -288,12 +363,15 @@ fn training_is_drawn_with_and_without_an_observation() {
 fn pages_say_first_whether_to_trust() {
     let (sine, draws) = two_modes();
     let corner = corner_of("sine.png", &sine, &draws);
+    let days = (0..120).map(f64::from).collect();
+    let picture = fit::draw(&band(days, |_| 0.3), "time").expect("a plot");
     let trusted = summary(parameter_summaries(&sine.space, &draws));
     let page = |summary: &Summary| {
         page::render(&page::Contents {
             campaign: &sine,
             campaign_toml: "name = \"<script>\"",
             summary,
+            fit: Some(&picture),
             corner: Some(&corner),
             training: None,
         })
@@ -302,7 +380,16 @@ fn pages_say_first_whether_to_trust() {
     keep("report.html", good.as_bytes());
     assert!(good.contains("No check failed.") && !good.contains("Not to be trusted"));
     assert!(good.contains("<h1>a &lt;b&gt; &amp; c</h1>") && !good.contains("<script>"));
-    assert_eq!(good.matches("src=\"data:image/png;base64,").count(), 1);
+    assert_eq!(good.matches("src=\"data:image/png;base64,").count(), 2);
+    let place = |text: &str| good.find(text).expect("part of the page");
+    assert!(place("alt=\"data, model and residuals\"") < place("alt=\"corner plot"));
+    assert!(good.contains("<p>p 0.420: chi-square 117.3 for 120 data"));
+    let doubtful = page(&Summary {
+        fit: Some(fitted(2e-5)),
+        ..trusted.clone()
+    });
+    assert!(doubtful.contains("<strong>A poor fit.</strong> fit: DOUBTFUL, p 2.00e−5"));
+    assert!(!doubtful.contains("No check failed") && !doubtful.contains("Not to be trusted"));
     let warnings = vec!["n_eff is 3 < 100".to_owned()];
     let bad = page(&Summary {
         warnings,

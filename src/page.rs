@@ -16,6 +16,7 @@ pub struct Contents<'a> {
     /// The campaign file as validated and run.
     pub campaign_toml: &'a str,
     pub summary: &'a Summary,
+    pub fit: Option<&'a [u8]>,
     pub corner: Option<&'a [u8]>,
     pub training: Option<&'a [u8]>,
 }
@@ -26,6 +27,7 @@ pub fn render(contents: &Contents) -> String {
         campaign,
         campaign_toml,
         summary,
+        fit,
         corner,
         training,
     } = contents;
@@ -38,6 +40,15 @@ pub fn render(contents: &Contents) -> String {
     body.push_str(&trust(summary));
     if let Some(combined) = &summary.combined {
         body.push_str(&figures_of(combined, summary));
+    }
+    if let Some(found) = &summary.fit {
+        push(&mut body, "h2", "Fit");
+        push(&mut body, "p", &escape(&words::fit(found)));
+        if let Some(png) = fit {
+            let caption = "Data with their errors, the draw that fits best, and the bands that hold 68 and 95 % of the \
+                           posterior's draws before noise. Below: all less the best draw, in units of each error.";
+            body.push_str(&picture(png, "data, model and residuals", caption));
+        }
     }
     if !summary.parameters.is_empty() {
         push(&mut body, "h2", "Parameters");
@@ -103,6 +114,14 @@ fn trust(summary: &Summary) -> String {
             push(&mut text, "li", &escape(warning));
         }
         text.push_str("</ul></section>\n");
+        return text;
+    }
+    if let Some(poor) = summary.fit.as_ref().and_then(words::poor_fit) {
+        let _ = writeln!(
+            text,
+            "<section class=\"trust doubt\"><strong>A poor fit.</strong> {}</section>",
+            escape(&poor)
+        );
         return text;
     }
     let statement = match &summary.combined {

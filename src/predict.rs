@@ -4,7 +4,8 @@ use crate::campaign_directory::{self, POSTERIOR_FILE, SUMMARY_FILE};
 use crate::exit::{CommandError, Ending};
 use crate::fit::DeviceArgument;
 use crate::numbers;
-use crate::report::{self, CORNER_FILE};
+use crate::plots::{PlotError, fit};
+use crate::report::{self, CORNER_FILE, FIT_PICTURE};
 use crate::results;
 use crate::services::create_directory;
 use crate::terminal::Terminal;
@@ -14,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use sidereal_inference::campaign::{Campaign, DeviceChoice};
 use sidereal_inference::directory::Directory;
 use sidereal_inference::files;
+use sidereal_inference::fit_check::{Fit, check_posterior};
 use sidereal_inference::ids::{FlowId, RoundId};
+use sidereal_inference::model_band::{FIT_FILE, ModelBand};
 use sidereal_inference::noise::{GaussianNoise, Noise, SigmaSource};
 use sidereal_inference::observation::Observation;
 use sidereal_inference::posterior::Posterior;
@@ -23,13 +26,14 @@ use sidereal_inference::refinement::Objective;
 use sidereal_inference::seeds::Purpose;
 use sidereal_inference::shard::ShardRows;
 use sidereal_inference::summary::{ParameterSummary, WeightDiagnostics, parameter_summaries};
-use sidereal_inference::trust::trust_prediction;
+use sidereal_inference::trust::{misfit, trust_prediction};
 use sidereal_inference::weights;
 use sidereal_trainer::Model;
 use sidereal_trainer::draw::{DrawPlan, draw};
 use sidereal_trainer::model::MODEL_FILE;
 use sidereal_worker::simulators::{self, Simulator};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
@@ -90,6 +94,9 @@ struct Prediction {
     #[serde(flatten)]
     weights: WeightDiagnostics,
     parameters: Vec<ParameterSummary>,
+    /// Whether the model fits the observation.
+    #[serde(default)]
+    fit: Option<Fit>,
     /// Why the result is not to be trusted; empty where it is.
     warnings: Vec<String>,
 }
@@ -303,12 +310,15 @@ impl Predictor<'_> {
             .collect();
         let diagnostics = weights::diagnostics(&log_weights);
         let posterior = posterior(&rows, &weights::normalized(&log_weights));
+        let campaign = self.model.campaign();
+        let (fit, band) = check_fit(campaign, &target.observation, &rows, &posterior);
         let n_failed = rows
             .log_likelihood
             .iter()
             .filter(|log_likelihood| log_likelihood.is_none())
             .count() as u64;
-        let campaign = self.model.campaign();
+        let mut warnings = trust_prediction(&diagnostics, n_failed);
+        warnings.extend(misfit(&fit, campaign.trust.misfit));
         let parameters = match diagnostics.evidence {
             Some(_) => parameter_summaries(&campaign.space, &posterior),
             None => Vec::new(),
@@ -322,11 +332,12 @@ impl Predictor<'_> {
             weights_sha256: self.model.training().weights_sha256.clone(),
             seed: self.arguments.seed,
             n_failed,
-            warnings: trust_prediction(&diagnostics, n_failed),
+            warnings,
+            fit: Some(fit),
             weights: diagnostics,
             parameters,
         };
-        self.write(target, &posterior, &prediction, terminal)?;
+        self.write(target, &posterior, band.as_ref(), &prediction, terminal)?;
         Ok(prediction)
     }
 
@@ -361,6 +372,7 @@ impl Predictor<'_> {
         &self,
         target: &Target,
         posterior: &Posterior,
+        band: Option<&ModelBand>,
         prediction: &Prediction,
         terminal: &Terminal,
     ) -> Result<(), CommandError> {
@@ -374,18 +386,47 @@ impl Predictor<'_> {
         json.push('\n');
         files::write_atomically(&directory.join(SUMMARY_FILE), json.as_bytes())
             .map_err(CommandError::failed)?;
-        match report::draw_corner(posterior, &prediction.parameters, campaign) {
-            Ok(png) => files::write_atomically(&directory.join(CORNER_FILE), &png)
-                .map_err(CommandError::failed),
+        let picture = |name: &str, drawn: Result<Vec<u8>, PlotError>| match drawn {
+            Ok(png) => {
+                files::write_atomically(&directory.join(name), &png).map_err(CommandError::failed)
+            }
             Err(error) => {
                 terminal.note(&format!(
-                    "{}: {CORNER_FILE} is left out: {error}",
+                    "{}: {name} is left out: {error}",
                     target.path.display()
                 ));
                 Ok(())
             }
+        };
+        if let Some(band) = band {
+            band.store(&storage, FIT_FILE)
+                .map_err(CommandError::failed)?;
+            let grid_name = campaign.simulator.model.grid_name();
+            picture(FIT_PICTURE, fit::draw(band, grid_name))?;
         }
+        let corner = report::draw_corner(posterior, &prediction.parameters, campaign);
+        picture(CORNER_FILE, corner)
     }
+}
+
+/// Whether the model fits, and what its draws predict.
+fn check_fit(
+    campaign: &Campaign,
+    observation: &Observation,
+    rows: &ShardRows,
+    posterior: &Posterior,
+) -> (Fit, Option<ModelBand>) {
+    let places: Vec<usize> = (0..rows.log_likelihood.len())
+        .filter(|&row| rows.log_likelihood[row].is_some())
+        .collect();
+    let simulated = |draws: &BTreeSet<usize>| -> Result<BTreeMap<usize, Vec<f32>>, Infallible> {
+        Ok(draws
+            .iter()
+            .map(|&draw| (draw, rows.simulated_row(places[draw]).to_vec()))
+            .collect())
+    };
+    let Ok(checked) = check_posterior(&campaign.noise, observation, posterior, simulated);
+    checked
 }
 
 /// All rows whose likelihood is known.
@@ -437,6 +478,14 @@ fn show(
             )
         })
         .collect();
+    for prediction in predictions
+        .iter()
+        .filter(|prediction| prediction.warnings.is_empty())
+    {
+        if let Some(poor) = prediction.fit.as_ref().and_then(words::poor_fit) {
+            terminal.note(&format!("{}: {poor}", prediction.observation));
+        }
+    }
     if warnings.is_empty() {
         return Ok(Ending::Done);
     }
@@ -453,6 +502,9 @@ fn text(targets: &[Target], predictions: &[Prediction]) -> String {
             text.push('\n');
         }
         text.push_str(&results::weights(&prediction.weights));
+        if let Some(fit) = &prediction.fit {
+            results::line(&mut text, "fit", &words::fit(fit));
+        }
         results::line(
             &mut text,
             "results",
@@ -466,8 +518,8 @@ fn text(targets: &[Target], predictions: &[Prediction]) -> String {
         .max()
         .unwrap_or(0);
     let mut text = format!(
-        "{:<widest$}  {:>7}  {:>10}  {:>5}  log evidence\n",
-        "observation", "n_eff", "efficiency", "k-hat"
+        "{:<widest$}  {:>7}  {:>10}  {:>5}  {:>8}  log evidence\n",
+        "observation", "n_eff", "efficiency", "k-hat", "p of fit"
     );
     for prediction in predictions {
         let WeightDiagnostics {
@@ -478,11 +530,12 @@ fn text(targets: &[Target], predictions: &[Prediction]) -> String {
             ..
         } = &prediction.weights;
         text.push_str(&format!(
-            "{:<widest$}  {:>7}  {:>10}  {:>5}  {}\n",
+            "{:<widest$}  {:>7}  {:>10}  {:>5}  {:>8}  {}\n",
             prediction.observation,
             numbers::short(*n_eff),
             numbers::percent(*efficiency),
             words::pareto_k(*pareto_k),
+            prediction.fit.as_ref().map_or("–".to_owned(), words::fit_p),
             evidence.as_ref().map_or("none".to_owned(), words::evidence)
         ));
     }

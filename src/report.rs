@@ -3,17 +3,20 @@
 use crate::campaign_directory::{self, CAMPAIGN_FILE, POSTERIOR_FILE};
 use crate::exit::{CommandError, Ending};
 use crate::page;
-use crate::plots::{PlotError, corner, training};
+use crate::plots::{PlotError, corner, fit, training};
 use crate::results;
 use crate::terminal::Terminal;
 use clap::Args;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
 use sidereal_inference::directory::Directory;
+use sidereal_inference::model_band::{FIT_FILE, ModelBand};
+use sidereal_inference::noise::Noise;
 use sidereal_inference::posterior::Posterior;
 use sidereal_inference::summary::{ParameterSummary, Summary};
 use std::path::PathBuf;
 
+pub const FIT_PICTURE: &str = "fit.png";
 pub const CORNER_FILE: &str = "corner.png";
 const TRAINING_FILE: &str = "training.png";
 const PAGE_FILE: &str = "report.html";
@@ -38,7 +41,7 @@ pub fn run(arguments: &ReportArguments, terminal: &Terminal) -> Result<Ending, C
     })
 }
 
-/// Writes `corner.png`, `training.png` and `report.html`, as far as there is something to show.
+/// Writes `fit.png`, `corner.png`, `training.png` and `report.html`, as far as there is something to show.
 pub fn write(
     directory: &Directory,
     campaign: &Campaign,
@@ -63,6 +66,16 @@ pub fn write(
                 }
             }
         };
+    let fit = match (&summary.fit, summary.parameters.as_slice(), &campaign.noise) {
+        (Some(_), [_, ..], Noise::Gaussian(_)) => {
+            let grid_name = campaign.simulator.model.grid_name();
+            let drawn = ModelBand::load(directory, FIT_FILE)
+                .map_err(|error| PlotError::Table(error.to_string()))
+                .and_then(|band| fit::draw(&band, grid_name));
+            picture(drawn, FIT_PICTURE)?
+        }
+        (Some(_) | None, _, Noise::Gaussian(_) | Noise::Simulator) => None,
+    };
     let corner = match (&summary.combined, summary.parameters.as_slice()) {
         (Some(_), [_, ..]) => {
             let posterior = Posterior::load(directory, POSTERIOR_FILE, &campaign.space)
@@ -83,6 +96,7 @@ pub fn write(
         campaign,
         campaign_toml: &campaign_toml,
         summary,
+        fit: fit.as_deref(),
         corner: corner.as_deref(),
         training: training.as_deref(),
     });

@@ -32,6 +32,9 @@ pub fn show(
         print(&text);
     }
     if summary.warnings.is_empty() {
+        if let Some(poor) = summary.fit.as_ref().and_then(words::poor_fit) {
+            terminal.note(&poor);
+        }
         return Ok(Ending::Done);
     }
     terminal.not_trusted(&summary.warnings);
@@ -49,6 +52,9 @@ pub fn campaign(summary: &Summary) -> String {
         text.push_str(&weights(combined));
         if let Some(fresh) = &summary.fresh {
             line(&mut text, "fresh draws alone", &diagnostics(fresh));
+        }
+        if let Some(fit) = &summary.fit {
+            line(&mut text, "fit", &words::fit(fit));
         }
         if let Some(missing_mass) = &summary.missing_mass {
             line(

@@ -1,7 +1,9 @@
 //! Our own types in words: for the terminal and the report alike.
 
+mod fit;
 mod missing;
 
+pub use fit::{fit, fit_p, poor_fit};
 pub use missing::missing_mass;
 
 use crate::numbers;

@@ -38,10 +38,11 @@ n_eff = 100000
 top_up = 500
 "#;
 
-/// What must not differ: the posterior, the summary outside `timing`, the model's weights.
-fn fingerprint(out: &Path) -> (Vec<u8>, serde_json::Value, Vec<u8>) {
+/// What must not differ: the posterior, the fit, the summary outside `timing`, the model's weights.
+fn fingerprint(out: &Path) -> (Vec<u8>, Vec<u8>, serde_json::Value, Vec<u8>) {
     (
         std::fs::read(out.join("posterior.parquet")).expect("posterior.parquet"),
+        std::fs::read(out.join("fit.parquet")).expect("fit.parquet"),
         summary_without_timing(out),
         std::fs::read(out.join("model/weights.safetensors")).expect("weights"),
     )

@@ -6,18 +6,22 @@ use sidereal_inference::campaign::{Campaign, DeviceChoice};
 use sidereal_inference::coverage::missing_mass;
 use sidereal_inference::directory::Directory;
 use sidereal_inference::files::{self, FileError, StoredFileError};
+use sidereal_inference::fit_check::{Fit, check_posterior};
 use sidereal_inference::ids::FlowId;
+use sidereal_inference::model_band::FIT_FILE;
+use sidereal_inference::observation::Observation;
 use sidereal_inference::posterior::Posterior;
 use sidereal_inference::refinement::Objective;
-use sidereal_inference::rounds::{RoundRows, load_rows};
+use sidereal_inference::rounds::{RoundRows, load_rows, load_simulated};
 use sidereal_inference::stopping::StopReason;
 use sidereal_inference::summary::{
     SUMMARY_FORMAT, SUMMARY_VERSION, Summary, Timing, WeightDiagnostics, parameter_summaries,
 };
 use sidereal_inference::table::TableError;
 use sidereal_inference::task::StoredFile;
-use sidereal_inference::trust::trust;
-use sidereal_inference::weights::{CombinedWeights, WeightsError, combine};
+use sidereal_inference::trust::{misfit, trust};
+use sidereal_inference::weights::{CombinedWeights, RoundColumns, WeightsError, combine};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Results that could not be computed from what is stored, or not be written.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +78,7 @@ pub fn finish(
         summary.model = copy_model(directory, state, flow)?;
     }
     let mut posterior_file = None;
-    if campaign.observation.is_some() {
+    if let Some(observation) = &campaign.observation {
         let mut rounds = Vec::with_capacity(state.rounds.len());
         for round in &state.rounds {
             rounds.push(load_rows(directory, campaign, &round.files)?);
@@ -97,6 +101,16 @@ pub fn finish(
             summary.warnings = trust(&diagnostics, fresh, &last.summary, &missing, tempered);
             summary.fresh = Some(fresh.clone());
         }
+        let fit = check_fit(
+            directory,
+            campaign,
+            observation,
+            state,
+            &columns,
+            &posterior,
+        )?;
+        summary.warnings.extend(misfit(&fit, campaign.trust.misfit));
+        summary.fit = Some(fit);
         summary.missing_mass = Some(missing);
         summary.combined = Some(diagnostics);
     }
@@ -137,6 +151,7 @@ fn summary_without_results(
         model: None,
         stop_reason: stopped.reason.clone(),
         warnings: Vec::new(),
+        fit: None,
         missing_mass: None,
         training: state.training.clone(),
         not_reproducible: not_reproducible(settings, &stopped.reason, &state.given_up),
@@ -194,7 +209,7 @@ fn not_reproducible(settings: &Settings, reason: &StopReason, given_up: &[GivenU
 /// All rows with a known likelihood, in the order of rounds and rows.
 fn posterior(
     campaign: &Campaign,
-    columns: &[sidereal_inference::weights::RoundColumns],
+    columns: &[RoundColumns],
     thetas: &[Vec<f64>],
     combined: &CombinedWeights,
 ) -> Posterior {
@@ -224,6 +239,45 @@ fn posterior(
         }
     }
     posterior
+}
+
+/// Checks the fit and writes `fit.parquet`, as far as the data can be compared.
+fn check_fit(
+    directory: &Directory,
+    campaign: &Campaign,
+    observation: &Observation,
+    state: &State,
+    columns: &[RoundColumns],
+    posterior: &Posterior,
+) -> Result<Fit, TableError> {
+    // Round and row of each draw of the posterior.
+    let places: Vec<(usize, u64)> = columns
+        .iter()
+        .enumerate()
+        .flat_map(|(round, columns)| {
+            let rows = (0..).zip(&columns.log_likelihood);
+            rows.filter(|(_, log_likelihood)| log_likelihood.is_some())
+                .map(move |(row, _)| (round, row))
+        })
+        .collect();
+    let simulated = |draws: &BTreeSet<usize>| {
+        let mut found = BTreeMap::new();
+        for (index, round) in state.rounds.iter().enumerate() {
+            let of_round = draws.iter().filter(|&&draw| places[draw].0 == index);
+            let draw_by_row: BTreeMap<u64, usize> =
+                of_round.map(|&draw| (places[draw].1, draw)).collect();
+            let rows = draw_by_row.keys().copied().collect();
+            for (row, data) in load_simulated(directory, campaign, &round.files, &rows)? {
+                found.insert(draw_by_row[&row], data);
+            }
+        }
+        Ok::<_, TableError>(found)
+    };
+    let (fit, band) = check_posterior(&campaign.noise, observation, posterior, simulated)?;
+    if let Some(band) = band {
+        band.store(directory, FIT_FILE)?;
+    }
+    Ok(fit)
 }
 
 /// Copies the final flow's model to where users find it; its path in the campaign directory.

@@ -21,6 +21,8 @@ pub struct Campaign {
     pub training: Training,
     pub rounds: Rounds,
     pub workers: Workers,
+    #[serde(default)]
+    pub trust: Trust,
 }
 
 impl Campaign {
@@ -104,6 +106,22 @@ impl BuiltinModel {
             Self::BernoulliGlm { .. } => "bernoulli-glm",
             Self::Sir { .. } => "sir",
             Self::LotkaVolterra { .. } => "lotka-volterra",
+        }
+    }
+
+    /// What the grid of its data has, for pictures.
+    pub fn grid_name(&self) -> &'static str {
+        match self {
+            Self::Sine | Self::Microlensing | Self::Transit { .. } | Self::LotkaVolterra { .. } => {
+                "time"
+            }
+            Self::AbsorptionSpectrum { .. } => "wavelength",
+            Self::Sir { .. } => "day",
+            Self::LinearGaussian { .. }
+            | Self::TwoMoons
+            | Self::GaussianMixture
+            | Self::Slcp
+            | Self::BernoulliGlm { .. } => "grid",
         }
     }
 
@@ -352,4 +370,21 @@ pub struct Workers {
     pub count: Option<u32>,
     /// Rows of a lease; None: by measured time.
     pub batch_rows: Option<u64>,
+}
+
+/// What a result is held to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Trust {
+    pub misfit: Misfit,
+}
+
+/// What a model is that does not fit the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Misfit {
+    /// A reason not to trust the result.
+    #[default]
+    Fail,
+    /// Said, and no more.
+    Warn,
 }

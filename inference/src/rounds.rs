@@ -4,11 +4,11 @@ use crate::campaign::Campaign;
 use crate::directory::Directory;
 use crate::ids::FlowId;
 use crate::scores::Scores;
-use crate::shard::{RowStatus, for_each_log_columns};
+use crate::shard::{RowStatus, for_each_log_columns, for_each_rows};
 use crate::table::TableError;
 use crate::task::FinalRound;
 use crate::weights::RoundColumns;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A round's rows, in row order, without the simulated data.
 #[derive(Debug)]
@@ -54,6 +54,32 @@ pub fn load_rows(
             }));
     })?;
     Ok(rows)
+}
+
+/// The data before noise of some of a round's rows; only the shards that hold them are read.
+pub fn load_simulated(
+    directory: &Directory,
+    campaign: &Campaign,
+    round: &FinalRound,
+    rows: &BTreeSet<u64>,
+) -> Result<BTreeMap<u64, Vec<f32>>, TableError> {
+    let mut simulated = BTreeMap::new();
+    let shards: Vec<_> = round
+        .shards
+        .iter()
+        .filter(|shard| {
+            let end = shard.first_row.saturating_add(shard.n_rows);
+            rows.range(shard.first_row..end).next().is_some()
+        })
+        .cloned()
+        .collect();
+    for_each_rows(directory, &shards, &campaign.space, |shard| {
+        for &row in rows.range(shard.draws.first_row..shard.draws.end_row()) {
+            let i = (row - shard.draws.first_row) as usize;
+            simulated.insert(row, shard.simulated_row(i).to_vec());
+        }
+    })?;
+    Ok(simulated)
 }
 
 fn log_flow(

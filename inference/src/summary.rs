@@ -2,6 +2,7 @@
 
 use crate::coverage::MissingMass;
 use crate::evidence::Evidence;
+use crate::fit_check::Fit;
 use crate::ids::{FlowId, RoundId};
 use crate::posterior::Posterior;
 use crate::proposal::Proposal;
@@ -96,6 +97,9 @@ pub struct Summary {
     pub stop_reason: StopReason,
     /// Why the result is not to be trusted; empty where it is. Non-empty means exit status 3.
     pub warnings: Vec<String>,
+    /// Whether the model fits the data; None without an observation.
+    #[serde(default)]
+    pub fit: Option<Fit>,
     /// None without an observation.
     #[serde(default, deserialize_with = "missing_mass")]
     pub missing_mass: Option<MissingMass>,

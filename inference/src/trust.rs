@@ -1,7 +1,9 @@
 //! How far a finished campaign's result is to be trusted, in words with numbers.
 
+use crate::campaign::Misfit;
 use crate::coverage::MissingMass;
 use crate::evidence::Evidence;
+use crate::fit_check::{Fit, MAX_P_OF_MISFIT, Verdict};
 use crate::probing::Outcome;
 use crate::stopping::MIN_N_EFF;
 use crate::summary::{RoundSummary, WeightDiagnostics};
@@ -100,6 +102,32 @@ pub fn trust_prediction(weights: &WeightDiagnostics, n_failed: u64) -> Vec<Strin
     warnings
 }
 
+/// The warning of a model that does not fit, where the campaign lets that count.
+pub fn misfit(fit: &Fit, rule: Misfit) -> Option<String> {
+    let check = match (fit, rule) {
+        (Fit::Checked(check), Misfit::Fail) => check,
+        (Fit::NotChecked { .. }, _) | (Fit::Checked(_), Misfit::Warn) => return None,
+    };
+    match check.verdict() {
+        Verdict::Fits | Verdict::Doubtful => return None,
+        Verdict::Misfit => {}
+    }
+    let largest = check
+        .largest_residual
+        .as_ref()
+        .map_or(String::new(), |largest| {
+            format!(
+                ", the largest residual {:.1} sigma at {}",
+                largest.residual, largest.grid
+            )
+        });
+    Some(format!(
+        "the model does not fit the data: the smallest chi-square is {:.1} for {} data and {:.1} effective \
+         parameters{largest}; p is {:.1e}, below {MAX_P_OF_MISFIT:e}",
+        check.chi_square, check.n_data, check.effective_parameters, check.p
+    ))
+}
+
 fn lost_modes(missing: &MissingMass) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(mass) = missing.mass.filter(|&mass| mass > MAX_MISSING_MASS) {
@@ -148,6 +176,7 @@ fn evidences_differ(all: Evidence, alone: Evidence) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fit_check::{FitCheck, LargestResidual};
     use crate::ids::{FlowId, RoundId};
     use crate::proposal::Proposal;
     use crate::summary::RoundKind;
@@ -193,6 +222,38 @@ mod tests {
                 Outcome::GivenUp { share: 0.3 },
             ],
         }
+    }
+
+    #[test]
+    fn misfit_is_said_unless_it_may_be() {
+        let check = FitCheck {
+            n_data: 9,
+            chi_square: 198.26,
+            mean_chi_square: 201.1,
+            effective_parameters: 2.84,
+            degrees_of_freedom: 6.16,
+            p_chi_square: 0.9e-40,
+            largest_residual: Some(LargestResidual {
+                datum: 4,
+                grid: 0.25,
+                residual: -13.04,
+                p: 1e-37,
+            }),
+            runs: None,
+            p: 1.2e-40,
+        };
+        let fit = |p| Fit::Checked(FitCheck { p, ..check.clone() });
+        assert_eq!(
+            misfit(&fit(1.2e-40), Misfit::Fail).as_deref(),
+            Some(
+                "the model does not fit the data: the smallest chi-square is 198.3 for 9 data and 2.8 effective \
+                 parameters, the largest residual -13.0 sigma at 0.25; p is 1.2e-40, below 1e-6"
+            )
+        );
+        assert_eq!(misfit(&fit(1.2e-40), Misfit::Warn), None);
+        assert_eq!(misfit(&fit(1e-6), Misfit::Fail), None);
+        let reason = "no draw has a positive weight".to_owned();
+        assert_eq!(misfit(&Fit::NotChecked { reason }, Misfit::Fail), None);
     }
 
     #[test]

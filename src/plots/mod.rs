@@ -3,6 +3,8 @@
 pub mod canvas;
 pub mod corner;
 pub mod density;
+pub mod fit;
+pub mod panel;
 pub mod ticks;
 pub mod training;
 
@@ -13,8 +15,12 @@ pub enum PlotError {
     NoWeight,
     #[error("nothing to plot: no flow was trained and no round weighed")]
     NoHistory,
+    #[error("nothing to plot: there are no data")]
+    NoData,
     #[error("{n_parameters} parameters do not fit a corner plot, expected 1 to {max}")]
     TooManyParameters { n_parameters: usize, max: usize },
+    #[error("{0}")]
+    Table(String),
     #[error("cannot draw a picture of {width} x {height} pixels")]
     Size { width: u32, height: u32 },
     #[error("cannot read the built-in font")]

@@ -2,16 +2,16 @@
 
 use super::PlotError;
 use super::canvas::{Anchor, Canvas, Color, Pen, Rectangle, Span};
+use super::panel::{
+    GREY, INK, Mark, TEXT, draw_frame, draw_grid, draw_legend, draw_title, draw_x_name,
+    draw_x_tick, draw_y_name,
+};
 use super::ticks::{self, Axis};
 use sidereal_inference::summary::{RoundKind, RoundSummary, Summary, TrainingSummary};
 
-const INK: Color = Color(24, 28, 36);
-const GREY: Color = Color(196, 200, 208);
 const TRAINING: Color = Color(120, 166, 210);
 const VALIDATION: Color = Color(18, 78, 138);
 const BEST: Color = Color(176, 58, 46);
-const TEXT: f64 = 8.5;
-const TITLE: f64 = 10.0;
 const WIDTH: f64 = 560.0;
 const LEFT: f64 = 58.0;
 const RIGHT: f64 = 16.0;
@@ -332,106 +332,4 @@ fn draw_rounds(canvas: &mut Canvas, panel: Rectangle, rounds: &[RoundSummary]) {
         );
     }
     draw_x_name(canvas, panel, "round");
-}
-
-fn draw_grid(canvas: &mut Canvas, panel: Rectangle, y: &Axis) {
-    for (position, _) in &y.ticks {
-        let y = panel.bottom() - y.place(*position) * panel.height;
-        canvas.line(
-            &[(panel.left, y), (panel.right(), y)],
-            Pen::solid(GREY, 0.6),
-        );
-    }
-}
-
-fn draw_frame(canvas: &mut Canvas, panel: Rectangle, y: &Axis) {
-    canvas.frame(panel, Pen::solid(INK, 0.7));
-    for (position, label) in &y.ticks {
-        let y = panel.bottom() - y.place(*position) * panel.height + TEXT * 0.36;
-        canvas.text(
-            (panel.left - 5.0, y),
-            0.0,
-            Anchor::End,
-            &[Span::plain(label.clone(), TEXT)],
-            INK,
-        );
-    }
-}
-
-fn draw_x_tick(canvas: &mut Canvas, panel: Rectangle, share: f64, label: &str) {
-    let x = panel.left + share * panel.width;
-    canvas.line(
-        &[(x, panel.bottom()), (x, panel.bottom() - 3.0)],
-        Pen::solid(INK, 0.7),
-    );
-    canvas.text(
-        (x, panel.bottom() + TEXT + 4.0),
-        0.0,
-        Anchor::Middle,
-        &[Span::plain(label, TEXT)],
-        INK,
-    );
-}
-
-fn draw_x_name(canvas: &mut Canvas, panel: Rectangle, name: &str) {
-    let position = (
-        panel.left + panel.width / 2.0,
-        panel.bottom() + 2.0 * TEXT + 13.0,
-    );
-    canvas.text(
-        position,
-        0.0,
-        Anchor::Middle,
-        &[Span::plain(name, TITLE * 0.95)],
-        INK,
-    );
-}
-
-fn draw_y_name(canvas: &mut Canvas, panel: Rectangle, name: &str) {
-    let position = (panel.left - 42.0, panel.top + panel.height / 2.0);
-    canvas.text(
-        position,
-        90.0,
-        Anchor::Middle,
-        &[Span::plain(name, TITLE * 0.95)],
-        INK,
-    );
-}
-
-fn draw_title(canvas: &mut Canvas, panel: Rectangle, title: &str) {
-    canvas.text(
-        (panel.left, panel.top - 9.0),
-        0.0,
-        Anchor::Start,
-        &[Span::plain(title, TITLE)],
-        INK,
-    );
-}
-
-#[derive(Clone, Copy)]
-enum Mark {
-    Line(Color),
-    Dot(Color),
-}
-
-/// In one line above the panel, at its right end.
-fn draw_legend(canvas: &mut Canvas, panel: Rectangle, entries: &[(&str, Mark)]) {
-    let mut right = panel.right();
-    let baseline = panel.top - 9.0;
-    for &(text, mark) in entries.iter().rev() {
-        let text = [Span::plain(text, TEXT)];
-        let left = right - canvas.text_width(&text);
-        canvas.text((left, baseline), 0.0, Anchor::Start, &text, INK);
-        let y = baseline - TEXT * 0.35;
-        right = match mark {
-            Mark::Line(color) => {
-                canvas.line(&[(left - 18.0, y), (left - 5.0, y)], Pen::solid(color, 1.8));
-                left - 28.0
-            }
-            Mark::Dot(color) => {
-                canvas.dot(left - 8.0, y, 2.8, color);
-                left - 20.0
-            }
-        };
-    }
 }

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 use sidereal_inference::campaign::{
     BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Loss, Rounds, SimulatorSpec,
-    Stop, StopRule, Training, Workers,
+    Stop, StopRule, Training, Trust, Workers,
 };
 use sidereal_inference::directory::Directory;
 use sidereal_inference::draws::Draws;
@@ -106,6 +106,7 @@ pub fn campaign() -> Campaign {
             count: None,
             batch_rows: None,
         },
+        trust: Trust::default(),
     }
 }
 

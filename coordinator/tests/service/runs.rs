@@ -20,6 +20,7 @@ use tokio::sync::OnceCell;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Files {
     posterior: Vec<u8>,
+    fit: Vec<u8>,
     weights: Vec<u8>,
     /// Without `timing`.
     summary: serde_json::Value,
@@ -42,6 +43,7 @@ impl Files {
         assert!(timing.is_some());
         Self {
             posterior: read("posterior.parquet"),
+            fit: read("fit.parquet"),
             weights: read("model/weights.safetensors"),
             summary,
         }

@@ -123,6 +123,7 @@ fn is_later_default(key: &str, value: &Value) -> bool {
     match key {
         "training.loss" => value.as_str() == Some("nll"),
         "training.refinement" => value.as_bool() == Some(true),
+        "trust.misfit" => value.as_str() == Some("fail"),
         _ => false,
     }
 }

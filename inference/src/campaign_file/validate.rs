@@ -2,14 +2,16 @@
 
 use super::document::{Entry, Section};
 use super::{defaults, estimator, forward_model, parameters};
-use crate::campaign::{Campaign, Combine, Flow, Loss, Rounds, Stop, StopRule, Workers};
+use crate::campaign::{
+    Campaign, Combine, Flow, Loss, Misfit, Rounds, Stop, StopRule, Trust, Workers,
+};
 use std::path::Path;
 
 /// Fewer simulations in a round than this teach a network nothing.
 const FEWEST_SIMULATIONS: u64 = 32;
 const MOST_SIMULATIONS: u64 = 1_000_000_000_000;
 
-const SECTIONS: [&str; 13] = [
+const SECTIONS: [&str; 14] = [
     "name",
     "seed",
     "parameters",
@@ -23,6 +25,7 @@ const SECTIONS: [&str; 13] = [
     "training",
     "rounds",
     "workers",
+    "trust",
 ];
 
 /// None where there is a mistake. Relative paths are relative to `directory`.
@@ -48,6 +51,7 @@ pub(super) fn campaign(root: &Section<'_>, directory: &Path) -> Option<Campaign>
     };
     let rounds = rounds(root, purpose);
     let workers = workers(root);
+    let trust = trust(root);
     if let (Some(training), Some(rounds), Some(entry)) = (&training, &rounds, root.get("training"))
         && training.loss == Loss::WeightedNll
         && rounds.defensive_share == 0.0
@@ -88,6 +92,7 @@ pub(super) fn campaign(root: &Section<'_>, directory: &Path) -> Option<Campaign>
         training: training?,
         rounds: rounds?,
         workers: workers?,
+        trust: trust?,
     })
 }
 
@@ -302,6 +307,14 @@ fn workers(root: &Section<'_>) -> Option<Workers> {
         count: count?.and_then(|count| u32::try_from(count).ok()),
         batch_rows: batch_rows?,
     })
+}
+
+fn trust(root: &Section<'_>) -> Option<Trust> {
+    let section = root.section("trust", &["misfit"]);
+    let misfit = section.get("misfit").map_or(Some(Misfit::Fail), |entry| {
+        entry.choice(&[("fail", Misfit::Fail), ("warn", Misfit::Warn)])
+    });
+    Some(Trust { misfit: misfit? })
 }
 
 #[cfg(test)]

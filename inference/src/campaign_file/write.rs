@@ -1,8 +1,8 @@
 //! A campaign as a file again: `campaign.toml` as validated and run, on its own.
 
 use crate::campaign::{
-    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Loss, Normalization, NsfSize,
-    StopRule,
+    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Loss, Misfit, Normalization,
+    NsfSize, StopRule,
 };
 use crate::noise::{Noise, SigmaSource};
 use crate::prior::Prior;
@@ -96,6 +96,11 @@ pub(super) fn parts(campaign: &Campaign) -> Vec<Part> {
         workers.push(("batch_rows", whole(batch_rows)));
     }
     parts.push(part("workers", workers));
+    let misfit = match campaign.trust.misfit {
+        Misfit::Fail => "fail",
+        Misfit::Warn => "warn",
+    };
+    parts.push(part("trust", vec![("misfit", Value::from(misfit))]));
     parts
 }
 

@@ -42,13 +42,23 @@ pub(super) const TOP_LEVEL: &[Case] = &[
         "[zzz]",
         &[
             "c.toml:15: zzz: unknown key, expected one of name, seed, parameters, prior, simulator, observation, likelihood, \
-        noise, featurizer, flow, training, rounds, workers",
+        noise, featurizer, flow, training, rounds, workers, trust",
         ],
     ),
     (
         "",
         "workers = 3",
         &["c.toml:15: observation.workers: unknown key, expected one of path, grid, value, sigma"],
+    ),
+    (
+        "",
+        "[trust]\nmisfit = \"ignore\"",
+        &["c.toml:16: trust.misfit: found \"ignore\", expected one of fail, warn"],
+    ),
+    (
+        "",
+        "[trust]\nmisfits = \"warn\"",
+        &["c.toml:16: trust.misfits: unknown key, did you mean misfit?"],
     ),
     ("", "[noise", &["c.toml:15: unclosed table, expected `]`"]),
     (

@@ -3,8 +3,8 @@
 use super::correlated::{CORRELATED, own_noise};
 use super::{SINE, directory, parse_in};
 use crate::campaign::{
-    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Loss, Normalization, Rounds,
-    SimulatorSpec, Stop, StopRule, Training, Workers,
+    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Loss, Misfit, Normalization,
+    Rounds, SimulatorSpec, Stop, StopRule, Training, Trust, Workers,
 };
 use crate::campaign_file::{changed_keys, identity, load, to_toml};
 use crate::noise::{GaussianNoise, Noise, SigmaSource};
@@ -69,6 +69,8 @@ stop = { rule = "paper", n_eff = 500, efficiency = 0.5, simulations = 10_000, wa
 [workers]
 count = 3
 batch_rows = 64
+[trust]
+misfit = "warn"
 "#;
 
 fn gaussian(sigma: SigmaSource) -> Noise {
@@ -188,6 +190,9 @@ fn full_campaign() -> Campaign {
         workers: Workers {
             count: Some(3),
             batch_rows: Some(64),
+        },
+        trust: Trust {
+            misfit: Misfit::Warn,
         },
     }
 }
@@ -355,7 +360,11 @@ fn what_may_change_leaves_the_identity_and_what_may_not_is_named() {
 
     /// A change, and the keys that it is refused with.
     type Refused = (fn(&mut Campaign), &'static [&'static str]);
-    let refused: [Refused; 14] = [
+    let refused: [Refused; 15] = [
+        (
+            |campaign| campaign.trust.misfit = Misfit::Fail,
+            &["trust.misfit: \"warn\" -> nothing"],
+        ),
         (
             |campaign| campaign.name = "other".to_owned(),
             &["name: \"full \\\"quoted\\\"\" -> \"other\""],
@@ -480,6 +489,7 @@ fn the_identity_is_the_same_in_every_build() {
     campaign.simulator.is_own = false;
     campaign.training.loss = Loss::Nll;
     campaign.training.refinement = true;
+    campaign.trust.misfit = Misfit::Fail;
     assert_eq!(identity(&campaign).0, expected);
 }
 
