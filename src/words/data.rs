@@ -130,7 +130,6 @@ fn ends(values: &[f64]) -> String {
 mod tests {
     use super::*;
     use sidereal_inference::campaign_file;
-    use std::path::Path;
 
     fn lines(more: &str, data: &str) -> String {
         let directory = tempfile::tempdir().expect("temporary directory");
