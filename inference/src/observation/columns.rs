@@ -97,7 +97,7 @@ pub(super) fn choose(
         None => match by_name(&lower, "grid", |name| GRID.contains(&name)) {
             // Any name will do where there is no other column.
             Found::None => only_other(columns.len(), &value, &sigma),
-            found => found,
+            found @ (Found::One(_) | Found::Several(_) | Found::Missing(_)) => found,
         },
     };
     let has_sigma = match errors {
@@ -241,7 +241,7 @@ fn told(columns: &[Column], lower: &[String], name: &str) -> Found {
     };
     match Found::of(found) {
         Found::None => Found::Missing(name),
-        found => found,
+        found @ (Found::One(_) | Found::Several(_) | Found::Missing(_)) => found,
     }
 }
 
