@@ -9,6 +9,7 @@ use crate::services::{
     create_directory, host_name, identity, read_text, runtime, seconds, shutdown_on_signals,
 };
 use crate::terminal::Terminal;
+use crate::words;
 use clap::Args;
 use sidereal_coordinator::{
     AfterTheEnd, CampaignFailure, CoordinatorConfig, Earlier, Outcome, Running, ServeConfig,
@@ -112,7 +113,10 @@ pub fn run(arguments: &CoordinatorArguments, terminal: &Terminal) -> Result<Endi
             arguments.listen
         )));
     }
-    let campaign = arguments.settings.campaign(&arguments.campaign)?;
+    let (campaign, source) = arguments.settings.campaign(&arguments.campaign)?;
+    for note in words::data_notes(&campaign, source.as_ref()) {
+        terminal.note(&note);
+    }
     campaign_directory::inspect(&arguments.dir, &campaign)?;
     let access_file = access_file(arguments)?;
     let secrets = secrets(arguments, &access_file)?;

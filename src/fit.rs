@@ -12,6 +12,8 @@ use clap::{Args, ValueEnum};
 use sidereal_coordinator::Earlier;
 use sidereal_inference::campaign::{Campaign, DeviceChoice};
 use sidereal_inference::campaign_file;
+use sidereal_inference::observation::Source;
+use sidereal_inference::status::Stage;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -71,9 +73,11 @@ pub struct SettingArguments {
 }
 
 impl SettingArguments {
-    /// The campaign file with these settings, checked as far as it goes without running.
-    pub fn campaign(&self, path: &Path) -> Result<Campaign, CommandError> {
-        let mut campaign = campaign_file::load(path).map_err(CommandError::unusable)?;
+    /// The campaign file with these settings, checked as far as it goes without running, and where its observation is
+    /// from, if that is a file.
+    pub fn campaign(&self, path: &Path) -> Result<(Campaign, Option<Source>), CommandError> {
+        let (mut campaign, source) =
+            campaign_file::load_with_source(path).map_err(CommandError::unusable)?;
         if let Some(seed) = self.seed {
             campaign.seed = seed;
         }
@@ -82,7 +86,7 @@ impl SettingArguments {
         }
         sidereal_worker::simulators::build(&campaign.simulator, &campaign.space)
             .map_err(|error| CommandError::unusable(format!("{}: {error}", path.display())))?;
-        Ok(campaign)
+        Ok((campaign, source))
     }
 }
 
@@ -107,7 +111,7 @@ impl From<DeviceArgument> for DeviceChoice {
 }
 
 pub fn run(arguments: &FitArguments, terminal: &Terminal) -> Result<Ending, CommandError> {
-    let mut campaign = arguments.settings.campaign(&arguments.campaign)?;
+    let (mut campaign, source) = arguments.settings.campaign(&arguments.campaign)?;
     if let Some(count) = arguments.workers {
         campaign.workers.count = Some(count);
     }
@@ -117,7 +121,9 @@ pub fn run(arguments: &FitArguments, terminal: &Terminal) -> Result<Ending, Comm
     });
     let found = campaign_directory::inspect(&directory, &campaign)?;
     if arguments.dry_run {
-        results::print(&plan(&campaign, &directory, found));
+        let state = state(&directory, &campaign, found)?;
+        let data = words::data(&campaign, source.as_ref());
+        results::print(&plan(&campaign, data, &directory, &state));
         return Ok(Ending::Done);
     }
     let device = sidereal_trainer::device::choose(campaign.training.device)
@@ -137,6 +143,9 @@ pub fn run(arguments: &FitArguments, terminal: &Terminal) -> Result<Ending, Comm
         if n_workers == 1 { "" } else { "s" },
         sidereal_trainer::device::name(&device)
     ));
+    for note in words::data_notes(&campaign, source.as_ref()) {
+        terminal.note(&note);
+    }
     let directory = create_directory(&directory)?;
     let local = LocalCampaign {
         campaign: campaign.clone(),
@@ -180,7 +189,7 @@ fn run_here(local: LocalCampaign, terminal: &Terminal) -> Result<LocalEnding, Co
 }
 
 /// What `--dry-run` prints.
-fn plan(campaign: &Campaign, directory: &str, found: Found) -> String {
+fn plan(campaign: &Campaign, data: Vec<(&str, String)>, directory: &str, state: &str) -> String {
     let mut text = String::new();
     results::line(&mut text, "campaign", &campaign.name);
     for (position, parameter) in campaign.space.parameters.iter().enumerate() {
@@ -191,20 +200,41 @@ fn plan(campaign: &Campaign, directory: &str, found: Found) -> String {
             &format!("{}: {prior}", parameter.name),
         );
     }
-    let kind = match &campaign.observation {
-        Some(observation) => format!("one observation of {} data", observation.value.len()),
-        None => "none: a model for any observation is trained".to_owned(),
-    };
-    results::line(&mut text, "observation", &kind);
-    for (name, value) in words::settings(campaign) {
+    for (name, value) in data.into_iter().chain(words::settings(campaign)) {
         results::line(&mut text, name, &value);
     }
-    let state = match found {
-        Found::Nothing => "new",
-        Found::Begun => "begun, would go on",
-    };
     results::line(&mut text, "directory", &format!("{directory} ({state})"));
     text
+}
+
+/// What the command would do with the campaign directory.
+fn state(location: &str, campaign: &Campaign, found: Found) -> Result<String, CommandError> {
+    match found {
+        Found::Nothing => return Ok("new".to_owned()),
+        Found::Begun => {}
+    }
+    let directory = sidereal_store::open(location).map_err(CommandError::unusable)?;
+    let (status, _) = sidereal_coordinator::read_status(&directory, &campaign.name)
+        .map_err(CommandError::failed)?;
+    let next = match &status.open_round {
+        Some(open) => open.round.0 as usize,
+        None => status.rounds.len(),
+    };
+    Ok(match status.stage {
+        Stage::Finished => {
+            let begun = campaign_directory::load_campaign(&directory)?;
+            if begun.rounds.max == campaign.rounds.max && begun.rounds.stop == campaign.rounds.stop
+            {
+                "finished, would print its result again".to_owned()
+            } else {
+                "finished, would be judged again by the changed stops".to_owned()
+            }
+        }
+        Stage::Finishing => "all rounds are done, would write the result".to_owned(),
+        Stage::New | Stage::Simulating | Stage::Weighing | Stage::Training | Stage::Drawing => {
+            format!("begun, would go on at round {next}")
+        }
+    })
 }
 
 pub fn n_cores() -> usize {

@@ -10,19 +10,27 @@ pub struct Estimate {
     pub below: String,
 }
 
-/// Rounded to two digits of the smaller distance.
+/// Rounded to two digits of the smaller distance; numbers that are all but zero, or huge, to a common power of ten.
 pub fn estimate(median: f64, quantile_16: f64, quantile_84: f64) -> Estimate {
     let (above, below) = (quantile_84 - median, median - quantile_16);
     let smallest = [above, below]
         .into_iter()
         .filter(|distance| *distance > 0.0)
         .fold(f64::INFINITY, f64::min);
+    let largest = [median, above, below]
+        .into_iter()
+        .fold(0.0_f64, |largest, number| largest.max(number.abs()));
+    let power = if is_readable(largest) {
+        0
+    } else {
+        largest.log10().floor() as i32
+    };
     let decimals = if smallest.is_finite() {
-        (1 - smallest.log10().floor() as i32).clamp(0, 12) as usize
+        (1 - smallest.log10().floor() as i32 + power).clamp(0, 12) as usize
     } else {
         4
     };
-    let show = |number: f64| signed(&format!("{number:.decimals$}"));
+    let show = |number: f64| scaled(number, decimals, power);
     Estimate {
         value: show(median),
         above: show(above),
@@ -30,12 +38,30 @@ pub fn estimate(median: f64, quantile_16: f64, quantile_84: f64) -> Estimate {
     }
 }
 
-/// Rounded to as many decimals as `pattern` shows.
+/// Rounded to as many decimals as `pattern` shows, of the same power of ten.
 pub fn like(number: f64, pattern: &str) -> String {
-    let decimals = pattern
+    let (mantissa, power) = pattern.split_once('e').unwrap_or((pattern, "0"));
+    let decimals = mantissa
         .split_once('.')
         .map_or(0, |(_, decimals)| decimals.len());
-    signed(&format!("{number:.decimals$}"))
+    let power = power.replace('−', "-").parse().unwrap_or(0);
+    scaled(number, decimals, power)
+}
+
+/// `1.02e−17`: so many decimals of a number in units of a power of ten.
+fn scaled(number: f64, decimals: usize, power: i32) -> String {
+    if power == 0 {
+        return signed(&format!("{number:.decimals$}"));
+    }
+    // Halves of a subnormal number's power would be zero.
+    let mantissa = number / 10f64.powi(power / 2) / 10f64.powi(power - power / 2);
+    let power = power.to_string().replace('-', "−");
+    format!("{}e{power}", signed(&format!("{mantissa:.decimals$}")))
+}
+
+/// Whether a number is read more easily without a power of ten.
+fn is_readable(number: f64) -> bool {
+    number == 0.0 || !number.is_finite() || (1e-4..1e15).contains(&number.abs())
 }
 
 /// A share as per cent, with one decimal at most: `2.5 %`.
@@ -57,20 +83,36 @@ pub fn short(number: f64) -> String {
     signed(&format!("{number:.decimals$}"))
 }
 
-/// As written by a person: six significant digits at most, no zeros at the end.
+/// As written by a person: all digits that it has, up to the fifteen that a float can hold.
 pub fn plain(number: f64) -> String {
-    let decade = number.abs().log10().floor();
-    if number == 0.0 || !(-5.0..15.0).contains(&decade) {
-        return signed(&number.to_string());
-    }
-    let decimals = (5.0 - decade).max(0.0) as usize;
-    let text = format!("{number:.decimals$}");
-    let short = if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.')
-    } else {
-        &text
+    significant(number, 15)
+}
+
+/// The ends of a range with six digits of what is between them, and six of their own at least.
+pub fn range(low: f64, high: f64) -> (String, String) {
+    let decade = |number: f64| number.abs().log10().floor();
+    let spread = high - low;
+    let show = |end: f64| {
+        let more = decade(end) - decade(spread);
+        let digits = if spread > 0.0 && more.is_finite() {
+            (6.0 + more).clamp(6.0, 15.0) as usize
+        } else {
+            15
+        };
+        significant(end, digits)
     };
-    signed(short)
+    (show(low), show(high))
+}
+
+/// At most so many significant digits, no zeros at the end.
+fn significant(number: f64, digits: usize) -> String {
+    let decimals = digits.saturating_sub(1);
+    let rounded: f64 = format!("{number:.decimals$e}").parse().unwrap_or(number);
+    signed(&if is_readable(rounded) {
+        rounded.to_string()
+    } else {
+        format!("{rounded:e}")
+    })
 }
 
 /// A share as per cent: `20.8 %`.
@@ -137,6 +179,13 @@ mod tests {
             "−123456 +1456 -544"
         );
         assert_eq!(estimate(1.5, 1.5, 1.5), "1.5000 +0.0000 -0.0000");
+        assert_eq!(
+            estimate(1.234e-17, 1.21e-17, 1.26e-17),
+            "1.234e−17 +0.026e−17 -0.024e−17"
+        );
+        assert_eq!(estimate(-3e20, -5e20, -1e20), "−3.0e20 +2.0e20 -2.0e20");
+        assert_eq!(like(1.19961e-17, "1.234e−17"), "1.200e−17");
+        assert_eq!(like(-0.123456, "1.23"), "−0.12");
     }
 
     #[test]
@@ -147,8 +196,24 @@ mod tests {
         );
         assert_eq!(
             [std::f64::consts::TAU, -4.0, 0.0, 12_345_678.0, 100.0, 0.001].map(plain),
-            ["6.28319", "−4", "0", "12345678", "100", "0.001"]
+            ["6.28318530717959", "−4", "0", "12345678", "100", "0.001"]
         );
+        assert_eq!(
+            [2_457_588.283_8, 1e-17, -2.5e300, 0.1 + 0.2].map(plain),
+            ["2457588.2838", "1e−17", "−2.5e300", "0.3"]
+        );
+        let ends = |low, high| {
+            let (low, high) = range(low, high);
+            format!("{low} to {high}")
+        };
+        assert_eq!(
+            ends(2_457_588.283_812_3, 2_457_590.1),
+            "2457588.28381 to 2457590.1"
+        );
+        assert_eq!(ends(0.0, std::f64::consts::TAU), "0 to 6.28319");
+        assert_eq!(ends(1.2345e-17, 3e-16), "1.2345e−17 to 3e−16");
+        assert_eq!(ends(0.001_234_56, 1000.0), "0.00123456 to 1000");
+        assert_eq!(ends(0.1, 0.1), "0.1 to 0.1");
         assert_eq!(
             [0.2081, 0.00512, 0.0, 1.0, 2e-6].map(percent),
             ["20.8 %", "0.51 %", "0 %", "100.0 %", "2.0e-4 %"]

@@ -13,6 +13,7 @@ use crate::words;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use sidereal_inference::campaign::{Campaign, DeviceChoice};
+use sidereal_inference::campaign_file;
 use sidereal_inference::directory::Directory;
 use sidereal_inference::files;
 use sidereal_inference::fit_check::{Fit, check_posterior};
@@ -30,7 +31,7 @@ use sidereal_inference::trust::{misfit, trust_prediction};
 use sidereal_inference::weights;
 use sidereal_trainer::Model;
 use sidereal_trainer::draw::{DrawPlan, draw};
-use sidereal_trainer::model::MODEL_FILE;
+use sidereal_trainer::model::{MODEL_FILE, WEIGHTS_FILE};
 use sidereal_worker::simulators::{self, Simulator};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -46,9 +47,14 @@ pub struct PredictArguments {
     #[arg(value_name = "MODEL")]
     model: PathBuf,
 
-    /// Observations (CSV with a header: grid, value, sigma) on the grid that the model was trained on
+    /// Observations (text with columns, ECSV or FITS: grid, value, sigma) on the grid that the model was trained on
     #[arg(value_name = "OBSERVATION", required = true)]
     observations: Vec<PathBuf>,
+
+    /// As `observation.columns` in a campaign file: { grid = "bjd", value = "flux", sigma = "flux_err" } [default: as
+    /// in the model's campaign, else by the usual names]
+    #[arg(long, value_name = "NAMES")]
+    columns: Option<String>,
 
     /// Draws, each simulated once, of every observation
     #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
@@ -103,6 +109,10 @@ struct Prediction {
 
 pub fn run(arguments: &PredictArguments, terminal: &Terminal) -> Result<Ending, CommandError> {
     let model_directory = model_directory(&arguments.model)?;
+    for name in [MODEL_FILE, WEIGHTS_FILE] {
+        files::check(&model_directory.join(name), files::MOST_DATA_BYTES)
+            .map_err(CommandError::unusable)?;
+    }
     let device = sidereal_trainer::device::choose(DeviceChoice::from(arguments.device))
         .map_err(CommandError::unusable)?;
     let model =
@@ -195,12 +205,17 @@ fn targets(arguments: &PredictArguments, campaign: &Campaign) -> Result<Vec<Targ
         Noise::Simulator => None,
     };
     let errors = campaign.simulator.model.errors(constant);
+    let mut reading = campaign.reading.clone();
+    if let Some(columns) = &arguments.columns {
+        reading.columns =
+            campaign_file::parse_columns(columns, "--columns").map_err(CommandError::unusable)?;
+    }
     let mut targets = Vec::with_capacity(arguments.observations.len());
     let mut mistakes: Vec<String> = Vec::new();
     let mut path_by_directory: BTreeMap<PathBuf, &Path> = BTreeMap::new();
     for path in &arguments.observations {
-        let observation = match Observation::read_csv(path, errors) {
-            Ok(observation) => observation,
+        let observation = match Observation::read(path, errors, &reading) {
+            Ok((observation, _)) => observation,
             Err(error) => {
                 mistakes.push(error.to_string());
                 continue;
@@ -271,7 +286,7 @@ fn directory_mistake(directory: &Path) -> Option<String> {
             .then(|| format!("{}: not a directory", directory.display()));
     };
     let _first = entries.next()?;
-    let summary = files::read(&directory.join(SUMMARY_FILE)).ok();
+    let summary = files::read(&directory.join(SUMMARY_FILE), files::MOST_TEXT_BYTES).ok();
     let is_ours = summary
         .and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok())
         .is_some_and(|summary| {

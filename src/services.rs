@@ -4,6 +4,7 @@ use crate::exit::CommandError;
 use crate::terminal::Terminal;
 use clap::{Args, ValueEnum};
 use sidereal_inference::directory::Directory;
+use sidereal_inference::files;
 use sidereal_proto::access::{ACCESS_FILE, Access, AccessSource, SERVER_NAME};
 use sidereal_proto::client::ClientIdentity;
 use sidereal_store::{Kind, StorageChoice};
@@ -190,7 +191,8 @@ pub fn identity(
 }
 
 pub fn read_text(path: &Path) -> Result<String, CommandError> {
-    std::fs::read_to_string(path)
+    let bytes = files::read(path, files::MOST_TEXT_BYTES).map_err(CommandError::unusable)?;
+    String::from_utf8(bytes)
         .map_err(|error| CommandError::unusable(format!("{}: {error}", path.display())))
 }
 

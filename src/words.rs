@@ -1,15 +1,18 @@
 //! Our own types in words: for the terminal and the report alike.
 
+mod data;
 mod fit;
 mod missing;
+mod stops;
 
+pub use data::{data, data_notes};
 pub use fit::{fit, fit_p, poor_fit};
 pub use missing::missing_mass;
+pub use stops::stop_reason;
 
 use crate::numbers;
 use sidereal_inference::campaign::{
-    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Loss, Normalization, NsfSize,
-    Rounds, Stop, StopRule,
+    BuiltinModel, Campaign, DeviceChoice, Featurizer, Flow, Loss, Normalization, NsfSize,
 };
 use sidereal_inference::evidence::Evidence;
 use sidereal_inference::noise::{Noise, SigmaSource};
@@ -17,7 +20,6 @@ use sidereal_inference::prior::Prior;
 use sidereal_inference::proposal::{Component, Proposal};
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::space::ParameterSpace;
-use sidereal_inference::stopping::StopReason;
 use sidereal_inference::summary::{RoundKind, RoundSummary};
 
 /// One line that says what a campaign is.
@@ -58,7 +60,7 @@ pub fn settings(campaign: &Campaign) -> Vec<(&'static str, String)> {
                     n => format!("{n} rounds"),
                 },
                 training.batch_size,
-                training.learning_rate,
+                numbers::plain(training.learning_rate),
                 training.max_epochs,
                 training.patience,
                 numbers::short_percent(training.validation_fraction),
@@ -71,46 +73,10 @@ pub fn settings(campaign: &Campaign) -> Vec<(&'static str, String)> {
                 device(training.device)
             ),
         ),
-        ("rounds", rounds(&campaign.rounds)),
-        ("stops", stops(&campaign.rounds.stop)),
+        ("rounds", stops::rounds(campaign)),
+        ("stops when", stops::stops(campaign)),
         ("seed", campaign.seed.to_string()),
     ]
-}
-
-pub fn stop_reason(reason: &StopReason) -> String {
-    match reason {
-        StopReason::TargetEffectiveSampleSize { n_eff, target } => {
-            format!(
-                "n_eff {} reached the target {}",
-                numbers::short(*n_eff),
-                numbers::short(*target)
-            )
-        }
-        StopReason::TargetEfficiency { efficiency, target } => {
-            format!(
-                "efficiency {} reached the target {}",
-                numbers::percent(*efficiency),
-                numbers::percent(*target)
-            )
-        }
-        StopReason::EfficiencyDropped { efficiency, best } => format!(
-            "efficiency dropped to {} from {}, whose proposal was taken up again",
-            numbers::percent(*efficiency),
-            numbers::percent(*best)
-        ),
-        StopReason::Rounds { max } => format!("all {max} rounds are done"),
-        StopReason::Simulations { used, max } => {
-            format!(
-                "{} of at most {} simulations are used",
-                numbers::count(*used),
-                numbers::count(*max)
-            )
-        }
-        StopReason::WallTime { max_s } => {
-            format!("the time limit of {} is over", numbers::seconds(*max_s))
-        }
-        StopReason::Amortized => "the amortized model is trained".to_owned(),
-    }
 }
 
 pub fn evidence(evidence: &Evidence) -> String {
@@ -199,7 +165,7 @@ pub fn prior(space: &ParameterSpace, position: usize) -> String {
 fn independent_prior(prior: &Prior) -> String {
     let n = |number: &f64| numbers::plain(*number);
     match prior {
-        Prior::Uniform { low, high } => format!("uniform from {} to {}", n(low), n(high)),
+        Prior::Uniform { low, high } => format!("uniform {}", span(*low, *high)),
         Prior::Normal { mean, sd } => format!("normal, mean {}, sd {}", n(mean), n(sd)),
         Prior::TruncatedNormal {
             mean,
@@ -208,32 +174,29 @@ fn independent_prior(prior: &Prior) -> String {
             high,
         } => {
             format!(
-                "normal, mean {}, sd {}, from {} to {}",
+                "normal, mean {}, sd {}, {}",
                 n(mean),
                 n(sd),
-                n(low),
-                n(high)
+                span(*low, *high)
             )
         }
         Prior::LogNormal { mean, sd } => {
             format!("log-normal, ln has mean {}, sd {}", n(mean), n(sd))
         }
-        Prior::LogUniform { low, high } => format!("log-uniform from {} to {}", n(low), n(high)),
+        Prior::LogUniform { low, high } => format!("log-uniform {}", span(*low, *high)),
         Prior::Beta {
             alpha,
             beta,
             low,
             high,
-        } => {
-            format!(
-                "beta({}, {}) from {} to {}",
-                n(alpha),
-                n(beta),
-                n(low),
-                n(high)
-            )
-        }
+        } => format!("beta({}, {}) {}", n(alpha), n(beta), span(*low, *high)),
     }
+}
+
+/// `from 0 to 6.28319`
+fn span(low: f64, high: f64) -> String {
+    let (low, high) = numbers::range(low, high);
+    format!("from {low} to {high}")
 }
 
 pub fn device(device: DeviceChoice) -> &'static str {
@@ -245,19 +208,26 @@ pub fn device(device: DeviceChoice) -> &'static str {
 }
 
 fn simulator(campaign: &Campaign) -> String {
+    let n = |number: &f64| numbers::plain(*number);
     let constants = match &campaign.simulator.model {
         BuiltinModel::Sine
         | BuiltinModel::Microlensing
         | BuiltinModel::TwoMoons
         | BuiltinModel::GaussianMixture
         | BuiltinModel::Slcp => String::new(),
-        BuiltinModel::Transit { period } => format!(", period {period}"),
+        BuiltinModel::Transit { period } => format!(", period {}", n(period)),
         BuiltinModel::AbsorptionSpectrum {
             pivot,
             half_range,
             lines: [first, second],
         } => {
-            format!(", pivot {pivot}, half_range {half_range}, lines {first} and {second}")
+            format!(
+                ", pivot {}, half_range {}, lines {} and {}",
+                n(pivot),
+                n(half_range),
+                n(first),
+                n(second)
+            )
         }
         BuiltinModel::LinearGaussian { matrix } => {
             format!(", matrix of {} x {}", matrix.len(), campaign.space.len())
@@ -271,23 +241,28 @@ fn simulator(campaign: &Campaign) -> String {
             infected,
             tests,
         } => {
-            format!(", population {population}, infected {infected}, tests {tests}")
+            format!(
+                ", population {}, infected {}, tests {tests}",
+                n(population),
+                n(infected)
+            )
         }
         BuiltinModel::LotkaVolterra {
             prey,
             predators,
             scatter,
         } => {
-            format!(", prey {prey}, predators {predators}, scatter {scatter}")
+            format!(
+                ", prey {}, predators {}, scatter {}",
+                n(prey),
+                n(predators),
+                n(scatter)
+            )
         }
     };
     let grid = &campaign.simulator.grid;
     let ends = match (grid.first(), grid.last()) {
-        (Some(first), Some(last)) => format!(
-            " from {} to {}",
-            numbers::plain(*first),
-            numbers::plain(*last)
-        ),
+        (Some(first), Some(last)) => format!(" {}", span(*first, *last)),
         (Some(_) | None, _) => String::new(),
     };
     format!(
@@ -307,12 +282,12 @@ fn noise(noise: &Noise) -> String {
 fn sigma_source(source: &SigmaSource) -> String {
     match source {
         SigmaSource::Observed => "gaussian, the observation's own errors".to_owned(),
-        SigmaSource::Constant(sigma) => format!("gaussian, sigma {sigma}"),
+        SigmaSource::Constant(sigma) => format!("gaussian, sigma {}", numbers::plain(*sigma)),
         SigmaSource::Uniform { low, high } => {
-            format!("gaussian, sigma uniform from {low} to {high}")
+            format!("gaussian, sigma uniform {}", span(*low, *high))
         }
         SigmaSource::LogUniform { low, high } => {
-            format!("gaussian, sigma log-uniform from {low} to {high}")
+            format!("gaussian, sigma log-uniform {}", span(*low, *high))
         }
         SigmaSource::Table(rows) => format!(
             "gaussian, sigma from a table of {} sets of errors",
@@ -405,49 +380,6 @@ fn loss(loss: Loss) -> String {
         Loss::Apt { atoms } => format!("loss apt of {atoms} atoms"),
         Loss::WeightedNll => "loss weighted-nll".to_owned(),
     }
-}
-
-fn rounds(rounds: &Rounds) -> String {
-    let combined = match rounds.combine {
-        Combine::Fresh => "each weighed by its own proposal",
-        Combine::Mixture => "weighed together as one mixture",
-        Combine::PerRound => "weighed round by round",
-    };
-    format!(
-        "at most {} of {} simulations each, defensive share {}, {combined}",
-        rounds.max,
-        numbers::count(rounds.simulations),
-        numbers::short_percent(rounds.defensive_share)
-    )
-}
-
-fn stops(stop: &Stop) -> String {
-    let mut parts = vec![
-        match stop.rule {
-            StopRule::Bootstrap => "efficiency drops beyond twice its error",
-            StopRule::Paper => "efficiency drops",
-        }
-        .to_owned(),
-    ];
-    if let Some(n_eff) = stop.n_eff {
-        parts.push(format!("n_eff {}", numbers::short(n_eff)));
-    }
-    if let Some(efficiency) = stop.efficiency {
-        parts.push(format!("efficiency {}", numbers::percent(efficiency)));
-    }
-    if let Some(simulations) = stop.simulations {
-        parts.push(format!("{} simulations", numbers::count(simulations)));
-    }
-    if let Some(seconds) = stop.wall_time_s {
-        parts.push(format!("{} of time", numbers::seconds(seconds)));
-    }
-    if stop.top_up > 0 {
-        parts.push(format!(
-            "then a top-up of at most {} simulations",
-            numbers::count(stop.top_up)
-        ));
-    }
-    parts.join(", ")
 }
 
 #[cfg(test)]

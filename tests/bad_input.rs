@@ -100,6 +100,106 @@ fn mistakes_in_the_observation() {
     }
 }
 
+/// What a dry run prints.
+fn dry_run(campaign: &Path, out: &Path) -> String {
+    let output = run(&["fit", text(campaign), "--out", text(out), "--dry-run"]);
+    assert_eq!(status(&output), 0, "{}", errors(&output));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn a_dry_run_tells_what_would_be_run() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let good = write(directory.path(), "campaign.toml", GOOD);
+    write(
+        directory.path(),
+        "observation.csv",
+        "BJD [d],flux,flux_err\n2457588.2838,1e-17,1e-18\n2457589.25,3e-17,1e-18\n2457588.75,2e-17,1e-18\n",
+    );
+    let out = directory.path().join("out");
+    let told = dry_run(&good, &out);
+    for line in [
+        "parameter          A: uniform from −4 to 4\n",
+        "  grid             BJD [d], 2457588.2838 to 2457589.25\n",
+        "  value            flux, 1e−17 to 3e−17\n",
+        "  sigma            flux_err, 1e−18 to 1e−18\n",
+        "  note             the grid is not in order: it turns back 1 time\n",
+        "stops when         efficiency drops beyond twice its error, or 1 round is done\n",
+        "out (new)\n",
+    ] {
+        assert!(told.contains(line), "`{line}` is not in:\n{told}");
+    }
+    assert!(!out.exists(), "something was written");
+}
+
+#[test]
+fn a_dry_run_tells_where_a_campaign_stands() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let long = write(
+        directory.path(),
+        "campaign.toml",
+        &GOOD.replace("max = 1", "max = 100"),
+    );
+    write(directory.path(), "observation.csv", OBSERVATION);
+    let out = directory.path().join("out");
+    let mut fit = setup::start_fit(&long, &out, &[]);
+    while !out.join("rounds/001").exists() {
+        let ended = fit.try_wait().expect("the command can be asked");
+        assert!(ended.is_none(), "it ended before its second round");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    fit.kill().expect("kill");
+    fit.wait().expect("the command ends");
+    let told = dry_run(&long, &out);
+    let round = told
+        .trim_end()
+        .strip_suffix(')')
+        .and_then(|told| told.rsplit_once("(begun, would go on at round "))
+        .and_then(|(_, round)| round.parse::<u32>().ok());
+    assert!(round.is_some_and(|round| round >= 1), "{told}");
+}
+
+#[test]
+fn what_has_no_end_is_refused_at_once() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let pipe = directory.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.expect("mkfifo").success());
+    let path = text(&pipe);
+    for (campaign, kind) in [
+        (path, "a pipe"),
+        ("/dev/zero", "a device"),
+        (text(directory.path()), "a directory"),
+    ] {
+        let output = run(&["fit", campaign]);
+        assert_eq!(status(&output), 2, "{}", errors(&output));
+        let expected =
+            format!("error: cannot read {campaign}: found {kind}, expected a regular file\n");
+        assert_eq!(errors(&output), expected);
+    }
+    let files = [
+        ("path = \"observation.csv\"", format!("path = \"{path}\"")),
+        (
+            "[rounds]",
+            format!("[noise]\ngaussian = {{ sigma = {{ table = \"{path}\" }} }}\n[rounds]"),
+        ),
+    ];
+    for (from, to) in files {
+        let expected = ["found a pipe, expected a regular file"];
+        refused(&GOOD.replacen(from, &to, 1), OBSERVATION, &expected);
+    }
+    let model = directory.path().join("model");
+    std::fs::create_dir(&model).expect("directory");
+    std::fs::rename(&pipe, model.join("model.json")).expect("move");
+    let output = run(&["predict", text(&model), "nowhere.csv"]);
+    assert_eq!(status(&output), 2, "{}", errors(&output));
+    let message = errors(&output);
+    assert!(
+        message.contains("model.json: found a pipe, expected a regular file"),
+        "{message}"
+    );
+}
+
 fn snapshot(directory: &Path) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(directory)
         .expect("the directory can be read")
@@ -137,6 +237,22 @@ fn directories_of_others_are_left_alone() {
         3,
         "64 prior draws are not to be trusted: {}",
         errors(&output)
+    );
+    assert!(
+        dry_run(&good, &out).ends_with("(finished, would print its result again)\n"),
+        "{}",
+        dry_run(&good, &out)
+    );
+    let longer = write(
+        directory.path(),
+        "longer.toml",
+        &GOOD.replace("max = 1", "max = 2"),
+    );
+    assert!(
+        dry_run(&longer, &out)
+            .ends_with("(finished, would be judged again by the changed stops)\n"),
+        "{}",
+        dry_run(&longer, &out)
     );
     let changed = write(
         directory.path(),

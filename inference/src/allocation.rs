@@ -17,7 +17,8 @@ const FEW_ROUNDS: u64 = 10;
 /// Rounds below this share of the budget are not worth a training.
 const SMALLEST_SHARE: f64 = 0.02;
 
-/// Rows of the training round after those of `past`; None where what is left of the budget is not worth a round.
+/// Rows of the training round after those of `past`; where what is left of the budget is not worth a round, the fewest
+/// that would have been, as the error.
 ///
 /// `objective` is what the flow of the last round was fitted to (None for the prior).
 ///
@@ -27,7 +28,7 @@ const SMALLEST_SHARE: f64 = 0.02;
 /// but at most triples the effective draws, because the next flow then is better. No round has more than
 /// `rounds.simulations` rows (what a flow misses in the tails only later flows mend), but the last one, which
 /// takes a rest too small for a round of its own. Where `rounds.max` leaves few rounds, they share what is left.
-pub fn round_size(rounds: &Rounds, past: &Past, objective: Option<Objective>) -> Option<u64> {
+pub fn round_size(rounds: &Rounds, past: &Past, objective: Option<Objective>) -> Result<u64, u64> {
     let left = rounds
         .stop
         .simulations
@@ -38,7 +39,11 @@ pub fn round_size(rounds: &Rounds, past: &Past, objective: Option<Objective>) ->
         past.is_refined,
         past.history.last(),
     ) else {
-        return (rounds.simulations <= left).then_some(rounds.simulations);
+        return if rounds.simulations <= left {
+            Ok(rounds.simulations)
+        } else {
+            Err(rounds.simulations)
+        };
     };
     let fewest = fewest_draws(past.n_parameters);
     let exploring = (EXPLORING_FACTOR * fewest).max(FEWEST_EXPLORING);
@@ -69,7 +74,12 @@ pub fn round_size(rounds: &Rounds, past: &Past, objective: Option<Objective>) ->
     } else {
         wanted
     };
-    (size >= smallest).then_some(size)
+    if size >= smallest {
+        return Ok(size);
+    }
+    // A larger budget has a larger smallest round: this many more are enough for it, too.
+    let of_larger = SMALLEST_SHARE / (1.0 - SMALLEST_SHARE) * past.simulations as f64;
+    Err((of_larger.ceil() as u64).min(exploring).max(smallest))
 }
 
 #[cfg(test)]
@@ -117,7 +127,7 @@ mod tests {
         efficiency: f64,
         n_eff: f64,
         simulations: u64,
-    ) -> Option<u64> {
+    ) -> Result<u64, u64> {
         let last = diagnostics(1000, 1000.0 * efficiency);
         let history = [RoundSummary {
             round: RoundId(0),
@@ -145,11 +155,11 @@ mod tests {
     #[test]
     fn without_a_budget_or_a_target_every_round_is_alike() {
         for rounds in [rounds(None, None), rounds(Some(6000.0), None)] {
-            assert_eq!(size(&rounds, REFINED, 0.9, 50.0, 99_999), Some(1280));
+            assert_eq!(size(&rounds, REFINED, 0.9, 50.0, 99_999), Ok(1280));
         }
         let rounds = rounds(None, Some(5000));
-        assert_eq!(size(&rounds, None, 0.9, 50.0, 3720), Some(1280));
-        assert_eq!(size(&rounds, None, 0.9, 50.0, 3721), None);
+        assert_eq!(size(&rounds, None, 0.9, 50.0, 3720), Ok(1280));
+        assert_eq!(size(&rounds, None, 0.9, 50.0, 3721), Err(1280));
     }
 
     #[test]
@@ -157,7 +167,7 @@ mod tests {
         let rounds = rounds(Some(6000.0), Some(12_800));
         let tempered = Some(Objective::WeightedDraws { exponent: 0.1 });
         for objective in [None, Some(Objective::Simulations), tempered] {
-            assert_eq!(size(&rounds, objective, 0.9, 5000.0, 4000), Some(600));
+            assert_eq!(size(&rounds, objective, 0.9, 5000.0, 4000), Ok(600));
         }
     }
 
@@ -165,11 +175,11 @@ mod tests {
     fn good_rounds_bring_what_is_missing_but_not_more_than_they_can_know() {
         let rounds = rounds(Some(6000.0), Some(12_800));
         // Tripled: 2 · 200 / 0.5.
-        assert_eq!(size(&rounds, REFINED, 0.5, 200.0, 4000), Some(800));
-        assert_eq!(size(&rounds, REFINED, 0.5, 450.0, 4000), Some(1280));
-        assert_eq!(size(&rounds, REFINED, 0.5, 10.0, 4000), Some(600));
+        assert_eq!(size(&rounds, REFINED, 0.5, 200.0, 4000), Ok(800));
+        assert_eq!(size(&rounds, REFINED, 0.5, 450.0, 4000), Ok(1280));
+        assert_eq!(size(&rounds, REFINED, 0.5, 10.0, 4000), Ok(600));
         // 1.05 · 900 / 0.9.
-        assert_eq!(size(&rounds, REFINED, 0.9, 5100.0, 4000), Some(1050));
+        assert_eq!(size(&rounds, REFINED, 0.9, 5100.0, 4000), Ok(1050));
     }
 
     #[test]
@@ -178,24 +188,26 @@ mod tests {
         rounds.simulations = 2560;
         rounds.max = 6;
         // One of six is done.
-        assert_eq!(size(&rounds, None, 0.9, 0.0, 2800), Some(2000));
+        assert_eq!(size(&rounds, None, 0.9, 0.0, 2800), Ok(2000));
         rounds.max = 2;
-        assert_eq!(size(&rounds, None, 0.9, 0.0, 2800), Some(2560));
+        assert_eq!(size(&rounds, None, 0.9, 0.0, 2800), Ok(2560));
     }
 
     #[test]
     fn a_large_budget_does_not_forbid_small_rounds() {
         let rounds = rounds(Some(6000.0), Some(1_000_000));
-        assert_eq!(size(&rounds, None, 0.9, 0.0, 4000), Some(600));
+        assert_eq!(size(&rounds, None, 0.9, 0.0, 4000), Ok(600));
     }
 
     #[test]
     fn the_budget_is_kept_and_no_crumbs_are_left() {
         let rounds = rounds(Some(6000.0), Some(12_800));
-        assert_eq!(size(&rounds, REFINED, 0.5, 3000.0, 10_000), Some(1280));
-        assert_eq!(size(&rounds, REFINED, 0.5, 3000.0, 11_300), Some(1500));
-        assert_eq!(size(&rounds, REFINED, 0.9, 5100.0, 11_600), Some(1200));
-        assert_eq!(size(&rounds, None, 0.9, 0.0, 12_544), Some(256));
-        assert_eq!(size(&rounds, None, 0.9, 0.0, 12_545), None);
+        assert_eq!(size(&rounds, REFINED, 0.5, 3000.0, 10_000), Ok(1280));
+        assert_eq!(size(&rounds, REFINED, 0.5, 3000.0, 11_300), Ok(1500));
+        assert_eq!(size(&rounds, REFINED, 0.9, 5100.0, 11_600), Ok(1200));
+        assert_eq!(size(&rounds, None, 0.9, 0.0, 12_544), Ok(256));
+        assert_eq!(size(&rounds, None, 0.9, 0.0, 12_545), Err(257));
+        let rounds = self::rounds(Some(6000.0), Some(12_545 + 257));
+        assert_eq!(size(&rounds, None, 0.9, 0.0, 12_545), Ok(257));
     }
 }

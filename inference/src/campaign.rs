@@ -1,7 +1,7 @@
 //! A campaign as validated: what every service works from. Built by `campaign_file` only.
 
 use crate::noise::Noise;
-use crate::observation::{Errors, Observation};
+use crate::observation::{Errors, Observation, Reading};
 use crate::space::ParameterSpace;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,9 @@ pub struct Campaign {
     pub simulator: SimulatorSpec,
     /// None for amortized campaigns.
     pub observation: Option<Observation>,
+    /// How files of observations are read: its own, and those that its model is asked about.
+    #[serde(default)]
+    pub reading: Reading,
     /// Noise and likelihood in one.
     pub noise: Noise,
     pub featurizer: Featurizer,

@@ -1,8 +1,8 @@
-//! Local files outside the campaign directory, written whole or not at all; errors with a path; hashes.
+//! Local files outside the campaign directory, read within bounds, written whole or not at all; errors with a path; hashes.
 
 use sha2::{Digest, Sha256};
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs::{self, File, FileType, Metadata};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 /// A file operation that failed, with its path.
@@ -38,9 +38,89 @@ impl FileError {
     }
 }
 
-/// Reads a whole file.
-pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
-    fs::read(path).map_err(|source| FileError::new("read", path, source))
+/// The most bytes that a file of data may have.
+pub const MOST_DATA_BYTES: u64 = 256 << 20;
+
+/// The most bytes that any other file may have which people write: campaign files, keys, certificates. The copy of a
+/// campaign holds its observation, so that this is more than anybody writes by hand.
+pub const MOST_TEXT_BYTES: u64 = 64 << 20;
+
+/// Reads a whole file: only a regular one, of at most `most_bytes`. Never waits for a pipe, and never reads a device
+/// that has no end.
+pub fn read(path: &Path, most_bytes: u64) -> Result<Vec<u8>, FileError> {
+    let failed = |source| FileError::new("read", path, source);
+    // To open a pipe without a writer would wait for one: it is looked at before.
+    check_regular(path).map_err(failed)?;
+    let file = File::open(path).map_err(failed)?;
+    let found = file.metadata().map_err(failed)?.len();
+    check_size(found, most_bytes).map_err(failed)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(found).unwrap_or(0));
+    // One byte more than may be there, so that a file that grows is noticed.
+    file.take(most_bytes.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(failed)?;
+    check_size(bytes.len() as u64, most_bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+/// Refuses what is no regular file (or no link to one), with what it is; nothing is opened.
+pub fn check_regular(path: &Path) -> io::Result<Metadata> {
+    let metadata = fs::metadata(path)?;
+    if metadata.is_file() {
+        return Ok(metadata);
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!(
+            "found {}, expected a regular file",
+            kind(metadata.file_type())
+        ),
+    ))
+}
+
+/// As [`read`] does before it reads.
+pub fn check(path: &Path, most_bytes: u64) -> Result<(), FileError> {
+    check_regular(path)
+        .and_then(|metadata| check_size(metadata.len(), most_bytes))
+        .map_err(|source| FileError::new("read", path, source))
+}
+
+fn check_size(found: u64, most_bytes: u64) -> io::Result<()> {
+    if found <= most_bytes {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!(
+            "found {found} bytes, expected at most {most_bytes} ({} MiB)",
+            most_bytes >> 20
+        ),
+    ))
+}
+
+#[cfg(unix)]
+fn kind(file_type: FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    if file_type.is_dir() {
+        "a directory"
+    } else if file_type.is_fifo() {
+        "a pipe"
+    } else if file_type.is_socket() {
+        "a socket"
+    } else if file_type.is_char_device() || file_type.is_block_device() {
+        "a device"
+    } else {
+        "no file"
+    }
+}
+
+#[cfg(not(unix))]
+fn kind(file_type: FileType) -> &'static str {
+    if file_type.is_dir() {
+        "a directory"
+    } else {
+        "no file"
+    }
 }
 
 /// Creates a directory and those above it.
@@ -131,8 +211,45 @@ mod tests {
         let path = directory.path().join("record");
         for contents in [b"first", b"third"] {
             write_atomically(&path, contents).expect("write");
-            assert_eq!(read(&path).expect("read"), contents);
+            assert_eq!(read(&path, 5).expect("read"), contents);
         }
         assert_eq!(fs::read_dir(directory.path()).expect("list").count(), 1);
+    }
+
+    #[test]
+    fn only_regular_files_of_a_bounded_size_are_read() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join("data");
+        fs::write(&path, b"12345").expect("write");
+        assert_eq!(read(&path, 5).expect("read"), b"12345");
+        check(&path, 5).expect("small enough");
+        let too_large = format!(
+            "cannot read {}: found 5 bytes, expected at most 4 (0 MiB)",
+            path.display()
+        );
+        assert_eq!(read(&path, 4).expect_err("large").to_string(), too_large);
+        assert_eq!(check(&path, 4).expect_err("large").to_string(), too_large);
+
+        let pipe = directory.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.expect("mkfifo").success());
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).expect("link");
+        assert_eq!(read(&link, 5).expect("a link"), b"12345");
+        for (path, kind) in [
+            (directory.path(), "a directory"),
+            (Path::new("/dev/zero"), "a device"),
+            (&pipe, "a pipe"),
+        ] {
+            let error = read(path, 5).expect_err(kind);
+            assert_eq!(
+                error.to_string(),
+                format!(
+                    "cannot read {}: found {kind}, expected a regular file",
+                    path.display()
+                )
+            );
+            assert!(!error.is_store_fault());
+        }
     }
 }

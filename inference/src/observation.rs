@@ -1,8 +1,23 @@
 //! Observed data with their errors, as read from a table.
 
+mod columns;
+mod ecsv;
+mod fits;
+mod mistakes;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use mistakes::{FileMistakes, Place};
+pub(crate) use text::{parse_number, rows};
+
 use crate::files;
+use columns::Sigma;
+use fits::FitsTable;
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use text::TextTable;
 
 /// One observation: `value[i]` ± `sigma[i]` at `grid[i]`; all of one length, at least 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,14 +31,104 @@ pub struct Observation {
 /// Where the standard errors of an observation are.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Errors {
-    /// In a column `sigma`.
+    /// In a column.
     Column,
-    /// In a column `sigma`, or this one for all data.
+    /// In a column, or this one for all data where there is none.
     ColumnOr(f64),
+    /// This one for all data, whatever columns there are.
+    Constant(f64),
     /// There are none: the simulator draws the noise.
     None,
     /// There are none, and the grid may be missing too: the data are then counted from 0.
     NoneNorGrid,
+}
+
+/// How files of observations are read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Reading {
+    pub columns: ColumnNames,
+    pub missing: Missing,
+    /// Of a FITS file; None: the first binary table.
+    pub hdu: Option<Hdu>,
+}
+
+/// Which column is what; None: by its name.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ColumnNames {
+    pub grid: Option<String>,
+    pub value: Option<String>,
+    pub sigma: Option<String>,
+}
+
+/// What becomes of a row in which a number is missing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Missing {
+    /// The file is refused.
+    #[default]
+    Refuse,
+    Drop,
+}
+
+/// A part of a FITS file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hdu {
+    /// 0 is the primary one.
+    Index(u32),
+    /// EXTNAME.
+    Name(String),
+}
+
+/// What a file says of an observation beside its numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    pub path: PathBuf,
+    pub format: Format,
+    /// None: data are counted from 0.
+    pub grid: Option<Column>,
+    pub value: Column,
+    /// None: not from the file.
+    pub sigma: Option<Column>,
+    /// Rows with missing numbers, left out.
+    pub n_dropped: usize,
+}
+
+/// What a file turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    Ecsv,
+    Fits,
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    pub name: String,
+    /// As the file says it; nothing is converted.
+    pub unit: Option<String>,
+}
+
+impl Column {
+    /// `flux`, or `flux [mJy]`.
+    fn of_header(text: &str) -> Self {
+        let text = text.trim();
+        let parts = text
+            .strip_suffix(']')
+            .and_then(|rest| rest.rsplit_once('['));
+        match parts {
+            Some((name, unit)) if !name.trim().is_empty() => Self {
+                name: name.trim().to_owned(),
+                unit: Some(unit.trim().to_owned()).filter(|unit| !unit.is_empty()),
+            },
+            Some(_) | None => Self {
+                name: text.to_owned(),
+                unit: None,
+            },
+        }
+    }
 }
 
 /// Everything that is wrong with an observation, one message a line.
@@ -34,21 +139,30 @@ pub struct ObservationError {
 }
 
 impl Observation {
-    /// Reads comma-separated values with a header line: the grid in the first column under any name,
-    /// `value`, and `sigma`, as `errors` says. Lines that begin with `#` are comments.
-    pub fn read_csv(path: &Path, errors: Errors) -> Result<Self, ObservationError> {
-        let bytes = files::read(path).map_err(|error| ObservationError {
-            mistakes: vec![error.to_string()],
-        })?;
-        Self::parse_csv(&bytes, path, errors)
+    /// Reads a table, whose format its content tells: text with columns (commas, tabs, semicolons or white space
+    /// between them; lines that begin with `#` are comments), ECSV, or a binary table of a FITS file.
+    pub fn read(
+        path: &Path,
+        errors: Errors,
+        reading: &Reading,
+    ) -> Result<(Self, Source), ObservationError> {
+        let bytes =
+            files::read(path, files::MOST_DATA_BYTES).map_err(|error| ObservationError {
+                mistakes: vec![error.to_string()],
+            })?;
+        Self::parse(&bytes, path, errors, reading)
     }
 
-    /// As [`Self::read_csv`]; `path` is for messages.
-    pub fn parse_csv(bytes: &[u8], path: &Path, errors: Errors) -> Result<Self, ObservationError> {
-        let mut mistakes = CsvMistakes::new(path);
-        let observation = parse(bytes, errors, &mut mistakes);
-        match observation {
-            Some(observation) if mistakes.is_empty() => Ok(observation),
+    /// As [`Self::read`]; `path` is for messages.
+    pub fn parse(
+        bytes: &[u8],
+        path: &Path,
+        errors: Errors,
+        reading: &Reading,
+    ) -> Result<(Self, Source), ObservationError> {
+        let mut mistakes = FileMistakes::new(path);
+        match parse(bytes, path, errors, reading, &mut mistakes) {
+            Some(found) if mistakes.is_empty() => Ok(found),
             Some(_) | None => Err(ObservationError {
                 mistakes: mistakes.into_messages(),
             }),
@@ -62,152 +176,199 @@ impl Observation {
     pub fn is_empty(&self) -> bool {
         self.value.is_empty()
     }
-}
 
-/// Where the columns of an observation are.
-struct Columns {
-    names: Vec<String>,
-    /// None: data are counted from 0.
-    grid: Option<usize>,
-    value: usize,
-    sigma: SigmaColumn,
-}
-
-enum SigmaColumn {
-    At(usize),
-    Constant(f64),
-    None,
-}
-
-fn parse(bytes: &[u8], errors: Errors, mistakes: &mut CsvMistakes) -> Option<Observation> {
-    let mut rows = csv_rows(bytes).into_iter();
-    let Some((line, header)) = rows.next() else {
-        mistakes.add_file("empty, expected a header line with the grid's name, value and sigma");
-        return None;
-    };
-    let columns = find_columns(line, header, errors, mistakes)?;
-    let mut observation = Observation {
-        grid: Vec::new(),
-        value: Vec::new(),
-        sigma: Vec::new(),
-    };
-    for (line, row) in rows {
-        let row = match row {
-            Ok(row) if row.len() == columns.names.len() => row,
-            Ok(row) => {
-                let expected = columns.names.len();
-                mistakes.add(
-                    line,
-                    format!("found {} fields, expected {expected}", row.len()),
-                );
-                continue;
-            }
-            Err(message) => {
-                mistakes.add(line, message);
-                continue;
-            }
+    /// How many points of the grid stand where an earlier one does, and how many go back behind the one before
+    /// (or, where most go down, ahead of it).
+    pub fn disorder(&self) -> (usize, usize) {
+        let mut sorted = self.grid.clone();
+        sorted.sort_by(f64::total_cmp);
+        let n_repeated = sorted.windows(2).filter(|pair| pair[0] == pair[1]).count();
+        let count = |is: fn(f64, f64) -> bool| {
+            let pairs = self.grid.windows(2);
+            pairs.filter(|pair| is(pair[0], pair[1])).count()
         };
-        let mut number = |column: usize, expected: Expected| {
-            let number = parse_number(&row[column], expected);
-            number.unwrap_or_else(|message| {
-                mistakes.add(line, format!("{}: {message}", columns.names[column]));
-                f64::NAN
-            })
+        let (n_up, n_down) = (count(|a, b| a < b), count(|a, b| a > b));
+        (n_repeated, n_up.min(n_down))
+    }
+}
+
+/// A table that is open: its columns are known, its rows not yet read.
+enum Table<'a> {
+    Text(TextTable<'a>),
+    Fits(FitsTable<'a>),
+}
+
+/// A number of a table as it was found.
+enum Cell {
+    Number(f64),
+    /// In words, what stands in its place.
+    Missing(String),
+    /// What is wrong.
+    Bad(String),
+}
+
+impl<'a> Table<'a> {
+    fn open(bytes: &'a [u8], reading: &Reading) -> Result<(Self, Format), (Place, String)> {
+        if fits::is_fits(bytes) {
+            let table = FitsTable::open(bytes, reading.hdu.as_ref())
+                .map_err(|message| (Place::File, message))?;
+            return Ok((Self::Fits(table), Format::Fits));
+        }
+        if let Some((_, found)) = OTHER_FORMATS
+            .iter()
+            .find(|(beginning, _)| bytes.starts_with(beginning))
+        {
+            let message = format!("found {found}, expected CSV, ECSV or an unpacked FITS table");
+            return Err((Place::File, message));
+        }
+        if reading.hdu.is_some() {
+            let message = "found no FITS file, expected one, as hdu is given";
+            return Err((Place::File, message.to_owned()));
+        }
+        let is_known = |name: &str| columns::is_known(name, &reading.columns);
+        let table = TextTable::open(bytes, &is_known)?;
+        let format = if table.is_ecsv {
+            Format::Ecsv
+        } else {
+            Format::Text
         };
-        let n_before = observation.value.len();
-        observation.grid.push(match columns.grid {
-            Some(column) => number(column, Expected::Finite),
-            None => n_before as f64,
-        });
-        observation
-            .value
-            .push(number(columns.value, Expected::Finite));
-        match columns.sigma {
-            SigmaColumn::At(column) => observation.sigma.push(number(column, Expected::Positive)),
-            SigmaColumn::Constant(sigma) => observation.sigma.push(sigma),
-            SigmaColumn::None => {}
+        Ok((Self::Text(table), format))
+    }
+
+    fn columns(&self) -> &[Column] {
+        match self {
+            Self::Text(table) => &table.columns,
+            Self::Fits(table) => &table.columns,
         }
     }
-    if observation.is_empty() && mistakes.is_empty() {
-        mistakes.add_file("no rows, expected at least one below the header line");
+
+    /// Where the columns' names stand.
+    fn header(&self) -> Place {
+        match self {
+            Self::Text(table) => table.header,
+            Self::Fits(_) => Place::File,
+        }
     }
-    Some(observation)
+
+    /// Gives the cells of the columns `wanted` of each row, in that order.
+    fn read(
+        self,
+        wanted: &[usize],
+        mistakes: &mut FileMistakes,
+        take: &mut dyn FnMut(Place, &[Cell], &mut FileMistakes),
+    ) {
+        match self {
+            Self::Text(table) => table.read(wanted, mistakes, take),
+            Self::Fits(table) => table.read(wanted, mistakes, take),
+        }
+    }
 }
 
-fn find_columns(
-    line: u64,
-    header: Result<Vec<String>, String>,
+/// What people have and give, by how it begins.
+const OTHER_FORMATS: [(&[u8], &str); 9] = [
+    (b"\x1f\x8b", "a file packed by gzip"),
+    (b"BZh", "a file packed by bzip2"),
+    (b"PK\x03\x04", "a zip file (or a spreadsheet)"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"PAR1", "a Parquet file"),
+    (b"\x93NUMPY", "an array of NumPy"),
+    (b"<", "XML (a VOTable?)"),
+    (b"\xff\xfe", "UTF-16 text"),
+    (b"\xfe\xff", "UTF-16 text"),
+];
+
+fn parse(
+    bytes: &[u8],
+    path: &Path,
     errors: Errors,
-    mistakes: &mut CsvMistakes,
-) -> Option<Columns> {
-    let names = match header {
-        Ok(names) => names,
-        Err(message) => {
-            mistakes.add(line, message);
+    reading: &Reading,
+    mistakes: &mut FileMistakes,
+) -> Option<(Observation, Source)> {
+    let (table, format) = match Table::open(bytes, reading) {
+        Ok(opened) => opened,
+        Err((place, message)) => {
+            mistakes.add(place, message);
             return None;
         }
     };
-    let position = |name: &str| names.iter().position(|found| found == name);
-    let value = position("value");
-    let found = format!("found the columns {}", names.join(", "));
-    if value.is_none() {
-        mistakes.add(line, format!("missing column value; {found}"));
-    }
-    let sigma = match (position("sigma"), errors) {
-        (Some(_), Errors::None | Errors::NoneNorGrid) => {
-            mistakes.add(
-                line,
-                "found a column sigma, expected none: the simulator draws the noise",
-            );
-            SigmaColumn::None
+    let chosen = match columns::choose(table.columns(), &reading.columns, errors) {
+        Ok(chosen) => chosen,
+        Err(message) => {
+            mistakes.add(table.header(), message);
+            return None;
         }
-        (None, Errors::Column) => {
-            mistakes.add(
-                line,
-                format!("missing column sigma, and noise.gaussian.sigma is not a number that could stand for it; {found}"),
-            );
-            SigmaColumn::None
+    };
+    let (sigma_at, constant) = match chosen.sigma {
+        Sigma::At(column) => (Some(column), None),
+        Sigma::Constant(sigma) => (None, Some(sigma)),
+        Sigma::None => (None, None),
+    };
+    let column = |i: usize| table.columns()[i].clone();
+    let mut source = Source {
+        path: path.to_owned(),
+        format,
+        grid: chosen.grid.map(column),
+        value: column(chosen.value),
+        sigma: sigma_at.map(column),
+        n_dropped: 0,
+    };
+    // What is read of each row, in order, and what it has to be.
+    let roles: Vec<(usize, Expected)> = [
+        chosen.grid.map(|grid| (grid, Expected::Finite)),
+        Some((chosen.value, Expected::Finite)),
+        sigma_at.map(|sigma| (sigma, Expected::Positive)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let wanted: Vec<usize> = roles.iter().map(|&(column, _)| column).collect();
+    let names: Vec<String> = wanted.iter().map(|&i| column(i).name).collect();
+    let mut numbers: Vec<Vec<f64>> = vec![Vec::new(); wanted.len()];
+    table.read(&wanted, mistakes, &mut |place, cells, mistakes| {
+        let is_missing = |cell: &Cell| matches!(cell, Cell::Missing(_));
+        if reading.missing == Missing::Drop && cells.iter().any(is_missing) {
+            source.n_dropped += 1;
+            return;
         }
-        (Some(column), Errors::Column | Errors::ColumnOr(_)) => SigmaColumn::At(column),
-        (None, Errors::ColumnOr(sigma)) => SigmaColumn::Constant(sigma),
-        (None, Errors::None | Errors::NoneNorGrid) => SigmaColumn::None,
-    };
-    let has_grid = match errors {
-        Errors::NoneNorGrid => names.len() != 1,
-        Errors::Column | Errors::ColumnOr(_) | Errors::None => true,
-    };
-    if has_grid && matches!(names[0].as_str(), "value" | "sigma") {
-        mistakes.add(
-            line,
-            format!(
-                "the first column is {}, expected the grid (times, wavelengths, ...)",
-                names[0]
-            ),
-        );
-    }
-    for (i, name) in names.iter().enumerate().skip(1) {
-        if name != "value" && name != "sigma" {
-            let expected = match errors {
-                Errors::Column | Errors::ColumnOr(_) => "value and sigma",
-                Errors::None | Errors::NoneNorGrid => "value",
+        for (i, cell) in cells.iter().enumerate() {
+            let number = match cell {
+                Cell::Number(number) => check_number(*number, roles[i].1),
+                Cell::Missing(found) => Err(format!(
+                    "found {found}, expected a number (missing = \"drop\" in [observation] leaves such rows out)"
+                )),
+                Cell::Bad(message) => Err(message.clone()),
             };
-            mistakes.add(
-                line,
-                format!("unknown column {name}, expected {expected} after the grid"),
-            );
-        } else if names[..i].contains(name) {
-            mistakes.add(line, format!("column {name} is there twice"));
+            match number {
+                Ok(number) => numbers[i].push(number),
+                Err(message) => mistakes.add(place, format!("{}: {message}", names[i])),
+            }
         }
-    }
+    });
     if !mistakes.is_empty() {
         return None;
     }
-    Some(Columns {
-        grid: has_grid.then_some(0),
-        value: value?,
-        sigma,
-        names,
-    })
+    let mut lists = numbers.into_iter();
+    let grid = chosen.grid.and_then(|_| lists.next());
+    let value = lists.next()?;
+    if value.is_empty() {
+        mistakes.add(
+            Place::File,
+            match source.n_dropped {
+                0 => "no rows, expected at least one below the header line".to_owned(),
+                n => format!("no rows are left, in each of {n} a number is missing"),
+            },
+        );
+        return None;
+    }
+    let observation = Observation {
+        grid: grid.unwrap_or_else(|| (0..value.len()).map(|i| i as f64).collect()),
+        sigma: match constant {
+            Some(sigma) => vec![sigma; value.len()],
+            None => lists.next().unwrap_or_default(),
+        },
+        value,
+    };
+    Some((observation, source))
 }
 
 /// What a number in a table has to be.
@@ -219,259 +380,24 @@ pub(crate) enum Expected {
 
 /// Networks compute in single precision: numbers must have a place there.
 pub(crate) fn check_number(number: f64, expected: Expected) -> Result<f64, String> {
+    let shown = || {
+        if number != 0.0 && !(1e-4..1e15).contains(&number.abs()) && number.is_finite() {
+            format!("{number:e}")
+        } else {
+            number.to_string()
+        }
+    };
     if !number.is_finite() || !(number as f32).is_finite() {
         return Err(format!(
-            "found {number}, expected a finite number (of single precision)"
+            "found {}, expected a finite number (of single precision)",
+            shown()
         ));
     }
     if expected == Expected::Positive && (number as f32) <= 0.0 {
         return Err(format!(
-            "found {number}, expected a positive number (of single precision)"
+            "found {}, expected a positive number (of single precision)",
+            shown()
         ));
     }
     Ok(number)
-}
-
-pub(crate) fn parse_number(text: &str, expected: Expected) -> Result<f64, String> {
-    if text.is_empty() {
-        return Err("found nothing, expected a number".to_owned());
-    }
-    let number = text
-        .parse::<f64>()
-        .map_err(|_| format!("found {text:?}, expected a number"))?;
-    check_number(number, expected)
-}
-
-/// Lines of comma-separated text with their numbers, fields trimmed; what cannot be read as a message.
-pub(crate) fn csv_rows(bytes: &[u8]) -> Vec<(u64, Result<Vec<String>, String>)> {
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .comment(Some(b'#'))
-        .trim(csv::Trim::All)
-        .from_reader(bytes);
-    let mut rows = Vec::new();
-    let mut record = csv::ByteRecord::new();
-    loop {
-        match reader.read_byte_record(&mut record) {
-            Ok(true) => {
-                let line = record.position().map_or(0, csv::Position::line);
-                let fields: Result<Vec<String>, _> = record
-                    .iter()
-                    .map(|field| std::str::from_utf8(field).map(str::to_owned))
-                    .collect();
-                rows.push((
-                    line,
-                    fields.map_err(|_| "found bytes that are not UTF-8 text".to_owned()),
-                ));
-            }
-            Ok(false) => return rows,
-            Err(error) => {
-                rows.push((reader.position().line(), Err(error.to_string())));
-                return rows;
-            }
-        }
-    }
-}
-
-/// Mistakes in one table; after the first few they are only counted.
-pub(crate) struct CsvMistakes {
-    path: String,
-    messages: Vec<String>,
-    n_more: usize,
-}
-
-impl CsvMistakes {
-    const MAX_SHOWN: usize = 10;
-
-    pub fn new(path: &Path) -> Self {
-        Self {
-            path: path.display().to_string(),
-            messages: Vec::new(),
-            n_more: 0,
-        }
-    }
-
-    pub fn add(&mut self, line: u64, message: impl std::fmt::Display) {
-        self.push(format!("{}:{line}: {message}", self.path));
-    }
-
-    pub fn add_file(&mut self, message: impl std::fmt::Display) {
-        self.push(format!("{}: {message}", self.path));
-    }
-
-    fn push(&mut self, message: String) {
-        if self.messages.len() < Self::MAX_SHOWN {
-            self.messages.push(message);
-        } else {
-            self.n_more += 1;
-        }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
-    }
-
-    pub fn into_messages(mut self) -> Vec<String> {
-        if self.n_more > 0 {
-            self.messages
-                .push(format!("{}: and {} more mistakes", self.path, self.n_more));
-        }
-        self.messages
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str, errors: Errors) -> Result<Observation, String> {
-        Observation::parse_csv(text.as_bytes(), Path::new("obs.csv"), errors)
-            .map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn reads_columns_by_name() {
-        let expected = Observation {
-            grid: vec![0.0, 0.5],
-            value: vec![1.0, -2.5e-3],
-            sigma: vec![0.1, 0.2],
-        };
-        assert_eq!(
-            parse(
-                "time,value,sigma\n0,1,0.1\n0.5,-2.5e-3,0.2\n",
-                Errors::Column
-            ),
-            Ok(expected.clone())
-        );
-        let commented = "# by hand\r\n t , sigma , value \r\n0, 0.1, 1\r\n\r\n0.5, 0.2, -2.5e-3";
-        assert_eq!(
-            parse(commented, Errors::ColumnOr(9.0)),
-            Ok(expected.clone())
-        );
-        assert_eq!(
-            parse("t,value\n0,1\n0.5,-2.5e-3", Errors::ColumnOr(0.3)),
-            Ok(Observation {
-                sigma: vec![0.3, 0.3],
-                ..expected
-            })
-        );
-    }
-
-    #[test]
-    fn data_without_errors_may_be_values_alone() {
-        let expected = Observation {
-            grid: vec![0.0, 1.0, 2.0],
-            value: vec![1.0, -2.5, 0.0],
-            sigma: Vec::new(),
-        };
-        assert_eq!(
-            parse("value\n1\n-2.5\n0\n", Errors::NoneNorGrid),
-            Ok(expected.clone())
-        );
-        assert_eq!(
-            parse("day,value\n0,1\n17,-2.5\n34,0\n", Errors::None),
-            Ok(Observation {
-                grid: vec![0.0, 17.0, 34.0],
-                ..expected
-            })
-        );
-        let mistakes = [
-            (
-                "day,value,sigma\n0,1,1\n",
-                "obs.csv:1: found a column sigma, expected none: the simulator draws the noise",
-            ),
-            (
-                "value,day\n1,0\n",
-                "obs.csv:1: the first column is value, expected the grid (times, wavelengths, ...)\n\
-                 obs.csv:1: unknown column day, expected value after the grid",
-            ),
-            (
-                "value\n1\n",
-                "obs.csv:1: the first column is value, expected the grid (times, wavelengths, ...)",
-            ),
-            (
-                "x\n1\n",
-                "obs.csv:1: missing column value; found the columns x",
-            ),
-        ];
-        for (text, expected) in mistakes {
-            assert_eq!(parse(text, Errors::None).expect_err(text), expected);
-        }
-    }
-
-    #[test]
-    fn every_mistake_is_named_with_file_line_and_column() {
-        let table: &[(&str, &str)] = &[
-            (
-                "",
-                "obs.csv: empty, expected a header line with the grid's name, value and sigma",
-            ),
-            (
-                "# nothing\n\n",
-                "obs.csv: empty, expected a header line with the grid's name, value and sigma",
-            ),
-            (
-                "time,value,sigma\n",
-                "obs.csv: no rows, expected at least one below the header line",
-            ),
-            (
-                "time,flux,sigma\n0,1,1\n",
-                "obs.csv:1: missing column value; found the columns time, flux, sigma\n\
-              obs.csv:1: unknown column flux, expected value and sigma after the grid",
-            ),
-            (
-                "time,value\n0,1\n",
-                "obs.csv:1: missing column sigma, and noise.gaussian.sigma is not a number that could stand for it; \
-              found the columns time, value",
-            ),
-            (
-                "value,sigma\n0,1\n",
-                "obs.csv:1: the first column is value, expected the grid (times, wavelengths, ...)",
-            ),
-            (
-                "t,value,sigma,value\n0,1,1,1\n",
-                "obs.csv:1: column value is there twice",
-            ),
-            (
-                "t,value,sigma\n0,1,0\n1,2,-3\n2,nan,1\n3,,1\n4,1.2.3,1\n5,inf,1e-60\n6,1\n",
-                "obs.csv:2: sigma: found 0, expected a positive number (of single precision)\n\
-              obs.csv:3: sigma: found -3, expected a positive number (of single precision)\n\
-              obs.csv:4: value: found NaN, expected a finite number (of single precision)\n\
-              obs.csv:5: value: found nothing, expected a number\n\
-              obs.csv:6: value: found \"1.2.3\", expected a number\n\
-              obs.csv:7: value: found inf, expected a finite number (of single precision)\n\
-              obs.csv:7: sigma: found 0.000000000000000000000000000000000000000000000000000000000001, \
-              expected a positive number (of single precision)\n\
-              obs.csv:8: found 2 fields, expected 3",
-            ),
-        ];
-        for (text, expected) in table {
-            assert_eq!(parse(text, Errors::Column).expect_err(text), *expected);
-        }
-    }
-
-    #[test]
-    fn long_lists_of_mistakes_are_cut() {
-        let text = format!("t,value,sigma\n{}", "0,1,0\n".repeat(15));
-        let message = parse(&text, Errors::Column).expect_err("zero sigma");
-        assert_eq!(message.lines().count(), 11);
-        assert!(
-            message.ends_with("obs.csv: and 5 more mistakes"),
-            "{message}"
-        );
-    }
-
-    #[test]
-    fn bytes_that_are_not_text_are_refused() {
-        let error = Observation::parse_csv(
-            b"t,value,sigma\n\xff\xfe,1,1\n",
-            Path::new("obs.csv"),
-            Errors::Column,
-        );
-        assert_eq!(
-            error.expect_err("bytes").to_string(),
-            "obs.csv:2: found bytes that are not UTF-8 text"
-        );
-    }
 }

@@ -43,6 +43,9 @@ pub enum StopReason {
     Simulations {
         used: u64,
         max: u64,
+        /// The fewest that another round would have taken; None in summaries of earlier versions.
+        #[serde(default)]
+        next: Option<u64>,
     },
     WallTime {
         max_s: f64,
@@ -301,13 +304,11 @@ fn budget_left(rounds: &Rounds, past: &Past) -> Result<u64, StopReason> {
     }
     let last = past.history.last().map(|summary| summary.proposal.newest());
     let objective = last.and_then(|component| objective_of(component, past.objectives));
-    let n_rows = round_size(rounds, past, objective);
-    let Some(n_rows) = n_rows else {
-        return Err(StopReason::Simulations {
-            used: past.simulations,
-            max: rounds.stop.simulations.unwrap_or(u64::MAX),
-        });
-    };
+    let n_rows = round_size(rounds, past, objective).map_err(|next| StopReason::Simulations {
+        used: past.simulations,
+        max: rounds.stop.simulations.unwrap_or(u64::MAX),
+        next: Some(next),
+    })?;
     match rounds.stop.wall_time_s {
         Some(max_s) if past.elapsed_s >= max_s => Err(StopReason::WallTime { max_s }),
         Some(_) | None => Ok(n_rows),

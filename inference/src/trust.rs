@@ -9,7 +9,7 @@ use crate::stopping::MIN_N_EFF;
 use crate::summary::{RoundSummary, WeightDiagnostics};
 
 /// Above this Pareto k̂ importance sampling estimates are not reliable (Vehtari et al. 2024).
-pub(crate) const MAX_PARETO_K: f64 = 0.7;
+pub const MAX_PARETO_K: f64 = 0.7;
 
 /// Largest share of failed rows in the final round.
 const MAX_FAILED: f64 = 0.01;

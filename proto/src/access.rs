@@ -157,7 +157,7 @@ impl Secrets {
     }
 
     pub fn load(path: &Path) -> Result<Self, AccessError> {
-        let bytes = files::read(path)?;
+        let bytes = files::read(path, files::MOST_TEXT_BYTES)?;
         let secrets: Self = parse(path, "a key", &bytes)?;
         check_format(
             path,
@@ -181,7 +181,7 @@ impl AccessFile {
     }
 
     pub fn load(path: &Path) -> Result<Self, AccessError> {
-        let bytes = files::read(path)?;
+        let bytes = files::read(path, files::MOST_TEXT_BYTES)?;
         let file: Self = parse(path, "an access", &bytes)?;
         check_format(
             path,

@@ -4,7 +4,9 @@ use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use sidereal_inference::directory::{Created, Storage};
+use sidereal_inference::files;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use tokio::runtime::{Builder, Runtime};
 use tokio_stream::StreamExt;
@@ -14,17 +16,41 @@ use tokio_stream::StreamExt;
 pub struct ObjectStorage {
     store: Arc<dyn ObjectStore>,
     location: String,
+    /// Of a local file system.
+    root: Option<PathBuf>,
 }
 
 impl ObjectStorage {
     /// `location` is what users are told.
     pub fn new(store: Arc<dyn ObjectStore>, location: String) -> Self {
-        Self { store, location }
+        Self {
+            store,
+            location,
+            root: None,
+        }
+    }
+
+    /// The local directory `root`.
+    pub fn local(store: Arc<dyn ObjectStore>, root: &std::path::Path) -> Self {
+        Self {
+            store,
+            location: root.display().to_string(),
+            root: Some(root.to_owned()),
+        }
+    }
+
+    /// To open a pipe would wait for its writer, without an end: in a local directory only regular files are read.
+    fn check(&self, path: &str) -> io::Result<()> {
+        match &self.root {
+            Some(root) => files::check_regular(&root.join(path)).map(drop),
+            None => Ok(()),
+        }
     }
 }
 
 impl Storage for ObjectStorage {
     fn read(&self, path: &str) -> io::Result<Bytes> {
+        self.check(path)?;
         let path = Path::from(path);
         let read = async { self.store.get(&path).await?.bytes().await };
         runtime()?.block_on(read).map_err(io_error)
@@ -39,14 +65,15 @@ impl Storage for ObjectStorage {
                 return paths.iter().map(failed).collect();
             }
         };
-        let reads: Vec<_> = paths
+        let reads: Vec<io::Result<_>> = paths
             .iter()
             .map(|path| {
+                self.check(path)?;
                 let (store, path) = (Arc::clone(&self.store), Path::from(*path));
-                runtime.spawn(async move { store.get(&path).await?.bytes().await })
+                Ok(runtime.spawn(async move { store.get(&path).await?.bytes().await }))
             })
             .collect();
-        let answers = reads.into_iter().map(|read| match runtime.block_on(read) {
+        let answers = reads.into_iter().map(|read| match runtime.block_on(read?) {
             Ok(answer) => answer.map_err(io_error),
             Err(error) => Err(io::Error::other(error)),
         });

@@ -95,10 +95,7 @@ fn open_local(path: &Path) -> Result<Directory, OpenError> {
             source,
         })?
         .with_fsync(true);
-    Ok(Directory::new(ObjectStorage::new(
-        Arc::new(store),
-        location,
-    )))
+    Ok(Directory::new(ObjectStorage::local(Arc::new(store), path)))
 }
 
 /// Credentials, region and endpoint come from the standard `AWS_*` variables; plain HTTP is taken where
@@ -162,5 +159,29 @@ mod tests {
             let error = open(location).expect_err(location).to_string();
             assert!(error.contains(reason), "{error}");
         }
+    }
+
+    #[test]
+    fn a_pipe_in_a_directory_is_refused_and_not_waited_for() {
+        let place = tempfile::tempdir().expect("temporary directory");
+        let directory = open(place.path().to_str().expect("UTF-8")).expect("a directory");
+        let pipe = place.path().join("model.json");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.expect("mkfifo").success());
+        let error = directory
+            .read("model.json")
+            .expect_err("a pipe")
+            .to_string();
+        let expected = format!(
+            "cannot read {}: found a pipe, expected a regular file",
+            pipe.display()
+        );
+        assert_eq!(error, expected);
+        assert!(
+            directory
+                .read_if_there("nothing")
+                .expect("no error")
+                .is_none()
+        );
     }
 }

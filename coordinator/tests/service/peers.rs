@@ -11,7 +11,7 @@ use sidereal_inference::directory::Directory;
 use sidereal_inference::draws::Draws;
 use sidereal_inference::ids::{AttemptId, FlowId, RowId};
 use sidereal_inference::noise::{GaussianNoise, Noise, SigmaSource};
-use sidereal_inference::observation::Observation;
+use sidereal_inference::observation::{Observation, Reading};
 use sidereal_inference::prior::Prior;
 use sidereal_inference::proposal::Component;
 use sidereal_inference::refinement::Objective;
@@ -61,6 +61,7 @@ pub fn campaign() -> Campaign {
             value: DATA.to_vec(),
             sigma: vec![SIGMA; 2],
         }),
+        reading: Reading::default(),
         noise: Noise::Gaussian(GaussianNoise {
             sigma: SigmaSource::Observed,
         }),

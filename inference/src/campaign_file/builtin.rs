@@ -1,11 +1,12 @@
 //! `[simulator] builtin`: the built-in forward models and their options.
 
 use super::document::{Entry, Section};
-use super::forward_model::{counted, numbers};
+use super::forward_model::counted;
+use super::observation::numbers;
 use super::parameters::{Named, check_names};
 use crate::campaign::BuiltinModel;
 use crate::files;
-use crate::observation::{CsvMistakes, Errors, Expected, csv_rows, parse_number};
+use crate::observation::{Errors, Expected, FileMistakes, Place, parse_number, rows};
 use std::path::Path;
 
 /// Names, whether they draw noise of their own, and options besides the grid.
@@ -245,16 +246,17 @@ fn bernoulli_glm(
 
 fn design_matrix_file(entry: &Entry<'_>, directory: &Path) -> Option<Vec<Vec<f64>>> {
     let path = directory.join(entry.text()?);
-    let bytes = match files::read(&path) {
+    let bytes = match files::read(&path, files::MOST_DATA_BYTES) {
         Ok(bytes) => bytes,
         Err(error) => {
             entry.mistake(error);
             return None;
         }
     };
-    let mut mistakes = CsvMistakes::new(&path);
-    let mut rows = Vec::new();
-    for (line, fields) in csv_rows(&bytes) {
+    let mut mistakes = FileMistakes::new(&path);
+    let mut matrix = Vec::new();
+    for (line, fields) in rows(&bytes) {
+        let line = Place::Line(line);
         let fields = match fields {
             Ok(fields) => fields,
             Err(message) => {
@@ -269,13 +271,13 @@ fn design_matrix_file(entry: &Entry<'_>, directory: &Path) -> Option<Vec<Vec<f64
                 Err(message) => mistakes.add(line, format!("column {}: {message}", j + 1)),
             }
         }
-        rows.push(row);
+        matrix.push(row);
     }
     if !mistakes.is_empty() {
         entry.add_foreign(mistakes.into_messages());
         return None;
     }
-    Some(rows)
+    Some(matrix)
 }
 
 fn sir(section: &Section<'_>, grid: Option<&[f64]>) -> Option<BuiltinModel> {

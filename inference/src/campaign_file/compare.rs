@@ -1,4 +1,5 @@
-//! What must not change within a campaign: all but stops, budgets, device and worker counts.
+//! What must not change within a campaign: all but stops, budgets, device, worker counts and how data files are read
+//! (what was read may not change).
 
 use super::write::parts;
 use crate::campaign::Campaign;
@@ -108,7 +109,14 @@ fn fixed_values(campaign: &Campaign) -> BTreeMap<String, Value> {
                 format!("{}.{name}", part.key)
             };
             let may_change = matches!(part.key.as_str(), "rounds.stop" | "workers")
-                || matches!(key.as_str(), "rounds.max" | "training.device");
+                || matches!(
+                    key.as_str(),
+                    "rounds.max"
+                        | "training.device"
+                        | "observation.columns"
+                        | "observation.missing"
+                        | "observation.hdu"
+                );
             if !may_change && !is_later_default(&key, &value) {
                 insert_leaves(&mut values, key, value);
             }

@@ -86,10 +86,6 @@ impl<'a> Section<'a> {
         }
     }
 
-    pub fn is_present(&self) -> bool {
-        self.table.is_some()
-    }
-
     pub fn get(&self, name: &str) -> Option<Entry<'a>> {
         let value = self.table?.get(name)?;
         Some(Entry {

@@ -3,11 +3,11 @@
 use super::builtin::Builtin;
 use super::document::{Entry, Section};
 use super::noise::{noise, sigma_entry};
+use super::observation::{Given, observation, reading};
 use super::parameters::Named;
 use crate::campaign::SimulatorSpec;
-use crate::files;
 use crate::noise::{GaussianNoise, Noise, SigmaSource};
-use crate::observation::{Errors, Expected, Observation, check_number};
+use crate::observation::{Errors, Observation, Reading, Source};
 use std::path::Path;
 
 /// Longest data.
@@ -21,6 +21,9 @@ pub(super) struct ForwardModel {
     pub simulator: Option<SimulatorSpec>,
     /// `Some(None)`: there is none, rightly.
     pub observation: Option<Option<Observation>>,
+    /// Of an observation from a file.
+    pub source: Option<Source>,
+    pub reading: Option<Reading>,
     pub noise: Option<Noise>,
     pub n_data: Option<usize>,
 }
@@ -30,8 +33,14 @@ pub(super) fn forward_model(
     directory: &Path,
     names: Option<&[Named<'_>]>,
 ) -> ForwardModel {
-    let observation_section = root.section("observation", &["path", "grid", "value", "sigma"]);
+    let observation_section = root.section("observation", &super::observation::KEYS);
+    let has_observation = has_observation(root);
+    let reading = reading(&observation_section);
     let builtin = Builtin::read(root);
+    let read = |errors| {
+        let reading = reading.as_ref()?;
+        observation(&observation_section, directory, errors, reading)
+    };
     if builtin.draws_own_noise() {
         if let Some(noise) = root.get("noise") {
             noise.mistake(format!(
@@ -39,10 +48,10 @@ pub(super) fn forward_model(
                 builtin.name.unwrap_or_default()
             ));
         }
-        let observation = if observation_section.is_present() {
-            observation(&observation_section, directory, builtin.errors()).map(Some)
+        let (observation, source) = if has_observation {
+            apart(read(builtin.errors()))
         } else {
-            Some(None)
+            (Some(None), None)
         };
         let (simulator, n_data) = simulator(&builtin, directory, observation.as_ref(), names);
         if let (Some(simulator), Some(Some(observation))) = (&simulator, &observation)
@@ -53,41 +62,62 @@ pub(super) fn forward_model(
         return ForwardModel {
             simulator,
             observation,
+            source,
+            reading,
             noise: likelihood(root, &builtin).map(|()| Noise::Simulator),
             n_data,
         };
     }
-    let sigma = sigma_entry(root, observation_section.is_present());
+    let sigma = sigma_entry(root, has_observation);
     let constant = sigma
         .as_ref()
         .filter(|entry| entry.is_number())
         .and_then(|entry| entry.number());
 
-    let observation = if !observation_section.is_present() {
-        Some(None)
+    let (observation, source) = if !has_observation {
+        (Some(None), None)
     } else if sigma.as_ref().is_some_and(Entry::is_number)
         && constant.is_none_or(|sigma| sigma <= 0.0)
     {
         // The mistake is in `noise`; no further ones are made out of it here.
-        None
+        (None, None)
     } else {
-        let errors = constant.map_or(Errors::Column, Errors::ColumnOr);
-        observation(&observation_section, directory, errors).map(Some)
+        apart(read(constant.map_or(Errors::Column, Errors::Constant)))
     };
     let (simulator, n_data) = simulator(&builtin, directory, observation.as_ref(), names);
     let noise = match &sigma {
         Some(entry) => noise(entry, directory, observation.as_ref(), n_data),
-        None => (observation_section.is_present() && root.get("noise").is_none()).then_some(
-            GaussianNoise {
-                sigma: SigmaSource::Observed,
-            },
-        ),
+        None => (has_observation && root.get("noise").is_none()).then_some(GaussianNoise {
+            sigma: SigmaSource::Observed,
+        }),
     };
     ForwardModel {
         simulator,
         observation,
+        source,
+        reading,
         noise: likelihood(root, &builtin).and(noise).map(Noise::Gaussian),
         n_data,
+    }
+}
+
+/// Whether `[observation]` holds one: names of columns alone are for those that the model is going to be asked about.
+pub(super) fn has_observation(root: &Section<'_>) -> bool {
+    let section = root.get("observation").and_then(|entry| entry.section());
+    section.is_some_and(|section| {
+        let has = |names: &[&str]| names.iter().any(|name| section.get(name).is_some());
+        has(&super::observation::DATA_KEYS) || !has(&super::observation::READING_KEYS)
+    })
+}
+
+/// The observation, and where it is from.
+fn apart(given: Option<Given>) -> (Option<Option<Observation>>, Option<Source>) {
+    match given {
+        Some(Given {
+            observation,
+            source,
+        }) => (Some(Some(observation)), source),
+        None => (None, None),
     }
 }
 
@@ -120,117 +150,6 @@ fn likelihood(root: &Section<'_>, builtin: &Builtin<'_>) -> Option<()> {
             None
         }
     }
-}
-
-/// Numbers that have a place in single precision.
-pub(super) fn numbers(entry: &Entry<'_>, expected: Expected) -> Option<Vec<f64>> {
-    let items = entry.items("a list of numbers")?;
-    let number = |item: &Entry<'_>| match check_number(item.number()?, expected) {
-        Ok(number) => Some(number),
-        Err(message) => {
-            item.mistake(message);
-            None
-        }
-    };
-    let numbers: Vec<Option<f64>> = items.iter().map(number).collect();
-    numbers.into_iter().collect()
-}
-
-fn observation(section: &Section<'_>, directory: &Path, errors: Errors) -> Option<Observation> {
-    let Some(path) = section.get("path") else {
-        return inline_observation(section, errors);
-    };
-    for name in ["grid", "value", "sigma"] {
-        if let Some(entry) = section.get(name) {
-            entry.mistake("expected either path or the numbers themselves, not both");
-        }
-    }
-    let full_path = directory.join(path.text()?);
-    let bytes = match files::read(&full_path) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            path.mistake(error);
-            return None;
-        }
-    };
-    match Observation::parse_csv(&bytes, &full_path, errors) {
-        Ok(observation) => Some(observation),
-        Err(error) => {
-            path.add_foreign(error.mistakes);
-            None
-        }
-    }
-}
-
-fn inline_observation(section: &Section<'_>, errors: Errors) -> Option<Observation> {
-    if section.get("value").is_none() && section.get("grid").is_none() {
-        let lists = match errors {
-            Errors::Column | Errors::ColumnOr(_) => "lists grid, value and sigma",
-            Errors::None => "lists grid and value",
-            Errors::NoneNorGrid => "list value",
-        };
-        section.mistake(format!(
-            "expected path = \"observation.csv\", or the {lists}"
-        ));
-        return None;
-    }
-    let list = |name: &str, expected| {
-        section
-            .require(name, "a list of numbers")
-            .and_then(|entry| numbers(&entry, expected))
-    };
-    let value = list("value", Expected::Finite);
-    let grid = match (errors, section.get("grid"), &value) {
-        (Errors::NoneNorGrid, None, Some(value)) => Some(counted(value.len())),
-        (Errors::NoneNorGrid, None, None) => None,
-        (Errors::NoneNorGrid, Some(_), _)
-        | (Errors::Column | Errors::ColumnOr(_) | Errors::None, _, _) => {
-            list("grid", Expected::Finite)
-        }
-    };
-    let sigma = match (errors, section.get("sigma"), &value) {
-        (Errors::None | Errors::NoneNorGrid, Some(sigma), _) => {
-            sigma.mistake("expected none: the simulator draws the noise");
-            None
-        }
-        (Errors::None | Errors::NoneNorGrid, None, _) => {
-            let (grid, value) = (grid?, value?);
-            if value.is_empty() || grid.len() != value.len() {
-                section.mistake(format!(
-                    "found {} numbers in grid and {} in value, expected as many in each, at least one",
-                    grid.len(),
-                    value.len()
-                ));
-                return None;
-            }
-            return Some(Observation {
-                grid,
-                value,
-                sigma: Vec::new(),
-            });
-        }
-        (Errors::ColumnOr(sigma), None, Some(value)) => Some(vec![sigma; value.len()]),
-        (Errors::ColumnOr(_), None, None) => None,
-        (Errors::Column | Errors::ColumnOr(_), _, _) => list("sigma", Expected::Positive),
-    };
-    let observation = Observation {
-        grid: grid?,
-        value: value?,
-        sigma: sigma?,
-    };
-    let lengths = [
-        observation.grid.len(),
-        observation.value.len(),
-        observation.sigma.len(),
-    ];
-    if observation.is_empty() || lengths != [observation.len(); 3] {
-        let [grid, value, sigma] = lengths;
-        section.mistake(format!(
-            "found {grid} numbers in grid, {value} in value and {sigma} in sigma, expected as many in each, at least one"
-        ));
-        return None;
-    }
-    Some(observation)
 }
 
 fn simulator(
@@ -276,9 +195,7 @@ fn grid(
     };
     match (given, observation) {
         (Some((grid, entry)), Some(observation)) if grid != observation.grid => {
-            entry.mistake(
-                "not the first column of the observation, which is the grid, expected none here",
-            );
+            entry.mistake("not the grid of the observation, expected none here");
             None
         }
         (_, Some(observation)) => Some(observation.grid.clone()),

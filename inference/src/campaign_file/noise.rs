@@ -1,10 +1,10 @@
 //! `[noise]`: where the standard deviations come from.
 
 use super::document::{Entry, Section};
-use super::forward_model::numbers;
+use super::observation::numbers;
 use crate::files;
 use crate::noise::{GaussianNoise, SigmaSource};
-use crate::observation::{CsvMistakes, Expected, Observation, csv_rows, parse_number};
+use crate::observation::{Expected, FileMistakes, Observation, Place, parse_number, rows};
 use std::path::Path;
 
 const SIGMA_EXPECTED: &str = "\"observed\", a positive number, or { uniform = { low, high } }, \
@@ -113,14 +113,14 @@ fn sigma_table(
         rows.into_iter().collect::<Option<Vec<_>>>()?
     } else {
         let path = directory.join(entry.text()?);
-        let bytes = match files::read(&path) {
+        let bytes = match files::read(&path, files::MOST_DATA_BYTES) {
             Ok(bytes) => bytes,
             Err(error) => {
                 entry.mistake(error);
                 return None;
             }
         };
-        let mut mistakes = CsvMistakes::new(&path);
+        let mut mistakes = FileMistakes::new(&path);
         let rows = parse_sigma_table(&bytes, n_data, &mut mistakes);
         if !mistakes.is_empty() {
             entry.add_foreign(mistakes.into_messages());
@@ -139,10 +139,11 @@ fn sigma_table(
 fn parse_sigma_table(
     bytes: &[u8],
     n_data: Option<usize>,
-    mistakes: &mut CsvMistakes,
+    mistakes: &mut FileMistakes,
 ) -> Vec<Vec<f64>> {
-    let mut rows = Vec::new();
-    for (line, fields) in csv_rows(bytes) {
+    let mut table = Vec::new();
+    for (line, fields) in rows(bytes) {
+        let line = Place::Line(line);
         let fields = match fields {
             Ok(fields) => fields,
             Err(message) => {
@@ -169,9 +170,9 @@ fn parse_sigma_table(
                 Err(message) => mistakes.add(line, format!("column {}: {message}", j + 1)),
             }
         }
-        rows.push(row);
+        table.push(row);
     }
-    rows
+    table
 }
 
 fn sigmas(entry: &Entry<'_>, n_data: Option<usize>) -> Option<Vec<f64>> {

@@ -4,6 +4,7 @@ mod bad_cases;
 mod bad_estimators;
 mod bad_files;
 mod correlated;
+mod data_files;
 mod good_files;
 
 use super::*;

@@ -5,6 +5,7 @@ use super::{defaults, estimator, forward_model, parameters};
 use crate::campaign::{
     Campaign, Combine, Flow, Loss, Misfit, Rounds, Stop, StopRule, Trust, Workers,
 };
+use crate::observation::Source;
 use std::path::Path;
 
 /// Fewer simulations in a round than this teach a network nothing.
@@ -29,7 +30,9 @@ const SECTIONS: [&str; 14] = [
 ];
 
 /// None where there is a mistake. Relative paths are relative to `directory`.
-pub(super) fn campaign(root: &Section<'_>, directory: &Path) -> Option<Campaign> {
+///
+/// With the campaign comes where its observation is from, if that is a file.
+pub(super) fn campaign(root: &Section<'_>, directory: &Path) -> Option<(Campaign, Option<Source>)> {
     root.check_keys(&SECTIONS);
     let name = root
         .require("name", "the campaign's name")
@@ -44,7 +47,7 @@ pub(super) fn campaign(root: &Section<'_>, directory: &Path) -> Option<Campaign>
     let featurizer = estimator::featurizer(root, forward.n_data, n_parameters);
     let flow = estimator::flow(root, n_parameters);
     let training = estimator::training(root, flow.as_ref());
-    let purpose = if root.get("observation").is_some() {
+    let purpose = if forward_model::has_observation(root) {
         Purpose::Posterior
     } else {
         Purpose::Amortized
@@ -80,12 +83,13 @@ pub(super) fn campaign(root: &Section<'_>, directory: &Path) -> Option<Campaign>
             return None;
         }
     }
-    Some(Campaign {
+    let campaign = Campaign {
         name: name?,
         seed: seed?,
         space: space?,
         simulator: forward.simulator?,
         observation: forward.observation?,
+        reading: forward.reading?,
         noise: forward.noise?,
         featurizer: featurizer?,
         flow: flow?,
@@ -93,7 +97,8 @@ pub(super) fn campaign(root: &Section<'_>, directory: &Path) -> Option<Campaign>
         rounds: rounds?,
         workers: workers?,
         trust: trust?,
-    })
+    };
+    Some((campaign, forward.source))
 }
 
 fn campaign_name(entry: &Entry<'_>) -> Option<String> {

@@ -5,6 +5,7 @@ use crate::campaign::{
     NsfSize, StopRule,
 };
 use crate::noise::{Noise, SigmaSource};
+use crate::observation::{Hdu, Missing, Reading};
 use crate::prior::Prior;
 use toml::Value;
 
@@ -63,16 +64,9 @@ pub(super) fn parts(campaign: &Campaign) -> Vec<Part> {
         parts.push(part("prior", vec![("multivariate_normal", values)]));
     }
     parts.push(part("simulator", simulator(campaign)));
-    if let Some(observation) = &campaign.observation {
-        let mut entries = vec![
-            ("grid", numbers(&observation.grid)),
-            ("value", numbers(&observation.value)),
-        ];
-        match campaign.noise {
-            Noise::Gaussian(_) => entries.push(("sigma", numbers(&observation.sigma))),
-            Noise::Simulator => {}
-        }
-        parts.push(part("observation", entries));
+    let observation = observation(campaign);
+    if !observation.is_empty() {
+        parts.push(part("observation", observation));
     }
     let likelihood = match &campaign.noise {
         Noise::Gaussian(noise) => {
@@ -102,6 +96,45 @@ pub(super) fn parts(campaign: &Campaign) -> Vec<Part> {
     };
     parts.push(part("trust", vec![("misfit", Value::from(misfit))]));
     parts
+}
+
+fn observation(campaign: &Campaign) -> Vec<(&'static str, Value)> {
+    let mut entries = Vec::new();
+    if let Some(observation) = &campaign.observation {
+        entries.push(("grid", numbers(&observation.grid)));
+        entries.push(("value", numbers(&observation.value)));
+        match campaign.noise {
+            Noise::Gaussian(_) => entries.push(("sigma", numbers(&observation.sigma))),
+            Noise::Simulator => {}
+        }
+    }
+    let Reading {
+        columns,
+        missing,
+        hdu,
+    } = &campaign.reading;
+    let names = [
+        ("grid", &columns.grid),
+        ("value", &columns.value),
+        ("sigma", &columns.sigma),
+    ];
+    let names: toml::Table = names
+        .into_iter()
+        .filter_map(|(role, name)| Some((role.to_owned(), Value::from(name.as_deref()?))))
+        .collect();
+    if !names.is_empty() {
+        entries.push(("columns", Value::Table(names)));
+    }
+    match missing {
+        Missing::Refuse => {}
+        Missing::Drop => entries.push(("missing", Value::from("drop"))),
+    }
+    match hdu {
+        None => {}
+        Some(Hdu::Index(index)) => entries.push(("hdu", whole((*index).into()))),
+        Some(Hdu::Name(name)) => entries.push(("hdu", Value::from(name.as_str()))),
+    }
+    entries
 }
 
 fn prior(prior: &Prior) -> Value {

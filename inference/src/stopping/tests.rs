@@ -197,7 +197,8 @@ fn budgets_stop_before_they_are_overdrawn() {
         decide(&limited, &history),
         Decision::Stop(StopReason::Simulations {
             used: 2000,
-            max: 2999
+            max: 2999,
+            next: Some(1000),
         })
     );
     let mut limited = rounds(StopRule::Bootstrap);
@@ -483,4 +484,18 @@ fn flows_on_the_way_are_neither_judged_nor_held_against_others() {
         assert_eq!(of(untempered, on_the_way), CONTINUE);
         assert_eq!(of(on_the_way, untempered), CONTINUE);
     }
+}
+
+#[test]
+fn stop_reasons_of_earlier_versions_are_read() {
+    let stored = r#"{"reason": "simulations", "used": 1280, "max": 2000}"#;
+    let reason: StopReason = serde_json::from_str(stored).expect("a stop reason");
+    assert_eq!(
+        reason,
+        StopReason::Simulations {
+            used: 1280,
+            max: 2000,
+            next: None
+        }
+    );
 }

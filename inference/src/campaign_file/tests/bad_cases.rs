@@ -48,7 +48,10 @@ pub(super) const TOP_LEVEL: &[Case] = &[
     (
         "",
         "workers = 3",
-        &["c.toml:15: observation.workers: unknown key, expected one of path, grid, value, sigma"],
+        &[
+            "c.toml:15: observation.workers: unknown key, expected one of path, grid, value, sigma, \
+           columns, missing, hdu",
+        ],
     ),
     (
         "",
@@ -260,9 +263,7 @@ pub(super) const FORWARD_MODEL: &[Case] = &[
     (
         "\"sine\"",
         "\"sine\"\ngrid = [0, 1]",
-        &[
-            "c.toml:13: simulator.grid: not the first column of the observation, which is the grid, expected none here",
-        ],
+        &["c.toml:13: simulator.grid: not the grid of the observation, expected none here"],
     ),
     (
         "\"sine\"",
@@ -391,7 +392,7 @@ pub(super) const FORWARD_MODEL: &[Case] = &[
         "observation.csv",
         "zero.csv",
         &[
-            "zero.csv:3: value: found NaN, expected a finite number (of single precision)",
+            "zero.csv:3: value: found NaN, expected a number (missing = \"drop\" in [observation] leaves such rows out)",
             "zero.csv:3: sigma: found 0, expected a positive number (of single precision)",
         ],
     ),
@@ -399,8 +400,9 @@ pub(super) const FORWARD_MODEL: &[Case] = &[
         "observation.csv",
         "bare.csv",
         &[
-            "bare.csv:1: missing column sigma, and noise.gaussian.sigma is not a number that could stand for it; \
-        found the columns time, value",
+            "bare.csv:1: no column has a name that is known as a sigma's (sigma, flux_err, ...), and \
+        noise.gaussian.sigma is not a number that could stand for it; found the columns time, value; say which is \
+        which: columns = { grid = \"time\", value = \"value\", sigma = \"...\" }",
         ],
     ),
     (
@@ -432,11 +434,26 @@ pub(super) const FORWARD_MODEL: &[Case] = &[
         &["c.toml:15: observation.value: expected either path or the numbers themselves, not both"],
     ),
     (
-        "",
-        "[noise]\ngaussian = { sigma = 0.2 }",
+        "path = \"observation.csv\"",
+        "grid = [0, 1]\nvalue = [1, 1]\nsigma = [0.2, 0.1]\n[noise]\ngaussian = { sigma = 0.2 }",
         &[
-            "c.toml:16: noise.gaussian.sigma: 0.2 is not the observation's own sigma, 0.1 in row 0, expected \"observed\"",
+            "c.toml:18: noise.gaussian.sigma: 0.2 is not the observation's own sigma, 0.1 in row 1, expected \"observed\"",
         ],
+    ),
+    (
+        "",
+        "columns = { grid = 1, value = \"value\", sgma = \"sigma\" }\nmissing = \"dropped\"\nhdu = -1",
+        &[
+            "c.toml:15: observation.columns.sgma: unknown key, did you mean sigma?",
+            "c.toml:15: observation.columns.grid: found 1, expected text in quotes",
+            "c.toml:16: observation.missing: found \"dropped\", did you mean drop?",
+            "c.toml:17: observation.hdu: found -1, expected a whole number from 0 to 4294967295",
+        ],
+    ),
+    (
+        "observation.csv",
+        ".",
+        &["c.toml:14: observation.path: cannot read .: found a directory, expected a regular file"],
     ),
     (
         "",

@@ -8,7 +8,7 @@ use crate::campaign::{
 };
 use crate::campaign_file::{changed_keys, identity, load, to_toml};
 use crate::noise::{GaussianNoise, Noise, SigmaSource};
-use crate::observation::Observation;
+use crate::observation::{ColumnNames, Missing, Observation, Reading};
 use crate::prior::Prior;
 use crate::space::{Parameter, ParameterSpace};
 use std::path::Path;
@@ -31,6 +31,8 @@ own = true
 lines = [0.25, 0.75]
 [observation]
 path = "varied.csv"
+columns = { grid = "time", value = "value", sigma = "SIGMA" }
+missing = "drop"
 [noise]
 gaussian = { sigma = { table = "sigmas.csv" } }
 [likelihood]
@@ -144,6 +146,15 @@ fn full_campaign() -> Campaign {
             value: vec![1.0, 2.0, 3.0],
             sigma: vec![0.1, 0.2, 0.1],
         }),
+        reading: Reading {
+            columns: ColumnNames {
+                grid: Some("time".to_owned()),
+                value: Some("value".to_owned()),
+                sigma: Some("SIGMA".to_owned()),
+            },
+            missing: Missing::Drop,
+            hdu: None,
+        },
         noise: gaussian(SigmaSource::Table(vec![
             vec![0.1, 0.2, 0.3],
             vec![0.4, 0.5, 0.6],

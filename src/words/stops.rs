@@ -1,0 +1,212 @@
+//! When a campaign stops and why it did, in words.
+
+use crate::numbers;
+use sidereal_inference::campaign::{Campaign, Combine, StopRule};
+use sidereal_inference::stopping::StopReason;
+use sidereal_inference::trust::MAX_PARETO_K;
+
+pub fn stop_reason(reason: &StopReason) -> String {
+    match reason {
+        StopReason::TargetEffectiveSampleSize { n_eff, target } => {
+            format!(
+                "n_eff {} reached the target {}",
+                numbers::short(*n_eff),
+                numbers::short(*target)
+            )
+        }
+        StopReason::TargetEfficiency { efficiency, target } => {
+            format!(
+                "efficiency {} reached the target {}",
+                numbers::percent(*efficiency),
+                numbers::percent(*target)
+            )
+        }
+        StopReason::EfficiencyDropped { efficiency, best } => format!(
+            "efficiency dropped to {} from {}, whose proposal was taken up again",
+            numbers::percent(*efficiency),
+            numbers::percent(*best)
+        ),
+        StopReason::Rounds { max } => format!("all {max} rounds are done"),
+        StopReason::Simulations { used, max, next } => {
+            let are_used = format!(
+                "{} of at most {} simulations are used",
+                numbers::count(*used),
+                numbers::count(*max)
+            );
+            match next {
+                Some(next) => format!(
+                    "{are_used}, and another round would have needed {}: with rounds.stop.simulations of {} or more \
+                     the same command goes on",
+                    numbers::count(*next),
+                    numbers::count(used.saturating_add(*next))
+                ),
+                None => are_used,
+            }
+        }
+        StopReason::WallTime { max_s } => {
+            format!("the time limit of {} is over", numbers::seconds(*max_s))
+        }
+        StopReason::Amortized => "the amortized model is trained".to_owned(),
+    }
+}
+
+/// How many rounds there are and how large.
+pub fn rounds(campaign: &Campaign) -> String {
+    let rounds = &campaign.rounds;
+    let combined = match rounds.combine {
+        Combine::Fresh => "each weighed by its own proposal",
+        Combine::Mixture => "weighed together as one mixture",
+        Combine::PerRound => "weighed round by round",
+    };
+    let n = numbers::count(rounds.simulations);
+    let sizes = if campaign.observation.is_none() {
+        return format!("one of {n} simulations");
+    } else if is_allocated(campaign) {
+        format!("the first of {n} simulations, later ones of as many as are needed")
+    } else {
+        format!("of {n} simulations each")
+    };
+    format!(
+        "at most {}, {sizes}, defensive share {}, {combined}",
+        rounds.max,
+        numbers::short_percent(rounds.defensive_share)
+    )
+}
+
+/// Whether the sizes of rounds follow from what is left and what is missing.
+fn is_allocated(campaign: &Campaign) -> bool {
+    let stop = &campaign.rounds.stop;
+    stop.n_eff.is_some() && stop.simulations.is_some() && campaign.is_refined()
+}
+
+/// What ends the campaign, whichever comes first.
+pub fn stops(campaign: &Campaign) -> String {
+    let rounds = &campaign.rounds;
+    let stop = &rounds.stop;
+    if campaign.observation.is_none() {
+        return "the model is trained".to_owned();
+    }
+    let light = if stop.simulations.is_some() && campaign.is_refined() {
+        format!(" with k-hat at most {MAX_PARETO_K}")
+    } else {
+        String::new()
+    };
+    let mut stops = Vec::new();
+    if let Some(n_eff) = stop.n_eff {
+        stops.push(format!(
+            "n_eff of all rounds reaches {}{light}",
+            numbers::plain(n_eff)
+        ));
+    }
+    if let Some(efficiency) = stop.efficiency {
+        stops.push(format!(
+            "efficiency of a round reaches {}{light}",
+            numbers::percent(efficiency)
+        ));
+    }
+    match stop.rule {
+        StopRule::Paper => stops.push("efficiency drops".to_owned()),
+        // Not judged where there is a target and a budget for it.
+        StopRule::Bootstrap if stop.n_eff.is_some() && stop.simulations.is_some() => {}
+        StopRule::Bootstrap => {
+            stops.push("efficiency drops beyond twice its error".to_owned());
+        }
+    }
+    if let Some(simulations) = stop.simulations {
+        let after = if is_allocated(campaign) {
+            String::new()
+        } else {
+            match simulations / rounds.simulations.max(1) {
+                1 => " (after the first round, which draws from the prior)".to_owned(),
+                n => format!(" (after {n} rounds at the latest)"),
+            }
+        };
+        stops.push(format!(
+            "another round would take more than {} simulations in all{after}",
+            numbers::count(simulations)
+        ));
+    }
+    if let Some(seconds) = stop.wall_time_s {
+        stops.push(format!("{} have passed", numbers::seconds(seconds)));
+    }
+    stops.push(match rounds.max {
+        1 => "1 round is done".to_owned(),
+        max => format!("{max} rounds are done"),
+    });
+    let mut text = stops.join(", or ");
+    if stop.n_eff.is_some() && stop.top_up > 0 {
+        text.push_str(&format!(
+            "; then, if n_eff is missed, a top-up of at most {} simulations",
+            numbers::count(stop.top_up)
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sidereal_inference::campaign_file;
+    use std::path::Path;
+
+    fn campaign(rounds: &str) -> Campaign {
+        let text = format!(
+            r#"
+            name = "line"
+            [[parameters]]
+            name = "a"
+            prior = {{ normal = {{ mean = 0.0, sd = 1.0 }} }}
+            [simulator]
+            builtin = "linear-gaussian"
+            [observation]
+            grid = [0.0]
+            value = [0.3]
+            sigma = [0.1]
+            [rounds]
+            {rounds}
+            "#
+        );
+        campaign_file::parse(&text, Path::new("line.toml")).expect("a campaign")
+    }
+
+    #[test]
+    fn the_stops_that_apply_are_told() {
+        let told = |rounds: &str| stops(&campaign(rounds));
+        assert_eq!(
+            told(""),
+            "efficiency drops beyond twice its error, or 10 rounds are done"
+        );
+        assert_eq!(
+            told("max = 1\nstop = { rule = \"paper\", efficiency = 0.5, wall_time = \"2h\" }"),
+            "efficiency of a round reaches 50.0 %, or efficiency drops, or 2 h 00 min have passed, or 1 round is done"
+        );
+        assert_eq!(
+            told("stop = { n_eff = 6500, simulations = 12800 }"),
+            "n_eff of all rounds reaches 6500 with k-hat at most 0.7, or another round would take more than 12,800 \
+             simulations in all, or 50 rounds are done; then, if n_eff is missed, a top-up of at most 1,280 \
+             simulations"
+        );
+        assert_eq!(
+            told("stop = { simulations = 2000 }"),
+            "efficiency drops beyond twice its error, or another round would take more than 2,000 simulations in all \
+             (after the first round, which draws from the prior), or 10 rounds are done"
+        );
+    }
+
+    #[test]
+    fn a_budget_that_ends_a_campaign_says_what_would_go_on() {
+        let reason = |next| {
+            stop_reason(&StopReason::Simulations {
+                used: 1280,
+                max: 2000,
+                next,
+            })
+        };
+        assert_eq!(
+            reason(Some(1280)),
+            "1,280 of at most 2,000 simulations are used, and another round would have needed 1,280: with \
+             rounds.stop.simulations of 2,560 or more the same command goes on"
+        );
+        assert_eq!(reason(None), "1,280 of at most 2,000 simulations are used");
+    }
+}
