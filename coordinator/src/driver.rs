@@ -312,7 +312,8 @@ impl Driver {
             self.metrics.journal_seconds.observe(seconds);
             let error = match result {
                 Ok(()) => {
-                    self.metrics.is_paused.set(0);
+                    let is_paused = self.standstill().is_some();
+                    self.metrics.is_paused.set(i64::from(is_paused));
                     self.messages.set_paused(None);
                     if first_try.elapsed() > SHORTEST_PAUSE {
                         // Nobody was listened to meanwhile.

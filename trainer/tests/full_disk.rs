@@ -64,8 +64,9 @@ impl Storage for FullDisk {
 
 const SETTINGS: &str = r#"
 [observation]
+grid = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
 value = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6]
-sigma = 0.3
+sigma = [0.3, 0.3, 0.3, 0.3, 0.3, 0.3]
 [featurizer]
 kind = "mlp"
 layers = 1

@@ -169,7 +169,8 @@ async fn a_worker_in_a_crash_loop_does_not_change_a_byte() {
                 ..registration(PeerKind::Worker)
             };
             let mut hand = WorkerHand::open_as(&reach, &registration).await;
-            hand.send(FromWorker::Credits(2)).await;
+            let credits = hand.sender.send(FromWorker::Credits(2)).await;
+            credits.expect("the stream is open");
             // It dies with what it got, or of boredom.
             let _ = tokio::time::timeout(Duration::from_millis(50), hand.messages.next()).await;
         }
