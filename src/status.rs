@@ -264,6 +264,15 @@ fn peers(live: &LiveStatus) -> String {
         "\n{n_workers} workers, {n_trainers} trainers, {} calls refused\n",
         live.n_refused
     );
+    for held in &live.held_back {
+        let _ = writeln!(
+            text,
+            "{} is held back for {}: it lost or failed what it held {} times",
+            shown_name(&held.name),
+            numbers::seconds(held.for_s),
+            held.n_losses
+        );
+    }
     if live.peers.is_empty() {
         return text;
     }
@@ -282,13 +291,7 @@ fn peers(live: &LiveStatus) -> String {
 }
 
 fn peer_line(peer: &PeerStatus) -> String {
-    // A name is a peer's word: nothing in it may steer the terminal.
-    let name: String = peer
-        .name
-        .chars()
-        .filter(|character| !character.is_control())
-        .take(30)
-        .collect();
+    let name = shown_name(&peer.name);
     let kind = if peer.is_trainer { "trainer" } else { "worker" };
     let rows_per_s = peer
         .rows_per_s
@@ -302,11 +305,20 @@ fn peer_line(peer: &PeerStatus) -> String {
     )
 }
 
+/// A name is a peer's word: nothing in it may steer the terminal.
+fn shown_name(name: &str) -> String {
+    let characters = name.chars();
+    characters
+        .filter(|character| !character.is_control())
+        .take(30)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use sidereal_inference::ids::{RoundId, RunId};
-    use sidereal_inference::status::OpenRoundStatus;
+    use sidereal_inference::status::{HeldBack, OpenRoundStatus};
 
     #[test]
     fn a_running_campaign_is_shown_with_its_peers() {
@@ -346,6 +358,11 @@ mod tests {
                     rows_per_s: Some(21.0),
                     silent_s: 0.5,
                 }],
+                held_back: vec![HeldBack {
+                    name: "sick\x1b:7".to_owned(),
+                    n_losses: 3,
+                    for_s: 20.0,
+                }],
                 training: None,
                 paused: None,
                 n_refused: 0,
@@ -356,6 +373,8 @@ mod tests {
             "simulating round 1: 250 of 1,000 rows (25",
             "1 workers, 0 trainers, 0 calls refused",
             "node[31m:1",
+            "sick:7 is held back for 20",
+            "it lost or failed what it held 3 times",
         ] {
             assert!(text.contains(part), "no {part:?} in\n{text}");
         }

@@ -212,6 +212,11 @@ impl<'a> CampaignView<'a> {
                 self.terminal
                     .note(&format!("stopped: {}", words::stop_reason(reason)));
             }
+            Progress::Paused { reason } => {
+                self.begin(Phase::Idle);
+                self.terminal.note(&format!("paused: {reason}"));
+            }
+            Progress::Resumed => self.terminal.note("goes on"),
             Progress::Finished => self.begin(Phase::Idle),
             Progress::Failed { message } => {
                 self.begin(Phase::Idle);

@@ -214,6 +214,8 @@ impl CommittedRows {
                 | Progress::Drawing { .. }
                 | Progress::Trained { .. }
                 | Progress::Stopped { .. }
+                | Progress::Paused { .. }
+                | Progress::Resumed
                 | Progress::Finished => {}
             }
         }

@@ -36,6 +36,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 /// How long checked shards wait for others to be recorded with them.
@@ -44,6 +45,8 @@ const GROUPING: Duration = Duration::from_millis(20);
 const MAX_GROUP: usize = 256;
 /// How often leases are looked at and progress is told.
 const TICK: Duration = Duration::from_millis(100);
+/// How often it is looked whether the campaign directory is still there.
+const LOOK: Duration = Duration::from_secs(5);
 /// Waits before a record is written again that the store refused.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -113,6 +116,15 @@ pub enum CampaignFailure {
     Panicked { message: String },
 }
 
+/// A part that has ended without a result.
+impl From<JoinError> for CampaignFailure {
+    fn from(error: JoinError) -> Self {
+        Self::Panicked {
+            message: error.to_string(),
+        }
+    }
+}
+
 /// What a driver is started with.
 pub struct DriverConfig {
     pub directory: Directory,
@@ -156,6 +168,14 @@ pub struct Driver {
     metrics: Metrics,
     announced_rows: u64,
     training: Option<TrainingProgress>,
+    /// Why the open task's trainer stands still.
+    task_paused: Option<String>,
+    /// Why the campaign directory cannot be used.
+    directory_gone: Option<String>,
+    /// Of these two, what watchers were told.
+    told_pause: Option<String>,
+    /// When the directory is looked for; None while it is.
+    look_at: Option<Instant>,
     n_refused_in_a_row: u32,
     access: Option<(PathBuf, AccessFile)>,
     after_the_end: AfterTheEnd,
@@ -180,7 +200,7 @@ impl Driver {
             opened: config.opened,
             started: Instant::now(),
             leases: Leases::new(config.rules, first_attempt),
-            outboxes: Outboxes::default(),
+            outboxes: Outboxes::new(messages.clone()),
             draws: None,
             checked: Vec::new(),
             flush_at: None,
@@ -189,6 +209,10 @@ impl Driver {
             metrics: config.metrics,
             announced_rows: 0,
             training: None,
+            task_paused: None,
+            directory_gone: None,
+            told_pause: None,
+            look_at: Some(Instant::now() + LOOK),
             n_refused_in_a_row: 0,
             access: config.access,
             after_the_end: config.after_the_end,
@@ -288,11 +312,13 @@ impl Driver {
             self.metrics.journal_seconds.observe(seconds);
             let error = match result {
                 Ok(()) => {
-                    self.metrics.is_paused.set(0);
+                    let is_paused = self.standstill().is_some();
+                    self.metrics.is_paused.set(i64::from(is_paused));
                     self.messages.set_paused(None);
                     if first_try.elapsed() > SHORTEST_PAUSE {
                         // Nobody was listened to meanwhile.
                         self.leases.on_all_heard(self.now_s());
+                        self.outboxes.announce(&Progress::Resumed);
                     }
                     return Ok(events);
                 }
@@ -300,6 +326,10 @@ impl Driver {
                 Err(error) => return Err(error.into()),
             };
             self.metrics.is_paused.set(1);
+            if pause == SHORTEST_PAUSE {
+                let reason = error.to_string();
+                self.outboxes.announce(&Progress::Paused { reason });
+            }
             self.messages
                 .set_paused(Some(self.status(Some(error.to_string()))));
             tracing::error!(%error, retry_s = pause.as_secs(), "the campaign is paused: its journal cannot be written");
@@ -389,8 +419,9 @@ impl Driver {
         CampaignStatus {
             live: Some(LiveStatus {
                 peers: self.leases.status(now_s),
+                held_back: self.leases.held_back(now_s),
                 training: self.training.clone(),
-                paused,
+                paused: paused.or_else(|| self.standstill()),
                 n_refused: self.metrics.n_refused(),
             }),
             ..status_of(&self.state, &self.campaign.name, elapsed_s)
@@ -435,13 +466,41 @@ impl Driver {
         // Peers that registered and never opened a stream.
         for peer in self.leases.silent(self.now_s()) {
             if !self.outboxes.has_stream(peer) {
-                self.leases.on_lost(peer, Loss::Drained);
+                let now_s = self.now_s();
+                self.leases.on_lost(peer, Loss::Drained, now_s);
             }
+        }
+        if self.look_at.is_some_and(|at| at <= Instant::now()) {
+            self.look_at = None;
+            self.look_for_directory();
         }
         // Also where nothing has expired: a batch may have become a straggler.
         self.grant();
         self.show_gauges();
         self.announce_rows();
+    }
+
+    /// Why nothing goes on though the journal can be written.
+    fn standstill(&self) -> Option<String> {
+        let reason = self.directory_gone.as_ref().or(self.task_paused.as_ref());
+        reason.cloned()
+    }
+
+    /// Tells why nothing goes on, where that has changed.
+    fn tell_standstill(&mut self) {
+        let reason = self.standstill();
+        if reason == self.told_pause {
+            return;
+        }
+        self.told_pause.clone_from(&reason);
+        self.metrics.is_paused.set(i64::from(reason.is_some()));
+        self.announce(match reason {
+            Some(reason) => {
+                tracing::error!(reason, "the campaign is paused");
+                Progress::Paused { reason }
+            }
+            None => Progress::Resumed,
+        });
     }
 
     fn announce(&mut self, progress: Progress) {
@@ -549,9 +608,5 @@ async fn sleep_until_some(deadline: Option<Instant>) {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, CampaignFailure> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| CampaignFailure::Panicked {
-            message: error.to_string(),
-        })
+    Ok(tokio::task::spawn_blocking(work).await?)
 }

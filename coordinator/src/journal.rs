@@ -159,18 +159,12 @@ impl Journal {
         let path = self.directory.join(&name);
         for _ in 0..MAX_VANISHED {
             match self.directory.create(&name, bytes.clone())? {
-                Created::Created => {
-                    self.next_sequence += 1;
-                    return Ok(());
-                }
+                Created::Created => return Ok(self.on_appended(&name)),
                 Created::AlreadyExists => {}
             }
             // The answer to our own write may have been lost.
             match self.directory.read_if_there(&name)? {
-                Some(found) if found == bytes => {
-                    self.next_sequence += 1;
-                    return Ok(());
-                }
+                Some(found) if found == bytes => return Ok(self.on_appended(&name)),
                 Some(found) => {
                     let other = match parse(&path, self.next_sequence, &found) {
                         Ok(record) => record.run,
@@ -183,6 +177,12 @@ impl Journal {
         }
         let source = io::Error::other("said to be there and not found, again and again");
         Err(FileError::new("create", path, source).into())
+    }
+
+    fn on_appended(&mut self, name: &str) {
+        self.next_sequence += 1;
+        // From the first one on: where it is gone the campaign is, and none is begun in its place.
+        self.directory.anchor(name);
     }
 
     fn encode(&self, events: &[Event]) -> Result<Vec<u8>, JournalError> {

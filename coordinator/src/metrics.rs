@@ -166,7 +166,7 @@ impl Metrics {
             ),
             (
                 "paused",
-                "1 while the store refuses to take records",
+                "1 while the campaign is paused by its store",
                 &metrics.is_paused,
             ),
         ] {

@@ -125,22 +125,21 @@ impl Servers {
         }
         let incoming = TcpIncoming::from(sockets.main).with_nodelay(Some(true));
         let ended = servers.ended();
+        let driver = messages.clone();
         let router = server
             .add_service(service)
             .add_service(health.clone())
             .add_service(reflection);
-        servers.tasks.push(tokio::spawn(async move {
+        servers.tasks.push(messages.supervise(async move {
             let served = router.serve_with_incoming_shutdown(incoming, ended).await;
             if let Err(error) = served {
                 // A driver that has ended needs no service.
-                let _ = messages
-                    .send(Message::ServiceEnded(error.to_string()))
-                    .await;
+                let _ = driver.send(Message::ServiceEnded(error.to_string())).await;
             }
         }));
         if let Some(listener) = sockets.health {
             let ended = servers.ended();
-            servers.tasks.push(tokio::spawn(async move {
+            servers.tasks.push(messages.supervise(async move {
                 let served = Server::builder()
                     .add_service(health)
                     .serve_with_incoming_shutdown(TcpIncoming::from(listener), ended)
@@ -153,9 +152,8 @@ impl Servers {
         if let Some(listener) = sockets.metrics {
             let (ender, ended) = oneshot::channel();
             servers.enders.push(ender);
-            servers
-                .tasks
-                .push(tokio::spawn(metrics::serve(listener, metrics, ended)));
+            let serving = metrics::serve(listener, metrics, ended);
+            servers.tasks.push(messages.supervise(serving));
         }
         Ok(servers)
     }

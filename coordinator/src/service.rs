@@ -180,7 +180,7 @@ impl Coordinator for Service {
                 })
             }
         };
-        tokio::spawn(listen(
+        self.messages.supervise(listen(
             request.into_inner(),
             stream,
             self.messages.clone(),
@@ -210,7 +210,7 @@ impl Coordinator for Service {
                 })
             }
         };
-        tokio::spawn(listen(
+        self.messages.supervise(listen(
             request.into_inner(),
             stream,
             self.messages.clone(),
@@ -309,10 +309,16 @@ impl Coordinator for Service {
             )));
         }
         let (directory, path) = (self.directory.clone(), first.path);
-        let stored = tokio::task::spawn_blocking(move || directory.store(&path, contents))
-            .await
-            .map_err(|error| Status::internal(error.to_string()))?
-            .map_err(|error| Status::unavailable(error.to_string()))?;
+        let stored = tokio::task::spawn_blocking(move || directory.store(&path, contents)).await;
+        let stored = match stored {
+            Ok(stored) => stored.map_err(|error| Status::unavailable(error.to_string()))?,
+            Err(error) => {
+                let status = Status::internal(error.to_string());
+                // A driver that has ended stores nothing.
+                let _ = self.messages.send(Message::Failed(error.into())).await;
+                return Err(status);
+            }
+        };
         Ok(Response::new((&stored).into()))
     }
 }

@@ -211,9 +211,7 @@ impl Running {
     pub async fn wait(self) -> Result<Outcome, CampaignFailure> {
         let result = match self.driver.await {
             Ok(result) => result,
-            Err(error) => Err(CampaignFailure::Panicked {
-                message: error.to_string(),
-            }),
+            Err(error) => Err(error.into()),
         };
         self.servers.end(FAREWELL).await;
         result
@@ -540,9 +538,6 @@ fn fresh_run_id() -> RunId {
 async fn off_the_loop<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, StartError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| {
-        StartError::Open(CampaignFailure::Panicked {
-            message: error.to_string(),
-        })
-    })
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| StartError::Open(error.into()))
 }

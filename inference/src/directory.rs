@@ -38,6 +38,15 @@ pub trait Storage: fmt::Debug + Send + Sync {
 
     /// Path or URL of the whole, as a user would write it.
     fn location(&self) -> &str;
+
+    /// This object stays as long as the directory does. Where the directory itself can vanish (removed, unmounted)
+    /// every call that would not find it fails from now on, and none makes the directory anew.
+    fn anchor(&self, _path: &str) {}
+
+    /// An error where the directory itself has vanished.
+    fn expect_there(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Whether [`Storage::create`] created the object.
@@ -68,6 +77,18 @@ impl Directory {
     /// Path or URL, as a user would write it.
     pub fn location(&self) -> &str {
         self.storage.location()
+    }
+
+    /// See [`Storage::anchor`]; the first anchor is kept.
+    pub fn anchor(&self, path: &str) {
+        self.storage.anchor(path);
+    }
+
+    /// See [`Storage::expect_there`].
+    pub fn expect_there(&self) -> Result<(), FileError> {
+        self.storage
+            .expect_there()
+            .map_err(|source| self.failed("use", "", source))
     }
 
     /// Path or URL of an object, for messages.

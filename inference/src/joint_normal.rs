@@ -1,7 +1,7 @@
 //! A multivariate normal prior of several parameters, whitened by a Cholesky factor.
 
 use crate::normal::LN_SQRT_2_PI;
-use crate::prior::PriorError;
+use crate::prior::{Prior, PriorError};
 use serde::{Deserialize, Serialize};
 
 /// Entries that should be the same may differ by this much, relative to their diagonal.
@@ -85,12 +85,12 @@ impl JointNormal {
             spread,
             factor,
         };
-        if let Some(i) = (0..n).find(|&i| !joint.sd(i).is_finite() || joint.sd(i) <= 0.0) {
-            return refuse(format!(
-                "{}: parameter {i} has a standard deviation of {}, beyond what numbers can hold",
-                joint.spread.name(),
-                joint.sd(i)
-            ));
+        for (i, &mean) in joint.mean.iter().enumerate() {
+            let sd = joint.sd(i);
+            if let Err(error) = (Prior::Normal { mean, sd }).check() {
+                let spread = joint.spread.name();
+                return refuse(format!("parameter {i} of mean and {spread}: {error}"));
+            }
         }
         Ok(joint)
     }

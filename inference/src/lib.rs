@@ -29,6 +29,7 @@ pub mod probing;
 pub mod progress;
 pub mod proposal;
 pub mod refinement;
+pub mod retry;
 pub mod rounds;
 pub mod scores;
 pub mod seeds;

@@ -104,6 +104,32 @@ impl GaussianNoise {
         -0.5 * chi_square - log_norm
     }
 
+    /// [`Self::log_likelihood`] of data that are known in single precision, and how far from it that of the data
+    /// themselves may be.
+    pub fn log_likelihood_of_rounded(
+        &self,
+        observation: &Observation,
+        rounded: &[f32],
+    ) -> (f64, f64) {
+        let simulated: Vec<f64> = rounded.iter().map(|&x| f64::from(x)).collect();
+        let log_likelihood = self.log_likelihood(observation, &simulated);
+        let mut change = 0.0;
+        for ((&value, &sigma), &x) in observation
+            .value
+            .iter()
+            .zip(&observation.sigma)
+            .zip(&simulated)
+        {
+            // Half a unit in the last place, also of numbers near zero, whose units do not shrink any more.
+            let rounding =
+                0.5 * f64::from(f32::EPSILON) * x.abs().max(f64::from(f32::MIN_POSITIVE));
+            let shift = rounding / sigma;
+            change += shift * ((value - x) / sigma).abs() + 0.5 * shift * shift;
+        }
+        // Sums of doubles are rounded too.
+        (log_likelihood, change + 1e-9 * (1.0 + log_likelihood.abs()))
+    }
+
     /// Fills `sigma` with the standard deviations of one simulation's noise.
     ///
     /// `Observed` takes the observation's; without an observation of that length, which validation
@@ -178,6 +204,32 @@ mod tests {
             noise.log_likelihood(&observation(), &[1e200, 0.0]),
             f64::NEG_INFINITY
         );
+    }
+
+    #[test]
+    fn data_in_single_precision_bound_the_likelihood_of_the_data_themselves() {
+        let noise = GaussianNoise {
+            sigma: SigmaSource::Observed,
+        };
+        // A residual of 20,000 sigma, and one of nearly none.
+        let observed = Observation {
+            sigma: vec![5e-5, 2.0],
+            ..observation()
+        };
+        for i in 0..1000 {
+            let data = [f64::from(i).sin(), -2.0 + 1e-3 * f64::from(i).cos()];
+            let exact = noise.log_likelihood(&observed, &data);
+            let rounded = data.map(|x| x as f32);
+            let (found, tolerance) = noise.log_likelihood_of_rounded(&observed, &rounded);
+            assert!(
+                (found - exact).abs() <= tolerance,
+                "{found}, {exact}, {tolerance}"
+            );
+            assert!(
+                tolerance < 2e-3 * (1.0 + 2.0 * exact.abs().sqrt()),
+                "{tolerance} of {exact}"
+            );
+        }
     }
 
     #[test]

@@ -48,6 +48,17 @@ pub struct PriorError(pub String);
 /// Beyond this |z| the bounded priors' maps stand still: Φ is about to underflow.
 const Z_LIMIT: f64 = 37.5;
 
+/// Magnitudes of bounds, means, widths and standard deviations. Between them nothing that is computed of a prior
+/// overflows or loses its digits to underflow.
+const SMALLEST: f64 = 1e-300;
+const LARGEST: f64 = 1e300;
+
+/// The least width or standard deviation, in units of the parameter's own magnitude: less leaves too few numbers.
+const LEAST_RELATIVE_WIDTH: f64 = 1e-12;
+
+/// Widths of a truncated normal's interval in standard deviations.
+const TRUNCATED_WIDTHS: (f64, f64) = (1e-290, 1e290);
+
 /// The interval of a truncated normal may not lie further out than this many standard deviations.
 const MAX_TRUNCATION: f64 = 37.0;
 
@@ -72,6 +83,13 @@ impl Prior {
                          at most {MAX_TRUNCATION} are possible"
                     ));
                 }
+                let width = (high - low) / sd;
+                let (least, most) = TRUNCATED_WIDTHS;
+                if !(least..=most).contains(&width) {
+                    return refuse(format!(
+                        "low {low} to high {high} are {width:?} sd, expected {least:?} to {most:?}"
+                    ));
+                }
                 Ok(())
             }
             Self::LogNormal { mean, sd } => {
@@ -81,15 +99,17 @@ impl Prior {
                         "mean {mean} and sd {sd} are of ln(parameter): exp(mean ± 10 sd) is beyond what numbers can hold"
                     ));
                 }
+                if sd < LEAST_RELATIVE_WIDTH {
+                    return refuse(format!(
+                        "sd {sd:?} of ln(parameter) is too narrow to tell its values apart, expected at least {LEAST_RELATIVE_WIDTH:?}"
+                    ));
+                }
                 Ok(())
             }
             Self::LogUniform { low, high } => {
                 check_bounds(low, high)?;
-                if low < 1e-300 {
-                    return refuse(format!("low {low} is not positive"));
-                }
-                if high > 1e300 {
-                    return refuse(format!("high {high} is not at most 1e300"));
+                if low < SMALLEST {
+                    return refuse(format!("low is {low:?}, expected at least {SMALLEST:?}"));
                 }
                 Ok(())
             }
@@ -283,31 +303,54 @@ impl Prior {
 }
 
 fn check_bounds(low: f64, high: f64) -> Result<(), PriorError> {
-    for (key, value) in [("low", low), ("high", high)] {
-        if !value.is_finite() {
-            return refuse(format!("{key} {value} is not finite"));
-        }
-    }
+    check_magnitude("low", low)?;
+    check_magnitude("high", high)?;
     if low >= high {
         return refuse(format!("low {low} is not below high {high}"));
     }
-    if !(high - low).is_finite() {
-        return refuse(format!("low {low} to high {high} is too wide"));
-    }
-    if high - low < 1e-12 * low.abs().max(high.abs()) {
+    let width = high - low;
+    if width < SMALLEST {
         return refuse(format!(
-            "low {low} to high {high} is too narrow to tell its values apart"
+            "low {low:?} to high {high:?} is too narrow, expected at least {SMALLEST:?} between them"
+        ));
+    }
+    let least = LEAST_RELATIVE_WIDTH * low.abs().max(high.abs());
+    if width < least {
+        return refuse(format!(
+            "low {low} to high {high} is too narrow to tell its values apart, expected at least {least:?} between them"
         ));
     }
     Ok(())
 }
 
 fn check_normal(mean: f64, sd: f64) -> Result<(), PriorError> {
-    if !mean.is_finite() {
-        return refuse(format!("mean {mean} is not finite"));
-    }
-    if !(sd > 0.0 && sd.is_finite()) {
+    check_magnitude("mean", mean)?;
+    if sd.is_nan() || sd <= 0.0 {
         return refuse(format!("sd {sd} is not a positive number"));
+    }
+    if !(SMALLEST..=LARGEST).contains(&sd) {
+        return refuse(format!(
+            "sd is {sd:?}, expected {SMALLEST:?} to {LARGEST:?}"
+        ));
+    }
+    let least = LEAST_RELATIVE_WIDTH * mean.abs();
+    if sd < least {
+        return refuse(format!(
+            "sd {sd:?} is too narrow to tell the values around mean {mean} apart, expected at least {least:?}"
+        ));
+    }
+    Ok(())
+}
+
+fn check_magnitude(key: &str, value: f64) -> Result<(), PriorError> {
+    if !value.is_finite() {
+        return refuse(format!("{key} {value} is not finite"));
+    }
+    if value.abs() > LARGEST {
+        return refuse(format!(
+            "{key} is {value:?}, expected {:?} to {LARGEST:?}",
+            -LARGEST
+        ));
     }
     Ok(())
 }

@@ -41,6 +41,12 @@ pub enum Progress {
         reason: StopReason,
         best_flow: Option<FlowId>,
     },
+    /// Nothing goes on: the storage is at fault.
+    Paused {
+        reason: String,
+    },
+    /// It goes on.
+    Resumed,
     /// `posterior.parquet` and `summary.json` are written.
     Finished,
     /// The campaign cannot go on.

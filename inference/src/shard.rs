@@ -1,10 +1,14 @@
 //! Shards: the Parquet schema of simulated rows, written by workers and checked by the coordinator.
 
+mod check;
+
+pub use check::{Weighed, check};
+
 use crate::directory::Directory;
 use crate::draws::{Draws, parameter_column_names, theta_of_table, z_of_table};
 use crate::ids::RoundId;
 use crate::space::ParameterSpace;
-use crate::table::{Column, Format, Pieces, Read, Table, TableError, decode, encode};
+use crate::table::{Column, Format, Read, Table, TableError, decode, encode};
 use crate::task::ShardFile;
 use arrow::array::{Float64Array, Int32Array, StringArray};
 use bytes::Bytes;
@@ -14,6 +18,9 @@ const FORMAT: Format = Format {
     name: "sidereal-shard",
     version: "1",
 };
+
+/// Longest message of a failed row; a longer one is cut.
+pub const MAX_MESSAGE_BYTES: usize = 1024;
 
 /// Shards that are read at the same time, and most bytes of them.
 const FILES_AT_A_TIME: usize = 32;
@@ -90,22 +97,12 @@ impl ShardRows {
         space: &ParameterSpace,
     ) -> Result<ShardFile, TableError> {
         let path = directory.join(relative);
-        let status = self.status.iter().map(|status| status.name());
-        let mut columns = self.draws.parameter_columns(space);
-        columns.push(Column::nullable(
-            "log_likelihood",
-            Float64Array::from(self.log_likelihood.clone()),
-        ));
-        columns.push(Column::new(
-            "component",
-            Int32Array::from(self.draws.component.clone()),
-        ));
-        columns.push(Column::new("status", StringArray::from_iter_values(status)));
-        columns.push(Column::nullable(
-            "message",
-            StringArray::from_iter(self.message.iter().map(Option::as_deref)),
-        ));
-        columns.push(Column::lists("x", &path, self.n_data, &self.simulated)?);
+        let messages: Vec<_> = self
+            .message
+            .iter()
+            .map(|message| message.as_deref().map(cut))
+            .collect();
+        let columns = self.columns(&path, space, &messages)?;
         let bytes = encode(
             &path,
             FORMAT,
@@ -119,6 +116,31 @@ impl ShardRows {
             n_failed: self.n_failed(),
             file: directory.store(relative, bytes)?,
         })
+    }
+
+    fn columns(
+        &self,
+        path: &Path,
+        space: &ParameterSpace,
+        messages: &[Option<impl AsRef<str>>],
+    ) -> Result<Vec<Column>, TableError> {
+        let status = self.status.iter().map(|status| status.name());
+        let mut columns = self.draws.parameter_columns(space);
+        columns.push(Column::nullable(
+            "log_likelihood",
+            Float64Array::from(self.log_likelihood.clone()),
+        ));
+        columns.push(Column::new(
+            "component",
+            Int32Array::from(self.draws.component.clone()),
+        ));
+        columns.push(Column::new("status", StringArray::from_iter_values(status)));
+        columns.push(Column::nullable(
+            "message",
+            StringArray::from_iter(messages.iter().map(Option::as_ref)),
+        ));
+        columns.push(Column::lists("x", path, self.n_data, &self.simulated)?);
+        Ok(columns)
     }
 
     /// The whole shard; refuses other rows than `shard` names and values that no row can have.
@@ -247,170 +269,9 @@ fn parse_log_columns(
     })
 }
 
-/// Whether a campaign weighs its draws.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weighed {
-    /// There is an observation: every row that did not fail has a log-likelihood.
-    ByObservation,
-    /// Amortized: no row has a log-likelihood.
-    Never,
-}
-
-/// Whether a shard holds exactly the draws that were asked for (bit for bit), each with an answer of
-/// `n_data` finite numbers and a log-likelihood as `weighed` says, or marked as failed without one.
-pub fn check(
-    directory: &Directory,
-    shard: &ShardFile,
-    space: &ParameterSpace,
-    n_data: usize,
-    weighed: Weighed,
-    expected: &Draws,
-) -> Result<(), TableError> {
-    let path = directory.join(&shard.file.path);
-    let named = (shard.round.0, shard.first_row, shard.n_rows);
-    let asked = (
-        expected.round.0,
-        expected.first_row,
-        expected.n_rows() as u64,
-    );
-    if named != asked {
-        let rows = |(round, first_row, n_rows): (u32, u64, u64)| {
-            format!("round {round} row {first_row} and {n_rows} rows from it")
-        };
-        return Err(TableError::content(
-            &path,
-            "the batch",
-            rows(named),
-            rows(asked),
-        ));
-    }
-    let bytes = directory.read_stored(&shard.file)?;
-    let mut pieces = Pieces::open(&path, FORMAT, &column_names(space), Read::All, bytes)?;
-    pieces.check_metadata("round", &shard.round.0.to_string())?;
-    let end_row = shard.first_row + shard.n_rows;
-    let mut next_row = shard.first_row;
-    let mut n_failed = 0;
-    while let Some(table) = pieces.next()? {
-        table.check_rows(next_row, table.n_rows() as u64)?;
-        let rows = ShardRows::from_table(table, space, shard.round, next_row)?;
-        check_rows(
-            &path,
-            shard.first_row,
-            &rows,
-            space,
-            n_data,
-            weighed,
-            expected,
-        )?;
-        next_row = rows.draws.end_row();
-        n_failed += rows.n_failed();
-        if next_row > end_row {
-            break;
-        }
-    }
-    let n_rows = next_row - shard.first_row;
-    if n_rows != shard.n_rows {
-        return Err(TableError::content(
-            &path,
-            "the number of rows",
-            n_rows,
-            shard.n_rows,
-        ));
-    }
-    check_n_failed(directory, shard, n_failed)
-}
-
-/// Part of a shard that begins with `first_row`.
-fn check_rows(
-    path: &Path,
-    first_row: u64,
-    rows: &ShardRows,
-    space: &ParameterSpace,
-    n_data: usize,
-    weighed: Weighed,
-    expected: &Draws,
-) -> Result<(), TableError> {
-    if rows.n_data != n_data {
-        return Err(TableError::content(
-            path,
-            "the width of column x",
-            rows.n_data,
-            n_data,
-        ));
-    }
-    let first_line = (rows.draws.first_row - first_row) as usize;
-    let draws = &rows.draws;
-    let expected = &expected.slice(draws.first_row..draws.end_row());
-    let matrices = [
-        ("", &draws.theta, &expected.theta),
-        ("z_", &draws.z, &expected.z),
-    ];
-    for (prefix, found, expected) in matrices {
-        if let Some(place) = first_difference(found, expected) {
-            let (i, j) = (place / space.len(), place % space.len());
-            let name = space.names()[j];
-            let what = format!("{prefix}{name} in line {}", first_line + i);
-            return Err(TableError::content(
-                path,
-                what,
-                found[place],
-                expected[place],
-            ));
-        }
-    }
-    let columns = [
-        ("log_prior", &draws.log_prior, &expected.log_prior),
-        ("log_proposal", &draws.log_proposal, &expected.log_proposal),
-    ];
-    for (name, found, expected) in columns {
-        if let Some(i) = first_difference(found, expected) {
-            return Err(TableError::content(
-                path,
-                format!("{name} in line {}", first_line + i),
-                found[i],
-                expected[i],
-            ));
-        }
-    }
-    for (i, (found, expected)) in draws.component.iter().zip(&expected.component).enumerate() {
-        if found != expected {
-            return Err(TableError::content(
-                path,
-                format!("component in line {}", first_line + i),
-                found,
-                expected,
-            ));
-        }
-    }
-
-    for (i, &status) in rows.status.iter().enumerate() {
-        let known = status == RowStatus::Ok && weighed == Weighed::ByObservation;
-        if rows.log_likelihood[i].is_some() != known {
-            let (line, status) = (first_line + i, status.name());
-            let what = format!("log_likelihood in line {line} (status {status})");
-            let found = rows.log_likelihood[i].map_or("null".to_owned(), |value| value.to_string());
-            return Err(TableError::content(
-                path,
-                what,
-                found,
-                if known { "a number" } else { "null" },
-            ));
-        }
-        let broken = rows
-            .simulated_row(i)
-            .iter()
-            .position(|value| !value.is_finite());
-        if let (RowStatus::Ok, Some(j)) = (status, broken) {
-            let what = format!("x[{j}] in line {} (status ok)", first_line + i);
-            return Err(TableError::content(
-                path,
-                what,
-                rows.simulated_row(i)[j],
-                "a finite number",
-            ));
-        }
-    }
-    Ok(())
+/// The beginning of a message that is too long.
+fn cut(message: &str) -> &str {
+    &message[..message.floor_char_boundary(MAX_MESSAGE_BYTES)]
 }
 
 fn open(
@@ -465,13 +326,6 @@ fn check_n_failed(
         n_failed,
         shard.n_failed,
     ))
-}
-
-fn first_difference(found: &[f64], expected: &[f64]) -> Option<usize> {
-    found
-        .iter()
-        .zip(expected)
-        .position(|(found, expected)| found.to_bits() != expected.to_bits())
 }
 
 #[cfg(test)]

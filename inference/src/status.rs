@@ -68,6 +68,9 @@ pub struct OpenRoundStatus {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LiveStatus {
     pub peers: Vec<PeerStatus>,
+    /// Workers with repeated losses, connected or not, which are given nothing for now while there are others.
+    #[serde(default)]
+    pub held_back: Vec<HeldBack>,
     /// Of the flow that is trained.
     pub training: Option<TrainingProgress>,
     /// Why nothing goes on at the moment: a store that refuses, a full disk.
@@ -89,4 +92,15 @@ pub struct PeerStatus {
     pub rows_per_s: Option<f64>,
     /// Seconds since it was heard from.
     pub silent_s: f64,
+}
+
+/// A worker that is held back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HeldBack {
+    /// Of its newest registration.
+    pub name: String,
+    /// Times that it lost or failed what it held, each batch since then taken off.
+    pub n_losses: u32,
+    /// Seconds until it is given something again.
+    pub for_s: f64,
 }

@@ -9,9 +9,10 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::metadata::KeyValue;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use parquet::file::properties::WriterProperties;
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -214,6 +215,7 @@ pub(crate) struct Pieces {
     /// The rows that were read last.
     table: Table,
     reader: ParquetRecordBatchReader,
+    contents: Arc<ParquetMetaData>,
 }
 
 impl Pieces {
@@ -242,6 +244,41 @@ impl Pieces {
     /// As [`Table::check_metadata`].
     pub fn check_metadata(&self, key: &str, expected: &str) -> Result<(), TableError> {
         self.table.check_metadata(key, expected)
+    }
+
+    /// Refuses, before anything is unpacked, columns that say that they are larger than `most_bytes` of their name,
+    /// and those that could be read as more than is unpacked. For files of those who may be broken.
+    pub fn check_sizes(&self, most_bytes: impl Fn(&str) -> u64) -> Result<(), TableError> {
+        let mut bytes_by_column: BTreeMap<&str, u64> = BTreeMap::new();
+        let groups = self.contents.row_groups().iter();
+        for column in groups.flat_map(|group| group.columns()) {
+            let parts = column.column_path().parts();
+            let name = parts.first().map_or("", String::as_str);
+            let repeats = column
+                .encodings()
+                .find(|encoding| ![Encoding::PLAIN, Encoding::RLE].contains(encoding));
+            if let Some(encoding) = repeats {
+                return Err(self.table.content(
+                    format!("the encoding of column {name}"),
+                    encoding,
+                    Encoding::PLAIN,
+                ));
+            }
+            let n_bytes = u64::try_from(column.uncompressed_size()).unwrap_or(u64::MAX);
+            let sum = bytes_by_column.entry(name).or_default();
+            *sum = sum.saturating_add(n_bytes);
+        }
+        for (name, n_bytes) in bytes_by_column {
+            let most = most_bytes(name);
+            if n_bytes > most {
+                return Err(self.table.content(
+                    format!("the unpacked size of column {name}"),
+                    format!("{n_bytes} bytes"),
+                    format!("at most {most} bytes"),
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn read(&mut self) -> Result<Option<RecordBatch>, TableError> {
@@ -311,6 +348,7 @@ fn open_or_panic(
         Read::Without(name) => names[i] != name,
     });
     let schema = builder.schema().clone();
+    let contents = Arc::clone(builder.metadata());
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
     let reader = builder
         .with_projection(mask)
@@ -326,6 +364,7 @@ fn open_or_panic(
             first_line: 0,
         },
         reader,
+        contents,
     })
 }
 

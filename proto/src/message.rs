@@ -106,6 +106,12 @@ pub enum FromTrainer {
         round: RoundId,
         n_rows: u64,
     },
+    /// The work stands still: the storage is at fault.
+    Paused {
+        reason: String,
+    },
+    /// The work goes on.
+    Resumed,
     Heartbeat,
     Drain,
 }

@@ -16,8 +16,10 @@ use crate::client::{Client, ClientError, ClientIdentity};
 use crate::message::{Registration, Session};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use std::any::Any;
 use std::future::Future;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -54,12 +56,19 @@ pub enum OpeningError {
     Thread(ThreadError),
 }
 
-/// A thread that could not be started, or that panicked.
+/// A thread that did not do its work.
 #[derive(Debug, thiserror::Error)]
-#[error("the thread for {operation}: {source}")]
-pub struct ThreadError {
-    pub operation: &'static str,
-    pub source: io::Error,
+pub enum ThreadError {
+    #[error("the thread for {operation} cannot be started: {source}")]
+    Start {
+        operation: &'static str,
+        source: io::Error,
+    },
+    #[error("the thread for {operation} panicked: {message}")]
+    Panicked {
+        operation: &'static str,
+        message: String,
+    },
 }
 
 /// The access as it stands now.
@@ -215,17 +224,27 @@ pub async fn on_a_thread<T: Send + 'static>(
 ) -> Result<T, ThreadError> {
     let (sender, receiver) = oneshot::channel();
     let run = move || {
+        let result = catch_unwind(AssertUnwindSafe(work));
         // The receiver is gone where nobody waits any more.
-        let _ = sender.send(work());
+        let _ = sender.send(result);
     };
-    let fail = |source| ThreadError { operation, source };
     std::thread::Builder::new()
         .name(operation.to_owned())
         .spawn(run)
-        .map_err(fail)?;
-    receiver
-        .await
-        .map_err(|_| fail(io::Error::other("it panicked")))
+        .map_err(|source| ThreadError::Start { operation, source })?;
+    let message = match receiver.await {
+        Ok(Ok(result)) => return Ok(result),
+        Ok(Err(payload)) => words_of_panic(payload.as_ref()),
+        Err(_) => "it ended without a result".to_owned(),
+    };
+    Err(ThreadError::Panicked { operation, message })
+}
+
+/// What a panic said.
+pub fn words_of_panic(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+    text.unwrap_or("no message").to_owned()
 }
 
 /// [`on_a_thread`], None where it takes longer than [`ANSWER_TIMEOUT`].
@@ -265,7 +284,10 @@ mod tests {
     async fn a_thread_that_panics_is_an_error_and_one_that_hangs_no_answer() {
         let panicked = on_a_thread("a test", || panic!("on purpose")).await;
         let error = panicked.map(|(): ()| ()).expect_err("panicked");
-        assert_eq!(error.to_string(), "the thread for a test: it panicked");
+        assert_eq!(
+            error.to_string(),
+            "the thread for a test panicked: on purpose"
+        );
         let (release, held) = std::sync::mpsc::channel::<()>();
         let hangs = answer_of_thread("a test", move || held.recv().is_ok()).await;
         assert!(hangs.expect("started").is_none());

@@ -66,7 +66,11 @@ impl StorageChoice {
                     found,
                     expected: campaign.clone(),
                 }),
-                Some(_) | None => Ok(Some(directory.clone())),
+                Some(_) => {
+                    directory.anchor(CAMPAIGN_FILE);
+                    Ok(Some(directory.clone()))
+                }
+                None => Ok(Some(directory.clone())),
             },
             Self::AsCoordinatorSays => {
                 let is_the_campaigns = |directory: &Directory| match campaign_in(directory) {
@@ -74,10 +78,12 @@ impl StorageChoice {
                     // What cannot be read cannot be used.
                     Err(_) => false,
                 };
-                Ok(crate::open(location)
-                    .ok()
-                    .filter(is_the_campaigns)
-                    .filter(is_writable))
+                let directory = crate::open(location).ok();
+                let directory = directory.filter(is_the_campaigns).filter(is_writable);
+                if let Some(directory) = &directory {
+                    directory.anchor(CAMPAIGN_FILE);
+                }
+                Ok(directory)
             }
             Self::ThroughCoordinator => Ok(None),
         }

@@ -6,9 +6,11 @@
 mod blocking;
 mod choice;
 pub mod conformance;
+mod local;
 
 pub use blocking::ObjectStorage;
 pub use choice::{ChoiceError, StorageChoice};
+pub use local::LocalStorage;
 
 use object_store::RetryConfig;
 use object_store::aws::AmazonS3Builder;
@@ -95,7 +97,13 @@ fn open_local(path: &Path) -> Result<Directory, OpenError> {
             source,
         })?
         .with_fsync(true);
-    Ok(Directory::new(ObjectStorage::local(Arc::new(store), path)))
+    // As the store has it, whatever becomes of links on the way.
+    let root = path.canonicalize().map_err(|source| OpenError::Create {
+        location: location.clone(),
+        source,
+    })?;
+    let files = ObjectStorage::local(Arc::new(store), path);
+    Ok(Directory::new(LocalStorage::new(files, root)))
 }
 
 /// Credentials, region and endpoint come from the standard `AWS_*` variables; plain HTTP is taken where

@@ -20,13 +20,13 @@ use sidereal_proto::client::{ClientError, ClientIdentity, Incoming};
 use sidereal_proto::message::{FailureCause, FromTrainer, ToTrainer};
 use sidereal_proto::peer::{
     FAREWELL, GaveUp, OpeningError, Patience, STEADY_SESSION, ThreadError, Unopened, asked_to_stop,
-    at,
+    at, on_a_thread,
 };
 use sidereal_store::{ChoiceError, StorageChoice};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, sleep, timeout};
 
 /// Messages that wait to be sent, and how many of them may be heartbeats and progress.
@@ -94,8 +94,6 @@ pub enum TrainerError {
     },
     #[error(transparent)]
     Thread(#[from] ThreadError),
-    #[error("the training thread ended unexpectedly")]
-    TrainingThread,
 }
 
 impl TrainerError {
@@ -107,9 +105,7 @@ impl TrainerError {
             | Self::Directory(_)
             | Self::NoDirectory { .. }
             | Self::Device(_) => true,
-            Self::GaveUp(_) | Self::Threads { .. } | Self::Thread(_) | Self::TrainingThread => {
-                false
-            }
+            Self::GaveUp(_) | Self::Threads { .. } | Self::Thread(_) => false,
         }
     }
 }
@@ -303,12 +299,12 @@ impl TaskStream<'_> {
         let attempt = task.attempt;
         let beat = Duration::from_secs_f64((task.lease_s / 3.0).clamp(0.1, 60.0));
         let interrupted = Arc::new(AtomicBool::new(false));
-        let mut done = start_task(
+        let mut done = Box::pin(run_on_a_thread(
             Arc::clone(job),
             task,
             self.to_coordinator.clone(),
             Arc::clone(&interrupted),
-        )?;
+        ));
         let mut heartbeat = tokio::time::interval(beat);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut ended = None;
@@ -317,8 +313,7 @@ impl TaskStream<'_> {
         loop {
             tokio::select! {
                 result = &mut done => {
-                    let result = result.map_err(|_| TrainerError::TrainingThread)?;
-                    return Ok(self.on_task_ended(attempt, result, ended));
+                    return Ok(self.on_task_ended(attempt, result?, ended));
                 }
                 _ = heartbeat.tick() => chat(&self.to_coordinator, FromTrainer::Heartbeat),
                 message = self.tasks.next(), if is_open => {
@@ -420,18 +415,20 @@ impl TaskStream<'_> {
 
 const CLOSED: &str = "the coordinator closed the stream";
 
-fn start_task(
+/// Dropped, it leaves the task behind.
+async fn run_on_a_thread(
     job: Arc<Job>,
     task: TrainerTask,
     to_coordinator: mpsc::Sender<FromTrainer>,
     interrupted: Arc<AtomicBool>,
-) -> Result<oneshot::Receiver<Result<TrainerReport, TaskError>>, TrainerError> {
-    let (sender, receiver) = oneshot::channel();
+) -> Result<Result<TrainerReport, TaskError>, ThreadError> {
     let run = move || {
         let mut on_progress = |progress: TaskProgress| {
             let message = match progress {
                 TaskProgress::Training(progress) => FromTrainer::Training(progress),
                 TaskProgress::Drawing { round, n_rows } => FromTrainer::Drawing { round, n_rows },
+                TaskProgress::Paused { reason } => FromTrainer::Paused { reason },
+                TaskProgress::Resumed => FromTrainer::Resumed,
             };
             chat(&to_coordinator, message);
         };
@@ -444,17 +441,9 @@ fn start_task(
             interrupted: &interrupted,
             on_progress: &mut on_progress,
         };
-        // The receiver is gone where the session ended first; the next one runs the task again.
-        let _ = sender.send(task::run(&task, &mut context));
+        task::run(&task, &mut context)
     };
-    std::thread::Builder::new()
-        .name("training".to_owned())
-        .spawn(run)
-        .map_err(|source| ThreadError {
-            operation: "training",
-            source,
-        })?;
-    Ok(receiver)
+    on_a_thread("training", run).await
 }
 
 /// Sends what is for people, or says that we are there: where that much waits, it is left out.

@@ -16,6 +16,7 @@ use sidereal_inference::directory::Directory;
 use sidereal_inference::files::{self, FileError};
 use sidereal_inference::ids::FlowId;
 use sidereal_inference::refinement::Objective;
+use sidereal_inference::retry::while_store_fails;
 use sidereal_inference::scores::Scores;
 use sidereal_inference::seeds::Purpose;
 use sidereal_inference::summary::TrainingSummary;
@@ -24,6 +25,7 @@ use sidereal_inference::task::{
     FinalRound, ModelFiles, ScoresFile, TrainerReport, TrainerTask, TrainingProgress,
 };
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -33,6 +35,9 @@ const SCORE_TOLERANCE: f64 = 1e-3;
 const N_CHECKED: u64 = 256;
 /// Time between checkpoints: what a crash may cost.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How often a task that waits for the storage looks whether it is to end.
+const GLANCE: Duration = Duration::from_millis(100);
 
 /// Why a task could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -105,6 +110,11 @@ pub enum TaskProgress {
         round: sidereal_inference::ids::RoundId,
         n_rows: u64,
     },
+    /// The storage is at fault; what was computed is kept until it is not.
+    Paused {
+        reason: String,
+    },
+    Resumed,
 }
 
 /// Runs a task. The report depends on the campaign and the recorded rows alone (and on the device).
@@ -112,11 +122,10 @@ pub fn run(task: &TrainerTask, context: &mut TaskContext) -> Result<TrainerRepor
     let started = Instant::now();
     let mut models = Vec::with_capacity(task.models.len() + 1);
     for stored in &task.models {
-        models.push(Model::load(
-            context.directory,
-            &stored.path,
-            context.device,
-        )?);
+        let (directory, device) = (context.directory, context.device);
+        models.push(patiently(context, || {
+            Model::load(directory, &stored.path, device)
+        })?);
     }
     let trained = match task.train {
         Some(flow) => Some(train(flow, task, &models, context)?),
@@ -156,14 +165,18 @@ fn train(
         .iter()
         .map(|model| (model.flow(), model.training().objective))
         .collect();
-    let set = rows::training_set(
-        context.campaign,
-        flow,
-        &earlier,
-        &task.rounds,
-        context.directory,
-        context.blind_spot,
-    )?;
+    let (campaign, directory, blind_spot) =
+        (context.campaign, context.directory, context.blind_spot);
+    let set = patiently(context, || {
+        rows::training_set(
+            campaign,
+            flow,
+            &earlier,
+            &task.rounds,
+            directory,
+            blind_spot,
+        )
+    })?;
     let standardization = Standardization::new(&set);
     let device = device::of(set.objective(), context.device);
     let estimator = Estimator::init(
@@ -207,7 +220,7 @@ fn train(
         fitted.estimator,
         device,
     );
-    let files = model.store(context.directory, &task.output)?;
+    let files = patiently(context, || model.store(directory, &task.output))?;
     let summary = TrainingSummary {
         weights_sha256: files.weights_sha256.clone(),
         ..model.training().clone()
@@ -292,7 +305,8 @@ fn score_and_draw(
     let Some(draw_task) = &task.draw else {
         return Err(TaskError::NoObservation { flow: FlowId(0) });
     };
-    let Some(observation) = &context.campaign.observation else {
+    let (campaign, directory, pool) = (context.campaign, context.directory, context.pool);
+    let Some(observation) = &campaign.observation else {
         return Err(TaskError::NoObservation {
             flow: models.last().map_or(FlowId(0), Model::flow),
         });
@@ -305,66 +319,101 @@ fn score_and_draw(
     for model in models {
         scorers.insert(model.flow(), model.scorer(observation)?);
     }
-    check_stored_scores(task, &scorers, context)?;
+    patiently(context, || {
+        check_stored_scores(task, &scorers, campaign, directory, pool)
+    })?;
     let mut stored = Vec::new();
     if let Some((flow, scorer)) = task
         .train
         .and_then(|flow| Some((flow, scorers.get(&flow)?)))
     {
         for round in &task.rounds {
-            let draws = rows::load_draws(context.campaign, round, context.directory)?;
-            let log_density = draw::score(context.campaign, scorer, &draws, context.pool)?;
+            let draws = patiently(context, || rows::load_draws(campaign, round, directory))?;
+            let log_density = draw::score(campaign, scorer, &draws, pool)?;
             let scores = Scores {
                 round: round.round,
                 flows: vec![flow],
                 log_density: vec![log_density],
             };
             let name = format!("{}/scores-round-{:03}.parquet", task.output, round.round.0);
-            stored.push(scores.store(context.directory, &name)?);
+            stored.push(patiently(context, || scores.store(directory, &name))?);
         }
     }
     let plan = DrawPlan {
-        campaign: context.campaign,
-        seed: context.campaign.seed,
+        campaign,
+        seed: campaign.seed,
         purpose: Purpose::Draw,
         round: draw_task.round,
         rows: 0..draw_task.n_rows,
         proposal: &draw_task.proposal,
     };
-    let (draws, scores) = draw::draw(&plan, &scorers, context.pool)?;
-    let draws = draws.store(
-        &context.campaign.space,
-        context.directory,
-        &format!("{}/draws.parquet", task.output),
-    )?;
-    stored.push(scores.store(
-        context.directory,
-        &format!(
-            "{}/scores-round-{:03}.parquet",
-            task.output, draw_task.round.0
-        ),
-    )?);
+    let (draws, scores) = draw::draw(&plan, &scorers, pool)?;
+    let name = format!("{}/draws.parquet", task.output);
+    let draws = patiently(context, || draws.store(&campaign.space, directory, &name))?;
+    let name = format!(
+        "{}/scores-round-{:03}.parquet",
+        task.output, draw_task.round.0
+    );
+    stored.push(patiently(context, || scores.store(directory, &name))?);
     Ok((draws, stored))
+}
+
+/// Reads or writes files, again and again while the storage is at fault: what was computed must not be lost by a full
+/// disk. Ends with the error where the task is to end.
+fn patiently<T, E>(
+    context: &mut TaskContext,
+    mut work: impl FnMut() -> Result<T, E>,
+) -> Result<T, TaskError>
+where
+    TaskError: From<E>,
+{
+    let interrupted = context.interrupted;
+    let on_progress = &mut *context.on_progress;
+    let mut is_paused = false;
+    let pause = |error: &TaskError, wait: Duration| {
+        tracing::warn!(%error, retry_s = wait.as_secs_f64(), "the store does not answer; tried again");
+        is_paused = true;
+        on_progress(TaskProgress::Paused {
+            reason: error.to_string(),
+        });
+        let until = Instant::now() + wait;
+        while Instant::now() < until {
+            if interrupted.load(Ordering::Relaxed) {
+                return ControlFlow::Break(());
+            }
+            std::thread::sleep(GLANCE);
+        }
+        ControlFlow::Continue(())
+    };
+    let done = while_store_fails(TaskError::is_store_fault, pause, || {
+        work().map_err(TaskError::from)
+    });
+    if is_paused {
+        (context.on_progress)(TaskProgress::Resumed);
+    }
+    done
 }
 
 /// Scores some stored draws again: a trainer that computes differently must not draw.
 fn check_stored_scores(
     task: &TrainerTask,
     scorers: &BTreeMap<FlowId, Scorer>,
-    context: &TaskContext,
+    campaign: &Campaign,
+    directory: &Directory,
+    pool: &rayon::ThreadPool,
 ) -> Result<(), TaskError> {
     let Some(round) = task.rounds.last().filter(|round| !round.scores.is_empty()) else {
         return Ok(());
     };
-    let draws = rows::load_draws(context.campaign, round, context.directory)?;
+    let draws = rows::load_draws(campaign, round, directory)?;
     let checked = draws.slice(0..round.n_rows.min(N_CHECKED));
     for file in &round.scores {
-        let stored = Scores::load(context.directory, file, round.n_rows)?;
+        let stored = Scores::load(directory, file, round.n_rows)?;
         for (flow, stored) in stored.flows.iter().zip(&stored.log_density) {
             let Some(scorer) = scorers.get(flow) else {
                 continue;
             };
-            let found = draw::score(context.campaign, scorer, &checked, context.pool)?;
+            let found = draw::score(campaign, scorer, &checked, pool)?;
             for (row, (&found, &stored)) in found.iter().zip(stored).enumerate() {
                 let both_zero = found == f64::NEG_INFINITY && stored == f64::NEG_INFINITY;
                 if !both_zero && (found - stored).abs() > SCORE_TOLERANCE * (1.0 + stored.abs()) {

@@ -8,7 +8,7 @@ use sidereal_inference::ids::RowId;
 use sidereal_inference::noise::Noise;
 use sidereal_inference::seeds::{Purpose, stream};
 use sidereal_inference::shard::{RowStatus, ShardRows};
-use std::any::Any;
+use sidereal_proto::peer::words_of_panic;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -189,7 +189,7 @@ fn run_row(
             Err(panic) => {
                 return Err(format!(
                     "the simulator panicked: {}",
-                    panic_message(&*panic)
+                    words_of_panic(&*panic)
                 ));
             }
         }
@@ -217,14 +217,4 @@ fn run_row(
         *single = *value as f32;
     }
     Ok(log_likelihood)
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    if let Some(message) = panic.downcast_ref::<&str>() {
-        return message;
-    }
-    match panic.downcast_ref::<String>() {
-        Some(message) => message,
-        None => "no message",
-    }
 }

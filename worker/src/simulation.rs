@@ -8,7 +8,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
 use sidereal_inference::task::{BatchLease, ShardFile};
-use sidereal_proto::peer::ThreadError;
+use sidereal_proto::peer::{ThreadError, words_of_panic};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,7 +62,7 @@ impl SimulationThread {
             .num_threads(n_threads.max(1))
             .thread_name(|index| format!("simulate-{index}"))
             .build()
-            .map_err(|error| ThreadError {
+            .map_err(|error| ThreadError::Start {
                 operation: "the simulator",
                 source: std::io::Error::other(error),
             })?;
@@ -75,15 +75,16 @@ impl SimulationThread {
                 let _sign_off = sign_off;
                 for job in incoming {
                     let run = || run_job(job, &pool);
-                    let outcome = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|_| {
-                        let message = "running or encoding the batch panicked".to_owned();
+                    let outcome = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| {
+                        let words = words_of_panic(payload.as_ref());
+                        let message = format!("running or encoding the batch panicked: {words}");
                         Outcome::Failed { message }
                     });
                     // Nobody listens where the worker has ended: its leases ended with it.
                     let _ = sender.send(outcome);
                 }
             })
-            .map_err(|source| ThreadError {
+            .map_err(|source| ThreadError::Start {
                 operation: "simulation",
                 source,
             })?;

@@ -6,7 +6,7 @@ use sidereal_inference::ids::{AttemptId, PeerId};
 use sidereal_proto::access::AccessSource;
 use sidereal_proto::backoff::Backoff;
 use sidereal_proto::client::{Client, ClientError};
-use sidereal_proto::peer::on_a_thread;
+use sidereal_proto::peer::{ThreadError, on_a_thread};
 use std::io;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -27,13 +27,22 @@ pub(crate) struct Uploader {
     pub access: AccessSource,
 }
 
+/// Why a shard was not stored.
+#[derive(Debug)]
+pub(crate) enum StoringError {
+    /// The storage is at fault, or the coordinator does not want it.
+    Refused(String),
+    /// We are.
+    Panicked(ThreadError),
+}
+
 /// Once this returns, the shard is durable under its name. Else, after about `patience` of trying, the reason.
 pub(crate) async fn store(
     mut storage: ShardStorage,
     attempt: AttemptId,
     encoded: &EncodedShard,
     patience: Duration,
-) -> Result<(), String> {
+) -> Result<(), StoringError> {
     let started = Instant::now();
     let mut backoff = Backoff::of_this_process();
     loop {
@@ -43,12 +52,13 @@ pub(crate) async fn store(
         };
         let message = match tried {
             Ok(()) => return Ok(()),
-            Err(NotStored::ForGood(message)) => return Err(message),
+            Err(NotStored::ForGood(message)) => return Err(StoringError::Refused(message)),
+            Err(NotStored::Panicked(error)) => return Err(StoringError::Panicked(error)),
             Err(NotStored::ForNow(message)) => message,
         };
         let wait = backoff.next_wait();
         if started.elapsed() + wait > patience {
-            return Err(message);
+            return Err(StoringError::Refused(message));
         }
         warn!(%attempt, %message, wait_s = wait.as_secs_f64(), "cannot store a shard; trying again");
         sleep(wait).await;
@@ -59,6 +69,7 @@ pub(crate) async fn store(
 enum NotStored {
     ForNow(String),
     ForGood(String),
+    Panicked(ThreadError),
 }
 
 async fn write(directory: &Directory, encoded: &EncodedShard) -> Result<(), NotStored> {
@@ -71,9 +82,10 @@ async fn write(directory: &Directory, encoded: &EncodedShard) -> Result<(), NotS
             Err(NotStored::ForGood(error.to_string()))
         }
         Ok(Err(error)) => Err(NotStored::ForNow(error.to_string())),
-        Err(error) => Err(NotStored::ForNow(format!(
+        Err(error @ ThreadError::Start { .. }) => Err(NotStored::ForNow(format!(
             "cannot store the shard: {error}"
         ))),
+        Err(error @ ThreadError::Panicked { .. }) => Err(NotStored::Panicked(error)),
     }
 }
 

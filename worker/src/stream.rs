@@ -16,7 +16,7 @@
 use crate::config::WorkerConfig;
 use crate::error::WorkerError;
 use crate::simulation::{EncodedShard, Model, Outcome, SimulationThread};
-use crate::storing::{self, ShardStorage};
+use crate::storing::{self, ShardStorage, StoringError};
 use sidereal_inference::ids::AttemptId;
 use sidereal_inference::task::{BatchLease, BatchReport, ShardFile};
 use sidereal_proto::backoff::Backoff;
@@ -129,7 +129,7 @@ struct Storing {
     result: Pin<Box<dyn Future<Output = StoringResult> + Send>>,
 }
 
-type StoringResult = Result<(ShardFile, f64), String>;
+type StoringResult = Result<(ShardFile, f64), StoringError>;
 
 /// The wait after a shard that could not be stored.
 struct Hold {
@@ -167,7 +167,7 @@ impl WorkStream<'_> {
                 outcome = self.simulation.outcome(), if self.simulation.is_busy() && self.storing.is_none() => {
                     self.on_outcome(outcome?);
                 }
-                result = stored(&mut self.storing) => self.on_stored(result),
+                result = stored(&mut self.storing) => self.on_stored(result)?,
                 () = sleep_until(self.last_heartbeat + self.heartbeat) => self.beat(),
                 () = at(self.hold.until) => self.end_hold(),
                 () = at(idle_until) => return self.leave(SessionEnd::Idle).await,
@@ -331,7 +331,10 @@ impl WorkStream<'_> {
         }
     }
 
-    fn on_stored(&mut self, (attempt, result): (AttemptId, StoringResult)) {
+    fn on_stored(
+        &mut self,
+        (attempt, result): (AttemptId, StoringResult),
+    ) -> Result<(), WorkerError> {
         self.storing = None;
         match result {
             Ok((shard, seconds)) => {
@@ -344,7 +347,8 @@ impl WorkStream<'_> {
                 self.hold.backoff.reset();
                 self.end_hold();
             }
-            Err(message) => {
+            Err(StoringError::Panicked(error)) => return Err(error.into()),
+            Err(StoringError::Refused(message)) => {
                 warn!(%attempt, %message, "batch not stored");
                 self.send(FromWorker::Failure {
                     attempt,
@@ -355,6 +359,7 @@ impl WorkStream<'_> {
             }
         }
         self.earn_credit();
+        Ok(())
     }
 
     /// A lease is answered: another one may come, in time.

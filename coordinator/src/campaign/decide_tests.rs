@@ -382,6 +382,8 @@ fn a_late_watcher_hears_of_every_round_and_training() {
             Progress::Drawing { .. } => "drawing",
             Progress::Trained { .. } => "trained",
             Progress::Stopped { .. } => "stopped",
+            Progress::Paused { .. } => "paused",
+            Progress::Resumed => "resumed",
             Progress::Finished => "finished",
             Progress::Failed { .. } => "failed",
         })

@@ -156,7 +156,7 @@ impl World {
         match kind {
             PeerKind::Worker => {
                 self.workers.push(peer);
-                self.leases.on_credits(peer, 2);
+                self.leases.on_credits(peer, 2, self.now_s);
             }
             PeerKind::Trainer => {
                 self.trainers.push(peer);
@@ -192,14 +192,14 @@ impl World {
                 } else {
                     Loss::Vanished
                 };
-                for (_, verdict) in self.leases.on_lost(peer, loss) {
+                for (_, verdict) in self.leases.on_lost(peer, loss, self.now_s) {
                     self.on_verdict(verdict);
                 }
             }
             9 if !self.trainers.is_empty() => {
                 let index = self.below(self.trainers.len());
                 let peer = self.trainers.swap_remove(index);
-                self.leases.on_lost(peer, Loss::Vanished);
+                self.leases.on_lost(peer, Loss::Vanished, self.now_s);
             }
             10..=13 => {
                 self.now_s += 4.0;
@@ -281,7 +281,7 @@ impl World {
             seconds: 0.1 * (rows.end - rows.start) as f64,
         };
         self.leases.on_heard(peer, self.now_s);
-        self.leases.on_credits(peer, 1);
+        self.leases.on_credits(peer, 1, self.now_s);
         if let Ok(ReportVerdict::Check) = self.leases.on_report(peer, &report, self.now_s) {
             self.checking.push((attempt, report.shard));
         }
@@ -295,7 +295,7 @@ impl World {
             let index = self.below(self.checking.len());
             let (attempt, shard) = self.checking.swap_remove(index);
             if self.below(20) == 0 {
-                let verdict = self.leases.on_shard_refused(attempt);
+                let verdict = self.leases.on_shard_refused(attempt, self.now_s);
                 self.on_verdict(verdict);
             } else {
                 shards.push((attempt, shard));
@@ -327,10 +327,13 @@ impl World {
             } else {
                 FailureCause::Rows
             };
-            if let Ok(verdict) = self.leases.on_batch_failure(peer, attempt, cause) {
+            if let Ok(verdict) = self
+                .leases
+                .on_batch_failure(peer, attempt, cause, self.now_s)
+            {
                 self.on_verdict(verdict);
             }
-            self.leases.on_credits(peer, 1);
+            self.leases.on_credits(peer, 1, self.now_s);
         }
     }
 

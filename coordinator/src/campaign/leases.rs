@@ -9,17 +9,19 @@ mod ranges;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod workers;
 
 pub use batches::{FailureVerdict, ReportVerdict};
 pub use peers::{MAX_CREDITS, Refusal};
 pub use tasks::TaskVerdict;
 
-use batches::Batches;
+use batches::{Batches, Crew, SuspectGrants};
 use peers::Peers;
 use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
-use sidereal_inference::status::PeerStatus;
+use sidereal_inference::status::{HeldBack, PeerStatus};
 use sidereal_inference::task::BatchReport;
 use sidereal_proto::message::{FailureCause, PeerKind, Registration};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use tasks::Tasks;
 
@@ -143,6 +145,11 @@ impl Leases {
         peers.into_iter().map(with_leases).collect()
     }
 
+    /// Workers with repeated losses, which are given nothing for now while there are others.
+    pub fn held_back(&self, now_s: f64) -> Vec<HeldBack> {
+        self.peers.held_back_status(now_s)
+    }
+
     /// Where the shard of a lease goes that the peer holds.
     pub fn shard_path(&self, peer: PeerId, attempt: AttemptId) -> Option<String> {
         let batches = self.batches.as_ref()?;
@@ -161,7 +168,8 @@ impl Leases {
     }
 
     /// What a worker holds and waits for together is capped.
-    pub fn on_credits(&mut self, peer: PeerId, credits: u32) {
+    pub fn on_credits(&mut self, peer: PeerId, credits: u32, now_s: f64) {
+        self.peers.on_active(peer, now_s);
         let n_held = self
             .batches
             .as_ref()
@@ -182,16 +190,31 @@ impl Leases {
         }
     }
 
-    /// The peer is gone: its leases are offered again. What that means for the batch that it ran.
-    pub fn on_lost(&mut self, peer: PeerId, loss: Loss) -> Vec<(AttemptId, FailureVerdict)> {
-        self.peers.remove(peer);
+    /// The peer is gone: its leases are offered again. What that means for the batches that it ran.
+    pub fn on_lost(
+        &mut self,
+        peer: PeerId,
+        loss: Loss,
+        now_s: f64,
+    ) -> Vec<(AttemptId, FailureVerdict)> {
+        let worker = self.peers.worker(peer);
+        self.peers.remove(peer, loss);
         if let Some(tasks) = &mut self.tasks {
             tasks.on_lost(peer);
         }
         let next_attempt = &mut self.next_attempt;
-        self.batches.as_mut().map_or_else(Vec::new, |batches| {
-            batches.on_lost(peer, loss, || take_attempt(next_attempt))
-        })
+        let crew = Crew {
+            peers: &self.peers,
+            lease_s: self.rules.lease_s,
+            now_s,
+        };
+        let verdicts = self.batches.as_mut().map_or_else(Vec::new, |batches| {
+            batches.on_lost(peer, loss, crew, || take_attempt(next_attempt))
+        });
+        if let (Some(worker), false) = (worker, verdicts.is_empty()) {
+            self.peers.on_loss(worker, now_s);
+        }
+        verdicts
     }
 
     /// Leases that have run out; their holders may still report.
@@ -244,6 +267,7 @@ impl Leases {
         };
         let leased_s = batches.leased_s(report.attempt);
         let verdict = batches.on_report(peer, report)?;
+        self.peers.on_active(peer, now_s);
         // A worker cannot have spent more time on it than it had.
         let is_possible = leased_s.is_some_and(|leased_s| report.seconds <= now_s - leased_s + 1.0);
         if is_possible {
@@ -255,18 +279,25 @@ impl Leases {
 
     /// These rows are final; leases that are not needed any more, with their holders.
     pub fn on_committed(&mut self, rows: &Range<u64>) -> Vec<(PeerId, AttemptId)> {
-        self.batches
-            .as_mut()
-            .map_or_else(Vec::new, |batches| batches.on_committed(rows))
+        let Some(batches) = &mut self.batches else {
+            return Vec::new();
+        };
+        let committed = batches.on_committed(rows);
+        for worker in committed.done {
+            self.peers.on_done(worker);
+        }
+        committed.needless
     }
 
     /// A reported shard is not what it should be: the worker's fault, not the rows'.
-    pub fn on_shard_refused(&mut self, attempt: AttemptId) -> FailureVerdict {
-        self.batches
-            .as_mut()
-            .map_or(FailureVerdict::TooLate, |batches| {
-                batches.on_storage_failure(attempt)
-            })
+    pub fn on_shard_refused(&mut self, attempt: AttemptId, now_s: f64) -> FailureVerdict {
+        let Some(batches) = &mut self.batches else {
+            return FailureVerdict::TooLate;
+        };
+        if let Some(worker) = batches.worker(attempt) {
+            self.peers.on_loss(worker, now_s);
+        }
+        batches.on_storage_failure(attempt)
     }
 
     pub fn on_batch_failure(
@@ -274,14 +305,28 @@ impl Leases {
         peer: PeerId,
         attempt: AttemptId,
         cause: FailureCause,
+        now_s: f64,
     ) -> Result<FailureVerdict, Refusal> {
+        self.peers.on_active(peer, now_s);
         let Some(batches) = &mut self.batches else {
             return Ok(FailureVerdict::TooLate);
         };
         batches.expect_holder(peer, attempt)?;
         let next_attempt = &mut self.next_attempt;
+        let crew = Crew {
+            peers: &self.peers,
+            lease_s: self.rules.lease_s,
+            now_s,
+        };
         Ok(match cause {
-            FailureCause::Rows => batches.on_failure(attempt, || take_attempt(next_attempt)),
+            FailureCause::Rows => {
+                let worker = batches.worker(attempt);
+                let verdict = batches.on_failure(attempt, crew, || take_attempt(next_attempt));
+                if let Some(worker) = worker {
+                    self.peers.on_loss(worker, now_s);
+                }
+                verdict
+            }
             FailureCause::Storage => batches.on_storage_failure(attempt),
         })
     }
@@ -342,53 +387,54 @@ impl Leases {
     /// As many leases as there is work and somebody to take it.
     pub fn grant(&mut self, now_s: f64) -> Vec<Grant> {
         let mut grants = Vec::new();
-        while let Some(grant) = self.next_batch(now_s) {
-            grants.push(grant);
+        if let Some(batches) = &mut self.batches {
+            let next_attempt = &mut self.next_attempt;
+            let SuspectGrants { leases, kept } =
+                batches.lease_suspects(&mut self.peers, &self.rules, now_s, || {
+                    take_attempt(next_attempt)
+                });
+            let round = batches.round();
+            let grant = |(peer, attempt, rows)| Grant::Batch {
+                peer,
+                attempt,
+                round,
+                rows,
+            };
+            grants.extend(leases.into_iter().map(grant));
+            while let Some(grant) = self.next_batch(&kept, now_s) {
+                grants.push(grant);
+            }
         }
         grants.extend(self.next_task(now_s + self.rules.lease_s));
         grants
     }
 
-    /// What is offered; where nothing is, a batch that keeps the round waiting, a second time.
-    fn next_batch(&mut self, now_s: f64) -> Option<Grant> {
+    /// What is offered to any worker but those that are `kept`; where nothing is, a batch that keeps the round
+    /// waiting, a second time.
+    fn next_batch(&mut self, kept: &BTreeSet<PeerId>, now_s: f64) -> Option<Grant> {
         let batches = self.batches.as_mut()?;
         let attempt = AttemptId(self.next_attempt);
-        let free_worker = batches
-            .has_suspects()
-            .then(|| {
-                self.peers
-                    .workers_in_turn(now_s)
-                    .find(|&peer| batches.n_unreported(peer) == 0)
-            })
-            .flatten();
-        let (peer, rows) = if let Some(peer) = free_worker {
+        let mut takers = self
+            .peers
+            .workers_in_turn(now_s)
+            .filter(|peer| !kept.contains(peer) && !batches.holds_suspect(*peer));
+        let (peer, rows) = if batches.has_offers() {
+            let peer = takers.next()?;
+            drop(takers);
+            let worker = self.peers.worker(peer);
             let seconds_per_row = self.peers.seconds_per_row(peer);
             let n_wanted = batches.n_wanted();
             let n_rows = self.peers.batch_rows(peer, n_wanted, &self.rules, now_s);
-            let rows = batches.lease_suspect(attempt, peer, n_rows, seconds_per_row, now_s)?;
-            (peer, rows)
-        } else if batches.has_offers() {
-            let peer = self
-                .peers
-                .workers_in_turn(now_s)
-                .find(|&peer| !batches.holds_suspect(peer))?;
-            let seconds_per_row = self.peers.seconds_per_row(peer);
-            let n_wanted = batches.n_wanted();
-            let n_rows = self.peers.batch_rows(peer, n_wanted, &self.rules, now_s);
-            let rows = batches.lease(attempt, peer, n_rows, seconds_per_row, now_s)?;
+            let rows = batches.lease(attempt, peer, worker, n_rows, seconds_per_row, now_s)?;
             (peer, rows)
         } else {
             // Only its own holder cannot run a straggler again.
-            let candidates: Vec<PeerId> = self
-                .peers
-                .workers_in_turn(now_s)
-                .filter(|&peer| !batches.holds_suspect(peer))
-                .take(2)
-                .collect();
+            let candidates: Vec<PeerId> = takers.take(2).collect();
             candidates.into_iter().find_map(|peer| {
+                let worker = self.peers.worker(peer);
                 let seconds_per_row = self.peers.seconds_per_row(peer);
                 batches
-                    .lease_again(attempt, peer, seconds_per_row, &self.rules, now_s)
+                    .lease_again(attempt, peer, worker, seconds_per_row, &self.rules, now_s)
                     .map(|rows| (peer, rows))
             })?
         };

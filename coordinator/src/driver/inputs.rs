@@ -1,6 +1,6 @@
 //! What the driver does with each message.
 
-use super::{CampaignFailure, Driver, Message, StreamId, TrainerOutbox, WorkerOutbox};
+use super::{CampaignFailure, Driver, LOOK, Message, StreamId, TrainerOutbox, WorkerOutbox};
 use crate::campaign::decide::Input;
 use crate::campaign::effects::progress_so_far;
 use crate::campaign::leases::{FailureVerdict, Grant, Loss, Refusal, ReportVerdict, TaskVerdict};
@@ -11,6 +11,7 @@ use sidereal_inference::ids::{AttemptId, PeerId};
 use sidereal_inference::progress::Progress;
 use sidereal_inference::task::BatchReport;
 use sidereal_proto::message::{FromTrainer, FromWorker, PeerKind, Registration, Session};
+use tokio::time::Instant;
 use tonic::Status;
 
 /// Shards refused one after the other: more are no matter of single workers.
@@ -109,7 +110,7 @@ impl Driver {
                             message,
                         });
                     }
-                    let verdict = self.leases.on_shard_refused(attempt);
+                    let verdict = self.leases.on_shard_refused(attempt, self.now_s());
                     self.on_failure_verdict(peer, attempt, &message, verdict)?;
                     self.dismiss(peer, &message)?;
                 }
@@ -168,6 +169,11 @@ impl Driver {
                     self.write_results();
                 }
             },
+            Message::DirectoryLookedFor(result) => {
+                self.directory_gone = result.err().map(|error| error.to_string());
+                self.look_at = Some(Instant::now() + LOOK);
+                self.tell_standstill();
+            }
             Message::Failed(failure) => return Err(failure),
         }
         Ok(())
@@ -211,16 +217,21 @@ impl Driver {
     fn on_worker(&mut self, peer: PeerId, message: FromWorker) -> Result<(), CampaignFailure> {
         self.leases.on_heard(peer, self.now_s());
         match message {
-            FromWorker::Credits(credits) => self.leases.on_credits(peer, credits),
+            FromWorker::Credits(credits) => {
+                self.leases.on_credits(peer, credits, self.now_s());
+            }
             FromWorker::Report(report) => self.on_report(peer, report)?,
             FromWorker::Failure {
                 attempt,
                 message,
                 cause,
-            } => match self.leases.on_batch_failure(peer, attempt, cause) {
-                Ok(verdict) => self.on_failure_verdict(peer, attempt, &message, verdict)?,
-                Err(refusal) => self.dismiss(peer, &refusal.to_string())?,
-            },
+            } => {
+                let now_s = self.now_s();
+                match self.leases.on_batch_failure(peer, attempt, cause, now_s) {
+                    Ok(verdict) => self.on_failure_verdict(peer, attempt, &message, verdict)?,
+                    Err(refusal) => self.dismiss(peer, &refusal.to_string())?,
+                }
+            }
             FromWorker::Heartbeat => {}
             FromWorker::Drain => self.on_lost(peer, Loss::Drained)?,
         }
@@ -321,7 +332,10 @@ impl Driver {
         match message {
             FromTrainer::Ready => self.leases.on_ready(peer),
             FromTrainer::Report(report) => match self.leases.on_task_report(peer, report.attempt) {
-                Ok(TaskVerdict::Check) => self.check_task(peer, *report),
+                Ok(TaskVerdict::Check) => {
+                    self.set_task_paused(None);
+                    self.check_task(peer, *report);
+                }
                 Ok(
                     TaskVerdict::TooLate
                     | TaskVerdict::OfferedAgain { .. }
@@ -336,7 +350,10 @@ impl Driver {
                 message,
                 cause,
             } => match self.leases.on_task_failure(peer, attempt, cause) {
-                Ok(verdict) => self.on_task_verdict(peer, attempt, &message, &verdict)?,
+                Ok(verdict) => {
+                    self.set_task_paused(None);
+                    self.on_task_verdict(peer, attempt, &message, &verdict)?;
+                }
                 Err(refusal) => self.dismiss(peer, &refusal.to_string())?,
             },
             FromTrainer::Training(progress) => {
@@ -350,11 +367,27 @@ impl Driver {
                     self.announce(Progress::Drawing { round, n_rows });
                 }
             }
+            FromTrainer::Paused { reason } => {
+                if self.leases.holds_task(peer) {
+                    let reason = brief(&format!("{}: {reason}", self.leases.name(peer)));
+                    self.set_task_paused(Some(reason));
+                }
+            }
+            FromTrainer::Resumed => {
+                if self.leases.holds_task(peer) {
+                    self.set_task_paused(None);
+                }
+            }
             FromTrainer::Heartbeat => {}
             FromTrainer::Drain => self.on_lost(peer, Loss::Drained)?,
         }
         self.grant();
         Ok(())
+    }
+
+    fn set_task_paused(&mut self, reason: Option<String>) {
+        self.task_paused = reason;
+        self.tell_standstill();
     }
 
     fn on_task_verdict(
@@ -394,8 +427,22 @@ impl Driver {
             Loss::Vanished => tracing::warn!(%peer, name, "lost; its work is offered again"),
         }
         self.outboxes.remove(peer);
+        if self.leases.holds_task(peer) {
+            self.set_task_paused(None);
+        }
         let message = format!("{name} was lost while it ran this");
-        for (attempt, verdict) in self.leases.on_lost(peer, loss) {
+        let now_s = self.now_s();
+        let verdicts = self.leases.on_lost(peer, loss, now_s);
+        let mut held_back = self.leases.held_back(now_s).into_iter();
+        if let Some(held) = held_back.find(|held| !verdicts.is_empty() && held.name == name) {
+            tracing::warn!(
+                name,
+                n_losses = held.n_losses,
+                for_s = held.for_s,
+                "loses what it holds again and again; it is held back while there are others"
+            );
+        }
+        for (attempt, verdict) in verdicts {
             self.on_failure_verdict(peer, attempt, &message, verdict)?;
         }
         self.grant();

@@ -1,6 +1,6 @@
 //! Work that the driver sends off its loop: all that reads or writes files, or takes long.
 
-use super::{CampaignFailure, Driver, Message, Messages};
+use super::{Driver, Message, Messages};
 use crate::campaign::apply::final_round;
 use crate::campaign::leases::shard_path;
 use crate::campaign::state::{OpenTask, Phase, rows_of};
@@ -10,13 +10,14 @@ use crate::verify::{Expectation, ReportError, check_report};
 use crate::weigh::{WeighError, weigh};
 use sidereal_inference::directory::Directory;
 use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
+use sidereal_inference::retry::while_store_fails;
 use sidereal_inference::shard::{self, RowStatus, ShardRows};
 use sidereal_inference::table::TableError;
 use sidereal_inference::task::{BatchLease, BatchReport, TrainerReport, TrainerTask};
 use sidereal_proto::message::ToTrainer;
 use std::collections::BTreeSet;
 use std::fmt::Display;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,10 +28,6 @@ pub enum ShardChecks {
     /// Every report is believed, whatever lies there: for benchmarks of the dispatch alone.
     Off,
 }
-
-/// Between two tries of work on files while the storage is at fault.
-const SHORTEST_WAIT: Duration = Duration::from_millis(500);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 impl Driver {
     pub(super) fn send_batch(
@@ -139,10 +136,7 @@ impl Driver {
             let driver = messages.clone();
             let checking = tokio::task::spawn_blocking(move || {
                 let expected = draws.rows(&campaign, rows_of(&shard));
-                let weighed = match campaign.observation {
-                    Some(_) => shard::Weighed::ByObservation,
-                    None => shard::Weighed::Never,
-                };
+                let weighed = shard::Weighed::of(&campaign);
                 let n_data = campaign.simulator.grid.len();
                 let space = &campaign.space;
                 let check = || shard::check(&directory, &shard, space, n_data, weighed, &expected);
@@ -157,9 +151,7 @@ impl Driver {
                     seconds,
                     result,
                 },
-                Err(error) => Message::Failed(CampaignFailure::Panicked {
-                    message: error.to_string(),
-                }),
+                Err(error) => Message::Failed(error.into()),
             };
             // A driver that has ended needs no answer.
             let _ = messages.send(message).await;
@@ -298,6 +290,11 @@ impl Driver {
         });
     }
 
+    pub(super) fn look_for_directory(&self) {
+        let directory = self.directory.clone();
+        self.spawn(move || Some(Message::DirectoryLookedFor(directory.expect_there())));
+    }
+
     /// Runs work that reads or writes files; what it returns comes back as a message.
     fn spawn(&self, work: impl FnOnce() -> Option<Message> + Send + 'static) {
         let messages = self.messages.clone();
@@ -305,9 +302,7 @@ impl Driver {
             let message = match tokio::task::spawn_blocking(work).await {
                 Ok(Some(message)) => message,
                 Ok(None) => return,
-                Err(error) => Message::Failed(CampaignFailure::Panicked {
-                    message: error.to_string(),
-                }),
+                Err(error) => Message::Failed(error.into()),
             };
             // A driver that has ended needs no answer.
             let _ = messages.send(message).await;
@@ -320,21 +315,17 @@ impl Driver {
 fn patiently<T, E: Display>(
     driver: &Messages,
     is_store_fault: fn(&E) -> bool,
-    mut work: impl FnMut() -> Result<T, E>,
+    work: impl FnMut() -> Result<T, E>,
 ) -> Result<T, E> {
-    let mut wait = SHORTEST_WAIT;
-    loop {
-        let error = match work() {
-            Err(error) if is_store_fault(&error) => error,
-            result => return result,
-        };
+    let pause = |error: &E, wait: Duration| {
         if driver.has_ended() {
-            return Err(error);
+            return ControlFlow::Break(());
         }
         tracing::warn!(%error, retry_s = wait.as_secs_f64(), "the store does not answer; tried again");
         std::thread::sleep(wait);
-        wait = (2 * wait).min(LONGEST_WAIT);
-    }
+        ControlFlow::Continue(())
+    };
+    while_store_fails(is_store_fault, pause, work)
 }
 
 /// Where the attempts at a task have their directories.

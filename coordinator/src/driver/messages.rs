@@ -7,6 +7,7 @@ use crate::finish::{FinishError, Results};
 use crate::rounds::RoundDraws;
 use crate::verify::ReportError;
 use crate::weigh::{WeighError, Weighed};
+use sidereal_inference::files::FileError;
 use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
 use sidereal_inference::progress::Progress;
 use sidereal_inference::status::CampaignStatus;
@@ -19,6 +20,7 @@ use sidereal_proto::message::{
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, JoinSet};
 use tonic::Status;
 
 pub type WorkerOutbox = mpsc::Sender<Result<ToWorker, Status>>;
@@ -99,6 +101,7 @@ pub enum Message {
     },
     ResultsWritten(Result<Results, FinishError>),
     OutcomeRead(Result<Box<Summary>, FinishError>),
+    DirectoryLookedFor(Result<(), FileError>),
     /// Work off the loop has ended without an answer.
     Failed(CampaignFailure),
 }
@@ -153,6 +156,20 @@ impl Messages {
         self.sender.send(message).await.map_err(|_| Ended)
     }
 
+    /// Runs a part of the coordinator beside the driver. Where it panics the campaign ends with what it said;
+    /// where the task is dropped or aborted the part ends too.
+    pub fn supervise(&self, part: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+        let messages = self.clone();
+        tokio::spawn(async move {
+            let mut parts = JoinSet::new();
+            parts.spawn(part);
+            if let Some(Err(error)) = parts.join_next().await {
+                // A driver that has ended needs no parts.
+                let _ = messages.send(Message::Failed(error.into())).await;
+            }
+        })
+    }
+
     /// From outside the runtime, or where nothing may wait.
     pub fn interrupt(&self) {
         self.interrupted.store(true, Ordering::Relaxed);
@@ -166,5 +183,24 @@ impl Messages {
                 let _ = sender.blocking_send(message);
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_part_that_panics_is_told_and_one_that_ends_is_not() {
+        let (sender, mut inbox) = mpsc::channel(4);
+        let messages = Messages::new(sender);
+        messages.supervise(async {}).await.expect("no panic");
+        assert!(inbox.try_recv().is_err());
+        messages.supervise(async { panic!("on purpose") });
+        let Some(Message::Failed(failure)) = inbox.recv().await else {
+            panic!("the driver hears nothing");
+        };
+        let message = failure.to_string();
+        assert!(message.contains("on purpose"), "{message}");
     }
 }

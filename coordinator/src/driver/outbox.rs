@@ -1,6 +1,6 @@
 //! Where answers to peers and news to watchers go.
 
-use super::{StreamId, TrainerOutbox, WatcherOutbox, WorkerOutbox};
+use super::{Message, Messages, StreamId, TrainerOutbox, WatcherOutbox, WorkerOutbox};
 use sidereal_inference::ids::{AttemptId, PeerId};
 use sidereal_inference::progress::Progress;
 use sidereal_inference::task::BatchLease;
@@ -10,8 +10,9 @@ use tokio::sync::mpsc;
 use tonic::Status;
 
 /// Streams that are open. An outbox that is full belongs to somebody who does not read: it is closed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Outboxes {
+    messages: Messages,
     worker_by_peer: BTreeMap<PeerId, WorkerStream>,
     trainer_by_peer: BTreeMap<PeerId, (StreamId, TrainerOutbox)>,
     watchers: Vec<WatcherOutbox>,
@@ -30,14 +31,19 @@ struct WorkerStream {
 }
 
 impl WorkerStream {
-    fn new(id: StreamId, outbox: &WorkerOutbox) -> Self {
+    fn new(id: StreamId, outbox: &WorkerOutbox, messages: &Messages) -> Self {
         let (leases, mut to_make) = mpsc::unbounded_channel::<MakeLease>();
         let sending = outbox.clone();
-        tokio::spawn(async move {
+        let driver = messages.clone();
+        messages.supervise(async move {
             while let Some(make) = to_make.recv().await {
-                // A lease that cannot be made expires, and is offered again.
-                let Ok(lease) = tokio::task::spawn_blocking(make).await else {
-                    continue;
+                let lease = match tokio::task::spawn_blocking(make).await {
+                    Ok(lease) => lease,
+                    Err(error) => {
+                        // It would not be made at the next try either. A driver that has ended makes none.
+                        let _ = driver.send(Message::Failed(error.into())).await;
+                        break;
+                    }
                 };
                 if sending.send(Ok(ToWorker::Lease(lease))).await.is_err() {
                     break;
@@ -53,11 +59,21 @@ impl WorkerStream {
 }
 
 impl Outboxes {
+    /// `messages` is where the driver hears of leases that cannot be made.
+    pub fn new(messages: Messages) -> Self {
+        Self {
+            messages,
+            worker_by_peer: BTreeMap::new(),
+            trainer_by_peer: BTreeMap::new(),
+            watchers: Vec::new(),
+        }
+    }
+
     /// Whether this stream is the peer's; the first one is.
     pub fn attach_worker(&mut self, peer: PeerId, stream: StreamId, outbox: &WorkerOutbox) -> bool {
         self.worker_by_peer
             .entry(peer)
-            .or_insert_with(|| WorkerStream::new(stream, outbox))
+            .or_insert_with(|| WorkerStream::new(stream, outbox, &self.messages))
             .id
             == stream
     }
@@ -143,5 +159,25 @@ impl Outboxes {
         for (_, outbox) in std::mem::take(&mut self.trainer_by_peer).into_values() {
             let _ = outbox.try_send(Ok(ToTrainer::Done));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_lease_that_cannot_be_made_ends_the_campaign_with_what_the_panic_said() {
+        let (sender, mut inbox) = mpsc::channel(4);
+        let mut outboxes = Outboxes::new(Messages::new(sender));
+        let (outbox, _answers) = mpsc::channel(4);
+        assert!(outboxes.attach_worker(PeerId(0), StreamId(0), &outbox));
+        let make = || panic!("no such draw");
+        assert!(outboxes.send_lease(PeerId(0), Box::new(make)));
+        let Some(Message::Failed(failure)) = inbox.recv().await else {
+            panic!("the driver hears nothing");
+        };
+        let message = failure.to_string();
+        assert!(message.contains("no such draw"), "{message}");
     }
 }

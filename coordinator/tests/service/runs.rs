@@ -228,6 +228,8 @@ pub async fn finish(directory: &Directory, campaign: Campaign, habits: &[Habit])
             | Progress::Drawing { .. }
             | Progress::Trained { .. }
             | Progress::Stopped { .. }
+            | Progress::Paused { .. }
+            | Progress::Resumed
             | Progress::Finished
             | Progress::Failed { .. } => None,
         })

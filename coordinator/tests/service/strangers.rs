@@ -219,7 +219,7 @@ async fn a_message_that_is_too_large_or_says_nothing_ends_its_stream_with_a_reas
             peer_id: session.peer.0,
             message,
         };
-        let heartbeat = v1::worker_message::Message::Heartbeat(v1::Heartbeat {});
+        let heartbeat = v1::worker_message::Message::Heartbeat(v1::Heartbeat { paused: None });
         let messages = tokio_stream::iter([message(Some(heartbeat)), message(bad)])
             .chain(tokio_stream::pending());
         let mut answers = raw.work(messages).await.expect("opens").into_inner();
@@ -248,7 +248,9 @@ async fn a_stream_that_speaks_for_two_peers_is_closed() {
         .expect("registered");
     let heartbeat = |peer_id| v1::WorkerMessage {
         peer_id,
-        message: Some(v1::worker_message::Message::Heartbeat(v1::Heartbeat {})),
+        message: Some(v1::worker_message::Message::Heartbeat(v1::Heartbeat {
+            paused: None,
+        })),
     };
     let messages = tokio_stream::iter([heartbeat(first.peer.0), heartbeat(second.peer.0)])
         .chain(tokio_stream::pending());

@@ -362,7 +362,14 @@ fn impossible_priors_are_refused_with_their_numbers() {
                 low: -1e308,
                 high: 1e308,
             },
-            "is too wide",
+            "low is -1e308, expected -1e300 to 1e300",
+        ),
+        (
+            Prior::Uniform {
+                low: 0.0,
+                high: 5e-324,
+            },
+            "low 0.0 to high 5e-324 is too narrow, expected at least 1e-300 between them",
         ),
         (
             Prior::Uniform {
@@ -398,7 +405,43 @@ fn impossible_priors_are_refused_with_their_numbers() {
                 low: 0.0,
                 high: 1.0,
             },
-            "low 0 is not positive",
+            "low is 0.0, expected at least 1e-300",
+        ),
+        (
+            Prior::LogUniform {
+                low: 5e-324,
+                high: 1.0,
+            },
+            "low is 5e-324, expected at least 1e-300",
+        ),
+        (
+            Prior::Normal {
+                mean: 0.0,
+                sd: 5e-324,
+            },
+            "sd is 5e-324, expected 1e-300 to 1e300",
+        ),
+        (
+            Prior::Normal {
+                mean: 1.0,
+                sd: 1e-20,
+            },
+            "sd 1e-20 is too narrow to tell the values around mean 1 apart, expected at least 1e-12",
+        ),
+        (
+            Prior::LogNormal {
+                mean: 0.0,
+                sd: 1e-13,
+            },
+            "sd 1e-13 of ln(parameter) is too narrow",
+        ),
+        (
+            truncated(0.0, 1e-300, -1e300, 1e300),
+            "are inf sd, expected 1e-290 to 1e290",
+        ),
+        (
+            truncated(0.0, 1e300, 0.0, 1.0),
+            "are 1e-300 sd, expected 1e-290 to 1e290",
         ),
         (beta(0.0, 1.0, 0.0, 1.0), "alpha 0 is not in [0.01, 1e6]"),
         (
@@ -409,5 +452,58 @@ fn impossible_priors_are_refused_with_their_numbers() {
     for (prior, expected) in table {
         let message = prior.check().expect_err("impossible prior").to_string();
         assert!(message.contains(expected), "{prior:?}: {message}");
+    }
+}
+
+#[test]
+fn whatever_passes_the_check_gives_values_that_differ() {
+    let magnitudes = [
+        0.0,
+        5e-324,
+        1e-310,
+        2e-308,
+        1e-300,
+        2e-300,
+        1e-290,
+        1e-12,
+        1.0,
+        1.000_000_000_1,
+        36.0,
+        1e12,
+        1e290,
+        1e300,
+        1e308,
+        f64::MAX,
+    ];
+    let numbers: Vec<f64> = magnitudes.iter().flat_map(|&x| [x, -x]).collect();
+    let mut priors = Vec::new();
+    for &first in &numbers {
+        for &second in &numbers {
+            let (low, high, mean, sd) = (first, second, first, second);
+            priors.push(Prior::Uniform { low, high });
+            priors.push(Prior::LogUniform { low, high });
+            priors.push(beta(2.0, 3.0, low, high));
+            priors.push(Prior::Normal { mean, sd });
+            priors.push(Prior::LogNormal { mean, sd });
+            for &mean in &numbers {
+                for &sd in &numbers {
+                    priors.push(truncated(mean, sd, low, high));
+                }
+            }
+        }
+    }
+    priors.retain(|prior| prior.check().is_ok());
+    assert!(priors.len() > 1000, "{} priors", priors.len());
+    for prior in priors {
+        let x = [-1.0, 0.0, 1.0].map(|z| prior.from_unconstrained(z));
+        let (low, high) = prior.support();
+        assert!(
+            low < x[0] && x[0] < x[1] && x[1] < x[2] && x[2] < high,
+            "{prior:?}: {x:?}"
+        );
+        for x in x {
+            assert!(prior.log_density(x).is_finite(), "{prior:?} at {x}");
+            assert!(prior.to_unconstrained(x).is_finite(), "{prior:?} at {x}");
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::ids::RoundId;
+use crate::noise::{GaussianNoise, SigmaSource};
+use crate::observation::Observation;
 use crate::prior::Prior;
 use crate::space::Parameter;
 
@@ -161,6 +163,10 @@ fn every_kind_of_wrong_shard_is_refused_with_its_place() {
             "log_likelihood in line 1 (status failed) is 0.5, expected null",
         ),
         (
+            change(|rows| rows.message[2] = Some("all is well".to_owned())),
+            "message in line 2 (status ok) is 11 bytes long, expected at most 0 bytes",
+        ),
+        (
             change(|rows| rows.simulated[7] = f32::INFINITY),
             "x[1] in line 2 (status ok) is inf, expected a finite number",
         ),
@@ -276,4 +282,76 @@ fn files_of_other_formats_are_refused() {
         directory.join("text").display()
     );
     assert!(message.starts_with(&start), "{message}");
+}
+
+#[test]
+fn long_messages_are_cut_where_they_are_written_and_refused_where_they_are_not() {
+    let mut long = rows();
+    long.message[1] = Some("é".repeat(600) + "!");
+    let (directory, shard) = store(&long);
+    let expected = &rows().draws;
+    let weighed = Weighed::ByObservation;
+    check(&directory, &shard, &space(), 3, weighed, expected).expect("cut");
+    let loaded = ShardRows::load(&directory, &shard, &space()).expect("load");
+    assert_eq!(loaded.message[1], Some("é".repeat(512)));
+
+    for (length, what) in [
+        (
+            1025,
+            "message in line 1 (status failed) is 1025 bytes long, expected at most 1024 bytes",
+        ),
+        (1 << 20, "the unpacked size of column message is"),
+    ] {
+        let messages = [None, Some("m".repeat(length)), None];
+        let path = directory.join("long");
+        let columns = long.columns(&path, &space(), &messages).expect("columns");
+        let bytes = encode(&path, FORMAT, &[("round", "1".to_owned())], columns).expect("encode");
+        let file = directory.store("long", bytes).expect("store");
+        let shard = ShardFile {
+            file,
+            ..shard.clone()
+        };
+        let error = check(&directory, &shard, &space(), 3, weighed, expected).expect_err(what);
+        assert!(error.to_string().contains(what), "{error}");
+    }
+}
+
+#[test]
+fn a_log_likelihood_that_contradicts_the_data_is_refused() {
+    let noise = GaussianNoise {
+        sigma: SigmaSource::Observed,
+    };
+    let observation = Observation {
+        grid: vec![0.0, 1.0, 2.0],
+        value: vec![1.5, 2.5, 3.5],
+        sigma: vec![0.1, 0.2, 0.3],
+    };
+    let weighed = Weighed::ByNoise(&noise, &observation);
+    let mut rows = rows();
+    // What the worker had before it rounded.
+    let data = [[1.000_000_01, 2.000_000_01, 3.0], [7.000_000_1, 8.0, 9.0]];
+    rows.simulated = [data[0], [f64::NAN; 3], data[1]]
+        .concat()
+        .iter()
+        .map(|&x| x as f32)
+        .collect();
+    rows.log_likelihood = vec![
+        Some(noise.log_likelihood(&observation, &data[0])),
+        None,
+        Some(noise.log_likelihood(&observation, &data[1])),
+    ];
+    let checked = |rows: &ShardRows| {
+        let (directory, shard) = store(rows);
+        let error = check(&directory, &shard, &space(), 3, weighed, &rows.draws).err();
+        error.map(|error| error.to_string())
+    };
+    assert_eq!(checked(&rows), None);
+    rows.log_likelihood[2] = rows.log_likelihood[0];
+    let message = checked(&rows).expect("refused");
+    assert!(
+        message.contains("log_likelihood in line 2 is -14.") && message.contains("by its data"),
+        "{message}"
+    );
+    rows.log_likelihood[2] = Some(f64::NEG_INFINITY);
+    assert!(checked(&rows).is_some());
 }

@@ -150,7 +150,7 @@ pub fn worker_message(peer: PeerId, message: FromWorker) -> v1::WorkerMessage {
             message,
             cause: cause_to_wire(cause),
         }),
-        FromWorker::Heartbeat => Message::Heartbeat(v1::Heartbeat {}),
+        FromWorker::Heartbeat => Message::Heartbeat(v1::Heartbeat { paused: None }),
         FromWorker::Drain => Message::Drain(v1::Drain {}),
     };
     v1::WorkerMessage {
@@ -171,7 +171,7 @@ pub fn worker_message_from_wire(
             cause: cause_from_wire(failure.cause)?,
             message: failure_message(failure.message),
         },
-        Message::Heartbeat(v1::Heartbeat {}) => FromWorker::Heartbeat,
+        Message::Heartbeat(v1::Heartbeat { paused: _ }) => FromWorker::Heartbeat,
         Message::Drain(v1::Drain {}) => FromWorker::Drain,
     };
     Ok((PeerId(wire.peer_id), message))
@@ -251,7 +251,13 @@ pub fn trainer_message(peer: PeerId, message: FromTrainer) -> v1::TrainerMessage
             round: round.0,
             n_rows,
         }),
-        FromTrainer::Heartbeat => Message::Heartbeat(v1::Heartbeat {}),
+        FromTrainer::Paused { reason } => Message::Heartbeat(v1::Heartbeat {
+            paused: Some(reason),
+        }),
+        FromTrainer::Resumed => Message::Heartbeat(v1::Heartbeat {
+            paused: Some(String::new()),
+        }),
+        FromTrainer::Heartbeat => Message::Heartbeat(v1::Heartbeat { paused: None }),
         FromTrainer::Drain => Message::Drain(v1::Drain {}),
     };
     v1::TrainerMessage {
@@ -277,7 +283,15 @@ pub fn trainer_message_from_wire(
             round: RoundId(drawing.round),
             n_rows: drawing.n_rows,
         },
-        Message::Heartbeat(v1::Heartbeat {}) => FromTrainer::Heartbeat,
+        Message::Heartbeat(v1::Heartbeat { paused: None }) => FromTrainer::Heartbeat,
+        Message::Heartbeat(v1::Heartbeat {
+            paused: Some(reason),
+        }) if reason.is_empty() => FromTrainer::Resumed,
+        Message::Heartbeat(v1::Heartbeat {
+            paused: Some(reason),
+        }) => FromTrainer::Paused {
+            reason: failure_message(reason),
+        },
         Message::Drain(v1::Drain {}) => FromTrainer::Drain,
     };
     Ok((PeerId(wire.peer_id), message))

@@ -79,6 +79,10 @@ async fn stored(
     });
     let storage = ShardStorage::Directory(directory);
     let result = store(storage, AttemptId(0), &shard(), patience).await;
+    let result = result.map_err(|error| match error {
+        StoringError::Refused(message) => message,
+        StoringError::Panicked(error) => panic!("{error}"),
+    });
     (result, n_writes.load(Ordering::Relaxed))
 }
 
@@ -104,4 +108,44 @@ async fn a_path_that_cannot_be_is_not_tried_again() {
     let (result, n_writes) = stored(usize::MAX, io::ErrorKind::NotADirectory, patience).await;
     assert!(result.is_err());
     assert_eq!(n_writes, 1);
+}
+
+#[tokio::test]
+async fn a_store_that_panics_is_not_tried_again() {
+    #[derive(Debug)]
+    struct Panicking;
+    impl Storage for Panicking {
+        fn read(&self, _path: &str) -> io::Result<Bytes> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+
+        fn write(&self, _path: &str, _contents: Bytes) -> io::Result<()> {
+            panic!("a bug of ours")
+        }
+
+        fn create(&self, _path: &str, _contents: Bytes) -> io::Result<Created> {
+            Ok(Created::AlreadyExists)
+        }
+
+        fn list(&self, _folder: &str) -> io::Result<Vec<String>> {
+            Ok(Vec::new())
+        }
+
+        fn remove(&self, _path: &str) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn location(&self) -> &str {
+            "panicking"
+        }
+    }
+    let storage = ShardStorage::Directory(Directory::new(Panicking));
+    let patience = Duration::from_secs(20);
+    match store(storage, AttemptId(0), &shard(), patience).await {
+        Err(StoringError::Panicked(error)) => assert_eq!(
+            error.to_string(),
+            "the thread for storing a shard panicked: a bug of ours"
+        ),
+        other => panic!("{other:?}"),
+    }
 }

@@ -2,9 +2,13 @@
 
 #[cfg(test)]
 mod checks;
+mod suspects;
+
+pub use suspects::{Crew, Failures, SuspectGrants};
 
 use super::peers::{Peers, Refusal};
 use super::ranges::{parts_within, take_rows, without};
+use super::workers::WorkerId;
 use super::{Expired, LeaseRules, Loss, shard_path};
 use crate::campaign::state::rows_of;
 use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
@@ -39,14 +43,23 @@ pub enum FailureVerdict {
     Split {
         rows: Range<u64>,
     },
-    /// The row failed or lost its worker alone, each time: a shard that says so is to be written by this
-    /// attempt, which is the coordinator's own.
+    /// The row failed or lost its worker alone, each time, and on two workers where there are two: a shard that
+    /// says so is to be written by this attempt, which is the coordinator's own.
     GiveUp {
         attempt: AttemptId,
         round: RoundId,
         row: u64,
     },
     TooLate,
+}
+
+/// What rows that are final end.
+#[derive(Debug, Default)]
+pub struct Committed {
+    /// Leases that are not needed any more, with their holders.
+    pub needless: Vec<(PeerId, AttemptId)>,
+    /// Workers whose shards hold the rows.
+    pub done: Vec<WorkerId>,
 }
 
 #[derive(Debug)]
@@ -59,8 +72,7 @@ pub struct Batches {
     untouched: VecDeque<Range<u64>>,
     /// Rows offered again.
     again: VecDeque<Offer>,
-    /// Rows offered again after a failure: only to a worker that holds nothing else, so that it is known what
-    /// was run where it vanishes.
+    /// Rows offered again after a failure.
     suspects: VecDeque<Offer>,
     batch_by_attempt: BTreeMap<AttemptId, Batch>,
     /// All of `batch_by_attempt`, by their first row.
@@ -73,15 +85,16 @@ pub struct Batches {
 #[derive(Debug, Clone)]
 struct Offer {
     rows: Range<u64>,
-    n_failures: u32,
+    failures: Failures,
 }
 
 #[derive(Debug)]
 struct Batch {
     /// None: the coordinator's own, a row that is given up.
     peer: Option<PeerId>,
+    worker: Option<WorkerId>,
     rows: Range<u64>,
-    n_failures: u32,
+    failures: Failures,
     leased_s: f64,
     /// None where no worker has been measured.
     expected_s: Option<f64>,
@@ -131,16 +144,11 @@ impl Batches {
         !self.untouched.is_empty() || !self.again.is_empty()
     }
 
-    /// Whether something is offered to workers that hold nothing else.
-    pub fn has_suspects(&self) -> bool {
-        !self.suspects.is_empty()
-    }
-
     /// Whether the peer runs rows that have failed before: it is given nothing beside them.
     pub fn holds_suspect(&self, peer: PeerId) -> bool {
         let attempts = self.attempts_by_peer.get(&peer).into_iter().flatten();
         let mut batches = attempts.filter_map(|attempt| self.batch_by_attempt.get(attempt));
-        batches.any(|batch| batch.n_failures > 0 && batch.stage != Stage::Checking)
+        batches.any(|batch| batch.failures.n > 0 && batch.stage != Stage::Checking)
     }
 
     /// Number and rows of a peer's leases.
@@ -180,29 +188,15 @@ impl Batches {
         self.batch_by_attempt.iter().filter_map(holder).collect()
     }
 
+    /// Who runs or has run this.
+    pub fn worker(&self, attempt: AttemptId) -> Option<WorkerId> {
+        self.batch_by_attempt.get(&attempt)?.worker
+    }
+
     /// The rows that the peer holds under this attempt.
     pub fn leased_rows(&self, peer: PeerId, attempt: AttemptId) -> Option<Range<u64>> {
         let batch = self.batch_by_attempt.get(&attempt)?;
         (batch.peer == Some(peer)).then(|| batch.rows.clone())
-    }
-
-    /// Leases rows that have failed before, to a peer that holds nothing else.
-    pub fn lease_suspect(
-        &mut self,
-        attempt: AttemptId,
-        peer: PeerId,
-        n_rows: u64,
-        seconds_per_row: Option<f64>,
-        now_s: f64,
-    ) -> Option<Range<u64>> {
-        let offer = self.suspects.front_mut()?;
-        let rows = take_rows(&mut offer.rows, n_rows.max(1));
-        let n_failures = offer.n_failures;
-        if offer.rows.is_empty() {
-            self.suspects.pop_front();
-        }
-        let batch = running(peer, rows, n_failures, seconds_per_row, now_s);
-        Some(self.insert(attempt, batch))
     }
 
     /// Leases at most `n_rows` rows; what is offered again goes first.
@@ -210,19 +204,20 @@ impl Batches {
         &mut self,
         attempt: AttemptId,
         peer: PeerId,
+        worker: Option<WorkerId>,
         n_rows: u64,
         seconds_per_row: Option<f64>,
         now_s: f64,
     ) -> Option<Range<u64>> {
         let n_rows = n_rows.max(1);
-        let (rows, n_failures) = match self.again.front_mut() {
+        let (rows, failures) = match self.again.front_mut() {
             Some(offer) => {
                 let rows = take_rows(&mut offer.rows, n_rows);
-                let n_failures = offer.n_failures;
+                let failures = offer.failures.clone();
                 if offer.rows.is_empty() {
                     self.again.pop_front();
                 }
-                (rows, n_failures)
+                (rows, failures)
             }
             None => {
                 let rest = self.untouched.front_mut()?;
@@ -230,10 +225,10 @@ impl Batches {
                 if rest.is_empty() {
                     self.untouched.pop_front();
                 }
-                (rows, 0)
+                (rows, Failures::default())
             }
         };
-        let batch = running(peer, rows, n_failures, seconds_per_row, now_s);
+        let batch = running(peer, worker, rows, failures, seconds_per_row, now_s);
         Some(self.insert(attempt, batch))
     }
 
@@ -242,6 +237,7 @@ impl Batches {
         &mut self,
         attempt: AttemptId,
         peer: PeerId,
+        worker: Option<WorkerId>,
         seconds_per_row: Option<f64>,
         rules: &LeaseRules,
         now_s: f64,
@@ -256,8 +252,8 @@ impl Batches {
                 && self.are_wanted(&batch.rows)
         };
         let (_, straggler) = self.batch_by_attempt.iter().find(is_straggler)?;
-        let (rows, n_failures) = (straggler.rows.clone(), straggler.n_failures);
-        let batch = running(peer, rows, n_failures, seconds_per_row, now_s);
+        let (rows, failures) = (straggler.rows.clone(), straggler.failures.clone());
+        let batch = running(peer, worker, rows, failures, seconds_per_row, now_s);
         Some(self.insert(attempt, batch))
     }
 
@@ -277,20 +273,22 @@ impl Batches {
             if is_silent || is_overdue {
                 batch.stage = Stage::Late;
                 expired.push(Expired { peer, attempt });
-                offers.push((batch.rows.clone(), batch.n_failures));
+                offers.push((batch.rows.clone(), batch.failures.clone()));
             }
         }
-        for (rows, n_failures) in offers {
-            self.offer_again(rows, n_failures);
+        for (rows, failures) in offers {
+            self.offer_again(rows, failures);
         }
         expired
     }
 
-    /// The peer is gone. What it held counts as failed where it vanished: a row may kill its worker. `own` is an attempt for a row that is given up.
+    /// The peer is gone, and no more of the crew. What it held counts as failed where it vanished: a row may kill its
+    /// worker. `own` is an attempt for a row that is given up.
     pub fn on_lost(
         &mut self,
         peer: PeerId,
         loss: Loss,
+        crew: Crew<'_>,
         mut own: impl FnMut() -> AttemptId,
     ) -> Vec<(AttemptId, FailureVerdict)> {
         let mut verdicts = Vec::new();
@@ -316,9 +314,9 @@ impl Batches {
                         Loss::Drained => false,
                     };
                     if is_suspect {
-                        verdicts.push((attempt, self.on_failure(attempt, &mut own)));
+                        verdicts.push((attempt, self.on_failure(attempt, crew, &mut own)));
                     } else if let Some(batch) = self.remove(attempt) {
-                        self.offer_again(batch.rows, batch.n_failures);
+                        self.offer_again(batch.rows, batch.failures);
                     }
                 }
             }
@@ -366,7 +364,7 @@ impl Batches {
         }
         if !self.are_wanted(&rows) {
             if let Some(batch) = self.remove(attempt) {
-                self.offer_again(batch.rows, batch.n_failures);
+                self.offer_again(batch.rows, batch.failures);
             }
             return Ok(ReportVerdict::TooLate);
         }
@@ -376,8 +374,8 @@ impl Batches {
         Ok(ReportVerdict::Check)
     }
 
-    /// These rows are final; leases that are not needed any more, with their holders.
-    pub fn on_committed(&mut self, rows: &Range<u64>) -> Vec<(PeerId, AttemptId)> {
+    /// These rows are final.
+    pub fn on_committed(&mut self, rows: &Range<u64>) -> Committed {
         let overlapping: Vec<(u64, u64)> = self
             .wanted
             .range(..rows.end)
@@ -405,29 +403,36 @@ impl Batches {
             .partition(overlaps);
         self.suspects = rest;
         for offer in hit.into_iter().chain(hit_suspects) {
-            self.offer_again(offer.rows, offer.n_failures);
+            self.offer_again(offer.rows, offer.failures);
         }
         // A late lease's rows may be final now through another one, and the other way round.
-        let mut needless = Vec::new();
+        let mut committed = Committed::default();
         for attempt in self.overlapping(rows) {
             let is_needed = self
                 .batch_by_attempt
                 .get(&attempt)
                 .is_some_and(|batch| !parts_within(&self.wanted, &batch.rows).is_empty());
-            if !is_needed
-                && let Some(batch) = self.remove(attempt)
-                && let (Some(peer), Stage::Running | Stage::Late) = (batch.peer, batch.stage)
-            {
-                needless.push((peer, attempt));
+            if is_needed {
+                continue;
+            }
+            let Some(batch) = self.remove(attempt) else {
+                continue;
+            };
+            match batch.stage {
+                Stage::Checking => committed.done.extend(batch.worker),
+                Stage::Running | Stage::Late => {
+                    let needless = batch.peer.map(|peer| (peer, attempt));
+                    committed.needless.extend(needless);
+                }
             }
         }
-        needless
+        committed
     }
 
     /// A checked shard was not recorded: other shards have some of its rows, the rest is offered again.
     pub fn on_ignored(&mut self, attempt: AttemptId) {
         if let Some(batch) = self.remove(attempt) {
-            self.offer_again(batch.rows, batch.n_failures);
+            self.offer_again(batch.rows, batch.failures);
         }
     }
 
@@ -436,8 +441,8 @@ impl Batches {
         let Some(batch) = self.remove(attempt) else {
             return FailureVerdict::TooLate;
         };
-        let n_failures = batch.n_failures;
-        self.offer_again(batch.rows, n_failures);
+        let n_failures = batch.failures.n;
+        self.offer_again(batch.rows, batch.failures);
         FailureVerdict::OfferedAgain { n_failures }
     }
 
@@ -445,6 +450,7 @@ impl Batches {
     pub fn on_failure(
         &mut self,
         attempt: AttemptId,
+        crew: Crew<'_>,
         mut own: impl FnMut() -> AttemptId,
     ) -> FailureVerdict {
         let Some(batch) = self.remove(attempt) else {
@@ -453,17 +459,22 @@ impl Batches {
         let rows = batch.rows;
         // Offered already, or final in part: what is missing of it starts afresh.
         if batch.stage == Stage::Late || !self.are_wanted(&rows) {
-            self.offer_again(rows, batch.n_failures);
+            self.offer_again(rows, batch.failures);
             return FailureVerdict::TooLate;
         }
-        let n_failures = batch.n_failures + 1;
-        if n_failures <= MAX_REPEATS || self.n_runs(&rows) > 0 {
+        let mut failures = batch.failures;
+        failures.add(batch.worker);
+        let n_failures = failures.n;
+        let is_repeated = n_failures <= MAX_REPEATS
+            || self.n_runs(&rows) > 0
+            || (failures.workers.len() < 2 && self.has_another(&failures, crew));
+        if is_repeated {
             for attempt in self.overlapping(&rows) {
                 if let Some(other) = self.batch_by_attempt.get_mut(&attempt) {
-                    other.n_failures = other.n_failures.max(n_failures);
+                    other.failures.merge(&failures);
                 }
             }
-            self.offer_again(rows, n_failures);
+            self.offer_again(rows, failures);
             return FailureVerdict::OfferedAgain { n_failures };
         }
         if rows.end - rows.start == 1 {
@@ -471,8 +482,9 @@ impl Batches {
             let row = rows.start;
             let batch = Batch {
                 peer: None,
+                worker: None,
                 rows,
-                n_failures,
+                failures,
                 leased_s: 0.0,
                 expected_s: None,
                 stage: Stage::Checking,
@@ -486,8 +498,12 @@ impl Batches {
         }
         let middle = rows.start + (rows.end - rows.start) / 2;
         // One of the halves is innocent, but each is to be run alone.
-        self.offer_again(rows.start..middle, 1);
-        self.offer_again(middle..rows.end, 1);
+        let failures = Failures {
+            n: 1,
+            workers: BTreeSet::new(),
+        };
+        self.offer_again(rows.start..middle, failures.clone());
+        self.offer_again(middle..rows.end, failures);
         FailureVerdict::Split { rows }
     }
 
@@ -547,7 +563,7 @@ impl Batches {
     }
 
     /// Offers what is still wanted of `rows` and neither offered nor run by anybody.
-    fn offer_again(&mut self, rows: Range<u64>, n_failures: u32) {
+    fn offer_again(&mut self, rows: Range<u64>, failures: Failures) {
         let mut free = parts_within(&self.wanted, &rows);
         for attempt in self.overlapping(&rows) {
             if let Some(batch) = self.batch_by_attempt.get(&attempt)
@@ -559,28 +575,33 @@ impl Batches {
         for offer in self.again.iter().chain(&self.suspects) {
             free = without(free, &offer.rows);
         }
-        let queue = if n_failures > 0 {
+        let queue = if failures.n > 0 {
             &mut self.suspects
         } else {
             &mut self.again
         };
-        queue.extend(free.into_iter().map(|rows| Offer { rows, n_failures }));
+        queue.extend(free.into_iter().map(|rows| Offer {
+            rows,
+            failures: failures.clone(),
+        }));
     }
 }
 
 /// A lease that begins now.
 fn running(
     peer: PeerId,
+    worker: Option<WorkerId>,
     rows: Range<u64>,
-    n_failures: u32,
+    failures: Failures,
     seconds_per_row: Option<f64>,
     now_s: f64,
 ) -> Batch {
     Batch {
         peer: Some(peer),
+        worker,
         expected_s: expected_s(&rows, seconds_per_row),
         rows,
-        n_failures,
+        failures,
         leased_s: now_s,
         stage: Stage::Running,
     }

@@ -1,8 +1,9 @@
 //! Workers and trainers that are connected, what they can take, and how fast they are.
 
-use super::LeaseRules;
+use super::workers::{WorkerId, Workers};
+use super::{LeaseRules, Loss};
 use sidereal_inference::ids::{AttemptId, PeerId};
-use sidereal_inference::status::PeerStatus;
+use sidereal_inference::status::{HeldBack, PeerStatus};
 use sidereal_proto::message::{PeerKind, Registration};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -18,6 +19,10 @@ const MAX_NAME_BYTES: usize = 256;
 
 /// Seconds before a worker's end in which nothing is leased to it: what storing a shard may take.
 const LAST_SECONDS: f64 = 2.0;
+
+/// Seconds without leases and credits after which a worker is not counted on: longer than the way of a report
+/// and the credit that follows it.
+const BETWEEN_LEASES_S: f64 = 10.0;
 
 /// What a peer said is nonsense; it is told so, and nothing changes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +54,7 @@ pub enum Refusal {
 pub struct Peers {
     n_registered: u64,
     peer_by_id: BTreeMap<PeerId, Peer>,
+    workers: Workers,
     n_workers: usize,
     /// Workers that have credits.
     with_credits: BTreeSet<PeerId>,
@@ -62,11 +68,15 @@ pub struct Peers {
 struct Peer {
     name: String,
     kind: PeerKind,
+    /// None: a trainer.
+    worker: Option<WorkerId>,
     credits: u32,
     is_ready: bool,
     seconds_per_row: Option<f64>,
     n_done: u64,
     heard_s: f64,
+    /// When it last registered, reported or gave credits.
+    active_s: f64,
     /// When it will be gone, by its own word.
     ends_s: Option<f64>,
 }
@@ -82,31 +92,85 @@ impl Peers {
         }
         let id = PeerId(self.n_registered);
         self.n_registered += 1;
+        let worker = match registration.kind {
+            PeerKind::Worker => {
+                self.n_workers += 1;
+                Some(self.workers.on_registered(id, &registration.name))
+            }
+            PeerKind::Trainer => None,
+        };
         self.peer_by_id.insert(
             id,
             Peer {
                 name: registration.name.clone(),
                 kind: registration.kind,
+                worker,
                 credits: 0,
                 is_ready: false,
                 seconds_per_row: None,
                 n_done: 0,
                 heard_s: now_s,
+                active_s: now_s,
                 ends_s: registration.remaining_s.map(|remaining| now_s + remaining),
             },
         );
-        match registration.kind {
-            PeerKind::Worker => self.n_workers += 1,
-            PeerKind::Trainer => {}
-        }
         Ok(id)
     }
 
-    pub fn remove(&mut self, peer: PeerId) {
+    pub fn remove(&mut self, peer: PeerId, loss: Loss) {
         self.with_credits.remove(&peer);
-        match self.peer_by_id.remove(&peer).map(|peer| peer.kind) {
-            Some(PeerKind::Worker) => self.n_workers -= 1,
-            Some(PeerKind::Trainer) | None => {}
+        let worker = self.peer_by_id.remove(&peer).and_then(|peer| peer.worker);
+        if let Some(worker) = worker {
+            self.n_workers -= 1;
+            self.workers.on_gone(worker, loss);
+        }
+    }
+
+    /// The worker that a peer is a registration of; None for a trainer and for who is gone.
+    pub fn worker(&self, peer: PeerId) -> Option<WorkerId> {
+        self.peer_by_id.get(&peer)?.worker
+    }
+
+    /// All registered workers.
+    pub fn workers(&self) -> impl Iterator<Item = (PeerId, WorkerId)> {
+        self.peer_by_id
+            .iter()
+            .filter_map(|(&id, peer)| Some((id, peer.worker?)))
+    }
+
+    pub fn on_loss(&mut self, worker: WorkerId, now_s: f64) {
+        self.workers.on_loss(worker, now_s);
+    }
+
+    pub fn on_done(&mut self, worker: WorkerId) {
+        self.workers.on_done(worker);
+    }
+
+    /// Workers with repeated losses, which are given nothing for now while there are others.
+    pub fn held_back(&self, now_s: f64) -> BTreeSet<PeerId> {
+        self.workers.peers_held_back(now_s)
+    }
+
+    pub fn held_back_status(&self, now_s: f64) -> Vec<HeldBack> {
+        self.workers.status(now_s)
+    }
+
+    /// Whether the peer was heard from within a lease.
+    pub fn is_heard(&self, peer: PeerId, now_s: f64, lease_s: f64) -> bool {
+        self.heard_s(peer)
+            .is_some_and(|heard_s| now_s < heard_s + lease_s)
+    }
+
+    /// Whether the worker has credits, or has had something to do until just now, and time for a row.
+    pub fn waits_for_work(&self, peer: PeerId, now_s: f64) -> bool {
+        let waits = |peer: &Peer| peer.credits > 0 || now_s < peer.active_s + BETWEEN_LEASES_S;
+        self.peer_by_id.get(&peer).is_some_and(waits) && self.rows_in_time(peer, now_s) > 0
+    }
+
+    /// The worker has reported.
+    pub fn on_active(&mut self, peer: PeerId, now_s: f64) {
+        if let Some(peer) = self.peer_by_id.get_mut(&peer) {
+            peer.active_s = now_s;
         }
     }
 

@@ -70,8 +70,8 @@ fn report(attempt: u64, rows: Range<u64>, seconds: f64) -> BatchReport {
 fn batches_start_small_take_turns_and_then_follow_the_measured_time() {
     let mut leases = with_workers(rules(), 2);
     leases.open_round(RoundId(0), vec![0..10_000]);
-    leases.on_credits(PeerId(0), 2);
-    leases.on_credits(PeerId(1), 1);
+    leases.on_credits(PeerId(0), 2, 0.0);
+    leases.on_credits(PeerId(1), 1, 0.0);
     assert_eq!(
         batches(leases.grant(0.0)),
         [(0, 100, 0..64), (1, 101, 64..128), (0, 102, 128..192)]
@@ -80,13 +80,13 @@ fn batches_start_small_take_turns_and_then_follow_the_measured_time() {
     let verdict = leases.on_report(PeerId(0), &report(100, 0..64, 1.0), 1e6);
     assert_eq!(verdict, Ok(ReportVerdict::Check));
     leases.on_committed(&(0..64));
-    leases.on_credits(PeerId(0), 1);
+    leases.on_credits(PeerId(0), 1, 0.0);
     assert_eq!(batches(leases.grant(1.0)), [(0, 103, 192..320)]);
     // No time at all: as much as is allowed.
     let verdict = leases.on_report(PeerId(1), &report(101, 64..128, 0.0), 1e6);
     assert_eq!(verdict, Ok(ReportVerdict::Check));
     leases.on_committed(&(64..128));
-    leases.on_credits(PeerId(1), 1);
+    leases.on_credits(PeerId(1), 1, 0.0);
     assert_eq!(batches(leases.grant(1.0)), [(1, 104, 320..1320)]);
     assert_eq!(leases.check(), Ok(()));
 }
@@ -96,7 +96,7 @@ fn a_few_rows_are_shared_among_the_workers() {
     let mut leases = with_workers(rules(), 4);
     leases.open_round(RoundId(0), vec![0..8]);
     for peer in 0..4 {
-        leases.on_credits(PeerId(peer), 1);
+        leases.on_credits(PeerId(peer), 1, 0.0);
     }
     assert_eq!(
         batches(leases.grant(0.0)),
@@ -119,8 +119,8 @@ fn credits_are_capped_and_fixed_batches_are_kept() {
         1,
     );
     leases.open_round(RoundId(0), vec![0..5, 20..10_000]);
-    leases.on_credits(PeerId(0), u32::MAX);
-    leases.on_credits(PeerId(0), 5);
+    leases.on_credits(PeerId(0), u32::MAX, 0.0);
+    leases.on_credits(PeerId(0), 5, 0.0);
     let granted = batches(leases.grant(0.0));
     assert_eq!(granted.len(), MAX_CREDITS as usize);
     assert_eq!(granted[0].2, 0..5);
@@ -131,7 +131,7 @@ fn credits_are_capped_and_fixed_batches_are_kept() {
 fn an_expired_batch_is_offered_again_and_the_first_report_wins() {
     let mut leases = with_workers(rules(), 2);
     leases.open_round(RoundId(0), vec![0..64]);
-    leases.on_credits(PeerId(0), 1);
+    leases.on_credits(PeerId(0), 1, 0.0);
     assert_eq!(batches(leases.grant(0.0)), [(0, 100, 0..32)]);
     leases.on_heard(PeerId(0), 30.0);
     assert_eq!(leases.expire(89.9), []);
@@ -141,7 +141,7 @@ fn an_expired_batch_is_offered_again_and_the_first_report_wins() {
     };
     assert_eq!(leases.expire(90.0), [expired]);
     assert_eq!(leases.expire(91.0), []);
-    leases.on_credits(PeerId(1), 1);
+    leases.on_credits(PeerId(1), 1, 0.0);
     assert_eq!(batches(leases.grant(91.0)), [(1, 101, 0..32)]);
     // The late one is first after all.
     let verdict = leases.on_report(PeerId(0), &report(100, 0..32, 1.0), 1e6);
@@ -156,8 +156,8 @@ fn an_expired_batch_is_offered_again_and_the_first_report_wins() {
 fn a_straggler_is_run_a_second_time_and_cancelled_where_it_comes_second() {
     let mut leases = with_workers(rules(), 2);
     leases.open_round(RoundId(0), vec![0..64]);
-    leases.on_credits(PeerId(0), 1);
-    leases.on_credits(PeerId(1), 2);
+    leases.on_credits(PeerId(0), 1, 0.0);
+    leases.on_credits(PeerId(1), 2, 0.0);
     let granted = batches(leases.grant(0.0));
     assert_eq!(granted, [(0, 100, 0..32), (1, 101, 32..64)]);
     let verdict = leases.on_report(PeerId(1), &report(101, 32..64, 1.0), 1e6);
@@ -167,10 +167,10 @@ fn a_straggler_is_run_a_second_time_and_cancelled_where_it_comes_second() {
     assert_eq!(leases.grant(4.9), []);
     assert_eq!(batches(leases.grant(5.1)), [(1, 102, 0..32)]);
     // No third run.
-    leases.on_credits(PeerId(1), 5);
+    leases.on_credits(PeerId(1), 5, 0.0);
     assert_eq!(leases.grant(50.0), []);
     // Where one of the two fails or is lost, the other one goes on.
-    let verdict = leases.on_batch_failure(PeerId(1), AttemptId(102), FailureCause::Rows);
+    let verdict = leases.on_batch_failure(PeerId(1), AttemptId(102), FailureCause::Rows, 0.0);
     assert_eq!(verdict, Ok(FailureVerdict::OfferedAgain { n_failures: 1 }));
     assert_eq!(leases.check(), Ok(()));
     assert_eq!(batches(leases.grant(60.0)), [(1, 103, 0..32)]);
@@ -185,8 +185,8 @@ fn a_straggler_is_run_a_second_time_and_cancelled_where_it_comes_second() {
 fn a_straggler_goes_to_another_worker_also_where_it_is_its_holders_turn() {
     let mut leases = with_workers(rules(), 2);
     leases.open_round(RoundId(0), vec![0..64]);
-    leases.on_credits(PeerId(0), 2);
-    leases.on_credits(PeerId(1), 2);
+    leases.on_credits(PeerId(0), 2, 0.0);
+    leases.on_credits(PeerId(1), 2, 0.0);
     let granted = batches(leases.grant(0.0));
     assert_eq!(granted, [(0, 100, 0..32), (1, 101, 32..64)]);
     let verdict = leases.on_report(PeerId(1), &report(101, 32..64, 1.0), 1e6);
@@ -200,9 +200,9 @@ fn a_straggler_goes_to_another_worker_also_where_it_is_its_holders_turn() {
 fn of_two_overlapping_shards_the_ignored_ones_other_rows_are_offered_again() {
     let mut leases = with_workers(rules(), 2);
     leases.open_round(RoundId(0), vec![0..64]);
-    leases.on_credits(PeerId(0), 1);
+    leases.on_credits(PeerId(0), 1, 0.0);
     assert_eq!(batches(leases.grant(0.0)), [(0, 100, 0..32)]);
-    leases.on_credits(PeerId(1), 1);
+    leases.on_credits(PeerId(1), 1, 0.0);
     leases.on_heard(PeerId(1), 99.0);
     assert_eq!(leases.expire(100.0).len(), 1);
     // A part of the late batch goes to a worker of little time.
@@ -211,8 +211,8 @@ fn of_two_overlapping_shards_the_ignored_ones_other_rows_are_offered_again() {
         ..registration(PeerKind::Worker, "mortal")
     };
     let mortal = leases.on_registered(&mortal, 100.0).expect("registered");
-    leases.on_lost(PeerId(1), Loss::Drained);
-    leases.on_credits(mortal, 1);
+    leases.on_lost(PeerId(1), Loss::Drained, 0.0);
+    leases.on_credits(mortal, 1, 0.0);
     let granted = batches(leases.grant(100.0));
     assert_eq!(granted.len(), 1);
     let (_, attempt, rows) = granted[0].clone();
@@ -239,7 +239,7 @@ fn what_a_worker_holds_and_waits_for_together_is_capped() {
     leases.open_round(RoundId(0), vec![0..10_000]);
     let mut n_granted = 0;
     for _ in 0..100 {
-        leases.on_credits(PeerId(0), 64);
+        leases.on_credits(PeerId(0), 64, 0.0);
         n_granted += leases.grant(0.0).len();
     }
     assert_eq!(n_granted, MAX_CREDITS as usize);
@@ -254,13 +254,13 @@ fn a_worker_near_its_end_is_given_what_it_can_finish() {
     };
     let mortal = leases.on_registered(&mortal, 0.0).expect("registered");
     leases.open_round(RoundId(0), vec![0..10_000]);
-    leases.on_credits(PeerId(0), 1);
+    leases.on_credits(PeerId(0), 1, 0.0);
     assert_eq!(batches(leases.grant(0.0)), [(0, 100, 0..64)]);
     // 10 rows a second.
     let verdict = leases.on_report(PeerId(0), &report(100, 0..64, 6.4), 1e6);
     assert_eq!(verdict, Ok(ReportVerdict::Check));
     leases.on_committed(&(0..64));
-    leases.on_credits(mortal, 64);
+    leases.on_credits(mortal, 64, 0.0);
     // At 14 s, 4 s are left to work in; half of that for each of two leases in hand.
     let rows: Vec<u64> = batches(leases.grant(17.0))
         .iter()
@@ -274,12 +274,12 @@ fn a_worker_near_its_end_is_given_what_it_can_finish() {
 fn a_batch_that_takes_far_too_long_is_offered_again_though_its_worker_lives() {
     let mut leases = with_workers(rules(), 2);
     leases.open_round(RoundId(0), vec![0..200]);
-    leases.on_credits(PeerId(0), 1);
+    leases.on_credits(PeerId(0), 1, 0.0);
     assert_eq!(batches(leases.grant(0.0)), [(0, 100, 0..64)]);
     let verdict = leases.on_report(PeerId(0), &report(100, 0..64, 1.0), 1e6);
     assert_eq!(verdict, Ok(ReportVerdict::Check));
     leases.on_committed(&(0..64));
-    leases.on_credits(PeerId(0), 1);
+    leases.on_credits(PeerId(0), 1, 0.0);
     assert_eq!(batches(leases.grant(1.0)), [(0, 101, 64..132)]);
     leases.on_heard(PeerId(0), 600.0);
     assert_eq!(leases.expire(600.0), []);
@@ -296,12 +296,12 @@ fn a_row_that_kills_its_workers_is_found_and_given_up() {
     for _ in 0..1000 {
         let worker = registration(PeerKind::Worker, "fragile");
         let peer = leases.on_registered(&worker, 0.0).expect("registered");
-        leases.on_credits(peer, 2);
+        leases.on_credits(peer, 2, 0.0);
         let granted = batches(leases.grant(0.0));
         let mut lost = Vec::new();
         for (_, attempt, rows) in granted {
             if rows.contains(&bad_row) {
-                lost = leases.on_lost(peer, Loss::Vanished);
+                lost = leases.on_lost(peer, Loss::Vanished, 0.0);
                 break;
             }
             let verdict = leases.on_report(peer, &report(attempt, rows.clone(), 0.1), 1e6);
@@ -317,7 +317,7 @@ fn a_row_that_kills_its_workers_is_found_and_given_up() {
                 return;
             }
         }
-        leases.on_lost(peer, Loss::Drained);
+        leases.on_lost(peer, Loss::Drained, 0.0);
     }
     panic!("the row was not found");
 }
@@ -326,14 +326,14 @@ fn a_row_that_kills_its_workers_is_found_and_given_up() {
 fn rows_that_become_final_while_offered_again_are_offered_no_more() {
     let mut leases = with_workers(rules(), 2);
     leases.open_round(RoundId(0), vec![0..64]);
-    leases.on_credits(PeerId(0), 1);
+    leases.on_credits(PeerId(0), 1, 0.0);
     assert_eq!(batches(leases.grant(0.0)), [(0, 100, 0..32)]);
     assert_eq!(leases.expire(100.0).len(), 1);
     let verdict = leases.on_report(PeerId(0), &report(100, 0..32, 1.0), 1e6);
     assert_eq!(verdict, Ok(ReportVerdict::Check));
     leases.on_committed(&(0..32));
     assert_eq!(leases.check(), Ok(()));
-    leases.on_credits(PeerId(1), 5);
+    leases.on_credits(PeerId(1), 5, 0.0);
     let granted = batches(leases.grant(101.0));
     assert!(
         granted.iter().all(|(_, _, rows)| rows.start >= 32),
@@ -346,18 +346,18 @@ fn rows_that_become_final_while_offered_again_are_offered_no_more() {
 fn a_lost_workers_batches_are_offered_again_but_not_a_reported_one() {
     let mut leases = with_workers(rules(), 2);
     leases.open_round(RoundId(0), vec![0..128]);
-    leases.on_credits(PeerId(0), 2);
+    leases.on_credits(PeerId(0), 2, 0.0);
     assert_eq!(
         batches(leases.grant(0.0)),
         [(0, 100, 0..64), (0, 101, 64..128)]
     );
     let verdict = leases.on_report(PeerId(0), &report(100, 0..64, 1.0), 1e6);
     assert_eq!(verdict, Ok(ReportVerdict::Check));
-    leases.on_lost(PeerId(0), Loss::Vanished);
-    leases.on_credits(PeerId(1), 5);
+    leases.on_lost(PeerId(0), Loss::Vanished, 0.0);
+    leases.on_credits(PeerId(1), 5, 0.0);
     assert_eq!(batches(leases.grant(0.0)), [(1, 102, 64..128)]);
     // What was reported turns out to be torn.
-    let verdict = leases.on_shard_refused(AttemptId(100));
+    let verdict = leases.on_shard_refused(AttemptId(100), 0.0);
     assert_eq!(verdict, FailureVerdict::OfferedAgain { n_failures: 0 });
     // What a worker was lost with is run alone.
     assert_eq!(leases.grant(0.0), []);
@@ -381,7 +381,7 @@ fn a_good_row_that_was_in_hand_beside_a_killing_one_is_not_given_up() {
     for _ in 0..200 {
         let worker = registration(PeerKind::Worker, "storing and running");
         let peer = leases.on_registered(&worker, 0.0).expect("registered");
-        leases.on_credits(peer, 2);
+        leases.on_credits(peer, 2, 0.0);
         let granted = batches(leases.grant(0.0));
         if granted.is_empty() {
             break;
@@ -391,7 +391,7 @@ fn a_good_row_that_was_in_hand_beside_a_killing_one_is_not_given_up() {
             .any(|(_, _, rows)| rows.contains(&killing_row))
         {
             // It dies before what it ran before is reported.
-            for (_, verdict) in leases.on_lost(peer, Loss::Vanished) {
+            for (_, verdict) in leases.on_lost(peer, Loss::Vanished, 0.0) {
                 if let FailureVerdict::GiveUp { row, .. } = verdict {
                     given_up.push(row);
                     leases.on_committed(&(row..row + 1));
@@ -403,7 +403,7 @@ fn a_good_row_that_was_in_hand_beside_a_killing_one_is_not_given_up() {
                 assert_eq!(verdict, Ok(ReportVerdict::Check));
                 leases.on_committed(&rows);
             }
-            leases.on_lost(peer, Loss::Drained);
+            leases.on_lost(peer, Loss::Drained, 0.0);
         }
         assert_eq!(leases.check(), Ok(()));
     }
@@ -416,14 +416,14 @@ fn a_batch_that_keeps_failing_is_split_down_to_the_row() {
     leases.open_round(RoundId(0), vec![0..16]);
     let bad_row = 5;
     for _ in 0..1000 {
-        leases.on_credits(PeerId(0), 1);
+        leases.on_credits(PeerId(0), 1, 0.0);
         let granted = batches(leases.grant(0.0));
         let Some((_, attempt, rows)) = granted.first() else {
             panic!("nothing granted");
         };
         if rows.contains(&bad_row) {
             let verdict =
-                leases.on_batch_failure(PeerId(0), AttemptId(*attempt), FailureCause::Rows);
+                leases.on_batch_failure(PeerId(0), AttemptId(*attempt), FailureCause::Rows, 0.0);
             match verdict.expect("holder") {
                 FailureVerdict::GiveUp { round, row, .. } => {
                     assert_eq!((round, row), (RoundId(0), bad_row));
@@ -446,7 +446,7 @@ fn a_batch_that_keeps_failing_is_split_down_to_the_row() {
 fn nonsense_is_refused_and_changes_nothing() {
     let mut leases = with_workers(rules(), 2);
     leases.open_round(RoundId(0), vec![0..64]);
-    leases.on_credits(PeerId(0), 1);
+    leases.on_credits(PeerId(0), 1, 0.0);
     leases.grant(0.0);
     let not_holder = leases.on_report(PeerId(1), &report(100, 0..32, 1.0), 1e6);
     assert!(matches!(not_holder, Err(Refusal::NotHolder { .. })));
@@ -485,7 +485,7 @@ fn a_task_goes_to_one_trainer_at_a_time_and_fails_after_four_attempts() {
     };
     assert_eq!(leases.grant(0.0), [task(0, 100)]);
     assert_eq!(leases.grant(0.0), []);
-    leases.on_lost(PeerId(0), Loss::Vanished);
+    leases.on_lost(PeerId(0), Loss::Vanished, 0.0);
     assert_eq!(leases.grant(0.0), [task(1, 101)]);
     for n_failures in 1..=4 {
         let attempt = AttemptId(100 + n_failures);
@@ -499,4 +499,166 @@ fn a_task_goes_to_one_trainer_at_a_time_and_fails_after_four_attempts() {
             assert_eq!(verdict, Ok(TaskVerdict::Fails { n_failures }));
         }
     }
+}
+
+/// A worker that kills itself with whatever it holds, started again each second.
+struct CrashLoop {
+    n_starts: u64,
+}
+
+impl CrashLoop {
+    /// One more life: it asks for two leases and vanishes with what it got. Rows that are given up by that.
+    fn live(&mut self, leases: &mut Leases, now_s: f64) -> (Vec<Range<u64>>, Vec<u64>) {
+        self.n_starts += 1;
+        let name = format!("node:{}", 1000 + self.n_starts);
+        let worker = registration(PeerKind::Worker, &name);
+        let peer = leases.on_registered(&worker, now_s).expect("registered");
+        leases.on_credits(peer, 2, now_s);
+        let mut got = Vec::new();
+        for (to, _, rows) in batches(leases.grant(now_s)) {
+            assert_eq!(to, peer.0, "the other worker has no credits left");
+            got.push(rows);
+        }
+        let mut given_up = Vec::new();
+        for (_, verdict) in leases.on_lost(peer, Loss::Vanished, now_s) {
+            if let FailureVerdict::GiveUp { row, .. } = verdict {
+                given_up.push(row);
+                leases.on_committed(&(row..row + 1));
+            }
+        }
+        assert_eq!(leases.check(), Ok(()));
+        (got, given_up)
+    }
+}
+
+#[test]
+fn a_worker_in_a_crash_loop_beside_a_healthy_one_costs_no_row_and_is_held_back() {
+    let mut leases = Leases::new(rules(), AttemptId(0));
+    // On the same machine, and busy all the time.
+    let healthy = registration(PeerKind::Worker, "node:7");
+    let healthy = leases.on_registered(&healthy, 0.0).expect("registered");
+    leases.open_round(RoundId(0), vec![0..1000]);
+    leases.on_credits(healthy, 2, 0.0);
+    let mut in_hand = batches(leases.grant(0.0));
+    let mut sick = CrashLoop { n_starts: 0 };
+    let (mut n_rows, mut n_crashes) = (0, 0);
+    let mut names = Vec::new();
+    for second in 1..1000 {
+        let now_s = f64::from(second);
+        let (got, given_up) = sick.live(&mut leases, now_s);
+        assert_eq!(given_up, [0; 0], "in second {second}");
+        n_crashes += u32::from(!got.is_empty());
+        names.extend(leases.held_back(now_s).pop().map(|held| held.name));
+        leases.on_heard(healthy, now_s);
+        if !in_hand.is_empty() {
+            let (_, attempt, rows) = in_hand.remove(0);
+            let verdict = leases.on_report(healthy, &report(attempt, rows.clone(), 1.0), 1e6);
+            assert_eq!(verdict, Ok(ReportVerdict::Check));
+            leases.on_committed(&rows);
+            n_rows += rows.end - rows.start;
+            leases.on_credits(healthy, 1, now_s);
+        }
+        in_hand.extend(batches(leases.grant(now_s)));
+        assert!(in_hand.iter().all(|(peer, ..)| *peer == healthy.0));
+        if n_rows == 1000 {
+            assert!(n_crashes <= 4, "{n_crashes} crashes with rows in hand");
+            assert_eq!(names.first().map(String::as_str), Some("node:1002"));
+            return;
+        }
+    }
+    panic!("{n_rows} of 1000 rows");
+}
+
+#[test]
+fn rows_that_failed_on_one_worker_wait_for_another_that_is_kept_free_for_them() {
+    let fixed = LeaseRules {
+        fixed_rows: Some(10),
+        ..rules()
+    };
+    let mut leases = with_workers(fixed, 2);
+    leases.open_round(RoundId(0), vec![0..100]);
+    leases.on_credits(PeerId(1), 2, 0.0);
+    assert_eq!(
+        batches(leases.grant(0.0)),
+        [(1, 100, 0..10), (1, 101, 10..20)]
+    );
+    leases.on_credits(PeerId(0), 1, 0.0);
+    assert_eq!(batches(leases.grant(0.0)), [(0, 102, 20..30)]);
+    let verdict = leases.on_batch_failure(PeerId(0), AttemptId(102), FailureCause::Rows, 1.0);
+    assert_eq!(verdict, Ok(FailureVerdict::OfferedAgain { n_failures: 1 }));
+    // Worker 0 is free, but it has failed these rows: it gets others.
+    leases.on_credits(PeerId(0), 1, 1.0);
+    assert_eq!(batches(leases.grant(1.0)), [(0, 103, 30..40)]);
+    // Worker 1 is given nothing else until it holds nothing.
+    for (attempt, rows) in [(100, 0..10), (101, 10..20)] {
+        leases.on_credits(PeerId(1), 1, 2.0);
+        assert_eq!(leases.grant(2.0), []);
+        let verdict = leases.on_report(PeerId(1), &report(attempt, rows.clone(), 1.0), 2.0);
+        assert_eq!(verdict, Ok(ReportVerdict::Check));
+        leases.on_committed(&rows);
+    }
+    assert_eq!(batches(leases.grant(2.0)), [(1, 104, 20..30)]);
+    // Where there is no other worker any more, anybody may have them.
+    leases.on_lost(PeerId(1), Loss::Drained, 3.0);
+    let verdict = leases.on_report(PeerId(0), &report(103, 30..40, 1.0), 3.0);
+    assert_eq!(verdict, Ok(ReportVerdict::Check));
+    leases.on_committed(&(30..40));
+    leases.on_credits(PeerId(0), 1, 3.0);
+    assert_eq!(batches(leases.grant(3.0)), [(0, 105, 20..30)]);
+    assert_eq!(leases.check(), Ok(()));
+}
+
+#[test]
+fn a_row_that_kills_two_workers_in_turn_is_given_up_without_a_standstill() {
+    let one_row = LeaseRules {
+        fixed_rows: Some(1),
+        ..rules()
+    };
+    let mut leases = Leases::new(one_row, AttemptId(0));
+    leases.open_round(RoundId(0), vec![0..8]);
+    let killing_row = 5;
+    let mut n_starts = [0_u32; 2];
+    let mut peers = [PeerId(0); 2];
+    let mut start = |leases: &mut Leases, machine: usize, now_s| {
+        n_starts[machine] += 1;
+        let name = format!("node {machine}:{}", n_starts[machine]);
+        let worker = registration(PeerKind::Worker, &name);
+        let peer = leases.on_registered(&worker, now_s).expect("registered");
+        leases.on_credits(peer, 1, now_s);
+        peer
+    };
+    for machine in 0..2 {
+        peers[machine] = start(&mut leases, machine, 0.0);
+    }
+    let mut killed = Vec::new();
+    for second in 0..40 {
+        let now_s = f64::from(second);
+        for (peer, attempt, rows) in batches(leases.grant(now_s)) {
+            let peer = PeerId(peer);
+            if rows.contains(&killing_row) {
+                let machine = peers.iter().position(|&other| other == peer);
+                let machine = machine.expect("one of the two");
+                killed.push(machine);
+                for (_, verdict) in leases.on_lost(peer, Loss::Vanished, now_s) {
+                    if let FailureVerdict::GiveUp { row, .. } = verdict {
+                        assert_eq!(row, killing_row);
+                        assert_eq!(killed.len(), 4);
+                        assert!(killed.contains(&0) && killed.contains(&1));
+                        return;
+                    }
+                }
+                peers[machine] = start(&mut leases, machine, now_s);
+            } else {
+                let verdict = leases.on_report(peer, &report(attempt, rows.clone(), 0.1), 1e6);
+                assert_eq!(verdict, Ok(ReportVerdict::Check));
+                leases.on_committed(&rows);
+                leases.on_credits(peer, 1, now_s);
+            }
+        }
+        for peer in peers {
+            leases.on_heard(peer, now_s);
+        }
+        assert_eq!(leases.check(), Ok(()));
+    }
+    panic!("the row was not given up within 40 s");
 }

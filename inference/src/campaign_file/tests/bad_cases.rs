@@ -84,6 +84,32 @@ pub(super) const PARAMETERS: &[Case] = &[
     ),
     (
         "low = 0.0, high = 6.25",
+        "low = 0.0, high = 5e-324",
+        &[
+            "c.toml:4: parameters[0].prior.uniform: low 0.0 to high 5e-324 is too narrow, expected at least 1e-300 between \
+             them",
+        ],
+    ),
+    (
+        "low = 0.0, high = 6.25",
+        "low = -1e308, high = 1.2e308",
+        &["c.toml:4: parameters[0].prior.uniform: low is -1e308, expected -1e300 to 1e300"],
+    ),
+    (
+        "normal = { mean = 0.0, sd = 2 }",
+        "truncated_normal = { mean = 0.0, sd = 1.0, low = 50, high = 60 }",
+        &[
+            "c.toml:7: parameters[1].prior.truncated_normal: low 50 to high 60 lies 50.0 sd from mean 0; at most 37 are \
+             possible",
+        ],
+    ),
+    (
+        "log_uniform = { low = 6.0",
+        "log_uniform = { low = 5e-324",
+        &["c.toml:10: parameters[2].prior.log_uniform: low is 5e-324, expected at least 1e-300"],
+    ),
+    (
+        "low = 0.0, high = 6.25",
         "low = nan, high = \"6\"",
         &[
             "c.toml:4: parameters[0].prior.uniform.low: found nan, expected a finite number",

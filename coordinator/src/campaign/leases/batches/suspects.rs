@@ -1,0 +1,166 @@
+//! Rows that have failed before, and who runs them: a worker that holds nothing else, so that it is known what was
+//! run where it vanishes, and another one than they failed on, so that no sick worker speaks against good rows.
+
+use super::{Batches, Stage, running};
+use crate::campaign::leases::LeaseRules;
+use crate::campaign::leases::peers::Peers;
+use crate::campaign::leases::ranges::take_rows;
+use crate::campaign::leases::workers::WorkerId;
+use sidereal_inference::ids::{AttemptId, PeerId};
+use std::collections::{BTreeSet, VecDeque};
+use std::ops::Range;
+
+/// What speaks against rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Failures {
+    pub n: u32,
+    /// Whom they failed on.
+    pub workers: BTreeSet<WorkerId>,
+}
+
+/// The workers at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Crew<'a> {
+    pub peers: &'a Peers,
+    /// Seconds of silence after which nobody counts on a worker.
+    pub lease_s: f64,
+    pub now_s: f64,
+}
+
+/// A worker that can be counted on.
+#[derive(Debug)]
+struct Able {
+    peer: PeerId,
+    worker: WorkerId,
+    n_unreported: usize,
+}
+
+/// What becomes of the suspects at one moment.
+#[derive(Debug, Default)]
+pub struct SuspectGrants {
+    pub leases: Vec<(PeerId, AttemptId, Range<u64>)>,
+    /// Workers that get nothing else for now: held back, or kept free for a suspect.
+    pub kept: BTreeSet<PeerId>,
+}
+
+impl Failures {
+    pub fn add(&mut self, worker: Option<WorkerId>) {
+        self.n += 1;
+        self.workers.extend(worker);
+    }
+
+    /// The rows of both are the same.
+    pub fn merge(&mut self, other: &Self) {
+        self.n = self.n.max(other.n);
+        self.workers.extend(&other.workers);
+    }
+}
+
+impl Batches {
+    /// Leases suspects to workers that hold nothing. A suspect goes to a worker that it has not failed on; where
+    /// these are all busy one of them is kept free for it; only where there are none anybody may have it.
+    pub fn lease_suspects(
+        &mut self,
+        peers: &mut Peers,
+        rules: &LeaseRules,
+        now_s: f64,
+        mut next_attempt: impl FnMut() -> AttemptId,
+    ) -> SuspectGrants {
+        let held_back = peers.held_back(now_s);
+        if self.suspects.is_empty() && held_back.is_empty() {
+            return SuspectGrants::default();
+        }
+        let mut able = self.able(Crew {
+            peers,
+            lease_s: rules.lease_s,
+            now_s,
+        });
+        let mut kept = held_back;
+        if able.iter().all(|able| kept.contains(&able.peer)) {
+            // There is nobody else.
+            kept.clear();
+        }
+        able.retain(|able| !kept.contains(&able.peer));
+        let mut free: Vec<PeerId> = peers
+            .workers_in_turn(now_s)
+            .filter(|peer| !kept.contains(peer) && self.n_unreported(*peer) == 0)
+            .collect();
+        // Who may be kept free, who is free the soonest first.
+        let mut next: Vec<&Able> = able.iter().collect();
+        next.sort_by_key(|able| able.n_unreported);
+        let mut leases = Vec::new();
+        let mut left = VecDeque::new();
+        while let Some(mut offer) = self.suspects.pop_front() {
+            if free.is_empty() && next.is_empty() {
+                left.push_back(offer);
+                break;
+            }
+            let is_new = |worker: WorkerId| !offer.failures.workers.contains(&worker);
+            let has_others = able.iter().any(|able| is_new(able.worker));
+            let may_take = |peer| !has_others || peers.worker(peer).is_some_and(is_new);
+            let Some(taker) = free.iter().position(|&peer| may_take(peer)) else {
+                if let Some(place) = next.iter().position(|able| is_new(able.worker)) {
+                    kept.insert(next.remove(place).peer);
+                }
+                left.push_back(offer);
+                continue;
+            };
+            let peer = free.remove(taker);
+            next.retain(|able| able.peer != peer);
+            let n_rows = peers.batch_rows(peer, self.n_wanted, rules, now_s);
+            let rows = take_rows(&mut offer.rows, n_rows.max(1));
+            let batch = running(
+                peer,
+                peers.worker(peer),
+                rows,
+                offer.failures.clone(),
+                peers.seconds_per_row(peer),
+                now_s,
+            );
+            let attempt = next_attempt();
+            leases.push((peer, attempt, self.insert(attempt, batch)));
+            peers.take_credit(peer);
+            if !offer.rows.is_empty() {
+                self.suspects.push_front(offer);
+            }
+        }
+        left.append(&mut self.suspects);
+        self.suspects = left;
+        SuspectGrants { leases, kept }
+    }
+
+    /// Whether there is a worker, held back or not, that rows have not failed on.
+    pub fn has_another(&self, failures: &Failures, crew: Crew<'_>) -> bool {
+        let able = self.able(crew);
+        able.iter()
+            .any(|able| !failures.workers.contains(&able.worker))
+    }
+
+    /// Workers that run something or are about to, and do not hang in it.
+    fn able(&self, crew: Crew<'_>) -> Vec<Able> {
+        let Crew {
+            peers,
+            lease_s,
+            now_s,
+        } = crew;
+        let able = |(peer, worker): (PeerId, WorkerId)| {
+            let n_unreported = self.n_unreported(peer);
+            let is_able = peers.is_heard(peer, now_s, lease_s)
+                && !self.is_late(peer)
+                && (n_unreported > 0 || peers.waits_for_work(peer, now_s));
+            is_able.then_some(Able {
+                peer,
+                worker,
+                n_unreported,
+            })
+        };
+        peers.workers().filter_map(able).collect()
+    }
+
+    /// Whether a lease of the peer's has expired.
+    fn is_late(&self, peer: PeerId) -> bool {
+        let attempts = self.attempts_by_peer.get(&peer).into_iter().flatten();
+        let mut batches = attempts.filter_map(|attempt| self.batch_by_attempt.get(attempt));
+        batches.any(|batch| batch.stage == Stage::Late)
+    }
+}
