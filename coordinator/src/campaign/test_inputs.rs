@@ -12,6 +12,7 @@ use sidereal_inference::proposal::Proposal;
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::summary::{RoundKind, RoundSummary, TrainingSummary, WeightDiagnostics};
 use sidereal_inference::task::{DrawTask, ModelFiles, ScoresFile, ShardFile, StoredFile};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 pub fn settings() -> Settings {
