@@ -6,7 +6,6 @@ use sidereal_inference::campaign::{Campaign, DeviceChoice};
 use sidereal_inference::coverage::missing_mass;
 use sidereal_inference::directory::Directory;
 use sidereal_inference::files::{self, FileError, StoredFileError};
-use sidereal_inference::ids::FlowId;
 use sidereal_inference::posterior::Posterior;
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::rounds::{RoundRows, load_rows};
@@ -15,7 +14,7 @@ use sidereal_inference::summary::{
     SUMMARY_FORMAT, SUMMARY_VERSION, Summary, Timing, WeightDiagnostics, parameter_summaries,
 };
 use sidereal_inference::table::TableError;
-use sidereal_inference::task::StoredFile;
+use sidereal_inference::task::{ModelFiles, StoredFile};
 use sidereal_inference::trust::trust;
 use sidereal_inference::weights::{CombinedWeights, WeightsError, combine};
 
@@ -56,6 +55,9 @@ pub struct Results {
     pub posterior: Option<StoredFile>,
 }
 
+pub const SUMMARY_FILE: &str = "summary.json";
+pub const POSTERIOR_FILE: &str = "posterior.parquet";
+
 /// Directory of the final model, in the campaign directory: the same whichever attempt trained it.
 pub const MODEL_DIRECTORY: &str = "model";
 
@@ -66,14 +68,37 @@ pub fn finish(
     campaign: &Campaign,
     state: &State,
 ) -> Result<Results, FinishError> {
+    let computed = compute(directory, campaign, state)?;
+    copy_model(directory, state)?;
+    let posterior = match computed.posterior {
+        Some(bytes) => Some(directory.store(POSTERIOR_FILE, bytes)?),
+        None => None,
+    };
+    Ok(Results {
+        summary: directory.store(SUMMARY_FILE, computed.summary)?,
+        posterior,
+    })
+}
+
+/// What the result files hold.
+pub struct Computed {
+    pub summary: Vec<u8>,
+    /// None without an observation.
+    pub posterior: Option<Vec<u8>>,
+}
+
+/// The results of a stopped campaign; nothing is written.
+pub fn compute(
+    directory: &Directory,
+    campaign: &Campaign,
+    state: &State,
+) -> Result<Computed, FinishError> {
     let (Some(stopped), Some(run)) = (&state.stopped, &state.run) else {
         return Err(FinishError::NotStopped);
     };
     let mut summary = summary_without_results(campaign, &run.settings, state, stopped);
-    if let Some(flow) = summary.best_flow {
-        summary.model = copy_model(directory, state, flow)?;
-    }
-    let mut posterior_file = None;
+    summary.model = final_model(state).map(|_| MODEL_DIRECTORY.to_owned());
+    let mut posterior_bytes = None;
     if campaign.observation.is_some() {
         let mut rounds = Vec::with_capacity(state.rounds.len());
         for round in &state.rounds {
@@ -85,7 +110,8 @@ pub fn finish(
             .unzip();
         let combined = combine(&columns, campaign.rounds.combine)?;
         let posterior = posterior(campaign, &columns, &thetas, &combined);
-        posterior_file = Some(posterior.store(&campaign.space, directory, "posterior.parquet")?);
+        let path = directory.join(POSTERIOR_FILE);
+        posterior_bytes = Some(posterior.encode(&campaign.space, &path)?);
         let diagnostics = combined.diagnostics();
         if diagnostics.evidence.is_some() {
             summary.parameters = parameter_summaries(&campaign.space, &posterior);
@@ -102,9 +128,9 @@ pub fn finish(
     }
     let mut text = serde_json::to_string_pretty(&summary)?;
     text.push('\n');
-    Ok(Results {
-        summary: directory.store("summary.json", text.into_bytes())?,
-        posterior: posterior_file,
+    Ok(Computed {
+        summary: text.into_bytes(),
+        posterior: posterior_bytes,
     })
 }
 
@@ -226,14 +252,16 @@ fn posterior(
     posterior
 }
 
-/// Copies the final flow's model to where users find it; its path in the campaign directory.
-fn copy_model(
-    directory: &Directory,
-    state: &State,
-    flow: FlowId,
-) -> Result<Option<String>, FinishError> {
-    let Some(model) = state.models.iter().find(|model| model.flow == flow) else {
-        return Ok(None);
+/// The model of the flow that the campaign ended with.
+fn final_model(state: &State) -> Option<&ModelFiles> {
+    let flow = state.best_flow()?;
+    state.models.iter().find(|model| model.flow == flow)
+}
+
+/// Copies the final flow's model to where users find it.
+pub fn copy_model(directory: &Directory, state: &State) -> Result<(), FinishError> {
+    let Some(model) = final_model(state) else {
+        return Ok(());
     };
     for (name, sha256) in [
         ("weights.safetensors", &model.weights_sha256),
@@ -252,5 +280,5 @@ fn copy_model(
         }
         directory.write(&format!("{MODEL_DIRECTORY}/{name}"), bytes)?;
     }
-    Ok(Some(MODEL_DIRECTORY.to_owned()))
+    Ok(())
 }

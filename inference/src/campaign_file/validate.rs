@@ -2,7 +2,9 @@
 
 use super::document::{Entry, Section};
 use super::{defaults, estimator, forward_model, parameters};
-use crate::campaign::{Campaign, Combine, Flow, Loss, Rounds, Stop, StopRule, Workers};
+use crate::campaign::{
+    Campaign, Combine, Flow, Loss, MOST_WORKERS, Rounds, Stop, StopRule, Workers,
+};
 use std::path::Path;
 
 /// Fewer simulations in a round than this teach a network nothing.
@@ -293,7 +295,9 @@ fn parse_duration(text: &str) -> Option<f64> {
 
 fn workers(root: &Section<'_>) -> Option<Workers> {
     let section = root.section("workers", &["count", "batch_rows"]);
-    let count = optional(section.get("count"), |entry| entry.whole(1..=10_000));
+    let count = optional(section.get("count"), |entry| {
+        entry.whole(1..=u64::from(MOST_WORKERS))
+    });
     let batch_rows = optional(section.get("batch_rows"), |entry| {
         entry.whole(1..=MOST_SIMULATIONS)
     });
