@@ -112,28 +112,52 @@ fn inspect_entries(directory: &Path) -> Result<Found, CommandError> {
     Ok(Found::Begun)
 }
 
-/// Campaign and result of a finished campaign directory.
+/// Campaign and result of a finished campaign directory, whose result files are those that its journal records.
 pub fn load_finished(directory: &Directory) -> Result<(Campaign, Summary), CommandError> {
-    let location = directory.location();
     let campaign = load_campaign(directory)?;
-    let Some(bytes) = read(directory, SUMMARY_FILE)? else {
-        return Err(CommandError::unusable(format!(
-            "{location}: the campaign is not finished, it has no {SUMMARY_FILE}; `sidereal fit` goes on with it"
-        )));
-    };
-    let path = directory.join(SUMMARY_FILE);
-    let summary: Summary = serde_json::from_slice(&bytes).map_err(|error| {
-        CommandError::unusable(format!("{}: not a summary: {error}", path.display()))
-    })?;
-    if summary.format != SUMMARY_FORMAT || summary.version != SUMMARY_VERSION {
-        return Err(CommandError::unusable(format!(
-            "{}: found format {:?} version {}, expected {SUMMARY_FORMAT:?} version {SUMMARY_VERSION}",
-            path.display(),
-            summary.format,
-            summary.version
-        )));
+    match sidereal_coordinator::read_results(directory).map_err(CommandError::failed)? {
+        Some(summary) => {
+            check_version(directory, &summary)?;
+            Ok((campaign, summary))
+        }
+        None => Err(CommandError::unusable(format!(
+            "{}: the campaign is not finished, its journal records no results; `sidereal fit` goes on with it",
+            directory.location()
+        ))),
     }
-    Ok((campaign, summary))
+}
+
+/// The result of a campaign for which nothing is left to do; None where there is something. Damaged result files are
+/// written again, which is said.
+pub fn finished_before(
+    directory: &Directory,
+    campaign: &Campaign,
+) -> Result<Option<Summary>, CommandError> {
+    let found =
+        sidereal_coordinator::read_or_restore(directory, campaign).map_err(CommandError::failed)?;
+    let Some(finished) = found else {
+        return Ok(None);
+    };
+    for path in &finished.written_again {
+        tracing::warn!(
+            "{}: was not as the journal records it; written again from the recorded shards",
+            path.display()
+        );
+    }
+    check_version(directory, &finished.summary)?;
+    Ok(Some(finished.summary))
+}
+
+fn check_version(directory: &Directory, summary: &Summary) -> Result<(), CommandError> {
+    if summary.format == SUMMARY_FORMAT && summary.version == SUMMARY_VERSION {
+        return Ok(());
+    }
+    Err(CommandError::unusable(format!(
+        "{}: found format {:?} version {}, expected {SUMMARY_FORMAT:?} version {SUMMARY_VERSION}",
+        directory.join(SUMMARY_FILE).display(),
+        summary.format,
+        summary.version
+    )))
 }
 
 /// The campaign that a directory holds.

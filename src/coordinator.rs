@@ -6,7 +6,8 @@ use crate::fit::SettingArguments;
 use crate::report;
 use crate::results;
 use crate::services::{
-    create_directory, host_name, identity, read_text, runtime, seconds, shutdown_on_signals,
+    FEWEST_OPEN_FILES, allow_open_files, create_directory, host_name, identity,
+    load_or_create_secrets, read_text, runtime, seconds, shutdown_on_signals,
 };
 use crate::terminal::Terminal;
 use crate::words;
@@ -17,13 +18,13 @@ use sidereal_coordinator::{
 };
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
-use sidereal_proto::access::{ACCESS_FILE, SERVER_NAME, Secrets, key_path};
+use sidereal_proto::access::{ACCESS_FILE, SERVER_NAME, Secrets};
 use sidereal_store::Kind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// For as many workers as a large cluster has.
+/// For as many workers as a large cluster has: each is an open file, and many systems allow 1,024 unless asked for more.
 const OPEN_FILES: u64 = 65_536;
 
 #[derive(Args)]
@@ -128,6 +129,7 @@ pub fn run(arguments: &CoordinatorArguments, terminal: &Terminal) -> Result<Endi
         access_file,
         secrets,
     )?;
+    allow_open_files(FEWEST_OPEN_FILES, OPEN_FILES)?;
     let outcome = runtime(2)?.block_on(serve(config, terminal))?;
     let Some(outcome) = outcome else {
         terminal.note("interrupted; the same command goes on");
@@ -142,10 +144,6 @@ async fn serve(
     config: CoordinatorConfig,
     terminal: &Terminal,
 ) -> Result<Option<Outcome>, CommandError> {
-    // Each peer is an open file; many systems allow 1,024 unless asked for more.
-    if let Err(error) = rlimit::increase_nofile_limit(OPEN_FILES) {
-        tracing::warn!(%error, "the number of open files cannot be raised");
-    }
     let mut interrupted = shutdown_on_signals(terminal, STATUS_INTERRUPTED);
     let location = config.directory.location().to_owned();
     let access_file = config.access_file.clone();
@@ -203,8 +201,7 @@ fn access_file(arguments: &CoordinatorArguments) -> Result<PathBuf, CommandError
 }
 
 fn secrets(arguments: &CoordinatorArguments, access_file: &Path) -> Result<Secrets, CommandError> {
-    let mut secrets =
-        Secrets::load_or_create(&key_path(access_file)).map_err(CommandError::unusable)?;
+    let mut secrets = load_or_create_secrets(access_file)?;
     if let (Some(certificate), Some(key)) = (&arguments.certificate, &arguments.key) {
         secrets.certificate = read_text(certificate)?;
         secrets.private_key = read_text(key)?;

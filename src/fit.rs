@@ -5,21 +5,27 @@ use crate::exit::{CommandError, Ending, STATUS_INTERRUPTED};
 use crate::local::{self, LocalCampaign, LocalEnding};
 use crate::report;
 use crate::results;
-use crate::services::{create_directory, runtime, shutdown_on_signals};
+use crate::services::{
+    FEWEST_OPEN_FILES, allow_open_files, create_directory, runtime, shutdown_on_signals,
+};
 use crate::terminal::{CampaignView, Terminal};
 use crate::words;
 use clap::{Args, ValueEnum};
 use sidereal_coordinator::Earlier;
-use sidereal_inference::campaign::{Campaign, DeviceChoice};
+use sidereal_inference::campaign::{Campaign, DeviceChoice, MOST_WORKERS};
 use sidereal_inference::campaign_file;
+use sidereal_inference::directory::Directory;
 use sidereal_inference::observation::Source;
 use sidereal_inference::status::Stage;
+use sidereal_inference::summary::Summary;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 /// Threads that serve connections; simulations and training have their own.
 const SERVICE_THREADS: usize = 2;
+/// Both ends of a worker's connection, and the shard that it writes.
+const OPEN_FILES_PER_WORKER: u64 = 4;
 
 #[derive(Args)]
 pub struct FitArguments {
@@ -36,7 +42,7 @@ pub struct FitArguments {
     settings: SettingArguments,
 
     /// As `workers.count` in the file: simulations at a time [default: one a core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_WORKERS)))]
     workers: Option<u32>,
 
     /// Threads of the training on a CPU; the result does not depend on them [default: one a core]
@@ -126,6 +132,12 @@ pub fn run(arguments: &FitArguments, terminal: &Terminal) -> Result<Ending, Comm
         results::print(&plan(&campaign, data, &directory, &state));
         return Ok(Ending::Done);
     }
+    if found == Found::Begun {
+        let begun = sidereal_store::open(&directory).map_err(CommandError::unusable)?;
+        if let Some(summary) = campaign_directory::finished_before(&begun, &campaign)? {
+            return show_again(&begun, &campaign, &summary, arguments, terminal);
+        }
+    }
     let device = sidereal_trainer::device::choose(campaign.training.device)
         .map_err(CommandError::unusable)?;
     let n_workers = campaign
@@ -146,6 +158,8 @@ pub fn run(arguments: &FitArguments, terminal: &Terminal) -> Result<Ending, Comm
     for note in words::data_notes(&campaign, source.as_ref()) {
         terminal.note(&note);
     }
+    let needed = FEWEST_OPEN_FILES + OPEN_FILES_PER_WORKER * n_workers as u64;
+    allow_open_files(needed, needed)?;
     let directory = create_directory(&directory)?;
     let local = LocalCampaign {
         campaign: campaign.clone(),
@@ -170,11 +184,22 @@ pub fn run(arguments: &FitArguments, terminal: &Terminal) -> Result<Ending, Comm
             results::show(&outcome.summary, &directory, arguments.json, terminal)
         }
         LocalEnding::WasFinished(outcome) => {
-            terminal.note("finished before; this is its result");
-            report::write(&directory, &campaign, &outcome.summary, terminal)?;
-            results::show(&outcome.summary, &directory, arguments.json, terminal)
+            show_again(&directory, &campaign, &outcome.summary, arguments, terminal)
         }
     }
+}
+
+/// The result of a campaign that had finished before.
+fn show_again(
+    directory: &Directory,
+    campaign: &Campaign,
+    summary: &Summary,
+    arguments: &FitArguments,
+    terminal: &Terminal,
+) -> Result<Ending, CommandError> {
+    terminal.note("finished before; this is its result");
+    report::write(directory, campaign, summary, terminal)?;
+    results::show(summary, directory, arguments.json, terminal)
 }
 
 fn run_here(local: LocalCampaign, terminal: &Terminal) -> Result<LocalEnding, CommandError> {

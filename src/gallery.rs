@@ -2,8 +2,11 @@
 
 use crate::page;
 use crate::plots::{PlotError, corner, fit, training};
+use crate::terminal::Terminal;
+use bytes::Bytes;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
+use sidereal_inference::directory::{Created, Directory, Storage};
 use sidereal_inference::evidence::Evidence;
 use sidereal_inference::fit_check::{Fit, FitCheck, LargestResidual};
 use sidereal_inference::ids::{FlowId, RoundId};
@@ -17,6 +20,7 @@ use sidereal_inference::summary::{
     ParameterSummary, RoundKind, RoundSummary, RoundTiming, SUMMARY_FORMAT, SUMMARY_VERSION,
     Summary, Timing, TrainingSummary, WeightDiagnostics, parameter_summaries,
 };
+use std::io;
 use std::path::Path;
 
 /// Numbers without a pattern, the same each time.
@@ -399,4 +403,54 @@ fn pages_say_first_whether_to_trust() {
     let distrust = bad.find("Not to be trusted").expect("a loud warning");
     assert!(distrust < bad.find("<table>").expect("a table"));
     assert!(bad.contains("n_eff is 3 &lt; 100") && !bad.contains("No check failed"));
+}
+
+/// A directory that takes no files, for this reason.
+#[derive(Debug)]
+struct TakesNothing(io::ErrorKind);
+
+impl Storage for TakesNothing {
+    fn read(&self, _path: &str) -> io::Result<Bytes> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+
+    fn write(&self, _path: &str, _contents: Bytes) -> io::Result<()> {
+        Err(self.0.into())
+    }
+
+    fn create(&self, _path: &str, _contents: Bytes) -> io::Result<Created> {
+        Err(self.0.into())
+    }
+
+    fn list(&self, _folder: &str) -> io::Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    fn remove(&self, _path: &str) -> io::Result<()> {
+        Err(self.0.into())
+    }
+
+    fn location(&self) -> &str {
+        "nowhere"
+    }
+}
+
+#[test]
+fn pictures_are_left_out_where_nothing_may_be_written() {
+    let (campaign, _) = two_modes();
+    let write = |kind: io::ErrorKind| {
+        let directory = Directory::new(TakesNothing(kind));
+        let terminal = Terminal::new(true);
+        crate::report::write(&directory, &campaign, &summary(Vec::new()), &terminal)
+    };
+    assert_eq!(write(io::ErrorKind::ReadOnlyFilesystem), Ok(Vec::new()));
+    assert_eq!(write(io::ErrorKind::PermissionDenied), Ok(Vec::new()));
+    // A full disk can be mended.
+    let full = write(io::ErrorKind::StorageFull)
+        .expect_err("not written")
+        .to_string();
+    assert!(
+        full.starts_with("cannot write nowhere/training.png: "),
+        "{full}"
+    );
 }

@@ -2,7 +2,7 @@
 
 use crate::coordinator;
 use crate::exit::CommandError;
-use crate::services::host_name;
+use crate::services::{host_name, load_or_create_secrets};
 use sidereal_coordinator::{
     AfterTheEnd, CampaignFailure, CoordinatorConfig, Earlier, Outcome, Running, ServeConfig,
     ShardChecks,
@@ -10,7 +10,7 @@ use sidereal_coordinator::{
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
 use sidereal_inference::progress::Progress;
-use sidereal_proto::access::{ACCESS_FILE, Access, AccessSource, SERVER_NAME, Secrets, key_path};
+use sidereal_proto::access::{ACCESS_FILE, Access, AccessSource, SERVER_NAME, Secrets};
 use sidereal_proto::client::{Client, ClientError, Incoming};
 use sidereal_store::{Kind, StorageChoice};
 use sidereal_trainer::TrainerConfig;
@@ -212,10 +212,9 @@ fn config(local: &LocalCampaign) -> Result<CoordinatorConfig, CommandError> {
         Kind::ObjectStore => None,
     };
     let secrets = match &access_file {
-        Some(path) => Secrets::load_or_create(&key_path(path)),
-        None => Secrets::generate(),
-    }
-    .map_err(CommandError::failed)?;
+        Some(path) => load_or_create_secrets(path)?,
+        None => Secrets::generate().map_err(CommandError::failed)?,
+    };
     Ok(CoordinatorConfig {
         directory: local.directory.clone(),
         campaign: local.campaign.clone(),

@@ -131,6 +131,10 @@ pub fn run(arguments: &PredictArguments, terminal: &Terminal) -> Result<Ending, 
     let simulator = simulators::build(&model.campaign().simulator, &model.campaign().space)
         .map_err(CommandError::unusable)?;
     let targets = targets(arguments, model.campaign())?;
+    // Before anything is simulated.
+    for target in &targets {
+        create_directory(&target.directory.display().to_string())?;
+    }
     let n_threads = arguments.threads.map_or_else(
         || available_parallelism().map_or(1, usize::from),
         usize::from,

@@ -31,8 +31,12 @@ pub struct ReportArguments {
 pub fn run(arguments: &ReportArguments, terminal: &Terminal) -> Result<Ending, CommandError> {
     let directory = sidereal_store::open(&arguments.directory).map_err(CommandError::unusable)?;
     let (campaign, summary) = campaign_directory::load_finished(&directory)?;
-    for path in write(&directory, &campaign, &summary, terminal)? {
+    let written = write(&directory, &campaign, &summary, terminal)?;
+    for path in &written {
         results::print(&format!("{}\n", path.display()));
+    }
+    if written.is_empty() {
+        results::print(&results::campaign(&summary));
     }
     Ok(if summary.warnings.is_empty() {
         Ending::Done
@@ -41,7 +45,8 @@ pub fn run(arguments: &ReportArguments, terminal: &Terminal) -> Result<Ending, C
     })
 }
 
-/// Writes `fit.png`, `corner.png`, `training.png` and `report.html`, as far as there is something to show.
+/// Writes `fit.png`, `corner.png`, `training.png` and `report.html`, as far as there is something to show; what is written. In
+/// a directory that is read only nothing is, which is said.
 pub fn write(
     directory: &Directory,
     campaign: &Campaign,
@@ -49,14 +54,22 @@ pub fn write(
     terminal: &Terminal,
 ) -> Result<Vec<PathBuf>, CommandError> {
     let mut written = Vec::new();
+    let mut store = |name: &str, bytes: Vec<u8>| match directory.write(name, bytes) {
+        Ok(()) => {
+            written.push(directory.join(name));
+            Ok(())
+        }
+        Err(error) if error.is_read_only() => {
+            terminal.note(&format!("{name} is not written: {error}"));
+            Ok(())
+        }
+        Err(error) => Err(CommandError::failed(error)),
+    };
     let mut picture =
         |drawn: Result<Vec<u8>, PlotError>, name: &str| -> Result<Option<Vec<u8>>, CommandError> {
             match drawn {
                 Ok(png) => {
-                    directory
-                        .write(name, png.clone())
-                        .map_err(CommandError::failed)?;
-                    written.push(directory.join(name));
+                    store(name, png.clone())?;
                     Ok(Some(png))
                 }
                 // A report without one picture is better than none.
@@ -100,10 +113,7 @@ pub fn write(
         corner: corner.as_deref(),
         training: training.as_deref(),
     });
-    directory
-        .write(PAGE_FILE, html.into_bytes())
-        .map_err(CommandError::failed)?;
-    written.push(directory.join(PAGE_FILE));
+    store(PAGE_FILE, html.into_bytes())?;
     Ok(written)
 }
 

@@ -5,7 +5,9 @@ use crate::terminal::Terminal;
 use clap::{Args, ValueEnum};
 use sidereal_inference::directory::Directory;
 use sidereal_inference::files;
-use sidereal_proto::access::{ACCESS_FILE, Access, AccessSource, SERVER_NAME};
+use sidereal_proto::access::{
+    ACCESS_FILE, Access, AccessSource, SERVER_NAME, Secrets, exposure, key_path,
+};
 use sidereal_proto::client::ClientIdentity;
 use sidereal_store::{Kind, StorageChoice};
 use std::path::{Path, PathBuf};
@@ -13,6 +15,9 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
+
+/// Open files that a service needs at least: connections, and the shards that are read or checked at a time.
+pub const FEWEST_OPEN_FILES: u64 = 128;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -213,6 +218,37 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|_| "expected seconds of at least 0".to_owned())
 }
 
+/// The secrets beside an access file, made where they are not there; a warning where others may read them.
+pub fn load_or_create_secrets(access_file: &Path) -> Result<Secrets, CommandError> {
+    let path = key_path(access_file);
+    let secrets = Secrets::load_or_create(&path).map_err(CommandError::unusable)?;
+    if let Some(exposure) = exposure(&path) {
+        tracing::warn!("{exposure}");
+    }
+    Ok(secrets)
+}
+
+/// Raises this process's limit of open files to `wanted`, or as far as it goes, and refuses fewer than `needed`, with
+/// which it would hang.
+pub fn allow_open_files(needed: u64, wanted: u64) -> Result<(), CommandError> {
+    match rlimit::increase_nofile_limit(wanted.max(needed)) {
+        Ok(found) => enough_open_files(found, needed),
+        Err(error) => {
+            tracing::warn!(%error, "the number of open files cannot be raised");
+            Ok(())
+        }
+    }
+}
+
+fn enough_open_files(found: u64, needed: u64) -> Result<(), CommandError> {
+    if found >= needed {
+        return Ok(());
+    }
+    Err(CommandError::unusable(format!(
+        "this process may have {found} files open, expected at least {needed} (ulimit -n {needed}, or fewer workers)"
+    )))
+}
+
 /// Opens a campaign directory, made where it is not there.
 pub fn create_directory(location: &str) -> Result<Directory, CommandError> {
     sidereal_store::create(location).map_err(CommandError::unusable)
@@ -281,6 +317,18 @@ mod tests {
         assert!(seconds("-1").is_err());
         assert!(seconds("soon").is_err());
         assert!(seconds("inf").is_err());
+    }
+
+    #[test]
+    fn too_few_open_files_are_refused() {
+        assert_eq!(enough_open_files(256, 256), Ok(()));
+        assert_eq!(
+            enough_open_files(20, 256),
+            Err(CommandError::UnusableInput(
+                "this process may have 20 files open, expected at least 256 (ulimit -n 256, or fewer workers)"
+                    .to_owned()
+            ))
+        );
     }
 
     #[test]

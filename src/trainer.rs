@@ -2,7 +2,9 @@
 
 use crate::exit::{CommandError, Ending};
 use crate::fit::{DeviceArgument, n_cores};
-use crate::services::{Peer, PeerArguments, runtime, shutdown_on_signals};
+use crate::services::{
+    FEWEST_OPEN_FILES, Peer, PeerArguments, allow_open_files, runtime, shutdown_on_signals,
+};
 use crate::terminal::Terminal;
 use clap::Args;
 use sidereal_trainer::TrainerConfig;
@@ -43,6 +45,7 @@ pub fn run(arguments: &TrainerArguments, terminal: &Terminal) -> Result<Ending, 
         grace: arguments.peer.grace,
         blind_spot: None,
     };
+    allow_open_files(FEWEST_OPEN_FILES, FEWEST_OPEN_FILES)?;
     let runtime = runtime(1)?;
     runtime
         .block_on(async {

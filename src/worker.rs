@@ -2,7 +2,9 @@
 
 use crate::exit::{CommandError, Ending};
 use crate::fit::n_cores;
-use crate::services::{Peer, PeerArguments, runtime, seconds, shutdown_on_signals};
+use crate::services::{
+    FEWEST_OPEN_FILES, Peer, PeerArguments, allow_open_files, runtime, seconds, shutdown_on_signals,
+};
 use crate::terminal::Terminal;
 use clap::Args;
 use sidereal_store::StorageChoice;
@@ -54,6 +56,7 @@ pub fn run(arguments: &WorkerArguments, terminal: &Terminal) -> Result<Ending, C
         grace: arguments.peer.grace,
         ends_at: arguments.time_limit.map(|limit| started + limit),
     };
+    allow_open_files(FEWEST_OPEN_FILES, FEWEST_OPEN_FILES)?;
     let runtime = runtime(1)?;
     runtime
         .block_on(async {

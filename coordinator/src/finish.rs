@@ -8,7 +8,7 @@ use sidereal_inference::directory::Directory;
 use sidereal_inference::files::{self, FileError, StoredFileError};
 use sidereal_inference::fit_check::{Fit, check_posterior};
 use sidereal_inference::ids::FlowId;
-use sidereal_inference::model_band::FIT_FILE;
+use sidereal_inference::model_band::{FIT_FILE, ModelBand};
 use sidereal_inference::observation::Observation;
 use sidereal_inference::posterior::Posterior;
 use sidereal_inference::refinement::Objective;
@@ -18,7 +18,7 @@ use sidereal_inference::summary::{
     SUMMARY_FORMAT, SUMMARY_VERSION, Summary, Timing, WeightDiagnostics, parameter_summaries,
 };
 use sidereal_inference::table::TableError;
-use sidereal_inference::task::StoredFile;
+use sidereal_inference::task::{ModelFiles, StoredFile};
 use sidereal_inference::trust::{misfit, trust};
 use sidereal_inference::weights::{CombinedWeights, RoundColumns, WeightsError, combine};
 use std::collections::{BTreeMap, BTreeSet};
@@ -60,6 +60,9 @@ pub struct Results {
     pub posterior: Option<StoredFile>,
 }
 
+pub const SUMMARY_FILE: &str = "summary.json";
+pub const POSTERIOR_FILE: &str = "posterior.parquet";
+
 /// Directory of the final model, in the campaign directory: the same whichever attempt trained it.
 pub const MODEL_DIRECTORY: &str = "model";
 
@@ -70,14 +73,42 @@ pub fn finish(
     campaign: &Campaign,
     state: &State,
 ) -> Result<Results, FinishError> {
+    let computed = compute(directory, campaign, state)?;
+    copy_model(directory, state)?;
+    if let Some(band) = computed.band {
+        band.store(directory, FIT_FILE)?;
+    }
+    let posterior = match computed.posterior {
+        Some(bytes) => Some(directory.store(POSTERIOR_FILE, bytes)?),
+        None => None,
+    };
+    Ok(Results {
+        summary: directory.store(SUMMARY_FILE, computed.summary)?,
+        posterior,
+    })
+}
+
+/// What the result files hold.
+pub struct Computed {
+    pub summary: Vec<u8>,
+    /// None without an observation.
+    pub posterior: Option<Vec<u8>>,
+    /// None where the data cannot be compared.
+    pub band: Option<ModelBand>,
+}
+
+/// The results of a stopped campaign; nothing is written.
+pub fn compute(
+    directory: &Directory,
+    campaign: &Campaign,
+    state: &State,
+) -> Result<Computed, FinishError> {
     let (Some(stopped), Some(run)) = (&state.stopped, &state.run) else {
         return Err(FinishError::NotStopped);
     };
     let mut summary = summary_without_results(campaign, &run.settings, state, stopped);
-    if let Some(flow) = summary.best_flow {
-        summary.model = copy_model(directory, state, flow)?;
-    }
-    let mut posterior_file = None;
+    summary.model = final_model(state).map(|_| MODEL_DIRECTORY.to_owned());
+    let (mut posterior_bytes, mut band) = (None, None);
     if let Some(observation) = &campaign.observation {
         let mut rounds = Vec::with_capacity(state.rounds.len());
         for round in &state.rounds {
@@ -89,7 +120,8 @@ pub fn finish(
             .unzip();
         let combined = combine(&columns, campaign.rounds.combine)?;
         let posterior = posterior(campaign, &columns, &thetas, &combined);
-        posterior_file = Some(posterior.store(&campaign.space, directory, "posterior.parquet")?);
+        let path = directory.join(POSTERIOR_FILE);
+        posterior_bytes = Some(posterior.encode(&campaign.space, &path)?);
         let diagnostics = combined.diagnostics();
         if diagnostics.evidence.is_some() {
             summary.parameters = parameter_summaries(&campaign.space, &posterior);
@@ -101,7 +133,7 @@ pub fn finish(
             summary.warnings = trust(&diagnostics, fresh, &last.summary, &missing, tempered);
             summary.fresh = Some(fresh.clone());
         }
-        let fit = check_fit(
+        let (fit, compared) = check_fit(
             directory,
             campaign,
             observation,
@@ -111,14 +143,16 @@ pub fn finish(
         )?;
         summary.warnings.extend(misfit(&fit, campaign.trust.misfit));
         summary.fit = Some(fit);
+        band = compared;
         summary.missing_mass = Some(missing);
         summary.combined = Some(diagnostics);
     }
     let mut text = serde_json::to_string_pretty(&summary)?;
     text.push('\n');
-    Ok(Results {
-        summary: directory.store("summary.json", text.into_bytes())?,
-        posterior: posterior_file,
+    Ok(Computed {
+        summary: text.into_bytes(),
+        posterior: posterior_bytes,
+        band,
     })
 }
 
@@ -241,7 +275,7 @@ fn posterior(
     posterior
 }
 
-/// Checks the fit and writes `fit.parquet`, as far as the data can be compared.
+/// Checks the fit, as far as the data can be compared.
 fn check_fit(
     directory: &Directory,
     campaign: &Campaign,
@@ -249,7 +283,7 @@ fn check_fit(
     state: &State,
     columns: &[RoundColumns],
     posterior: &Posterior,
-) -> Result<Fit, TableError> {
+) -> Result<(Fit, Option<ModelBand>), TableError> {
     // Round and row of each draw of the posterior.
     let places: Vec<(usize, u64)> = columns
         .iter()
@@ -273,21 +307,19 @@ fn check_fit(
         }
         Ok::<_, TableError>(found)
     };
-    let (fit, band) = check_posterior(&campaign.noise, observation, posterior, simulated)?;
-    if let Some(band) = band {
-        band.store(directory, FIT_FILE)?;
-    }
-    Ok(fit)
+    check_posterior(&campaign.noise, observation, posterior, simulated)
 }
 
-/// Copies the final flow's model to where users find it; its path in the campaign directory.
-fn copy_model(
-    directory: &Directory,
-    state: &State,
-    flow: FlowId,
-) -> Result<Option<String>, FinishError> {
-    let Some(model) = state.models.iter().find(|model| model.flow == flow) else {
-        return Ok(None);
+/// The model of the flow that the campaign ended with.
+fn final_model(state: &State) -> Option<&ModelFiles> {
+    let flow = state.best_flow()?;
+    state.models.iter().find(|model| model.flow == flow)
+}
+
+/// Copies the final flow's model to where users find it.
+pub fn copy_model(directory: &Directory, state: &State) -> Result<(), FinishError> {
+    let Some(model) = final_model(state) else {
+        return Ok(());
     };
     for (name, sha256) in [
         ("weights.safetensors", &model.weights_sha256),
@@ -306,5 +338,5 @@ fn copy_model(
         }
         directory.write(&format!("{MODEL_DIRECTORY}/{name}"), bytes)?;
     }
-    Ok(Some(MODEL_DIRECTORY.to_owned()))
+    Ok(())
 }

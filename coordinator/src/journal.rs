@@ -56,6 +56,21 @@ pub enum JournalError {
     Unrecordable { message: String },
 }
 
+impl JournalError {
+    /// Whether no campaign can be held there: the user has to choose another place.
+    pub fn is_unusable_store(&self) -> bool {
+        match self {
+            Self::CreatesTwice { .. } | Self::CannotCreate { .. } => true,
+            Self::File(error) => error.is_read_only(),
+            Self::Damaged { .. }
+            | Self::Missing { .. }
+            | Self::Version { .. }
+            | Self::Superseded { .. }
+            | Self::Unrecordable { .. } => false,
+        }
+    }
+}
+
 /// The journal of one campaign, open for one run.
 #[derive(Debug)]
 pub struct Journal {

@@ -14,6 +14,7 @@
 pub mod campaign;
 mod driver;
 mod finish;
+mod finished;
 pub mod journal;
 mod metrics;
 mod rounds;
@@ -26,6 +27,7 @@ mod weigh;
 
 pub use driver::{AfterTheEnd, CampaignFailure, Outcome, ShardChecks};
 pub use finish::FinishError;
+pub use finished::{FinishedCampaign, ResultsError, read_or_restore, read_results};
 pub use serve::ServeConfig;
 pub use start::{CoordinatorConfig, Earlier, Running, StartError, Stopper, start};
 pub use status::{StatusError, read_status};

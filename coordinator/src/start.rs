@@ -159,11 +159,8 @@ impl StartError {
             | Self::UnreadableCampaign(_)
             | Self::OtherCampaign { .. }
             | Self::ChangedKeys { .. } => true,
-            Self::File(_)
-            | Self::Journal(_)
-            | Self::Replay { .. }
-            | Self::Listen { .. }
-            | Self::Open(_) => false,
+            Self::Journal(error) => error.is_unusable_store(),
+            Self::File(_) | Self::Replay { .. } | Self::Listen { .. } | Self::Open(_) => false,
         }
     }
 }
@@ -498,7 +495,8 @@ fn write_campaign(directory: &Directory, campaign: &Campaign) -> Result<(), File
     directory.write(CAMPAIGN_FILE, text)
 }
 
-fn settings(campaign: &Campaign) -> Settings {
+/// What decisions are made from.
+pub fn settings(campaign: &Campaign) -> Settings {
     Settings {
         n_parameters: campaign.space.len(),
         is_refined: campaign.is_refined(),

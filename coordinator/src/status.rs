@@ -1,6 +1,7 @@
 //! Where a campaign stands, as read from its state.
 
 use crate::campaign::apply::{Misfit, apply};
+use crate::campaign::event::Event;
 use crate::campaign::state::{Phase, State, WeighedRound};
 use crate::journal::{self, JournalError};
 use sidereal_inference::directory::Directory;
@@ -25,15 +26,22 @@ pub fn read_status(
     directory: &Directory,
     campaign: &str,
 ) -> Result<(CampaignStatus, Option<String>), StatusError> {
+    let events = journal::read(directory)?.events;
+    let state = replay(directory, &events)?;
+    let address = state.run.as_ref().and_then(|run| run.address.clone());
+    Ok((status_of(&state, campaign, state.elapsed_s), address))
+}
+
+/// The state that recorded events add up to.
+pub fn replay(directory: &Directory, events: &[Event]) -> Result<State, StatusError> {
     let mut state = State::default();
-    for event in &journal::read(directory)?.events {
+    for event in events {
         apply(&mut state, event).map_err(|source| StatusError::Replay {
             location: directory.location().to_owned(),
             source,
         })?;
     }
-    let address = state.run.as_ref().and_then(|run| run.address.clone());
-    Ok((status_of(&state, campaign, state.elapsed_s), address))
+    Ok(state)
 }
 
 /// What the recorded state says.

@@ -367,6 +367,10 @@ pub enum StopRule {
     Paper,
 }
 
+/// Most workers of one process, far more than a machine has cores: each has threads and connections of its own, and where
+/// a process can start no more of them it is aborted.
+pub const MOST_WORKERS: u32 = 1000;
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Workers {
     /// Workers of `sidereal fit`; None: as many as there are cores.

@@ -24,6 +24,8 @@ use crate::campaign::Campaign;
 use crate::files;
 use crate::observation::{ColumnNames, Source};
 use document::{Mistakes, Section};
+use serde_json::Value as Json;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
@@ -69,29 +71,56 @@ pub fn parse(text: &str, path: &Path) -> Result<Campaign, CampaignError> {
 
 fn parse_with_source(text: &str, path: &Path) -> Result<(Campaign, Option<Source>), CampaignError> {
     let directory = path.parent().unwrap_or(Path::new(""));
-    read_document(text, path, |root| validate::campaign(root, directory))
+    // A byte order mark is no part of the text.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    read_document(text, Mistakes::of_file(path, text), |root| {
+        validate::campaign(root, directory)
+    })
+    .map_err(|mistakes| CampaignError {
+        path: path.to_owned(),
+        mistakes,
+    })
+}
+
+/// Refuses a campaign that was not read from a campaign file where none would give it: all rules of campaign files hold
+/// of it too. One message a mistake, with the key, what was found and what is expected.
+pub fn check(campaign: &Campaign) -> Result<(), Vec<String>> {
+    let (again, _) = read_document(&to_toml(campaign), Mistakes::of_values(), |root| {
+        validate::campaign(root, Path::new(""))
+    })?;
+    if again == *campaign {
+        return Ok(());
+    }
+    // What follows from other keys does not stand in a file.
+    let json = |campaign: &Campaign| serde_json::to_value(campaign).unwrap_or_default();
+    let difference = first_difference("", &json(campaign), &json(&again));
+    Err(vec![difference.unwrap_or_else(|| {
+        "found a campaign that no campaign file gives".to_owned()
+    })])
 }
 
 /// The names of columns as `columns` in `[observation]` has them: `{ grid = "bjd", value = "flux" }`. `argument` is
 /// for messages.
 pub fn parse_columns(text: &str, argument: &str) -> Result<ColumnNames, CampaignError> {
     let text = format!("columns = {text}");
-    read_document(&text, Path::new(argument), |root| {
+    let path = Path::new(argument);
+    read_document(&text, Mistakes::of_file(path, &text), |root| {
         root.check_keys(&["columns"]);
         let entry = root.require("columns", "{ grid = \"...\", value = \"...\" }")?;
         observation::column_names(&entry)
+    })
+    .map_err(|mistakes| CampaignError {
+        path: path.to_owned(),
+        mistakes,
     })
 }
 
 /// What `read` makes of a document without mistakes.
 fn read_document<T>(
     text: &str,
-    path: &Path,
+    mistakes: Mistakes,
     read: impl FnOnce(&Section<'_>) -> Option<T>,
-) -> Result<T, CampaignError> {
-    // A byte order mark is no part of the text.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mistakes = Mistakes::new(path, text);
+) -> Result<T, Vec<String>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         mistakes.add(error.span().map(|span| span.start), error.message());
@@ -104,9 +133,40 @@ fn read_document<T>(
     let mistakes = mistakes.into_messages();
     match found {
         Some(found) if mistakes.is_empty() => Ok(found),
-        Some(_) | None => Err(CampaignError {
-            path: path.to_owned(),
-            mistakes,
-        }),
+        Some(_) | None => Err(mistakes),
+    }
+}
+
+fn first_difference(path: &str, found: &Json, expected: &Json) -> Option<String> {
+    match (found, expected) {
+        (Json::Object(found), Json::Object(expected)) => {
+            let keys: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
+            keys.into_iter().find_map(|key| {
+                let inner = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
+                let of = |object: &serde_json::Map<String, Json>| {
+                    object.get(key).cloned().unwrap_or_default()
+                };
+                first_difference(&inner, &of(found), &of(expected))
+            })
+        }
+        (Json::Array(found), Json::Array(expected)) if found.len() == expected.len() => found
+            .iter()
+            .zip(expected)
+            .enumerate()
+            .find_map(|(i, (found, expected))| {
+                first_difference(&format!("{path}[{i}]"), found, expected)
+            }),
+        (Json::Array(found), Json::Array(expected)) => Some(format!(
+            "{path}: found {} values, expected {}",
+            found.len(),
+            expected.len()
+        )),
+        (found, expected) => {
+            (found != expected).then(|| format!("{path}: found {found}, expected {expected}"))
+        }
     }
 }

@@ -36,6 +36,14 @@ impl FileError {
                 | io::ErrorKind::NotADirectory
         )
     }
+
+    /// Whether nothing can be written there by this user, now or later.
+    pub fn is_read_only(&self) -> bool {
+        matches!(
+            self.source.kind(),
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied
+        )
+    }
 }
 
 /// The most bytes that a file of data may have.

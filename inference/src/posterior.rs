@@ -6,6 +6,7 @@ use crate::space::ParameterSpace;
 use crate::table::{Column, Format, Read, TableError, decode, encode, matrix_column};
 use crate::task::StoredFile;
 use arrow::array::{Float64Array, UInt32Array};
+use std::path::Path;
 
 const FORMAT: Format = Format {
     name: "sidereal-posterior",
@@ -43,7 +44,12 @@ impl Posterior {
         directory: &Directory,
         relative: &str,
     ) -> Result<StoredFile, TableError> {
-        let path = directory.join(relative);
+        let bytes = self.encode(space, &directory.join(relative))?;
+        Ok(directory.store(relative, bytes)?)
+    }
+
+    /// The file's bytes; `path` is for messages.
+    pub fn encode(&self, space: &ParameterSpace, path: &Path) -> Result<Vec<u8>, TableError> {
         let doubles = |values: &[f64]| Float64Array::from(values.to_vec());
         let mut columns = Vec::new();
         for (j, name) in space.names().into_iter().enumerate() {
@@ -57,8 +63,7 @@ impl Posterior {
         columns.push(Column::new("log_proposal", doubles(&self.log_proposal)));
         columns.push(Column::new("round", UInt32Array::from(self.round.clone())));
         columns.push(Column::new("weight", doubles(&self.weight)));
-        let bytes = encode(&path, FORMAT, &[], columns)?;
-        Ok(directory.store(relative, bytes)?)
+        encode(path, FORMAT, &[], columns)
     }
 
     pub fn load(

@@ -217,6 +217,26 @@ pub fn key_path(access_file: &Path) -> PathBuf {
     access_file.with_extension("key")
 }
 
+/// What is wrong with the rights on a file of secrets: others than its owner may read or write it.
+#[cfg(unix)]
+pub fn exposure(path: &Path) -> Option<String> {
+    use std::os::unix::fs::PermissionsExt;
+    // A file that is not there exposes nothing.
+    let mode = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
+    (mode & 0o077 != 0).then(|| {
+        format!(
+            "{}: has mode {mode:03o}, expected 600: others can read the token and the private key of the campaign",
+            path.display()
+        )
+    })
+}
+
+/// Rights are not looked at here.
+#[cfg(not(unix))]
+pub fn exposure(_path: &Path) -> Option<String> {
+    None
+}
+
 /// 256 random bits as hexadecimal digits.
 fn random_token() -> Result<String, AccessError> {
     let mut bytes = [0_u8; 32];
@@ -316,6 +336,28 @@ mod tests {
                 .permissions()
                 .mode();
             assert_eq!(mode & 0o777, 0o600);
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_key_that_others_may_read_is_told() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join("access.key");
+        assert_eq!(exposure(&path), None, "not there");
+        Secrets::load_or_create(&path).expect("secrets");
+        assert_eq!(exposure(&path), None);
+        for (mode, expected) in [(0o640, "640"), (0o604, "604"), (0o700, "")] {
+            let rights = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(&path, rights).expect("rights");
+            let expected = (!expected.is_empty()).then(|| {
+                format!(
+                    "{}: has mode {expected}, expected 600: others can read the token and the private key of the campaign",
+                    path.display()
+                )
+            });
+            assert_eq!(exposure(&path), expected);
         }
     }
 

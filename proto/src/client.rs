@@ -113,9 +113,15 @@ impl ClientError {
             }
             cause = error.source();
         }
+        if CLOCK_WORDS.iter().any(|words| message.contains(words)) {
+            message.push_str("; is this machine's clock right?");
+        }
         message
     }
 }
+
+/// How TLS says that the time is not within a certificate's dates.
+const CLOCK_WORDS: [&str; 2] = ["certificate expired", "certificate not valid yet"];
 
 /// What the coordinator says, or what its code means where it says nothing.
 fn words(status: &Status) -> &str {

@@ -45,6 +45,12 @@ pub enum OpenError {
     },
     #[error("{location}: not a directory")]
     Missing { location: String },
+    #[error("{location}: nothing can be written there: {source}")]
+    ReadOnly {
+        location: String,
+        #[source]
+        source: io::Error,
+    },
 }
 
 /// What stands behind the name of a campaign directory.
@@ -71,15 +77,27 @@ pub fn open(location: &str) -> Result<Directory, OpenError> {
     }
 }
 
-/// As [`open`], making the directory where it is not there.
+/// As [`open`], making the directory where it is not there; refuses one in which no file can be made.
 pub fn create(location: &str) -> Result<Directory, OpenError> {
     if kind(location) == Kind::FileSystem {
-        std::fs::create_dir_all(local_path(location)).map_err(|source| OpenError::Create {
+        let path = local_path(location);
+        std::fs::create_dir_all(path).map_err(|source| OpenError::Create {
+            location: location.to_owned(),
+            source,
+        })?;
+        make_a_file(path).map_err(|source| OpenError::ReadOnly {
             location: location.to_owned(),
             source,
         })?;
     }
     open(location)
+}
+
+/// Makes a file in the folder and removes it.
+fn make_a_file(folder: &Path) -> io::Result<()> {
+    let path = folder.join(format!(".sidereal-{}.tmp", std::process::id()));
+    std::fs::write(&path, [])?;
+    std::fs::remove_file(&path)
 }
 
 fn local_path(location: &str) -> &Path {
@@ -190,6 +208,24 @@ mod tests {
                 .read_if_there("nothing")
                 .expect("no error")
                 .is_none()
+        );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_directory_that_takes_no_files_is_refused_with_its_path() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let location = directory.path().join("a/b").display().to_string();
+        create(&location).expect("an ordinary directory");
+        let left = std::fs::read_dir(&location).expect("list").count();
+        assert_eq!(left, 0, "nothing is left behind");
+        // Not even root makes files there.
+        let error = create("/proc/self/fdinfo").expect_err("no files there");
+        assert!(
+            error
+                .to_string()
+                .starts_with("/proc/self/fdinfo: nothing can be written there: "),
+            "{error}"
         );
     }
 }

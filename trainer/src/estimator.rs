@@ -57,7 +57,23 @@ impl Estimator {
             RowId(0),
             Purpose::Initialize,
         );
-        let mut initializer = Initializer { rng, device };
+        let mut initializer = Initializer::drawing(rng, device);
+        Self::assemble(campaign, objective, channels, &mut initializer)
+    }
+
+    /// A network of which there are shapes alone (`parameters::shapes`): to hold a file against before any memory is taken.
+    pub fn outline(campaign: &Campaign, objective: Objective, channels: usize) -> Self {
+        let device = Device::flex();
+        let mut initializer = Initializer::outlining(&device);
+        Self::assemble(campaign, objective, channels, &mut initializer)
+    }
+
+    fn assemble(
+        campaign: &Campaign,
+        objective: Objective,
+        channels: usize,
+        initializer: &mut Initializer,
+    ) -> Self {
         let (summarizer, features) = match objective {
             Objective::Simulations => {
                 let length = campaign.simulator.grid.len();
@@ -67,9 +83,9 @@ impl Estimator {
                         &campaign.featurizer,
                         length,
                         channels,
-                        &mut initializer,
+                        initializer,
                     ),
-                    bypass: Dense::init(length, features, 0.3, &mut initializer),
+                    bypass: Dense::init(length, features, 0.3, initializer),
                     joined: None,
                 };
                 (Some(summarizer), features)
@@ -78,7 +94,7 @@ impl Estimator {
         };
         Self {
             summarizer,
-            flow: Flow::init(&campaign.flow, &axes(campaign), features, &mut initializer),
+            flow: Flow::init(&campaign.flow, &axes(campaign), features, initializer),
         }
     }
 

@@ -10,6 +10,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sidereal_inference::campaign::Campaign;
+use sidereal_inference::campaign_file;
 use sidereal_inference::directory::{Directory, path_in};
 use sidereal_inference::files::{self, FileError};
 use sidereal_inference::ids::FlowId;
@@ -33,7 +34,7 @@ pub enum ModelError {
     File(#[from] FileError),
     #[error("{}: {reason}", path.display())]
     Invalid { path: PathBuf, reason: String },
-    #[error("{}: {source}", path.display())]
+    #[error("{}: not the weights of the network that {MODEL_FILE} describes: {source}", path.display())]
     Parameters {
         path: PathBuf,
         #[source]
@@ -80,6 +81,82 @@ struct ModelDocument {
     campaign: Campaign,
 }
 
+impl ModelDocument {
+    /// Every field is held against its range and the others; what is wrong is told with the field.
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+        let document: Self = serde_path_to_error::deserialize(&mut deserializer)
+            .map_err(|error| format!("not a model description: {error}"))?;
+        deserializer
+            .end()
+            .map_err(|error| format!("not a model description: {error}"))?;
+        if document.format != FORMAT || document.version != VERSION {
+            return Err(format!(
+                "format `{}` version {}, expected `{FORMAT}` version {VERSION}",
+                document.format, document.version
+            ));
+        }
+        campaign_file::check(&document.campaign).map_err(|mistakes| {
+            let of_campaign = |mistake: &String| format!("campaign: {mistake}");
+            mistakes
+                .iter()
+                .map(of_campaign)
+                .collect::<Vec<_>>()
+                .join("; ")
+        })?;
+        document.check_training()?;
+        document
+            .standardization
+            .check(&document.campaign, document.training.objective)?;
+        Ok(document)
+    }
+
+    fn check_training(&self) -> Result<(), String> {
+        let training = &self.training;
+        if training.flow != self.flow {
+            return Err(format!(
+                "training.flow is {}, expected {} as flow says",
+                training.flow.0, self.flow.0
+            ));
+        }
+        if training.weights_sha256 != self.weights_sha256 {
+            return Err(format!(
+                "training.weights_sha256 is {:?}, expected {:?} as weights_sha256 says",
+                training.weights_sha256, self.weights_sha256
+            ));
+        }
+        match training.objective {
+            Objective::Simulations => {}
+            Objective::WeightedDraws { exponent } => {
+                if !(exponent > 0.0 && exponent <= 1.0) {
+                    return Err(format!(
+                        "training.objective.weighted_draws.exponent {exponent} is not in (0, 1]"
+                    ));
+                }
+            }
+        }
+        if training.best_epoch > training.n_epochs {
+            return Err(format!(
+                "training.best_epoch is {}, expected at most the {} of training.n_epochs",
+                training.best_epoch, training.n_epochs
+            ));
+        }
+        let n_epochs = training.n_epochs as usize;
+        for (name, losses) in [
+            ("training_loss", &training.training_loss),
+            ("validation_loss", &training.validation_loss),
+        ] {
+            if losses.len() != n_epochs {
+                return Err(format!(
+                    "training.{name} has {} numbers, expected the {n_epochs} of training.n_epochs",
+                    losses.len()
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Model {
     pub fn new(
         campaign: Campaign,
@@ -106,14 +183,7 @@ impl Model {
             path: path.clone(),
             reason,
         };
-        let document: ModelDocument = serde_json::from_slice(&directory.read(&name)?)
-            .map_err(|error| invalid(format!("not a model description: {error}")))?;
-        if document.format != FORMAT || document.version != VERSION {
-            return Err(invalid(format!(
-                "format `{}` version {}, expected `{FORMAT}` version {VERSION}",
-                document.format, document.version
-            )));
-        }
+        let document = ModelDocument::parse(&directory.read(&name)?).map_err(invalid)?;
         let name = path_in(folder, WEIGHTS_FILE);
         let weights_path = directory.join(&name);
         let bytes = directory.read(&name)?;
@@ -128,30 +198,29 @@ impl Model {
             path: weights_path.clone(),
             reason,
         })?;
-        document
-            .standardization
-            .check(&document.campaign, document.training.objective)
-            .map_err(invalid)?;
-        let n_channels = document.standardization.n_channels();
-        let device = device::of(document.training.objective, device);
-        let empty = Estimator::init(
-            &document.campaign,
-            document.flow,
-            document.training.objective,
-            n_channels,
-            &device,
-        );
-        let estimator = parameters::with_named_tensors(empty, &tensors).map_err(|source| {
-            ModelError::Parameters {
-                path: weights_path,
-                source,
-            }
-        })?;
+        let ModelDocument {
+            flow,
+            standardization,
+            training,
+            campaign,
+            ..
+        } = document;
+        let n_channels = standardization.n_channels();
+        let mismatch = |source| ModelError::Parameters {
+            path: weights_path.clone(),
+            source,
+        };
+        // A network takes memory, so its shapes come first: no larger one is made than the file's.
+        let outline = Estimator::outline(&campaign, training.objective, n_channels);
+        parameters::check_named_tensors(&outline, &tensors).map_err(mismatch)?;
+        let device = device::of(training.objective, device);
+        let empty = Estimator::init(&campaign, flow, training.objective, n_channels, &device);
+        let estimator = parameters::with_named_tensors(empty, &tensors).map_err(mismatch)?;
         Ok(Self {
-            flow: document.flow,
-            campaign: document.campaign,
-            standardization: document.standardization,
-            training: document.training,
+            flow,
+            campaign,
+            standardization,
+            training,
             estimator: estimator.valid(),
             device,
         })

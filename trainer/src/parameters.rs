@@ -4,23 +4,53 @@
 //! Burn's own initializers and parameter ids use global randomness; here neither has any say in
 //! the result, so that the same seed gives the same network.
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-/// Draws initial weights from a stream of its own, in the order of construction.
+/// Gives a network its parameters, in the order of construction.
 pub struct Initializer<'a> {
-    pub rng: ChaCha8Rng,
-    pub device: &'a Device,
+    values: Values,
+    device: &'a Device,
 }
 
-impl Initializer<'_> {
+enum Values {
+    /// Initial weights of a stream of their own.
+    Drawn(ChaCha8Rng),
+    /// None: shapes alone, for which no memory is taken.
+    Outlined,
+}
+
+impl<'a> Initializer<'a> {
+    pub fn drawing(rng: ChaCha8Rng, device: &'a Device) -> Self {
+        Self {
+            values: Values::Drawn(rng),
+            device,
+        }
+    }
+
+    /// For a network that is only asked for its [`shapes`], whatever its size.
+    pub fn outlining(device: &'a Device) -> Self {
+        Self {
+            values: Values::Outlined,
+            device,
+        }
+    }
+
+    pub fn device(&self) -> &'a Device {
+        self.device
+    }
+
     /// A `[n_in, n_out]` matrix, uniform within ±`gain` · sqrt(3 / n_in).
     pub fn matrix(&mut self, n_in: usize, n_out: usize, gain: f64) -> Param<Tensor<2>> {
+        let rng = match &mut self.values {
+            Values::Drawn(rng) => rng,
+            Values::Outlined => return outlined([n_in, n_out], self.device),
+        };
         let bound = gain * (3.0 / n_in.max(1) as f64).sqrt();
         let values: Vec<f32> = (0..n_in * n_out)
-            .map(|_| ((self.rng.random::<f64>() * 2.0 - 1.0) * bound) as f32)
+            .map(|_| ((rng.random::<f64>() * 2.0 - 1.0) * bound) as f32)
             .collect();
         parameter(Tensor::from_data(
             TensorData::new(values, [n_in, n_out]),
@@ -28,18 +58,72 @@ impl Initializer<'_> {
         ))
     }
 
-    pub fn vector(&mut self, values: Vec<f32>) -> Param<Tensor<1>> {
-        let n = values.len();
-        parameter(Tensor::from_data(TensorData::new(values, [n]), self.device))
+    pub fn vector(&mut self, n: usize, value: impl Fn(usize) -> f32) -> Param<Tensor<1>> {
+        match self.values {
+            Values::Drawn(_) => {
+                let values: Vec<f32> = (0..n).map(value).collect();
+                parameter(Tensor::from_data(TensorData::new(values, [n]), self.device))
+            }
+            Values::Outlined => outlined([n], self.device),
+        }
     }
 
     pub fn zeros(&mut self, n: usize) -> Param<Tensor<1>> {
-        self.vector(vec![0.0; n])
+        self.vector(n, |_| 0.0)
+    }
+
+    /// A vector that is `value` of a matrix `[n_in, n]`, which is `weight`'s: `[n]`
+    pub fn of_matrix(
+        &mut self,
+        weight: &Param<Tensor<2>>,
+        n: usize,
+        value: impl Fn(Tensor<2>) -> Tensor<1>,
+    ) -> Param<Tensor<1>> {
+        match self.values {
+            Values::Drawn(_) => {
+                let values = host(value(weight.val()));
+                self.vector(n, |i| values[i])
+            }
+            Values::Outlined => outlined([n], self.device),
+        }
+    }
+
+    /// Ones where `is_open(row, column)`, zeros elsewhere; no parameter.
+    pub fn mask(
+        &self,
+        [rows, columns]: [usize; 2],
+        is_open: impl Fn(usize, usize) -> bool,
+    ) -> Tensor<2> {
+        match self.values {
+            Values::Drawn(_) => {
+                let values: Vec<f32> = (0..rows * columns)
+                    .map(|i| {
+                        if is_open(i / columns, i % columns) {
+                            1.0
+                        } else {
+                            0.0
+                        }
+                    })
+                    .collect();
+                Tensor::from_data(TensorData::new(values, [rows, columns]), self.device)
+            }
+            Values::Outlined => Tensor::zeros([1, 1], self.device),
+        }
     }
 }
 
 fn parameter<const D: usize>(value: Tensor<D>) -> Param<Tensor<D>> {
     Param::from_tensor(value)
+}
+
+fn outlined<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
+    Param::uninitialized(
+        ParamId::new(),
+        move |device, _| Tensor::zeros(shape, device),
+        device.clone(),
+        false,
+        shape.into(),
+    )
 }
 
 /// One named tensor of a network, for its files.
@@ -91,6 +175,31 @@ pub fn named_tensors<M: Module>(module: &M) -> Vec<NamedTensor> {
     reader.tensors
 }
 
+/// The shapes of all tensors of a network by name, in visiting order, running statistics included; of one that is only
+/// outlined too.
+pub fn shapes<M: Module>(module: &M) -> Vec<(String, Vec<usize>)> {
+    #[derive(Default)]
+    struct Reader {
+        path: Vec<String>,
+        shapes: Vec<(String, Vec<usize>)>,
+    }
+    impl ModuleVisitor for Reader {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.shapes
+                .push((self.path.join("."), param.lazy_shape().to_vec()));
+        }
+    }
+    let mut reader = Reader::default();
+    module.visit(&mut reader);
+    reader.shapes
+}
+
 /// A stored network that does not fit the one that it is read into.
 #[derive(Debug, thiserror::Error)]
 pub enum ParameterError {
@@ -139,25 +248,25 @@ pub fn check_named_tensors<M: Module>(
     module: &M,
     tensors: &[NamedTensor],
 ) -> Result<(), ParameterError> {
-    let own = named_tensors(module);
-    if own.len() != tensors.len() {
-        return Err(ParameterError::Count {
-            found: tensors.len(),
-            expected: own.len(),
-        });
-    }
-    for (expected, found) in own.iter().zip(tensors) {
-        if expected.name != found.name || expected.shape != found.shape {
+    let own = shapes(module);
+    for ((expected, expected_shape), found) in own.iter().zip(tensors) {
+        if *expected != found.name || *expected_shape != found.shape {
             return Err(ParameterError::Mismatch {
                 found: found.name.clone(),
                 found_shape: found.shape.clone(),
-                expected: expected.name.clone(),
-                expected_shape: expected.shape.clone(),
+                expected: expected.clone(),
+                expected_shape: expected_shape.clone(),
             });
         }
         if !found.values.iter().all(|value| value.is_finite()) {
             return Err(ParameterError::NotFinite(found.name.clone()));
         }
+    }
+    if own.len() != tensors.len() {
+        return Err(ParameterError::Count {
+            found: tensors.len(),
+            expected: own.len(),
+        });
     }
     Ok(())
 }

@@ -139,15 +139,15 @@ impl Standardization {
             Objective::Simulations => campaign.simulator.grid.len(),
             Objective::WeightedDraws { .. } => 0,
         };
-        check_finite("seams", &self.seams, n_parameters)?;
+        check_numbers("seams", &self.seams, n_parameters, &TURNS)?;
         if !self.leans.is_empty() && self.leans.len() != n_parameters {
             return Err(format!(
                 "standardization.leans has {} entries, expected {n_parameters}",
                 self.leans.len()
             ));
         }
-        check_finite("z_mean", &self.z_mean, n_parameters)?;
-        check_positive("z_sd", &self.z_sd, n_parameters)?;
+        check_numbers("z_mean", &self.z_mean, n_parameters, &FINITE)?;
+        check_numbers("z_sd", &self.z_sd, n_parameters, &POSITIVE)?;
         for (j, lean) in self.leans.iter().enumerate() {
             let (low, high) = lean.bounds();
             let mean = self.z_mean[j];
@@ -157,9 +157,9 @@ impl Standardization {
                 ));
             }
         }
-        check_finite("x_mean", &self.x_mean, n_data)?;
-        check_positive("x_sd", &self.x_sd, n_data)?;
-        check_finite("reference", &self.reference, n_data)?;
+        check_numbers("x_mean", &self.x_mean, n_data, &FINITE)?;
+        check_numbers("x_sd", &self.x_sd, n_data, &POSITIVE)?;
+        check_numbers("reference", &self.reference, n_data, &FINITE)?;
         let needs_unit = match (objective, &campaign.noise) {
             (Objective::Simulations, Noise::Simulator) => true,
             (Objective::Simulations, Noise::Gaussian(_)) | (Objective::WeightedDraws { .. }, _) => {
@@ -167,14 +167,32 @@ impl Standardization {
             }
         };
         match &self.unit {
-            Some(unit) if needs_unit => check_positive("unit", unit, n_data)?,
+            Some(unit) if needs_unit => check_numbers("unit", unit, n_data, &POSITIVE)?,
             None if !needs_unit => {}
             Some(_) => return Err("standardization.unit is given, expected none".into()),
             None => return Err("standardization.unit is missing".into()),
         }
-        if let Some((mean, sd)) = self.log_sigma {
-            check_finite("log_sigma", &[mean, sd], 2)?;
-            check_positive("log_sigma's deviation", &[sd], 1)?;
+        let needs_log_sigma = match objective {
+            Objective::Simulations => campaign.noise.sigma_varies(),
+            Objective::WeightedDraws { .. } => false,
+        };
+        match self.log_sigma {
+            Some((mean, sd)) if needs_log_sigma => {
+                check_numbers("log_sigma's mean", &[mean], 1, &FINITE)?;
+                check_numbers("log_sigma's deviation", &[sd], 1, &POSITIVE)?;
+            }
+            None if !needs_log_sigma => {}
+            Some(_) => {
+                return Err(
+                    "standardization.log_sigma is given, expected none where sigma is the same in all simulations"
+                        .into(),
+                );
+            }
+            None => {
+                return Err(
+                    "standardization.log_sigma is missing, expected it where sigma varies".into(),
+                );
+            }
         }
         let axes = axes(campaign);
         let n_circles = self.circles.len();
@@ -188,8 +206,13 @@ impl Standardization {
             match (axis, self.circle(j)) {
                 (Axis::Line, None) => {}
                 (Axis::Circle, Some(circle)) => {
-                    check_finite("circles: centre", &[circle.centre], 1)?;
-                    check_positive("circles: enlargement", &[circle.enlargement], 1)?;
+                    check_numbers("circles: centre", &[circle.centre], 1, &TURNS)?;
+                    check_numbers(
+                        "circles: enlargement",
+                        &[circle.enlargement],
+                        1,
+                        &AT_LEAST_ONE,
+                    )?;
                 }
                 (Axis::Line, Some(_)) => {
                     return Err(format!(
@@ -332,22 +355,26 @@ fn line(seams: &[f64], leans: &[Lean], parameter: usize, z: f64) -> (f64, f64) {
     }
 }
 
-fn check_finite(name: &str, values: &[f64], n: usize) -> Result<(), String> {
-    check_numbers(name, values, n, "finite", |value| value.is_finite())
-}
+/// What a number must be: words, and whether one is.
+type Expected = (&'static str, fn(f64) -> bool);
 
-fn check_positive(name: &str, values: &[f64], n: usize) -> Result<(), String> {
-    check_numbers(name, values, n, "positive and finite", |value| {
-        value.is_finite() && value > 0.0
-    })
-}
+/// Networks see them in single precision.
+const FINITE: Expected = ("a number that single precision holds", |value| {
+    value.abs() <= f64::from(f32::MAX)
+});
+const POSITIVE: Expected = ("a positive number that single precision holds", |value| {
+    value > 0.0 && value <= f64::from(f32::MAX)
+});
+const TURNS: Expected = ("turns from 0 to 1", |value| (0.0..=1.0).contains(&value));
+const AT_LEAST_ONE: Expected = ("a number from 1 on that single precision holds", |value| {
+    value >= 1.0 && value <= f64::from(f32::MAX)
+});
 
 fn check_numbers(
     name: &str,
     values: &[f64],
     n: usize,
-    expected: &str,
-    is_good: impl Fn(f64) -> bool,
+    (expected, is_good): &Expected,
 ) -> Result<(), String> {
     if values.len() != n {
         return Err(format!(
@@ -357,7 +384,7 @@ fn check_numbers(
     }
     match values.iter().position(|&value| !is_good(value)) {
         Some(bad) => Err(format!(
-            "standardization.{name}[{bad}] is {}, expected {expected}",
+            "standardization.{name}[{bad}] is {:?}, expected {expected}",
             values[bad]
         )),
         None => Ok(()),

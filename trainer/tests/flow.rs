@@ -58,7 +58,7 @@ fn coupling(blocks: usize, bins: usize) -> FlowConfig {
 /// A flow far from the identity: all its weights are moved at random.
 fn flow(config: &FlowConfig, axes: &[Axis], device: &Device) -> Flow {
     let rng = stream(1, RoundId(0), RowId(0), Purpose::Initialize);
-    let mut initializer = Initializer { rng, device };
+    let mut initializer = Initializer::drawing(rng, device);
     let flow = Flow::init(config, axes, FEATURES, &mut initializer);
     let tensors: Vec<NamedTensor> = named_tensors(&flow)
         .into_iter()

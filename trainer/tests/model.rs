@@ -60,7 +60,7 @@ const CASES: &[Case] = &[
     ),
     (
         |edited| edited["z_sd"][1] = json!(0.0),
-        "standardization.z_sd[1] is 0, expected positive and finite",
+        "standardization.z_sd[1] is 0.0, expected a positive number that single precision holds",
     ),
     (
         |edited| edited["x_mean"] = json!([]),
@@ -68,7 +68,7 @@ const CASES: &[Case] = &[
     ),
     (
         |edited| edited["x_sd"][2] = json!(-1.0),
-        "standardization.x_sd[2] is -1, expected positive and finite",
+        "standardization.x_sd[2] is -1.0, expected a positive number that single precision holds",
     ),
     (
         |edited| edited["reference"] = json!([1.0, 2.0, 3.0]),
@@ -80,7 +80,7 @@ const CASES: &[Case] = &[
     ),
     (
         |edited| edited["log_sigma"] = json!([0.0, 0.0]),
-        "standardization.log_sigma's deviation[0] is 0, expected positive and finite",
+        "standardization.log_sigma is given, expected none where sigma is the same in all simulations",
     ),
     (
         |edited| edited["circles"] = json!([null]),

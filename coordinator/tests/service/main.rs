@@ -1,12 +1,14 @@
 //! The coordinator as its peers see it: over loopback gRPC, with a worker and a trainer that do real
 //! work on a linear-Gaussian campaign, and with ones that misbehave.
 
+mod corpus;
 mod faulty;
 mod hands;
 mod journals;
 mod lateness;
 mod peers;
 mod reports;
+mod results;
 mod runs;
 mod shards;
 mod starts;

@@ -167,3 +167,37 @@ async fn of_two_that_start_at_the_same_moment_exactly_one_runs() {
 fn n_events(directory: &Directory) -> usize {
     journal::read(directory).expect("a journal").events.len()
 }
+
+/// Which looks the same from a machine whose clock is years off.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_whose_dates_do_not_fit_the_clock_is_told() {
+    for (from, to, words) in [
+        (1999, 2001, "certificate expired"),
+        (2998, 3001, "certificate not valid yet"),
+    ] {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let names = vec![sidereal_proto::access::SERVER_NAME.to_owned()];
+        let mut params = rcgen::CertificateParams::new(names).expect("parameters");
+        params.not_before = rcgen::date_time_ymd(from, 1, 1);
+        params.not_after = rcgen::date_time_ymd(to, 1, 1);
+        let mut secrets = secrets().clone();
+        secrets.certificate = params.self_signed(&key).expect("a certificate").pem();
+        secrets.private_key = key.serialize_pem();
+        let directory = Directory::in_memory();
+        let running = start(CoordinatorConfig {
+            secrets,
+            ..config(&directory, campaign())
+        })
+        .await
+        .expect("starts");
+        let error = Client::connect(&running.access, None)
+            .await
+            .expect_err("refused");
+        let reason = error.reason();
+        assert!(
+            reason.contains(words) && reason.ends_with("; is this machine's clock right?"),
+            "{reason}"
+        );
+        stop(running).await;
+    }
+}

@@ -9,35 +9,55 @@ use toml::de::{DeTable, DeValue};
 
 /// The mistakes found so far.
 pub(super) struct Mistakes {
-    path: String,
-    /// Byte offsets of the line ends.
-    line_ends: Vec<usize>,
+    /// None where the values were not read from a campaign file.
+    file: Option<Lines>,
     /// With the line, where it is known.
     found: RefCell<Vec<(Option<usize>, String)>>,
 }
 
+/// Where the lines of a file are.
+struct Lines {
+    path: String,
+    /// Byte offsets of the line ends.
+    ends: Vec<usize>,
+}
+
 impl Mistakes {
-    pub fn new(path: &Path, text: &str) -> Self {
-        let line_ends = text
+    pub fn of_file(path: &Path, text: &str) -> Self {
+        let ends = text
             .bytes()
             .enumerate()
             .filter(|&(_, byte)| byte == b'\n')
             .map(|(i, _)| i)
             .collect();
         Self {
-            path: path.display().to_string(),
-            line_ends,
+            file: Some(Lines {
+                path: path.display().to_string(),
+                ends,
+            }),
+            found: RefCell::default(),
+        }
+    }
+
+    /// Messages name keys only, no file and line.
+    pub fn of_values() -> Self {
+        Self {
+            file: None,
             found: RefCell::default(),
         }
     }
 
     /// A mistake at byte `offset` of the campaign file.
     pub fn add(&self, offset: Option<usize>, message: impl Display) {
-        let line = offset.map(|offset| 1 + self.line_ends.partition_point(|&end| end < offset));
-        let place = line.map_or(String::new(), |line| format!(":{line}"));
-        self.found
-            .borrow_mut()
-            .push((line, format!("{}{place}: {message}", self.path)));
+        let found = match &self.file {
+            Some(Lines { path, ends }) => {
+                let line = offset.map(|offset| 1 + ends.partition_point(|&end| end < offset));
+                let place = line.map_or(String::new(), |line| format!(":{line}"));
+                (line, format!("{path}{place}: {message}"))
+            }
+            None => (None, message.to_string()),
+        };
+        self.found.borrow_mut().push(found);
     }
 
     /// Mistakes of another file, which their messages name.
@@ -355,6 +375,11 @@ fn describe(value: &DeValue<'_>) -> String {
         }
         DeValue::String(text) => format!("{text:?}"),
         DeValue::Integer(number) => number.to_string(),
+        // Large ones have hundreds of digits where a file was written by us.
+        DeValue::Float(number) if number.as_str().len() > 25 => number
+            .as_str()
+            .parse::<f64>()
+            .map_or_else(|_| number.to_string(), |number| format!("{number:?}")),
         DeValue::Float(number) => number.to_string(),
         DeValue::Boolean(value) => value.to_string(),
         DeValue::Datetime(value) => format!("the date {value}"),

@@ -3,6 +3,7 @@
 mod bad_cases;
 mod bad_estimators;
 mod bad_files;
+mod checks;
 mod correlated;
 mod data_files;
 mod good_files;

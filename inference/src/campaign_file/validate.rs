@@ -3,7 +3,7 @@
 use super::document::{Entry, Section};
 use super::{defaults, estimator, forward_model, parameters};
 use crate::campaign::{
-    Campaign, Combine, Flow, Loss, Misfit, Rounds, Stop, StopRule, Trust, Workers,
+    Campaign, Combine, Flow, Loss, MOST_WORKERS, Misfit, Rounds, Stop, StopRule, Trust, Workers,
 };
 use crate::observation::Source;
 use std::path::Path;
@@ -304,7 +304,9 @@ fn parse_duration(text: &str) -> Option<f64> {
 
 fn workers(root: &Section<'_>) -> Option<Workers> {
     let section = root.section("workers", &["count", "batch_rows"]);
-    let count = optional(section.get("count"), |entry| entry.whole(1..=10_000));
+    let count = optional(section.get("count"), |entry| {
+        entry.whole(1..=u64::from(MOST_WORKERS))
+    });
     let batch_rows = optional(section.get("batch_rows"), |entry| {
         entry.whole(1..=MOST_SIMULATIONS)
     });

@@ -30,12 +30,12 @@ impl Conv3 {
         let bias = initializer.zeros(channels_out);
         let (scale, batch_norm) = match normalization {
             Normalization::Weight => {
-                let norm = crate::parameters::host(column_norm(weight.val()));
-                (Some(initializer.vector(norm)), None)
+                let norm = initializer.of_matrix(&weight, channels_out, column_norm);
+                (Some(norm), None)
             }
             Normalization::Batch => (
                 None,
-                Some(BatchNormConfig::new(channels_out).init(initializer.device)),
+                Some(BatchNormConfig::new(channels_out).init(initializer.device())),
             ),
         };
         Self {

@@ -38,13 +38,10 @@ impl ConditionalConfig<'_> {
         let layout = Layout { bins: self.bins };
         let d = self.axes.len();
         let columns = columns(self.axes);
-        let mut bias = vec![0.0; layout.n_outputs() * d];
-        for (dimension, axis) in self.axes.iter().enumerate() {
-            match axis {
-                Axis::Line => {}
-                Axis::Circle => bias[Layout::SHIFT * d + dimension] = turn,
-            }
-        }
+        let bias = |i: usize| match self.axes[i % d] {
+            Axis::Circle if i / d == Layout::SHIFT => turn,
+            Axis::Circle | Axis::Line => 0.0,
+        };
         let made = MadeConfig {
             rank: self.rank,
             columns: &columns,
@@ -54,7 +51,7 @@ impl ConditionalConfig<'_> {
             n_outputs: layout.n_outputs(),
         }
         .init(initializer)
-        .with_output_bias(bias, initializer);
+        .with_output_bias(layout.n_outputs() * d, bias, initializer);
         Conditional {
             made,
             is_circle: self.axes.iter().map(|&axis| axis == Axis::Circle).collect(),

@@ -5,8 +5,8 @@ use crate::dense::Dense;
 use crate::fused;
 use crate::parameters::Initializer;
 use burn::module::Module;
+use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
-use burn::tensor::{Tensor, TensorData};
 
 /// Size and order of a [`Made`].
 pub struct MadeConfig<'a> {
@@ -45,25 +45,14 @@ impl MadeConfig<'_> {
         let n_ranks = rank.iter().max().map_or(1, |highest| highest + 1);
         // Degree 0 sees features alone, so that the first dimension has a non-linear conditioner too.
         let degree: Vec<usize> = (0..self.hidden).map(|unit| unit % n_ranks).collect();
-        let mask = |rows: usize, columns: usize, open: &dyn Fn(usize, usize) -> bool| {
-            let values: Vec<f32> = (0..rows * columns)
-                .map(|i| {
-                    if open(i / columns, i % columns) {
-                        1.0
-                    } else {
-                        0.0
-                    }
-                })
-                .collect();
-            Tensor::<2>::from_data(TensorData::new(values, [rows, columns]), initializer.device)
-        };
-        let input_mask = mask(n_columns, self.hidden, &|column, unit| {
+        let input_mask = initializer.mask([n_columns, self.hidden], |column, unit| {
             rank[self.columns[column]] < degree[unit]
         });
-        let hidden_mask = mask(self.hidden, self.hidden, &|from, to| {
-            degree[from] <= degree[to]
-        });
-        let output_mask = mask(self.hidden, self.n_outputs * d, &|unit, out| {
+        // Between hidden layers; where there is one layer only, nothing is masked by it.
+        let n_inner = if self.layers > 1 { self.hidden } else { 1 };
+        let hidden_mask =
+            initializer.mask([n_inner, n_inner], |from, to| degree[from] <= degree[to]);
+        let output_mask = initializer.mask([self.hidden, self.n_outputs * d], |unit, out| {
             degree[unit] <= rank[out % d]
         });
         Made {
@@ -112,9 +101,14 @@ impl Made {
         masked(&self.output, &self.output_mask, state)
     }
 
-    /// Adds `bias` to the output layer's initial bias.
-    pub fn with_output_bias(mut self, bias: Vec<f32>, initializer: &mut Initializer) -> Self {
-        self.output.bias = initializer.vector(bias);
+    /// With `bias(i)` for the output layer's initial bias of each of its `n` outputs.
+    pub fn with_output_bias(
+        mut self,
+        n: usize,
+        bias: impl Fn(usize) -> f32,
+        initializer: &mut Initializer,
+    ) -> Self {
+        self.output.bias = initializer.vector(n, bias);
         self
     }
 }

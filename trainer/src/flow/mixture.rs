@@ -41,18 +41,16 @@ impl Mixture {
             }
             2.0 * component as f32 / (components - 1) as f32 - 1.0
         };
-        let bias = (0..3 * components * d)
-            .map(|i| match i / (components * d) {
-                1 => spread((i / d) % components),
-                _ => 0.0,
-            })
-            .collect();
+        let bias = |i: usize| match i / (components * d) {
+            1 => spread((i / d) % components),
+            _ => 0.0,
+        };
         let made = MadeConfig {
             n_outputs: 3 * components,
             ..config
         }
         .init(initializer)
-        .with_output_bias(bias, initializer);
+        .with_output_bias(3 * components * d, bias, initializer);
         Self {
             made,
             components,

@@ -68,10 +68,7 @@ impl Bijection {
 /// Name, axes and bijection, with weights far from the identity.
 fn table(device: &Device) -> Vec<(String, Vec<Axis>, Bijection)> {
     let mut table = Vec::new();
-    let mut initializer = Initializer {
-        rng: rng(1),
-        device,
-    };
+    let mut initializer = Initializer::drawing(rng(1), device);
     for d in [1, 2, 4] {
         let rank: Vec<usize> = (0..d).rev().collect();
         let columns: Vec<usize> = (0..d).collect();
@@ -252,10 +249,7 @@ fn fused_splines_have_the_derivatives_of_the_tensor_operations() {
 #[test]
 fn mixtures_pick_components_by_their_weight() {
     let device = Device::flex();
-    let mut initializer = Initializer {
-        rng: rng(5),
-        device: &device,
-    };
+    let mut initializer = Initializer::drawing(rng(5), &device);
     let config = MadeConfig {
         rank: &[0],
         columns: &[0],
@@ -301,10 +295,7 @@ fn what_is_not_a_number_stays_so() {
         bijection.back(lost(), &mut y);
         assert!(all_lost(&y), "{name}: {y:?}");
     }
-    let mut initializer = Initializer {
-        rng: rng(5),
-        device: &device,
-    };
+    let mut initializer = Initializer::drawing(rng(5), &device);
     let config = MadeConfig {
         rank: &[0],
         columns: &[0],

@@ -191,7 +191,7 @@ pub(super) const ROUNDS: &[Case] = &[
         "",
         "[workers]\ncount = 0\nbatch_rows = -3",
         &[
-            "c.toml:16: workers.count: found 0, expected a whole number from 1 to 10000",
+            "c.toml:16: workers.count: found 0, expected a whole number from 1 to 1000",
             "c.toml:17: workers.batch_rows: found -3, expected a whole number from 1 to 1000000000000",
         ],
     ),

@@ -1,0 +1,230 @@
+//! A finished campaign: whether its results are still those that the journal records, and how they come back.
+
+use crate::campaign::decide::{Input, decide};
+use crate::campaign::event::{Event, Fact, Opened};
+use crate::campaign::state::{Finished, Phase, State};
+use crate::finish::{Computed, FinishError, compute, copy_model};
+use crate::journal;
+use crate::start::settings;
+use crate::status::{StatusError, replay};
+use sidereal_inference::campaign::Campaign;
+use sidereal_inference::campaign_file;
+use sidereal_inference::directory::Directory;
+use sidereal_inference::files::{StoredFileError, sha256_hex};
+use sidereal_inference::ids::RunId;
+use sidereal_inference::model_band::FIT_FILE;
+use sidereal_inference::summary::Summary;
+use sidereal_inference::task::StoredFile;
+use std::path::PathBuf;
+
+/// Results that are not those that were recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum ResultsError {
+    #[error(transparent)]
+    Journal(#[from] StatusError),
+    /// The storage is at fault and not what is stored.
+    #[error(transparent)]
+    Store(StoredFileError),
+    #[error(
+        "{0}; the results are not those that the journal records; `sidereal fit` with the campaign's file writes them \
+         again from the recorded shards"
+    )]
+    Damaged(StoredFileError),
+    #[error("{damage}; the results cannot be written again: {source}")]
+    Lost {
+        damage: String,
+        #[source]
+        source: FinishError,
+    },
+    /// By another version of this program, or on another kind of processor.
+    #[error(
+        "{damage}; written again {} would have the SHA-256 {found}, expected {expected}: the campaign was finished by \
+         another version, or on another kind of processor; nothing is written",
+        path.display()
+    )]
+    Different {
+        damage: String,
+        path: PathBuf,
+        found: String,
+        expected: String,
+    },
+    #[error("{}: not a summary: {source}", path.display())]
+    Summary {
+        path: PathBuf,
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+/// A campaign for which nothing is left to do.
+#[derive(Debug)]
+pub struct FinishedCampaign {
+    pub summary: Summary,
+    /// Result files that were damaged and are written again.
+    pub written_again: Vec<PathBuf>,
+}
+
+/// The result that the journal records, refused where its files have changed since; None where there is none. Nothing
+/// is written and no coordinator disturbed.
+pub fn read_results(directory: &Directory) -> Result<Option<Summary>, ResultsError> {
+    let events = journal::read(directory).map_err(StatusError::from)?.events;
+    let Some(finished) = last_finished(&events).map(|(_, finished)| finished) else {
+        return Ok(None);
+    };
+    match damage(directory, &finished)?.into_iter().next() {
+        Some((_, damage)) => Err(ResultsError::Damaged(damage)),
+        None => read_summary(directory, &finished).map(Some),
+    }
+}
+
+/// The result of a campaign for which nothing is left to do, also with the stops that `campaign` has; None where there
+/// is something. Damaged result files are written again, where the recorded shards give the recorded bytes; else
+/// nothing is written.
+pub fn read_or_restore(
+    directory: &Directory,
+    campaign: &Campaign,
+) -> Result<Option<FinishedCampaign>, ResultsError> {
+    let events = journal::read(directory).map_err(StatusError::from)?.events;
+    let state = replay(directory, &events)?;
+    if goes_on(&state, campaign) {
+        return Ok(None);
+    }
+    let Some((n_before, finished)) = last_finished(&events) else {
+        return Ok(None);
+    };
+    let written_again = restore(directory, campaign, &events[..n_before], &finished)?;
+    Ok(Some(FinishedCampaign {
+        summary: read_summary(directory, &finished)?,
+        written_again,
+    }))
+}
+
+/// Whether a coordinator that starts on this state has more to do than to tell the result.
+fn goes_on(state: &State, campaign: &Campaign) -> bool {
+    let Phase::Finished(_) = &state.phase else {
+        return true;
+    };
+    let identity = campaign_file::identity(campaign);
+    if state
+        .run
+        .as_ref()
+        .is_none_or(|run| run.campaign != identity)
+    {
+        return true;
+    }
+    let opened = Opened {
+        run: RunId("a look".to_owned()),
+        campaign: identity,
+        settings: settings(campaign),
+        address: None,
+        certificate: None,
+        server_name: None,
+        host: None,
+    };
+    let events = decide(state, Input::Start(Box::new(opened)), 0.0).events;
+    events
+        .iter()
+        .any(|event| !matches!(event.fact, Fact::Opened(_)))
+}
+
+/// What the newest record of results says, and how many events there were before it.
+fn last_finished(events: &[Event]) -> Option<(usize, Finished)> {
+    events
+        .iter()
+        .enumerate()
+        .rev()
+        .find_map(|(position, event)| {
+            let Fact::Finished { summary, posterior } = &event.fact else {
+                return None;
+            };
+            let finished = Finished {
+                summary: summary.clone(),
+                posterior: posterior.clone(),
+            };
+            Some((position, finished))
+        })
+}
+
+/// Result files that are missing or not as recorded.
+fn damage(
+    directory: &Directory,
+    finished: &Finished,
+) -> Result<Vec<(StoredFile, StoredFileError)>, ResultsError> {
+    let mut damaged = Vec::new();
+    for stored in [Some(&finished.summary), finished.posterior.as_ref()]
+        .into_iter()
+        .flatten()
+    {
+        match directory.read_stored(stored) {
+            Ok(_) => {}
+            Err(error) if error.is_store_fault() => return Err(ResultsError::Store(error)),
+            Err(error) => damaged.push((stored.clone(), error)),
+        }
+    }
+    Ok(damaged)
+}
+
+/// Writes damaged result files again from what is recorded before the end: the same bytes, or none.
+fn restore(
+    directory: &Directory,
+    campaign: &Campaign,
+    before: &[Event],
+    finished: &Finished,
+) -> Result<Vec<PathBuf>, ResultsError> {
+    let damaged = damage(directory, finished)?;
+    let Some((_, first)) = damaged.first() else {
+        return Ok(Vec::new());
+    };
+    let first = first.to_string();
+    let state = replay(directory, before)?;
+    let lost = |source| ResultsError::Lost {
+        damage: first.clone(),
+        source,
+    };
+    let Computed {
+        summary,
+        posterior,
+        band,
+    } = compute(directory, campaign, &state).map_err(lost)?;
+    let mut writes = Vec::with_capacity(damaged.len());
+    for (stored, _) in &damaged {
+        let bytes = if *stored == finished.summary {
+            summary.clone()
+        } else {
+            posterior.clone().unwrap_or_default()
+        };
+        let found = sha256_hex(&bytes);
+        if found != stored.sha256 {
+            return Err(ResultsError::Different {
+                damage: first.clone(),
+                path: directory.join(&stored.path),
+                found,
+                expected: stored.sha256.clone(),
+            });
+        }
+        writes.push((stored, bytes));
+    }
+    copy_model(directory, &state).map_err(lost)?;
+    if let Some(band) = band {
+        band.store(directory, FIT_FILE)
+            .map_err(|error| lost(error.into()))?;
+    }
+    let mut written = Vec::with_capacity(writes.len());
+    for (stored, bytes) in writes {
+        directory
+            .write(&stored.path, bytes)
+            .map_err(|error| lost(error.into()))?;
+        written.push(directory.join(&stored.path));
+    }
+    Ok(written)
+}
+
+fn read_summary(directory: &Directory, finished: &Finished) -> Result<Summary, ResultsError> {
+    let bytes = directory
+        .read_stored(&finished.summary)
+        .map_err(ResultsError::Store)?;
+    serde_json::from_slice(&bytes).map_err(|source| ResultsError::Summary {
+        path: directory.join(&finished.summary.path),
+        source,
+    })
+}

@@ -1,0 +1,9 @@
+//! See `parsers/campaign_file.rs`, which the tests run over the stored corpus too.
+#![no_main]
+
+#[path = "../parsers/campaign_file.rs"]
+mod parser;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    parser::parse(bytes);
+});

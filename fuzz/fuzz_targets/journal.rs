@@ -1,0 +1,9 @@
+//! See `parsers/journal.rs`, which the tests run over the stored corpus too.
+#![no_main]
+
+#[path = "../parsers/journal.rs"]
+mod parser;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    parser::parse(bytes);
+});
