@@ -335,7 +335,7 @@ pub struct Rounds {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Combine {
-    /// Each draw weighed by its own round's proposal, rounds with shares that were fixed before they were drawn.
+    /// Each draw weighed by its own round's proposal, rounds by their efficiency.
     Fresh,
     /// All rounds as one deterministic mixture (balance heuristic).
     Mixture,

@@ -2,60 +2,86 @@
 //!
 //! The mixture of all rounds' proposals is no fair denominator: flows are large at the draws that they were fitted to, so
 //! that these weigh too little, and all else too much. Here a draw is weighed by the proposal of its own round alone, which was
-//! fixed before it was drawn, and rounds are averaged with shares that were fixed before them too. Given all that came
-//! before, each round's part is then unbiased, for the posterior as for the evidence.
+//! fixed before it was drawn. Rounds are averaged in proportion to how efficient they are, each half of a round by what
+//! its other half says of that: a share that knew its own draws would lean to halves that missed the heaviest ones.
 
 use super::combine::{
     CombinedWeights, RoundColumns, WeightsError, log_density_under, log_weights_under,
     round_log_weights,
 };
-use super::{effective_sample_size, normalized};
+use super::normalized;
 use crate::coverage::mass_below;
 use crate::evidence::{self, Evidence};
-use crate::proposal::log_sum_exp;
-use crate::stopping::MIN_N_EFF;
 
 /// A round whose proposal leaves out this share of the posterior does not count: what it says is right on average over many
 /// campaigns and low in almost each.
 const MOST_LEFT_OUT: f64 = 0.01;
 
-/// Shares of the rounds, in sum 1, in proportion to their rows and to the efficiency that the earlier draws foretold; None
-/// where no round counts. `mixture` are the weights of all rounds as one mixture.
+/// Shares of the even and the odd rows of each round, in sum 1: rows times the efficiency (Σw)² / (n Σw²) of the other half.
+/// None where fewer than two rounds count, as there is nothing to be combined. `mixture` are the weights of all rounds as
+/// one mixture.
 ///
-/// What is left of a bias is of second order: the sum of the shares, the choice of rounds that count and the stop know the
-/// rounds' own weights.
+/// Given all that came before, a half's part of the sum is unbiased. What is left of a bias is of second order: the sum
+/// of the shares, the choice of rounds that count and the stop know the rounds' own weights.
 pub fn shares(
     rounds: &[RoundColumns],
     mixture: &CombinedWeights,
-) -> Result<Option<Vec<f64>>, WeightsError> {
+) -> Result<Option<Vec<[f64; 2]>>, WeightsError> {
     let mut shares = Vec::with_capacity(rounds.len());
-    for (round, foretold) in rounds.iter().zip(foretold(rounds, mixture)?) {
-        let is_positive = round_log_weights(round)
-            .iter()
-            .any(|weight| *weight > f64::NEG_INFINITY);
-        shares.push(match foretold.is_whole && is_positive {
-            true => foretold.efficiency * round.log_prior.len() as f64,
-            false => 0.0,
+    for round in rounds {
+        let counts = !round.proposal.is_local() && is_whole(rounds, mixture, round)?;
+        let log_weights = round_log_weights(round);
+        let [even, odd] = [0, 1].map(|parity| half(&log_weights, parity));
+        shares.push(match counts {
+            true => [
+                even.len() as f64 * efficiency(&odd),
+                odd.len() as f64 * efficiency(&even),
+            ],
+            false => [0.0; 2],
         });
     }
-    let sum: f64 = shares.iter().sum();
-    if sum == 0.0 {
+    let n_counting = shares
+        .iter()
+        .filter(|share| share.iter().sum::<f64>() > 0.0)
+        .count();
+    if n_counting < 2 {
         return Ok(None);
     }
-    shares.iter_mut().for_each(|share| *share /= sum);
+    let sum: f64 = shares.iter().flatten().sum();
+    shares.iter_mut().flatten().for_each(|share| *share /= sum);
     Ok(Some(shares))
 }
 
-/// w = share_r / n_r · L p / q_r, normalized over all rows; rounds without a share have infinite denominators.
-pub fn combine_fresh(rounds: &[RoundColumns], shares: &[f64]) -> CombinedWeights {
+fn half<T: Copy>(rows: &[T], parity: usize) -> Vec<T> {
+    rows.iter().skip(parity).step_by(2).copied().collect()
+}
+
+fn efficiency(log_weights: &[f64]) -> f64 {
+    let weights = normalized(log_weights);
+    let square: f64 = weights.iter().map(|weight| weight * weight).sum();
+    match square > 0.0 {
+        true => 1.0 / (square * weights.len() as f64),
+        false => 0.0,
+    }
+}
+
+/// w = share_h / n_h · L p / q_r for the rows of half h, normalized over all rows; without a share denominators are infinite.
+pub fn combine_fresh(rounds: &[RoundColumns], shares: &[[f64; 2]]) -> CombinedWeights {
     let n: usize = rounds.iter().map(|round| round.log_prior.len()).sum();
     let log_denominator: Vec<Vec<f64>> = rounds
         .iter()
         .zip(shares)
-        .map(|(round, share)| {
-            let rows = round.log_prior.len() as f64;
-            let log_factor = (share * n as f64 / rows).ln();
-            round.log_proposal.iter().map(|q| q - log_factor).collect()
+        .map(|(round, shares)| {
+            let n_even = round.log_prior.len().div_ceil(2);
+            let of_half = [n_even, round.log_prior.len() - n_even];
+            let log_factor =
+                [0, 1].map(|parity| (shares[parity] * n as f64 / of_half[parity] as f64).ln());
+            round
+                .log_proposal
+                .iter()
+                .enumerate()
+                .map(|(i, q)| q - log_factor[i % 2])
+                .collect()
         })
         .collect();
     let log_weights: Vec<Vec<f64>> = rounds
@@ -75,99 +101,44 @@ pub fn combine_fresh(rounds: &[RoundColumns], shares: &[f64]) -> CombinedWeights
     }
 }
 
-/// The rounds' own evidences, averaged by their shares.
-pub fn evidence_of(rounds: &[RoundColumns], shares: &[f64]) -> Option<Evidence> {
-    let estimates: Vec<(f64, Evidence)> = rounds
-        .iter()
-        .zip(shares)
-        .filter(|(_, share)| **share > 0.0)
-        .filter_map(|(round, &share)| {
-            Some((share, evidence::stratified(&[round_log_weights(round)])?))
-        })
-        .collect();
+/// The halves' own evidences, averaged by their shares.
+pub fn evidence_of(rounds: &[RoundColumns], shares: &[[f64; 2]]) -> Option<Evidence> {
+    let mut estimates: Vec<(f64, Evidence)> = Vec::with_capacity(2 * rounds.len());
+    for (round, shares) in rounds.iter().zip(shares) {
+        let log_weights = round_log_weights(round);
+        for (parity, &share) in shares.iter().enumerate() {
+            let evidence = evidence::stratified(&[half(&log_weights, parity)]);
+            estimates.extend(
+                evidence
+                    .filter(|_| share > 0.0)
+                    .map(|evidence| (share, evidence)),
+            );
+        }
+    }
     evidence::pooled(&estimates)
 }
 
-/// What other draws say of a round's proposal.
-struct Foretold {
-    /// By the draws of the rounds before it: 1 / Σ W p / (Z q_r), with their weights W as one mixture. Zero for rounds of
-    /// searches, and where those draws are worth fewer than 100.
-    efficiency: f64,
-    /// By the draws of all other rounds: a round that is left out because of its own heavy draws would take them along.
-    is_whole: bool,
-}
-
-fn foretold(
+/// Judged by the draws of all other rounds: a round that is left out because of its own heavy draws would take them along.
+fn is_whole(
     rounds: &[RoundColumns],
     mixture: &CombinedWeights,
-) -> Result<Vec<Foretold>, WeightsError> {
-    // log Σ n_s q_s over the rounds so far, at the rows of every round.
-    let mut log_mixture: Vec<Vec<f64>> = rounds
+    round: &RoundColumns,
+) -> Result<bool, WeightsError> {
+    let Some(evidence) = mixture.evidence else {
+        return Ok(true);
+    };
+    let log_density: Vec<Vec<f64>> = rounds
         .iter()
-        .map(|round| vec![f64::NEG_INFINITY; round.log_prior.len()])
-        .collect();
-    let mut foretold = Vec::with_capacity(rounds.len());
-    for (index, own) in rounds.iter().enumerate() {
-        let log_n = (own.log_prior.len() as f64).ln();
-        let log_density: Vec<Vec<f64>> = rounds
-            .iter()
-            .enumerate()
-            .map(|(other, round)| match other == index {
-                true => Ok(round.log_proposal.clone()),
-                false => log_density_under(round, &own.proposal),
-            })
-            .collect::<Result<_, WeightsError>>()?;
-        let others = rounds
-            .iter()
-            .zip(&log_density)
-            .zip(&mixture.normalized)
-            .map(|((round, log_density), weight)| (round, log_density, weight))
-            .filter(|(round, _, _)| round.round != own.round);
-        let missed = mixture
-            .evidence
-            .and_then(|evidence| mass_below(others, evidence.log_evidence));
-        foretold.push(Foretold {
-            efficiency: match own.proposal.is_local() {
-                true => 0.0,
-                false => foretold_efficiency(&rounds[..index], &log_mixture, &log_density),
-            },
-            is_whole: missed.is_none_or(|missed| missed < MOST_LEFT_OUT),
-        });
-        for (sum, log_density) in log_mixture.iter_mut().zip(&log_density) {
-            for (sum, log_density) in sum.iter_mut().zip(log_density) {
-                *sum = log_sum_exp([*sum, log_n + log_density].into_iter());
-            }
-        }
-    }
-    Ok(foretold)
-}
-
-/// `log_density` is that of the proposal in question.
-fn foretold_efficiency(
-    before: &[RoundColumns],
-    log_mixture: &[Vec<f64>],
-    log_density: &[Vec<f64>],
-) -> f64 {
-    let mut log_weights = Vec::new();
-    let mut log_squares = Vec::new();
-    for ((round, mixture), log_density) in before.iter().zip(log_mixture).zip(log_density) {
-        let weights = log_weights_under(round, mixture);
-        let ratios = log_weights_under(round, log_density);
-        log_squares.extend(
-            weights
-                .iter()
-                .zip(ratios)
-                .map(|(weight, ratio)| weight + ratio),
-        );
-        log_weights.extend(weights);
-    }
-    if effective_sample_size(&log_weights) < MIN_N_EFF {
-        return 0.0;
-    }
-    // Z² / E_q[(L p / q)²]
-    let log_evidence = log_sum_exp(log_weights.iter().copied());
-    let log_square = log_sum_exp(log_squares.iter().copied());
-    (2.0 * log_evidence - log_square).exp().min(1.0)
+        .map(|other| log_density_under(other, &round.proposal))
+        .collect::<Result<_, WeightsError>>()?;
+    let others = rounds
+        .iter()
+        .zip(&log_density)
+        .zip(&mixture.normalized)
+        .map(|((other, log_density), weight)| (other, log_density, weight))
+        .filter(|(other, _, _)| other.round != round.round);
+    let missed = mass_below(others, evidence.log_evidence);
+    Ok(missed.is_none_or(|missed| missed < MOST_LEFT_OUT))
 }
 
 #[cfg(test)]

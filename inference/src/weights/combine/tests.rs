@@ -213,8 +213,9 @@ fn per_round_weights_share_by_n_eff() {
     let combined = combine(&rounds, Combine::PerRound).expect("complete columns");
     assert_all_near(&combined.normalized, &[&[0.125; 2], &[0.1875; 4]]);
     assert_all_near(&combined.log_denominator, &[&[0.0; 2], &[0.0; 4]]);
+    // That of fresh draws: shares of 2 and 4.
     let evidence = combined.evidence.expect("evidence");
-    assert!((evidence.log_evidence - 3.5f64.ln()).abs() < 1e-14 && evidence.error == 0.0);
+    assert!((evidence.log_evidence - (10f64 / 3.0).ln()).abs() < 1e-14 && evidence.error == 0.0);
     // One positive weight in all: n_eff is 0, the weight is all there is.
     let single = combine(
         &[round(0, vec![None; 2]), round(1, logs(&[3.0, 0.0]))],

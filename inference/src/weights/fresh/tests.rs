@@ -3,7 +3,7 @@
 use super::*;
 use crate::campaign::Combine;
 use crate::ids::{FlowId, RoundId};
-use crate::proposal::{Component, Proposal};
+use crate::proposal::{Component, Proposal, log_sum_exp};
 use crate::weights::combine;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -27,41 +27,37 @@ fn round_of_weight(index: u32, component: Component, n: usize, w: f64) -> RoundC
 }
 
 #[test]
-fn shares_are_those_that_earlier_draws_foretell() {
+fn halves_have_shares_by_the_efficiency_of_the_other_half() {
     let flow = Component::Flow(FLOW);
-    let rounds = [
-        round_of_weight(0, Component::Prior, 200, 2.0),
-        round_of_weight(1, flow, 300, 3.0),
-        round_of_weight(2, flow, 100, 6.0),
-    ];
-    // Efficiencies Z² / E[w²] foretold: of 200 weights of 2; of those and 300 of 3, that is 2.6² / 7.
-    let (first, second) = (300.0, 100.0 * 2.6 * 2.6 / 7.0);
+    let mut second = round_of_weight(1, flow, 300, 6.0);
+    // Of the even rows every second one weighs nothing: the odd ones count by half.
+    for i in (0..300).step_by(4) {
+        second.log_likelihood[i] = None;
+    }
+    let rounds = [round_of_weight(0, Component::Prior, 200, 2.0), second];
     let found = combine(&rounds, Combine::Fresh).expect("complete columns");
-    let evidence: f64 = (first * 3.0 + second * 6.0) / (first + second);
+    let evidence: f64 = (200.0 * 2.0 + 150.0 * 3.0 + 75.0 * 6.0) / 425.0;
     let log_evidence = found.evidence.expect("evidence").log_evidence;
     assert!(
         (log_evidence - evidence.ln()).abs() < 1e-12,
         "{log_evidence}"
     );
     // The mean of all weights is the evidence, and what is normalized follows from the same columns.
-    let mean = log_sum_exp(found.log_weights.iter().flatten().copied()) - 600f64.ln();
+    let mean = log_sum_exp(found.log_weights.iter().flatten().copied()) - 500f64.ln();
     assert!((mean - evidence.ln()).abs() < 1e-12, "{mean}");
-    assert_eq!(found.log_denominator[0], vec![f64::INFINITY; 200]);
-    assert_eq!(found.normalized[0], vec![0.0; 200]);
-    let ratio = found.normalized[2][0] / found.normalized[1][0];
-    assert!(
-        (ratio - second / first * 3.0 * 6.0 / 3.0).abs() < 1e-12,
-        "{ratio}"
-    );
-
-    // Without earlier draws that are worth 100 nothing is foretold: the mixture is all there is.
-    let few = [
-        round_of_weight(0, Component::Prior, 100, 2.0),
-        round_of_weight(1, flow, 300, 3.0),
+    assert_eq!(found.normalized[1][0], 0.0);
+    let [first, even, odd] = [
+        found.normalized[0][0],
+        found.normalized[1][2],
+        found.normalized[1][1],
     ];
+    assert!((even / first - 3.0).abs() < 1e-12 && (odd / first - 1.5).abs() < 1e-12);
+
+    // One round alone, with or without searches, is what it is.
+    let alone = [round_of_weight(0, Component::Prior, 200, 2.0)];
     let (fresh, mixture) = (
-        combine(&few, Combine::Fresh),
-        combine(&few, Combine::Mixture),
+        combine(&alone, Combine::Fresh),
+        combine(&alone, Combine::Mixture),
     );
     assert_eq!(fresh, mixture);
 }
@@ -72,6 +68,7 @@ fn rounds_whose_proposal_has_lost_a_part_do_not_count() {
     let mut rounds = [
         round_of_weight(0, Component::Prior, 200, 2.0),
         round_of_weight(1, flow, 300, 3.0),
+        round_of_weight(2, flow, 300, 3.0),
     ];
     // Density of the flow a thousandth of the posterior's at a fifth of the mass.
     for round in &mut rounds {
@@ -80,6 +77,21 @@ fn rounds_whose_proposal_has_lost_a_part_do_not_count() {
     }
     let mixture = combine(&rounds, Combine::Mixture).expect("complete columns");
     assert_eq!(shares(&rounds, &mixture), Ok(None));
+    // As long as it was drawn from another flow, which has lost nothing, the second one counts.
+    let other = FlowId(1);
+    rounds[1].proposal = Proposal::of(vec![(Component::Flow(other), 1.0)]);
+    for round in &mut rounds {
+        let n = round.log_prior.len();
+        round.log_flow.insert(other, vec![0.0; n]);
+    }
+    let mixture = combine(&rounds, Combine::Mixture).expect("complete columns");
+    let shares = shares(&rounds, &mixture)
+        .expect("scored")
+        .expect("two rounds");
+    let expected = [[0.2, 0.2], [0.3, 0.3], [0.0, 0.0]];
+    for (found, expected) in shares.iter().flatten().zip(expected.iter().flatten()) {
+        assert!((found - expected).abs() < 1e-12, "{shares:?}");
+    }
 }
 
 /// Prior N(0, 1), log L = -(x - 1)² / (2 · 0.3²): Z = 0.3 / √1.09 · exp(-1 / 2.18).
