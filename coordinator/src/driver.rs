@@ -480,29 +480,6 @@ impl Driver {
         self.announce_rows();
     }
 
-    /// Why nothing goes on though the journal can be written.
-    fn standstill(&self) -> Option<String> {
-        let reason = self.directory_gone.as_ref().or(self.task_paused.as_ref());
-        reason.cloned()
-    }
-
-    /// Tells why nothing goes on, where that has changed.
-    fn tell_standstill(&mut self) {
-        let reason = self.standstill();
-        if reason == self.told_pause {
-            return;
-        }
-        self.told_pause.clone_from(&reason);
-        self.metrics.is_paused.set(i64::from(reason.is_some()));
-        self.announce(match reason {
-            Some(reason) => {
-                tracing::error!(reason, "the campaign is paused");
-                Progress::Paused { reason }
-            }
-            None => Progress::Resumed,
-        });
-    }
-
     fn announce(&mut self, progress: Progress) {
         if let Progress::RoundOpened { .. } = &progress {
             self.announced_rows = 0;

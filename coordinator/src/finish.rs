@@ -7,7 +7,6 @@ use sidereal_inference::coverage::missing_mass;
 use sidereal_inference::directory::Directory;
 use sidereal_inference::files::{self, FileError, StoredFileError};
 use sidereal_inference::fit_check::{Fit, check_posterior};
-use sidereal_inference::ids::FlowId;
 use sidereal_inference::model_band::{FIT_FILE, ModelBand};
 use sidereal_inference::observation::Observation;
 use sidereal_inference::posterior::Posterior;

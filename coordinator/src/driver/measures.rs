@@ -1,10 +1,34 @@
-//! What the driver shows to those who measure.
+//! What the driver shows: numbers to those who measure, and why nothing goes on.
 
 use super::Driver;
 use crate::campaign::event::{Event, Fact};
+use sidereal_inference::progress::Progress;
 use sidereal_inference::task::TrainingProgress;
 
 impl Driver {
+    /// Why nothing goes on though the journal can be written.
+    pub(super) fn standstill(&self) -> Option<String> {
+        let reason = self.directory_gone.as_ref().or(self.task_paused.as_ref());
+        reason.cloned()
+    }
+
+    /// Tells why nothing goes on, where that has changed.
+    pub(super) fn tell_standstill(&mut self) {
+        let reason = self.standstill();
+        if reason == self.told_pause {
+            return;
+        }
+        self.told_pause.clone_from(&reason);
+        self.metrics.is_paused.set(i64::from(reason.is_some()));
+        self.announce(match reason {
+            Some(reason) => {
+                tracing::error!(reason, "the campaign is paused");
+                Progress::Paused { reason }
+            }
+            None => Progress::Resumed,
+        });
+    }
+
     /// Shows what has happened to those who measure.
     pub(super) fn count(&self, event: &Event) {
         let metrics = &self.metrics;

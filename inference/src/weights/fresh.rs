@@ -17,6 +17,9 @@ use crate::evidence::{self, Evidence};
 /// campaigns and low in almost each.
 const MOST_LEFT_OUT: f64 = 0.01;
 
+/// Rounds below this share of the best one's efficiency do not count.
+const POOR: f64 = 0.2;
+
 /// Shares of the even and the odd rows of each round, in sum 1: rows times the efficiency (Σw)² / (n Σw²) of the other half.
 /// None where fewer than two rounds count, as there is nothing to be combined. `mixture` are the weights of all rounds as
 /// one mixture.
@@ -39,6 +42,20 @@ pub fn shares(
             ],
             false => [0.0; 2],
         });
+    }
+    // Halves of which the other one is far from the best weigh next to nothing, but with heavy tails.
+    let rows = |round: &RoundColumns| 0.5 * round.log_prior.len() as f64;
+    let best = shares
+        .iter()
+        .zip(rounds)
+        .flat_map(|(share, round)| share.map(|share| share / rows(round).max(1.0)))
+        .fold(0.0, f64::max);
+    for (share, round) in shares.iter_mut().zip(rounds) {
+        for share in share {
+            if *share < POOR * best * rows(round) {
+                *share = 0.0;
+            }
+        }
     }
     let n_counting = shares
         .iter()

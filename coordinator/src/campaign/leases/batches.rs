@@ -446,67 +446,6 @@ impl Batches {
         FailureVerdict::OfferedAgain { n_failures }
     }
 
-    /// The rows could not be run. `own` is an attempt for a row that is given up.
-    pub fn on_failure(
-        &mut self,
-        attempt: AttemptId,
-        crew: Crew<'_>,
-        mut own: impl FnMut() -> AttemptId,
-    ) -> FailureVerdict {
-        let Some(batch) = self.remove(attempt) else {
-            return FailureVerdict::TooLate;
-        };
-        let rows = batch.rows;
-        // Offered already, or final in part: what is missing of it starts afresh.
-        if batch.stage == Stage::Late || !self.are_wanted(&rows) {
-            self.offer_again(rows, batch.failures);
-            return FailureVerdict::TooLate;
-        }
-        let mut failures = batch.failures;
-        failures.add(batch.worker);
-        let n_failures = failures.n;
-        let is_repeated = n_failures <= MAX_REPEATS
-            || self.n_runs(&rows) > 0
-            || (failures.workers.len() < 2 && self.has_another(&failures, crew));
-        if is_repeated {
-            for attempt in self.overlapping(&rows) {
-                if let Some(other) = self.batch_by_attempt.get_mut(&attempt) {
-                    other.failures.merge(&failures);
-                }
-            }
-            self.offer_again(rows, failures);
-            return FailureVerdict::OfferedAgain { n_failures };
-        }
-        if rows.end - rows.start == 1 {
-            let attempt = own();
-            let row = rows.start;
-            let batch = Batch {
-                peer: None,
-                worker: None,
-                rows,
-                failures,
-                leased_s: 0.0,
-                expected_s: None,
-                stage: Stage::Checking,
-            };
-            self.insert(attempt, batch);
-            return FailureVerdict::GiveUp {
-                attempt,
-                round: self.round,
-                row,
-            };
-        }
-        let middle = rows.start + (rows.end - rows.start) / 2;
-        // One of the halves is innocent, but each is to be run alone.
-        let failures = Failures {
-            n: 1,
-            workers: BTreeSet::new(),
-        };
-        self.offer_again(rows.start..middle, failures.clone());
-        self.offer_again(middle..rows.end, failures);
-        FailureVerdict::Split { rows }
-    }
-
     fn insert(&mut self, attempt: AttemptId, batch: Batch) -> Range<u64> {
         let rows = batch.rows.clone();
         self.longest = self.longest.max(batch.rows.end - batch.rows.start);

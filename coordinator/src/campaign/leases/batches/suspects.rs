@@ -1,7 +1,7 @@
 //! Rows that have failed before, and who runs them: a worker that holds nothing else, so that it is known what was
 //! run where it vanishes, and another one than they failed on, so that no sick worker speaks against good rows.
 
-use super::{Batches, Stage, running};
+use super::{Batch, Batches, FailureVerdict, MAX_REPEATS, Stage, running};
 use crate::campaign::leases::LeaseRules;
 use crate::campaign::leases::peers::Peers;
 use crate::campaign::leases::ranges::take_rows;
@@ -57,6 +57,67 @@ impl Failures {
 }
 
 impl Batches {
+    /// The rows could not be run. `own` is an attempt for a row that is given up.
+    pub fn on_failure(
+        &mut self,
+        attempt: AttemptId,
+        crew: Crew<'_>,
+        mut own: impl FnMut() -> AttemptId,
+    ) -> FailureVerdict {
+        let Some(batch) = self.remove(attempt) else {
+            return FailureVerdict::TooLate;
+        };
+        let rows = batch.rows;
+        // Offered already, or final in part: what is missing of it starts afresh.
+        if batch.stage == Stage::Late || !self.are_wanted(&rows) {
+            self.offer_again(rows, batch.failures);
+            return FailureVerdict::TooLate;
+        }
+        let mut failures = batch.failures;
+        failures.add(batch.worker);
+        let n_failures = failures.n;
+        let is_repeated = n_failures <= MAX_REPEATS
+            || self.n_runs(&rows) > 0
+            || (failures.workers.len() < 2 && self.has_another(&failures, crew));
+        if is_repeated {
+            for attempt in self.overlapping(&rows) {
+                if let Some(other) = self.batch_by_attempt.get_mut(&attempt) {
+                    other.failures.merge(&failures);
+                }
+            }
+            self.offer_again(rows, failures);
+            return FailureVerdict::OfferedAgain { n_failures };
+        }
+        if rows.end - rows.start == 1 {
+            let attempt = own();
+            let row = rows.start;
+            let batch = Batch {
+                peer: None,
+                worker: None,
+                rows,
+                failures,
+                leased_s: 0.0,
+                expected_s: None,
+                stage: Stage::Checking,
+            };
+            self.insert(attempt, batch);
+            return FailureVerdict::GiveUp {
+                attempt,
+                round: self.round,
+                row,
+            };
+        }
+        let middle = rows.start + (rows.end - rows.start) / 2;
+        // One of the halves is innocent, but each is to be run alone.
+        let failures = Failures {
+            n: 1,
+            workers: BTreeSet::new(),
+        };
+        self.offer_again(rows.start..middle, failures.clone());
+        self.offer_again(middle..rows.end, failures);
+        FailureVerdict::Split { rows }
+    }
+
     /// Leases suspects to workers that hold nothing. A suspect goes to a worker that it has not failed on; where
     /// these are all busy one of them is kept free for it; only where there are none anybody may have it.
     pub fn lease_suspects(
@@ -66,21 +127,29 @@ impl Batches {
         now_s: f64,
         mut next_attempt: impl FnMut() -> AttemptId,
     ) -> SuspectGrants {
-        let held_back = peers.held_back(now_s);
-        if self.suspects.is_empty() && held_back.is_empty() {
+        let mut kept = peers.held_back(now_s);
+        if self.suspects.is_empty() && kept.is_empty() {
             return SuspectGrants::default();
         }
-        let mut able = self.able(Crew {
+        let crew = Crew {
             peers,
             lease_s: rules.lease_s,
             now_s,
-        });
-        let mut kept = held_back;
-        if able.iter().all(|able| kept.contains(&able.peer)) {
+        };
+        if self.able(crew).all(|able| kept.contains(&able.peer)) {
             // There is nobody else.
             kept.clear();
         }
-        able.retain(|able| !kept.contains(&able.peer));
+        if self.suspects.is_empty() {
+            return SuspectGrants {
+                leases: Vec::new(),
+                kept,
+            };
+        }
+        let able: Vec<Able> = self
+            .able(crew)
+            .filter(|able| !kept.contains(&able.peer))
+            .collect();
         let mut free: Vec<PeerId> = peers
             .workers_in_turn(now_s)
             .filter(|peer| !kept.contains(peer) && self.n_unreported(*peer) == 0)
@@ -131,19 +200,18 @@ impl Batches {
 
     /// Whether there is a worker, held back or not, that rows have not failed on.
     pub fn has_another(&self, failures: &Failures, crew: Crew<'_>) -> bool {
-        let able = self.able(crew);
-        able.iter()
+        self.able(crew)
             .any(|able| !failures.workers.contains(&able.worker))
     }
 
     /// Workers that run something or are about to, and do not hang in it.
-    fn able(&self, crew: Crew<'_>) -> Vec<Able> {
+    fn able(&self, crew: Crew<'_>) -> impl Iterator<Item = Able> {
         let Crew {
             peers,
             lease_s,
             now_s,
         } = crew;
-        let able = |(peer, worker): (PeerId, WorkerId)| {
+        let able = move |(peer, worker): (PeerId, WorkerId)| {
             let n_unreported = self.n_unreported(peer);
             let is_able = peers.is_heard(peer, now_s, lease_s)
                 && !self.is_late(peer)
@@ -154,7 +222,7 @@ impl Batches {
                 n_unreported,
             })
         };
-        peers.workers().filter_map(able).collect()
+        peers.workers().filter_map(able)
     }
 
     /// Whether a lease of the peer's has expired.
