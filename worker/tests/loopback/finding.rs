@@ -118,7 +118,7 @@ async fn what_waiting_cannot_mend_ends_at_once() {
 
 #[tokio::test]
 async fn work_for_a_coordinator_that_died_is_abandoned() {
-    let workplace = workplace();
+    let workplace = workplace_of_ones_own();
     let coordinator = workplace.coordinator(
         anywhere(),
         vec![workplace.lease(0, 0..1000)],

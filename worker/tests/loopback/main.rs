@@ -135,7 +135,7 @@ async fn a_shard_path_outside_the_directory_writes_nothing() {
 
 #[tokio::test]
 async fn leases_beyond_the_credits_are_refused() {
-    let workplace = workplace();
+    let workplace = workplace_of_ones_own();
     let coordinator = workplace.coordinator(anywhere(), workplace.leases(2, 8), Manner::AllAtOnce);
     let simulator = slow() as Arc<dyn Simulator>;
     run_with_simulator(config(coordinator.access()), simulator, never())
