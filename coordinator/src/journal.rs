@@ -174,12 +174,18 @@ impl Journal {
         let path = self.directory.join(&name);
         for _ in 0..MAX_VANISHED {
             match self.directory.create(&name, bytes.clone())? {
-                Created::Created => return Ok(self.on_appended(&name)),
+                Created::Created => {
+                    self.on_appended(&name);
+                    return Ok(());
+                }
                 Created::AlreadyExists => {}
             }
             // The answer to our own write may have been lost.
             match self.directory.read_if_there(&name)? {
-                Some(found) if found == bytes => return Ok(self.on_appended(&name)),
+                Some(found) if found == bytes => {
+                    self.on_appended(&name);
+                    return Ok(());
+                }
                 Some(found) => {
                     let other = match parse(&path, self.next_sequence, &found) {
                         Ok(record) => record.run,

@@ -94,7 +94,7 @@ impl LocalDensity {
             let v = (one.middle + one.width * own).clamp(-Z_LIMIT, Z_LIMIT);
             z.push(match self.lean(i) {
                 Lean::None => circle::uncut(self.seams[i], v),
-                lean => lean.z(v),
+                lean @ (Lean::Low | Lean::High | Lean::Both) => lean.z(v),
             });
             square += own * own;
             offset.push(own);
@@ -171,7 +171,7 @@ impl LocalDensity {
             .enumerate()
             .map(|(j, &z)| match self.lean(j) {
                 Lean::None => circle::cut_at(self.seams[j], z).0,
-                lean => lean.v(z).0,
+                lean @ (Lean::Low | Lean::High | Lean::Both) => lean.v(z).0,
             })
             .collect()
     }
@@ -182,7 +182,7 @@ impl LocalDensity {
             .enumerate()
             .map(|(j, &v)| match self.lean(j) {
                 Lean::None => circle::uncut(self.seams[j], v),
-                lean => lean.z(v),
+                lean @ (Lean::Low | Lean::High | Lean::Both) => lean.z(v),
             })
             .collect()
     }

@@ -320,7 +320,7 @@ impl Standardization {
                     let v = self.z_mean[j] + self.z_sd[j] * *z;
                     match self.lean(j) {
                         Lean::None => circle::uncut(self.seams[j], v),
-                        lean => lean.z(v),
+                        lean @ (Lean::Low | Lean::High | Lean::Both) => lean.z(v),
                     }
                 }
             };
@@ -351,7 +351,7 @@ impl Standardization {
 fn line(seams: &[f64], leans: &[Lean], parameter: usize, z: f64) -> (f64, f64) {
     match leans.get(parameter) {
         Some(Lean::None) | None => circle::cut_at(seams[parameter], z),
-        Some(lean) => lean.v(z),
+        Some(lean @ (Lean::Low | Lean::High | Lean::Both)) => lean.v(z),
     }
 }
 

@@ -13,15 +13,15 @@ use super::normalized;
 use crate::coverage::mass_below;
 use crate::evidence::{self, Evidence};
 
-/// A round whose proposal leaves out this share of the posterior does not count: what it says is right on average over many
-/// campaigns and low in almost each.
+/// A round whose proposal leaves out this share of the posterior does not count, unless all others leave out more: what it says
+/// is right on average over many campaigns and low in almost each.
 const MOST_LEFT_OUT: f64 = 0.01;
 
 /// Rounds below this share of the best one's efficiency do not count.
 const POOR: f64 = 0.2;
 
 /// Shares of the even and the odd rows of each round, in sum 1: rows times the efficiency (Σw)² / (n Σw²) of the other half.
-/// None where fewer than two rounds count, as there is nothing to be combined. `mixture` are the weights of all rounds as
+/// None where there is one round only, or none that counts. `mixture` are the weights of all rounds as
 /// one mixture.
 ///
 /// Given all that came before, a half's part of the sum is unbiased. What is left of a bias is of second order: the sum
@@ -30,12 +30,24 @@ pub fn shares(
     rounds: &[RoundColumns],
     mixture: &CombinedWeights,
 ) -> Result<Option<Vec<[f64; 2]>>, WeightsError> {
+    let n_whole = rounds
+        .iter()
+        .filter(|round| !round.proposal.is_local())
+        .count();
+    if n_whole < 2 {
+        // Its own weights are all there is.
+        return Ok(None);
+    }
+    let missed = rounds
+        .iter()
+        .map(|round| missed(rounds, mixture, round))
+        .collect::<Result<Vec<f64>, WeightsError>>()?;
+    let least = missed.iter().copied().fold(f64::INFINITY, f64::min);
     let mut shares = Vec::with_capacity(rounds.len());
-    for round in rounds {
-        let counts = !round.proposal.is_local() && is_whole(rounds, mixture, round)?;
+    for (round, missed) in rounds.iter().zip(missed) {
         let log_weights = round_log_weights(round);
         let [even, odd] = [0, 1].map(|parity| half(&log_weights, parity));
-        shares.push(match counts {
+        shares.push(match missed <= least.max(MOST_LEFT_OUT) && missed < 1.0 {
             true => [
                 even.len() as f64 * efficiency(&odd),
                 odd.len() as f64 * efficiency(&even),
@@ -57,14 +69,17 @@ pub fn shares(
             }
         }
     }
-    let n_counting = shares
-        .iter()
-        .filter(|share| share.iter().sum::<f64>() > 0.0)
-        .count();
-    if n_counting < 2 {
-        return Ok(None);
+    let mut counting = shares
+        .iter_mut()
+        .filter(|share| share.iter().sum::<f64>() > 0.0);
+    if let (Some(only), None) = (counting.next(), counting.next()) {
+        // Nothing is to be weighed against it.
+        *only = [0.5; 2];
     }
     let sum: f64 = shares.iter().flatten().sum();
+    if sum == 0.0 {
+        return Ok(None);
+    }
     shares.iter_mut().flatten().for_each(|share| *share /= sum);
     Ok(Some(shares))
 }
@@ -135,14 +150,18 @@ pub fn evidence_of(rounds: &[RoundColumns], shares: &[[f64; 2]]) -> Option<Evide
     evidence::pooled(&estimates)
 }
 
-/// Judged by the draws of all other rounds: a round that is left out because of its own heavy draws would take them along.
-fn is_whole(
+/// The share of the posterior that a round's proposal leaves out, by the draws of all other rounds: left out because of its own
+/// heavy draws, a round would take them along. 1 for rounds of searches.
+fn missed(
     rounds: &[RoundColumns],
     mixture: &CombinedWeights,
     round: &RoundColumns,
-) -> Result<bool, WeightsError> {
+) -> Result<f64, WeightsError> {
+    if round.proposal.is_local() {
+        return Ok(1.0);
+    }
     let Some(evidence) = mixture.evidence else {
-        return Ok(true);
+        return Ok(0.0);
     };
     let log_density: Vec<Vec<f64>> = rounds
         .iter()
@@ -154,8 +173,7 @@ fn is_whole(
         .zip(&mixture.normalized)
         .map(|((other, log_density), weight)| (other, log_density, weight))
         .filter(|(other, _, _)| other.round != round.round);
-    let missed = mass_below(others, evidence.log_evidence);
-    Ok(missed.is_none_or(|missed| missed < MOST_LEFT_OUT))
+    Ok(mass_below(others, evidence.log_evidence).unwrap_or(0.0))
 }
 
 #[cfg(test)]
