@@ -15,6 +15,10 @@ pub struct Initializer<'a> {
     device: &'a Device,
 }
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one while a network is made"
+)]
 enum Values {
     /// Initial weights of a stream of their own.
     Drawn(ChaCha8Rng),

@@ -128,8 +128,8 @@ fn a_row_that_kills_two_workers_in_turn_is_given_up_without_a_standstill() {
         leases.on_credits(peer, 1, now_s);
         peer
     };
-    for machine in 0..2 {
-        peers[machine] = start(&mut leases, machine, 0.0);
+    for (machine, peer) in peers.iter_mut().enumerate() {
+        *peer = start(&mut leases, machine, 0.0);
     }
     let mut killed = Vec::new();
     for second in 0..40 {
