@@ -197,8 +197,11 @@ fn log_density(scorer: &Scorer, y: &[f32]) -> Vec<f64> {
         }
     }
     for ((row, log_volume), beyond) in sources.into_iter().zip(scorer.flow.log_density(&beyond)) {
-        let own = log_density[row];
-        log_density[row] = log_sum_exp([own, f64::from(beyond) + log_volume].into_iter());
+        // So far out that single precision has no number for it, there is nothing.
+        if !beyond.is_nan() {
+            let (own, beyond) = (log_density[row], f64::from(beyond) + log_volume);
+            log_density[row] = log_sum_exp([own, beyond].into_iter());
+        }
     }
     log_density
 }

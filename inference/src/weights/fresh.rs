@@ -18,7 +18,7 @@ use crate::evidence::{self, Evidence};
 const MOST_LEFT_OUT: f64 = 0.01;
 
 /// Rounds below this share of the best one's efficiency do not count.
-const POOR: f64 = 0.2;
+const POOR: f64 = 0.5;
 
 /// Shares of the even and the odd rows of each round, in sum 1: rows times the efficiency (Σw)² / (n Σw²) of the other half.
 /// None where there is one round only, or none that counts. `mixture` are the weights of all rounds as
@@ -55,7 +55,7 @@ pub fn shares(
             false => [0.0; 2],
         });
     }
-    // Halves of which the other one is far from the best weigh next to nothing, but with heavy tails.
+    // Flows on the way have lighter tails than the posterior: a few of their draws would be the heaviest of all.
     let rows = |round: &RoundColumns| 0.5 * round.log_prior.len() as f64;
     let best = shares
         .iter()
