@@ -18,7 +18,7 @@ use crate::evidence::{self, Evidence};
 const MOST_LEFT_OUT: f64 = 0.01;
 
 /// Rounds below this share of the best one's efficiency do not count.
-const POOR: f64 = 0.5;
+const POOR: f64 = 0.8;
 
 /// Shares of the even and the odd rows of each round, in sum 1: rows times the efficiency (Σw)² / (n Σw²) of the other half.
 /// None where there is one round only, or none that counts. `mixture` are the weights of all rounds as
