@@ -57,6 +57,7 @@ impl Lean {
         let v = match self {
             Self::None => return (z, 0.0),
             // Φ(v) = Φ(z) / 2
+            Self::High if z < FAR_OUT => normal::quantile_of_log(normal::log_cdf(z) - LN_2),
             Self::High => normal::lower_quantile(if z <= 0.0 {
                 0.5 * normal::tail(z)
             } else {
@@ -74,9 +75,8 @@ impl Lean {
     pub fn z(self, v: f64) -> f64 {
         match self {
             Self::None => v,
-            Self::High if normal::tail(v) <= 0.25 => {
-                normal::lower_quantile((2.0 * normal::tail(v)).max(f64::MIN_POSITIVE))
-            }
+            Self::High if v < FAR_OUT => normal::quantile_of_log(normal::log_cdf(v) + LN_2),
+            Self::High if v <= -THREE_QUARTERS => normal::lower_quantile(2.0 * normal::tail(v)),
             // 1 - 2 Φ(v)
             Self::High => {
                 let beyond = libm::erf(-v / SQRT_2);
@@ -106,6 +106,9 @@ impl Lean {
         }
     }
 }
+
+/// Below this z the tail's mass is told by its logarithm; wild flows draw far beyond what numbers hold otherwise.
+const FAR_OUT: f64 = -30.0;
 
 /// The share of the prior that a draw keeps from a bound at least.
 const NEXT_TO_THE_BOUND: f64 = 1e-18;
@@ -299,6 +302,23 @@ mod tests {
             (near.0 / nearer.0 - 10.0).abs() < 1e-3,
             "{near:?} {nearer:?}"
         );
+    }
+
+    #[test]
+    fn wild_draws_have_a_place_too() {
+        for z in [-31.0, -1038.9, -3e5] {
+            let (v, log_slope) = Lean::High.v(z);
+            assert!(
+                v < z && v > z - 1.0 && log_slope.is_finite(),
+                "{z} {v} {log_slope}"
+            );
+            assert!(
+                (Lean::High.z(v) / z - 1.0).abs() < 1e-9,
+                "{z} {}",
+                Lean::High.z(v)
+            );
+            assert!(Lean::Both.v(z).0.is_finite() && Lean::Low.v(z).0.is_finite());
+        }
     }
 
     #[test]
