@@ -2,7 +2,7 @@
 
 use crate::loss::prior_weights;
 use crate::training_set::TrainingSet;
-use sidereal_inference::bound::leans;
+use sidereal_inference::bound::{emphasis, leans};
 use sidereal_inference::campaign::{Campaign, Loss};
 use sidereal_inference::circle::emptiest_seams;
 use sidereal_inference::directory::Directory;
@@ -91,14 +91,16 @@ pub fn training_set<'a>(
             Ok(set.with_seams(seams))
         }
         Objective::WeightedDraws { .. } => {
+            let leans = leans(&campaign.space, &theta, &weight);
+            let emphasis = emphasis(&leans, &theta, &weight);
             let mut set = TrainingSet::new(campaign, flow, objective)
                 .with_seams(seams)
-                .with_leans(leans(&campaign.space, &theta, &weight));
+                .with_leans(leans);
             let d = campaign.space.len();
-            let draws = z.chunks_exact(d).zip(theta.chunks_exact(d)).zip(&weight);
-            for ((z, theta), &weight) in draws {
+            let draws = z.chunks_exact(d).zip(theta.chunks_exact(d));
+            for ((z, theta), (&weight, emphasis)) in draws.zip(weight.iter().zip(emphasis)) {
                 if weight > 0.0 && is_seen(theta) {
-                    set.push_draw(z, weight);
+                    set.push_draw(z, weight * emphasis);
                 }
             }
             Ok(set)

@@ -201,12 +201,12 @@ fn step_of(
         Aim::Summit => false,
         Aim::Summited => own.iter().all(|place| place.is_known) || is_settled && is_known_peak,
     };
+    let is_known_summit = search.aim == Aim::Summit && is_at_peak && is_known_peak;
     // Draws of two steps at the peak pin its top down.
-    let looks_closer =
-        search.aim == Aim::Summit && is_at_peak && search.peak.is_some() && is_known_peak;
+    let looks_closer = is_known_summit && search.peak.is_some();
     let outcome = if is_over {
         Some(Outcome::Known)
-    } else if looks_closer || search.aim == Aim::Summit && is_at_peak && is_known_peak {
+    } else if is_known_summit {
         None
     } else if is_settled && share < NEGLIGIBLE_SHARE {
         Some(Outcome::Negligible)
