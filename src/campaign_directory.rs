@@ -1,6 +1,8 @@
 //! What a campaign directory holds, looked at before anything runs.
 
 use crate::exit::CommandError;
+use crate::terminal::Terminal;
+use crate::words;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
 use sidereal_inference::directory::Directory;
@@ -128,10 +130,11 @@ pub fn load_finished(directory: &Directory) -> Result<(Campaign, Summary), Comma
 }
 
 /// The result of a campaign for which nothing is left to do; None where there is something. Damaged result files are
-/// written again, which is said.
+/// written again, and changed stops may change nothing, which is said.
 pub fn finished_before(
     directory: &Directory,
     campaign: &Campaign,
+    terminal: &Terminal,
 ) -> Result<Option<Summary>, CommandError> {
     let found =
         sidereal_coordinator::read_or_restore(directory, campaign).map_err(CommandError::failed)?;
@@ -143,6 +146,12 @@ pub fn finished_before(
             "{}: was not as the journal records it; written again from the recorded shards",
             path.display()
         );
+    }
+    if let Some(reason) = &finished.still_stopped {
+        terminal.note(&format!(
+            "the stops have changed, but there is nothing more to do with them: {}",
+            words::stop_reason(reason)
+        ));
     }
     check_version(directory, &finished.summary)?;
     Ok(Some(finished.summary))

@@ -6,7 +6,8 @@ use crate::local::{self, LocalCampaign, LocalEnding};
 use crate::report;
 use crate::results;
 use crate::services::{
-    FEWEST_OPEN_FILES, allow_open_files, create_directory, runtime, shutdown_on_signals,
+    FEWEST_OPEN_FILES, OPEN_FILES_PER_WORKER, allow_open_files, create_directory, runtime,
+    shutdown_on_signals,
 };
 use crate::terminal::{CampaignView, Terminal};
 use crate::words;
@@ -24,8 +25,6 @@ use std::time::Duration;
 
 /// Threads that serve connections; simulations and training have their own.
 const SERVICE_THREADS: usize = 2;
-/// Both ends of a worker's connection, and the shard that it writes.
-const OPEN_FILES_PER_WORKER: u64 = 4;
 
 #[derive(Args)]
 pub struct FitArguments {
@@ -134,7 +133,7 @@ pub fn run(arguments: &FitArguments, terminal: &Terminal) -> Result<Ending, Comm
     }
     if found == Found::Begun {
         let begun = sidereal_store::open(&directory).map_err(CommandError::unusable)?;
-        if let Some(summary) = campaign_directory::finished_before(&begun, &campaign)? {
+        if let Some(summary) = campaign_directory::finished_before(&begun, &campaign, terminal)? {
             return show_again(&begun, &campaign, &summary, arguments, terminal);
         }
     }
@@ -202,7 +201,8 @@ fn show_again(
     results::show(summary, directory, arguments.json, terminal)
 }
 
-fn run_here(local: LocalCampaign, terminal: &Terminal) -> Result<LocalEnding, CommandError> {
+/// Runs a campaign in this process, with its progress on the terminal.
+pub fn run_here(local: LocalCampaign, terminal: &Terminal) -> Result<LocalEnding, CommandError> {
     let runtime = runtime(SERVICE_THREADS)?;
     let mut view = CampaignView::new(terminal);
     let ending = runtime.block_on(async {

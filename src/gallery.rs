@@ -147,6 +147,7 @@ fn summary(parameters: Vec<ParameterSummary>) -> Summary {
         combined: Some(diagnostics(12_800, 2931.0)),
         fresh: Some(diagnostics(2560, 1204.0)),
         parameters,
+        modes: Vec::new(),
         best_flow: Some(FlowId(3)),
         model: Some("model".to_owned()),
         stop_reason: StopReason::Rounds { max: 5 },

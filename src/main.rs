@@ -3,6 +3,7 @@
 mod access;
 mod campaign_directory;
 mod coordinator;
+mod draw;
 mod exit;
 mod fit;
 #[cfg(test)]
@@ -58,6 +59,8 @@ enum Verb {
     Access(access::AccessArguments),
     /// Weighted posteriors of observations from a trained model
     Predict(predict::PredictArguments),
+    /// More draws of a finished campaign's posterior, without training
+    Draw(draw::DrawArguments),
     /// Write the plots and report.html of a finished campaign again
     Report(report::ReportArguments),
 }
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
     let (quiet, filter) = match &cli.verb {
         Verb::Fit(arguments) => (arguments.quiet, "warn"),
         Verb::Predict(arguments) => (arguments.quiet, "warn"),
+        Verb::Draw(arguments) => (arguments.quiet, "warn"),
         Verb::Report(_) | Verb::Status(_) | Verb::Access(_) => (false, "warn"),
         Verb::Coordinator(_) | Verb::Worker(_) | Verb::Trainer(_) => (false, "info"),
     };
@@ -97,6 +101,7 @@ fn run(verb: Verb, terminal: &Terminal) -> Result<exit::Ending, exit::CommandErr
         Verb::Status(arguments) => status::run(&arguments, terminal),
         Verb::Access(arguments) => access::run(&arguments),
         Verb::Predict(arguments) => predict::run(&arguments, terminal),
+        Verb::Draw(arguments) => draw::run(&arguments, terminal),
         Verb::Report(arguments) => report::run(&arguments, terminal),
     }
 }

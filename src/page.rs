@@ -5,7 +5,9 @@ use crate::words;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::summary::{RoundSummary, Summary, TrainingSummary, WeightDiagnostics};
+use sidereal_inference::summary::{
+    ParameterSummary, RoundSummary, Summary, TrainingSummary, WeightDiagnostics,
+};
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("page.css");
@@ -52,7 +54,7 @@ pub fn render(contents: &Contents) -> String {
     }
     if !summary.parameters.is_empty() {
         push(&mut body, "h2", "Parameters");
-        body.push_str(&parameter_table(campaign, summary));
+        body.push_str(&parameter_tables(campaign, summary));
     }
     if let Some(png) = corner {
         let caption = "Weighted posterior. Diagonal: histograms with the 16, 50 and 84 % quantiles. Below it: \
@@ -175,10 +177,28 @@ fn figures_of(combined: &WeightDiagnostics, summary: &Summary) -> String {
     text
 }
 
-fn parameter_table(campaign: &Campaign, summary: &Summary) -> String {
+/// Mode by mode where there are several, and then all at once, folded.
+fn parameter_tables(campaign: &Campaign, summary: &Summary) -> String {
+    let all = parameter_table(campaign, &summary.parameters);
+    if summary.modes.len() < 2 {
+        return all;
+    }
+    let mut text = String::new();
+    for (position, mode) in summary.modes.iter().enumerate() {
+        let title = words::mode(position, summary.modes.len(), mode);
+        push(&mut text, "h3", &escape(&title));
+        text.push_str(&parameter_table(campaign, &mode.parameters));
+    }
+    let _ = writeln!(
+        text,
+        "<details><summary>all modes at once</summary>{all}</details>"
+    );
+    text
+}
+
+fn parameter_table(campaign: &Campaign, parameters: &[ParameterSummary]) -> String {
     let mut rows = Vec::new();
-    let positions = 0..campaign.space.len();
-    for (position, found) in positions.zip(&summary.parameters) {
+    for (position, found) in parameters.iter().enumerate() {
         let Estimate {
             value,
             above,

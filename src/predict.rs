@@ -19,6 +19,7 @@ use sidereal_inference::files;
 use sidereal_inference::fit_check::{Fit, check_posterior};
 use sidereal_inference::ids::{FlowId, RoundId};
 use sidereal_inference::model_band::{FIT_FILE, ModelBand};
+use sidereal_inference::modes::{Mode, modes};
 use sidereal_inference::noise::{GaussianNoise, Noise, SigmaSource};
 use sidereal_inference::observation::Observation;
 use sidereal_inference::posterior::Posterior;
@@ -100,6 +101,8 @@ struct Prediction {
     #[serde(flatten)]
     weights: WeightDiagnostics,
     parameters: Vec<ParameterSummary>,
+    #[serde(default)]
+    modes: Vec<Mode>,
     /// Whether the model fits the observation.
     #[serde(default)]
     fit: Option<Fit>,
@@ -342,6 +345,7 @@ impl Predictor<'_> {
             Some(_) => parameter_summaries(&campaign.space, &posterior),
             None => Vec::new(),
         };
+        let modes = modes(&campaign.space, &posterior, diagnostics.n_eff);
         let prediction = Prediction {
             format: FORMAT.to_owned(),
             version: VERSION,
@@ -355,6 +359,7 @@ impl Predictor<'_> {
             fit: Some(fit),
             weights: diagnostics,
             parameters,
+            modes,
         };
         self.write(target, &posterior, band.as_ref(), &prediction, terminal)?;
         Ok(prediction)
@@ -517,7 +522,10 @@ fn text(targets: &[Target], predictions: &[Prediction]) -> String {
     if let ([target], [prediction]) = (targets, predictions) {
         let mut text = String::new();
         if !prediction.parameters.is_empty() {
-            text.push_str(&results::parameters(&prediction.parameters));
+            text.push_str(&results::posterior(
+                &prediction.parameters,
+                &prediction.modes,
+            ));
             text.push('\n');
         }
         text.push_str(&results::weights(&prediction.weights));

@@ -5,6 +5,7 @@ use crate::numbers::{self, Estimate};
 use crate::terminal::Terminal;
 use crate::words;
 use sidereal_inference::directory::Directory;
+use sidereal_inference::modes::Mode;
 use sidereal_inference::summary::{ParameterSummary, Summary, WeightDiagnostics};
 use std::fmt::Write;
 use std::io::Write as _;
@@ -45,7 +46,7 @@ pub fn show(
 pub fn campaign(summary: &Summary) -> String {
     let mut text = String::new();
     if !summary.parameters.is_empty() {
-        text.push_str(&parameters(&summary.parameters));
+        text.push_str(&posterior(&summary.parameters, &summary.modes));
         text.push('\n');
     }
     if let Some(combined) = &summary.combined {
@@ -93,8 +94,24 @@ pub fn weights(diagnostics_of: &WeightDiagnostics) -> String {
     text
 }
 
+/// Parameters with their quantiles, mode by mode where there are several: medians of all of them would lie where nothing is.
+pub fn posterior(parameters: &[ParameterSummary], modes: &[Mode]) -> String {
+    if modes.len() < 2 {
+        return table(parameters);
+    }
+    let of_mode = |(position, mode): (usize, &Mode)| {
+        format!(
+            "{}\n{}",
+            words::mode(position, modes.len(), mode),
+            table(&mode.parameters)
+        )
+    };
+    let tables: Vec<String> = modes.iter().enumerate().map(of_mode).collect();
+    tables.join("\n")
+}
+
 /// Parameters with their quantiles as an aligned table.
-pub fn parameters(parameters: &[ParameterSummary]) -> String {
+fn table(parameters: &[ParameterSummary]) -> String {
     let mut rows = vec![["parameter", "median", "16 %", "84 %"].map(str::to_owned)];
     for found in parameters {
         let Estimate { value, .. } =
@@ -147,7 +164,20 @@ mod tests {
             quantile_16,
             quantile_84,
         };
-        let table = parameters(&[
+        let of_one = |mass| Mode {
+            mass,
+            error: 0.005,
+            parameters: vec![parameter("A", 0.38, 0.31, 0.47)],
+        };
+        let found = posterior(&[], &[of_one(0.612), of_one(0.388)]);
+        let expected = "mode 1 of 2, 61.2 ± 0.5 % of the posterior\n\
+                        parameter  median   16 %   84 %\n\
+                        A           0.380  0.310  0.470\n\n\
+                        mode 2 of 2, 38.8 ± 0.5 % of the posterior\n\
+                        parameter  median   16 %   84 %\n\
+                        A           0.380  0.310  0.470\n";
+        assert_eq!(found, expected);
+        let table = table(&[
             parameter("A", -0.344, -0.389, 0.389),
             parameter("m_base", 17.912_28, 17.911_49, 17.913_09),
         ]);

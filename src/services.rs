@@ -18,6 +18,8 @@ use tracing_subscriber::EnvFilter;
 
 /// Open files that a service needs at least: connections, and the shards that are read or checked at a time.
 pub const FEWEST_OPEN_FILES: u64 = 128;
+/// Of a process that runs a whole campaign: both ends of a worker's connection, and the shard that it writes.
+pub const OPEN_FILES_PER_WORKER: u64 = 4;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -15,6 +15,7 @@ use sidereal_inference::campaign::{
     BuiltinModel, Campaign, DeviceChoice, Featurizer, Flow, Loss, Normalization, NsfSize,
 };
 use sidereal_inference::evidence::Evidence;
+use sidereal_inference::modes::Mode;
 use sidereal_inference::noise::{Noise, SigmaSource};
 use sidereal_inference::prior::Prior;
 use sidereal_inference::proposal::{Component, Proposal};
@@ -197,6 +198,16 @@ fn independent_prior(prior: &Prior) -> String {
 fn span(low: f64, high: f64) -> String {
     let (low, high) = numbers::range(low, high);
     format!("from {low} to {high}")
+}
+
+/// `mode 1 of 2, 61.2 ± 0.5 % of the posterior`, `position` counted from 0.
+pub fn mode(position: usize, n_modes: usize, mode: &Mode) -> String {
+    format!(
+        "mode {} of {n_modes}, {:.1} ± {:.1} % of the posterior",
+        position + 1,
+        100.0 * mode.mass,
+        100.0 * mode.error
+    )
 }
 
 pub fn device(device: DeviceChoice) -> &'static str {

@@ -8,6 +8,7 @@ use sidereal_inference::directory::Directory;
 use sidereal_inference::files::{self, FileError, StoredFileError};
 use sidereal_inference::fit_check::{Fit, check_posterior};
 use sidereal_inference::model_band::{FIT_FILE, ModelBand};
+use sidereal_inference::modes::modes;
 use sidereal_inference::observation::Observation;
 use sidereal_inference::posterior::Posterior;
 use sidereal_inference::refinement::Objective;
@@ -124,6 +125,7 @@ pub fn compute(
         let diagnostics = combined.diagnostics();
         if diagnostics.evidence.is_some() {
             summary.parameters = parameter_summaries(&campaign.space, &posterior);
+            summary.modes = modes(&campaign.space, &posterior, diagnostics.n_eff);
         }
         let missing = missing_mass(&columns, &combined, summary.best_flow, state.outcomes());
         if let Some(last) = state.final_round() {
@@ -180,6 +182,7 @@ fn summary_without_results(
         combined: None,
         fresh: None,
         parameters: Vec::new(),
+        modes: Vec::new(),
         best_flow: state.best_flow(),
         model: None,
         stop_reason: stopped.reason.clone(),

@@ -1,7 +1,7 @@
 //! A finished campaign: whether its results are still those that the journal records, and how they come back.
 
-use crate::campaign::decide::{Input, decide};
-use crate::campaign::event::{Event, Fact, Opened};
+use crate::campaign::decide::{Input, decide, standing_stop};
+use crate::campaign::event::{Event, Fact, Opened, Settings};
 use crate::campaign::state::{Finished, Phase, State};
 use crate::finish::{Computed, FinishError, compute, copy_model};
 use crate::journal;
@@ -13,6 +13,7 @@ use sidereal_inference::directory::Directory;
 use sidereal_inference::files::{StoredFileError, sha256_hex};
 use sidereal_inference::ids::RunId;
 use sidereal_inference::model_band::FIT_FILE;
+use sidereal_inference::stopping::StopReason;
 use sidereal_inference::summary::Summary;
 use sidereal_inference::task::StoredFile;
 use std::path::PathBuf;
@@ -62,6 +63,8 @@ pub struct FinishedCampaign {
     pub summary: Summary,
     /// Result files that were damaged and are written again.
     pub written_again: Vec<PathBuf>,
+    /// Why stops that are not those that the campaign was run with change nothing; None where they are the same.
+    pub still_stopped: Option<StopReason>,
 }
 
 /// The result that the journal records, refused where its files have changed since; None where there is none. Nothing
@@ -96,6 +99,7 @@ pub fn read_or_restore(
     Ok(Some(FinishedCampaign {
         summary: read_summary(directory, &finished)?,
         written_again,
+        still_stopped: still_stopped(&state, &settings(campaign)),
     }))
 }
 
@@ -125,6 +129,14 @@ fn goes_on(state: &State, campaign: &Campaign) -> bool {
     events
         .iter()
         .any(|event| !matches!(event.fact, Fact::Opened(_)))
+}
+
+fn still_stopped(state: &State, settings: &Settings) -> Option<StopReason> {
+    let old = &state.run.as_ref()?.settings.rounds;
+    if old.max == settings.rounds.max && old.stop == settings.rounds.stop {
+        return None;
+    }
+    standing_stop(state, settings)
 }
 
 /// What the newest record of results says, and how many events there were before it.

@@ -1,4 +1,4 @@
-//! How many simulations a round gets, where the user gives a budget and a target.
+//! How many simulations a round gets within a budget.
 
 use crate::campaign::Rounds;
 use crate::refinement::{Objective, fewest_draws};
@@ -14,27 +14,50 @@ const FEWEST_EXPLORING: f64 = 600.0;
 const GROWTH: f64 = 3.0;
 /// So few rounds must not leave the budget unspent.
 const FEW_ROUNDS: u64 = 10;
+/// Round 0 takes at most this part of a budget.
+const FIRST_SHARE: u64 = 5;
+/// A round may bring this part of all simulations so far, however large `rounds.simulations`: the number of trainings
+/// then grows with the logarithm of a budget.
+const MOST_GROWTH: u64 = 10;
 /// Rounds below this share of the budget are not worth a training.
 const SMALLEST_SHARE: f64 = 0.02;
+
+/// Rows of round 0, which draws from the prior: `rounds.simulations`, but no more than a fifth of a budget for rounds whose
+/// flows are fitted to weighted draws, so that later ones can close in.
+pub fn first_round_size(rounds: &Rounds, n_parameters: usize, is_refined: bool) -> u64 {
+    let budget = rounds.stop.simulations.unwrap_or(u64::MAX);
+    let most = if is_refined {
+        (budget / FIRST_SHARE).max(fewest_exploring(n_parameters))
+    } else {
+        u64::MAX
+    };
+    rounds.simulations.min(most).min(budget).max(1)
+}
+
+/// Fewest rows of a round on the way to the posterior.
+fn fewest_exploring(n_parameters: usize) -> u64 {
+    (EXPLORING_FACTOR * fewest_draws(n_parameters))
+        .max(FEWEST_EXPLORING)
+        .ceil() as u64
+}
 
 /// Rows of the training round after those of `past`; where what is left of the budget is not worth a round, the fewest
 /// that would have been, as the error.
 ///
 /// `objective` is what the flow of the last round was fitted to (None for the prior).
 ///
-/// Without both a budget and a target n_eff, and where flows are fitted to simulations only, every round has
-/// `rounds.simulations` rows. Else rounds on the way to the posterior are as small as the next flow allows; from the
-/// first flow on that was fitted to the posterior a round brings what is missing at the efficiency measured last,
-/// but at most triples the effective draws, because the next flow then is better. No round has more than
-/// `rounds.simulations` rows (what a flow misses in the tails only later flows mend), but the last one, which
-/// takes a rest too small for a round of its own. Where `rounds.max` leaves few rounds, they share what is left.
+/// Where flows are fitted to simulations only, every round has `rounds.simulations` rows. Else rounds on the way to the
+/// posterior are as small as the next flow allows; from the first flow on that was fitted to the posterior a round brings
+/// what is missing to the target n_eff (all that there is to get, where there is no target) at the efficiency measured
+/// last, but at most triples the effective draws, because the next flow then is better. No round has more than
+/// `rounds.simulations` rows or a tenth of all so far (what a flow misses in the tails only later flows mend), but the last
+/// one, which takes a rest too small for a round of its own. Where `rounds.max` leaves few rounds, they share what is left.
 pub fn round_size(rounds: &Rounds, past: &Past, objective: Option<Objective>) -> Result<u64, u64> {
     let left = rounds
         .stop
         .simulations
         .map_or(u64::MAX, |max| max.saturating_sub(past.simulations));
-    let (Some(target), Some(budget), true, Some(last)) = (
-        rounds.stop.n_eff,
+    let (Some(budget), true, Some(last)) = (
         rounds.stop.simulations,
         past.is_refined,
         past.history.last(),
@@ -45,9 +68,8 @@ pub fn round_size(rounds: &Rounds, past: &Past, objective: Option<Objective>) ->
             Err(rounds.simulations)
         };
     };
-    let fewest = fewest_draws(past.n_parameters);
-    let exploring = (EXPLORING_FACTOR * fewest).max(FEWEST_EXPLORING);
-    let exploring = (exploring.ceil() as u64).min(rounds.simulations);
+    let most = rounds.simulations.max(past.simulations / MOST_GROWTH);
+    let exploring = fewest_exploring(past.n_parameters).min(rounds.simulations);
     let smallest = ((SMALLEST_SHARE * budget as f64) as u64)
         .min(exploring)
         .max(1);
@@ -55,6 +77,7 @@ pub fn round_size(rounds: &Rounds, past: &Past, objective: Option<Objective>) ->
         Some(objective) if objective.is_final(past.n_parameters) => {
             let n_eff = past.combined.n_eff;
             let efficiency = last.all.efficiency.max(1e-6);
+            let target = rounds.stop.n_eff.unwrap_or(f64::INFINITY);
             let missing = 1.05 * (target - n_eff).max(0.0) / efficiency;
             let growth = (GROWTH - 1.0) * n_eff / efficiency;
             missing.min(growth).ceil() as u64
@@ -67,7 +90,7 @@ pub fn round_size(rounds: &Rounds, past: &Past, objective: Option<Objective>) ->
     } else {
         0
     };
-    let wanted = wanted.max(shared).min(rounds.simulations).max(exploring);
+    let wanted = wanted.max(shared).min(most).max(exploring);
     // What would be left for a round too small to be one goes to this one.
     let size = if left.saturating_sub(wanted) < smallest {
         left
@@ -153,13 +176,54 @@ mod tests {
     }
 
     #[test]
-    fn without_a_budget_or_a_target_every_round_is_alike() {
-        for rounds in [rounds(None, None), rounds(Some(6000.0), None)] {
-            assert_eq!(size(&rounds, REFINED, 0.9, 50.0, 99_999), Ok(1280));
-        }
-        let rounds = rounds(None, Some(5000));
-        assert_eq!(size(&rounds, None, 0.9, 50.0, 3720), Ok(1280));
-        assert_eq!(size(&rounds, None, 0.9, 50.0, 3721), Err(1280));
+    fn rounds_of_flows_that_are_fitted_to_simulations_are_alike() {
+        let size = |rounds: &Rounds, simulations| {
+            let past = Past {
+                n_parameters: 3,
+                is_refined: false,
+                history: &[],
+                blind: None,
+                objectives: &BTreeMap::new(),
+                combined: &diagnostics(simulations, 50.0),
+                simulations,
+                elapsed_s: 0.0,
+            };
+            round_size(rounds, &past, Some(Objective::Simulations))
+        };
+        assert_eq!(size(&rounds(Some(6000.0), None), 99_999), Ok(1280));
+        assert_eq!(size(&rounds(None, Some(5000)), 3720), Ok(1280));
+        assert_eq!(size(&rounds(None, Some(5000)), 3721), Err(1280));
+    }
+
+    #[test]
+    fn the_first_round_leaves_most_of_the_budget() {
+        let first = |simulations, budget, is_refined| {
+            let rounds = Rounds {
+                simulations,
+                ..rounds(None, budget)
+            };
+            first_round_size(&rounds, 3, is_refined)
+        };
+        assert_eq!(first(1280, None, true), 1280);
+        assert_eq!(first(1280, Some(12_800), true), 1280);
+        assert_eq!(first(12_800, Some(12_800), true), 2560);
+        assert_eq!(first(1280, Some(2000), true), 600);
+        assert_eq!(first(1280, Some(500), true), 500);
+        assert_eq!(first(12_800, Some(12_800), false), 12_800);
+    }
+
+    #[test]
+    fn without_a_target_good_rounds_triple_the_effective_draws() {
+        let rounds = rounds(None, Some(12_800));
+        assert_eq!(size(&rounds, REFINED, 0.5, 200.0, 4000), Ok(800));
+        assert_eq!(size(&rounds, REFINED, 0.5, 4000.0, 6000), Ok(1280));
+        assert_eq!(size(&rounds, None, 0.5, 4000.0, 6000), Ok(600));
+    }
+
+    #[test]
+    fn large_campaigns_have_larger_rounds() {
+        let rounds = rounds(Some(1e5), Some(1_000_000));
+        assert_eq!(size(&rounds, REFINED, 0.5, 20_000.0, 50_000), Ok(5000));
     }
 
     #[test]

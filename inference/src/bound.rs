@@ -148,7 +148,7 @@ pub fn leans(space: &ParameterSpace, theta: &[f64], weight: &[f64]) -> Vec<Lean>
     all_or_nothing((0..d).map(of_parameter).collect())
 }
 
-/// How many times as heavy each draw is to be for a flow that has these bounds: twice at a bound, falling to once where a tenth
+/// How many times as heavy each draw is to be for a flow that has these bounds: thrice at a bound, falling to once where a tenth
 /// of the posterior is nearer to it. A flow's edge is soft, so that it draws half as often at a bound as it should, and the
 /// few heavy draws there would have larger errors than n_eff tells.
 pub fn emphasis(leans: &[Lean], theta: &[f64], weight: &[f64]) -> Vec<f64> {
@@ -166,7 +166,7 @@ pub fn emphasis(leans: &[Lean], theta: &[f64], weight: &[f64]) -> Vec<f64> {
                 if passed >= REACH {
                     break;
                 }
-                emphasis[i] *= 2.0 - passed / REACH;
+                emphasis[i] *= 3.0 - 2.0 * passed / REACH;
             }
         };
         match lean {
@@ -407,19 +407,19 @@ mod tests {
     }
 
     #[test]
-    fn draws_next_to_bounds_are_twice_as_heavy() {
+    fn draws_next_to_bounds_are_heavier() {
         // A hundred equal draws of two parameters, the second the other way round.
         let theta: Vec<f64> = (0..100)
             .flat_map(|i| [f64::from(i), -f64::from(i)])
             .collect();
         let found = emphasis(&[Lean::Low, Lean::Low], &theta, &[0.5; 100]);
         for (i, expected) in [
-            (0, 1.9),
-            (4, 1.5),
+            (0, 2.8),
+            (4, 2.0),
             (9, 1.0),
             (50, 1.0),
-            (95, 1.5),
-            (99, 1.9),
+            (95, 2.0),
+            (99, 2.8),
         ] {
             assert!((found[i] - expected).abs() < 1e-9, "{i}: {}", found[i]);
         }

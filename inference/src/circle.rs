@@ -123,31 +123,14 @@ pub fn opposite_seams(space: &ParameterSpace, z: &[f64]) -> Vec<f64> {
 /// For each parameter the place with the least weight around it; 0 for parameters that are not periodic.
 /// `z` is row-major.
 pub fn emptiest_seams(space: &ParameterSpace, z: &[f64], weight: &[f64]) -> Vec<f64> {
-    let n_parameters = space.len();
-    let of_parameter = |j: usize| -> f64 {
+    let of_parameter = |j: usize| {
         let places: Vec<f64> = z
             .iter()
             .skip(j)
-            .step_by(n_parameters)
+            .step_by(space.len())
             .map(|&z| turns(z))
             .collect();
-        let around = |candidate: usize| -> f64 {
-            let seam = candidate as f64 / N_CANDIDATES as f64;
-            places
-                .iter()
-                .zip(weight)
-                .map(|(place, weight)| {
-                    let distance = (place - seam).rem_euclid(1.0);
-                    let distance = distance.min(1.0 - distance) / WIDTH;
-                    weight * (-0.5 * distance * distance).exp()
-                })
-                .sum()
-        };
-        let best = (0..N_CANDIDATES)
-            .map(|candidate| (around(candidate), candidate))
-            .min_by(|a, b| a.0.total_cmp(&b.0))
-            .map_or(0, |(_, candidate)| candidate);
-        best as f64 / N_CANDIDATES as f64
+        emptiest(&places, weight)
     };
     space
         .parameters
@@ -160,6 +143,39 @@ pub fn emptiest_seams(space: &ParameterSpace, z: &[f64], weight: &[f64]) -> Vec<
                 0.0
             }
         })
+        .collect()
+}
+
+/// The place, in turns, with the least weight around it.
+fn emptiest(places: &[f64], weight: &[f64]) -> f64 {
+    let around = |candidate: usize| -> f64 {
+        let seam = candidate as f64 / N_CANDIDATES as f64;
+        places
+            .iter()
+            .zip(weight)
+            .map(|(place, weight)| {
+                let distance = (place - seam).rem_euclid(1.0);
+                let distance = distance.min(1.0 - distance) / WIDTH;
+                weight * (-0.5 * distance * distance).exp()
+            })
+            .sum()
+    };
+    let best = (0..N_CANDIDATES)
+        .map(|candidate| (around(candidate), candidate))
+        .min_by(|a, b| a.0.total_cmp(&b.0))
+        .map_or(0, |(_, candidate)| candidate);
+    best as f64 / N_CANDIDATES as f64
+}
+
+/// Values of a circle from `low` to `high`, cut where the least weight is: values before the cut are a period larger, so
+/// that no mode is cut in two.
+pub fn unrolled(values: &[f64], weight: &[f64], (low, high): (f64, f64)) -> Vec<f64> {
+    let period = high - low;
+    let places: Vec<f64> = values.iter().map(|value| (value - low) / period).collect();
+    let seam = low + period * emptiest(&places, weight);
+    values
+        .iter()
+        .map(|&value| if value < seam { value + period } else { value })
         .collect()
 }
 

@@ -167,10 +167,15 @@ pub fn next_proposal(
     }
 }
 
-/// How many more simulations from the proposal of the round `best` reach the target n_eff, with a
-/// tenth to spare, within `stop.top_up` and `stop.simulations`; 0 where no target is missed.
-///
-/// Enough, too, for the fresh draws to be trusted by themselves (see [`crate::trust::trust`]).
+/// Draws of a proposal of this efficiency that bring the `missing` effective ones, with a tenth to spare, and enough to be
+/// trusted by themselves (see [`crate::trust::trust`]).
+pub fn fresh_draws_for(missing: f64, efficiency: f64) -> u64 {
+    // A float beyond u64 (efficiency 0) saturates: all that budgets allow.
+    ((1.1 * missing).max(1.5 * MIN_N_EFF) / efficiency).ceil() as u64
+}
+
+/// How many more simulations from the proposal of the round `best` reach the target n_eff, within `stop.top_up` and
+/// `stop.simulations`; 0 where no target is missed.
 pub fn top_up_size(
     stop: &Stop,
     history: &[RoundSummary],
@@ -189,8 +194,7 @@ pub fn top_up_size(
         .iter()
         .find(|summary| summary.round == best)
         .map_or(0.0, |summary| summary.all.efficiency);
-    // A float beyond u64 (efficiency 0) saturates: all that the budgets allow.
-    let wanted = ((1.1 * missing).max(1.5 * MIN_N_EFF) / efficiency).ceil() as u64;
+    let wanted = fresh_draws_for(missing, efficiency);
     let left = stop
         .simulations
         .map_or(u64::MAX, |max| max.saturating_sub(simulations));
@@ -209,7 +213,7 @@ fn target_reached(stop: &Stop, past: &Past) -> Option<StopReason> {
     {
         return None;
     }
-    if is_to_be_mended(stop, past) {
+    if is_to_be_mended(past) {
         return None;
     }
     if let Some(target) = stop.n_eff.filter(|&target| combined.n_eff >= target) {
@@ -223,19 +227,18 @@ fn target_reached(stop: &Stop, past: &Past) -> Option<StopReason> {
     (efficiency >= target).then_some(StopReason::TargetEfficiency { efficiency, target })
 }
 
-/// Whether weights are too heavy to be trusted while a budget is left: heavy ones are what the next flow learns from.
-fn is_to_be_mended(stop: &Stop, past: &Past) -> bool {
-    past.is_refined
-        && stop.simulations.is_some()
-        && past.combined.pareto_k.is_some_and(|k| k > MAX_PARETO_K)
+/// Whether weights are too heavy to be trusted while simulations are left: heavy ones are what the next flow learns from.
+fn is_to_be_mended(past: &Past) -> bool {
+    past.is_refined && past.combined.pareto_k.is_some_and(|k| k > MAX_PARETO_K)
 }
 
-/// Algorithm 1: round 0 draws from the prior and is no flow's measure.
+/// Algorithm 1: round 0 draws from the prior and is no flow's measure. Where later flows learn from heavy weights, these
+/// are no reason to stop.
 fn efficiency_dropped(stop: &Stop, past: &Past) -> Option<StopReason> {
+    if past.is_refined {
+        return None;
+    }
     let history = past.history;
-    let is_on_the_way = |summary: &RoundSummary| {
-        past.is_refined && is_on_the_way(&summary.proposal, past.objectives, past.n_parameters)
-    };
     let newest = newest_flow_round(history)?;
     let earlier = || flow_rounds(history).filter(|summary| summary.round < newest.round);
     let efficiency = newest.newest_component.efficiency;
@@ -248,17 +251,10 @@ fn efficiency_dropped(stop: &Stop, past: &Past) -> Option<StopReason> {
             })
         }
         StopRule::Bootstrap => {
-            // Heavy weights are what the next flow learns from; while there is a target to reach and a budget left
-            // for it, they are no reason to stop.
-            if stop.n_eff.is_some() && stop.simulations.is_some() {
+            if newest.newest_component.n_eff < MIN_N_EFF {
                 return None;
             }
-            if newest.newest_component.n_eff < MIN_N_EFF || is_on_the_way(newest) {
-                return None;
-            }
-            let judged = earlier()
-                .filter(|summary| !is_on_the_way(summary) && sees_all(summary, past.blind));
-            let best = judged.max_by(|a, b| {
+            let best = earlier().max_by(|a, b| {
                 a.newest_component
                     .efficiency
                     .total_cmp(&b.newest_component.efficiency)
@@ -272,18 +268,6 @@ fn efficiency_dropped(stop: &Stop, past: &Past) -> Option<StopReason> {
             )
         }
     }
-}
-
-/// Whether the newest flow of a proposal was fitted to tempered draws, or to simulations before any flow is
-/// fitted to draws as they are: such a flow is not meant to be the best, and the first one after it, fitted
-/// to few draws, is not held against it.
-fn is_on_the_way(
-    proposal: &Proposal,
-    objectives: &BTreeMap<FlowId, Objective>,
-    n_parameters: usize,
-) -> bool {
-    objective_of(proposal.newest(), objectives)
-        .is_some_and(|objective| !objective.is_final(n_parameters))
 }
 
 /// What a component was fitted to; None for the prior.

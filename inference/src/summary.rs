@@ -1,9 +1,11 @@
 //! `summary.json`: what a campaign found and how far to trust it.
 
+use crate::circle::unrolled;
 use crate::coverage::MissingMass;
 use crate::evidence::Evidence;
 use crate::fit_check::Fit;
 use crate::ids::{FlowId, RoundId};
+use crate::modes::Mode;
 use crate::posterior::Posterior;
 use crate::proposal::Proposal;
 use crate::refinement::Objective;
@@ -66,7 +68,8 @@ pub struct RoundSummary {
     pub efficiency_error: f64,
 }
 
-/// One parameter's weighted marginal.
+/// One parameter's weighted marginal. On a circle all numbers are counted on from the place with the least weight, where the
+/// circle is cut; mean and median lie within its bounds, quantiles next to the median, and may lie beyond a bound.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ParameterSummary {
     pub name: String,
@@ -91,6 +94,9 @@ pub struct Summary {
     /// Fresh draws of the last round alone.
     pub fresh: Option<WeightDiagnostics>,
     pub parameters: Vec<ParameterSummary>,
+    /// Pieces of the posterior, the heaviest first; empty where too few draws are worth anything, and in earlier versions.
+    #[serde(default)]
+    pub modes: Vec<Mode>,
     pub best_flow: Option<FlowId>,
     /// Directory of the best flow's model, in the campaign directory; what `sidereal predict` takes.
     pub model: Option<String>,
@@ -186,15 +192,28 @@ pub fn summarize_round(
 
 /// Each parameter's weighted marginal, in the order of the space; NaN where no weight is positive.
 pub fn parameter_summaries(space: &ParameterSpace, posterior: &Posterior) -> Vec<ParameterSummary> {
+    marginals(space, posterior, &posterior.weight)
+}
+
+/// As [`parameter_summaries`], with other weights.
+pub(crate) fn marginals(
+    space: &ParameterSpace,
+    posterior: &Posterior,
+    weight: &[f64],
+) -> Vec<ParameterSummary> {
     space
-        .names()
-        .into_iter()
+        .parameters
+        .iter()
         .enumerate()
-        .map(|(j, name)| {
+        .map(|(j, parameter)| {
             let column: Vec<f64> = (0..posterior.n_rows())
                 .map(|i| posterior.theta_row(i)[j])
                 .collect();
-            summarize_parameter(name, &column, &posterior.weight)
+            if parameter.periodic {
+                summarize_circle(&parameter.name, &column, weight, parameter.prior.support())
+            } else {
+                summarize_parameter(&parameter.name, &column, weight)
+            }
         })
         .collect()
 }
@@ -247,6 +266,24 @@ fn summarize_parameter(name: &str, values: &[f64], weights: &[f64]) -> Parameter
         median: quantiles[1],
         quantile_16: quantiles[0],
         quantile_84: quantiles[2],
+    }
+}
+
+fn summarize_circle(
+    name: &str,
+    values: &[f64],
+    weights: &[f64],
+    (low, high): (f64, f64),
+) -> ParameterSummary {
+    let found = summarize_parameter(name, &unrolled(values, weights, (low, high)), weights);
+    let beyond = |value: f64| if value >= high { high - low } else { 0.0 };
+    let (of_mean, of_median) = (beyond(found.mean), beyond(found.median));
+    ParameterSummary {
+        mean: found.mean - of_mean,
+        median: found.median - of_median,
+        quantile_16: found.quantile_16 - of_median,
+        quantile_84: found.quantile_84 - of_median,
+        ..found
     }
 }
 
@@ -347,6 +384,56 @@ mod tests {
         assert_eq!(
             (found[1].mean, found[1].sd, found[1].median),
             (7.0, 0.0, 7.0)
+        );
+    }
+
+    #[test]
+    fn parameters_on_circles_are_summarized_across_their_bounds() {
+        let space = ParameterSpace::independent(vec![Parameter {
+            name: "phase".to_owned(),
+            prior: Prior::Uniform {
+                low: 0.0,
+                high: 360.0,
+            },
+            periodic: true,
+        }]);
+        let rounded = |value: f64| (1e9 * value).round() / 1e9;
+        let summary = |theta: &[f64]| {
+            let n = theta.len();
+            let posterior = Posterior {
+                n_parameters: 1,
+                theta: theta.to_vec(),
+                log_likelihood: vec![0.0; n],
+                log_prior: vec![0.0; n],
+                log_proposal: vec![0.0; n],
+                round: vec![0; n],
+                weight: vec![1.0 / n as f64; n],
+            };
+            let found = parameter_summaries(&space, &posterior).remove(0);
+            [
+                found.mean,
+                found.sd,
+                found.median,
+                found.quantile_16,
+                found.quantile_84,
+            ]
+            .map(rounded)
+        };
+        // 350, 354, 358, 362, 366: their variance is 32.
+        let sd = rounded(32f64.sqrt());
+        let (low, high) = (351.2, 364.8);
+        assert_eq!(
+            summary(&[350.0, 354.0, 358.0, 2.0, 6.0]),
+            [358.0, sd, 358.0, low, high]
+        );
+        // The same a third of a turn further on, and where the median is beyond the bound.
+        assert_eq!(
+            summary(&[110.0, 114.0, 118.0, 122.0, 126.0]),
+            [118.0, sd, 118.0, 111.2, 124.8]
+        );
+        assert_eq!(
+            summary(&[354.0, 358.0, 2.0, 6.0, 10.0]),
+            [2.0, sd, 2.0, -4.8, 8.8]
         );
     }
 

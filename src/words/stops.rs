@@ -61,7 +61,7 @@ pub fn rounds(campaign: &Campaign) -> String {
     let n = numbers::count(rounds.simulations);
     let sizes = if campaign.observation.is_none() {
         return format!("one of {n} simulations");
-    } else if is_allocated(campaign) {
+    } else if campaign.is_refined() {
         format!("the first of {n} simulations, later ones of as many as are needed")
     } else {
         format!("of {n} simulations each")
@@ -73,12 +73,6 @@ pub fn rounds(campaign: &Campaign) -> String {
     )
 }
 
-/// Whether the sizes of rounds follow from what is left and what is missing.
-fn is_allocated(campaign: &Campaign) -> bool {
-    let stop = &campaign.rounds.stop;
-    stop.n_eff.is_some() && stop.simulations.is_some() && campaign.is_refined()
-}
-
 /// What ends the campaign, whichever comes first.
 pub fn stops(campaign: &Campaign) -> String {
     let rounds = &campaign.rounds;
@@ -86,7 +80,7 @@ pub fn stops(campaign: &Campaign) -> String {
     if campaign.observation.is_none() {
         return "the model is trained".to_owned();
     }
-    let light = if stop.simulations.is_some() && campaign.is_refined() {
+    let light = if campaign.is_refined() {
         format!(" with k-hat at most {MAX_PARETO_K}")
     } else {
         String::new()
@@ -106,14 +100,14 @@ pub fn stops(campaign: &Campaign) -> String {
     }
     match stop.rule {
         StopRule::Paper => stops.push("efficiency drops".to_owned()),
-        // Not judged where there is a target and a budget for it.
-        StopRule::Bootstrap if stop.n_eff.is_some() && stop.simulations.is_some() => {}
+        // Not judged where later flows learn from heavy weights.
+        StopRule::Bootstrap if campaign.is_refined() => {}
         StopRule::Bootstrap => {
             stops.push("efficiency drops beyond twice its error".to_owned());
         }
     }
     if let Some(simulations) = stop.simulations {
-        let after = if is_allocated(campaign) {
+        let after = if campaign.is_refined() {
             String::new()
         } else {
             match simulations / rounds.simulations.max(1) {
@@ -139,6 +133,8 @@ pub fn stops(campaign: &Campaign) -> String {
             "; then, if n_eff is missed, a top-up of at most {} simulations",
             numbers::count(stop.top_up)
         ));
+    } else if stop.top_up > 0 {
+        text.push_str("; no top-up, which is for an n_eff that is missed, and none is asked for");
     }
     text
 }
@@ -174,7 +170,12 @@ mod tests {
         let told = |rounds: &str| stops(&campaign(rounds));
         assert_eq!(
             told(""),
-            "efficiency drops beyond twice its error, or 10 rounds are done"
+            "another round would take more than 12,800 simulations in all, or 50 rounds are done"
+        );
+        assert_eq!(
+            told("max = 5\nsimulations = 2560\nstop = { n_eff = 4000 }"),
+            "n_eff of all rounds reaches 4000 with k-hat at most 0.7, or another round would take more than 12,800 \
+             simulations in all, or 50 rounds are done; then, if n_eff is missed, a top-up of at most 2,560 simulations"
         );
         assert_eq!(
             told("max = 1\nstop = { rule = \"paper\", efficiency = 0.5, wall_time = \"2h\" }"),
@@ -187,9 +188,14 @@ mod tests {
              simulations"
         );
         assert_eq!(
-            told("stop = { simulations = 2000 }"),
-            "efficiency drops beyond twice its error, or another round would take more than 2,000 simulations in all \
-             (after the first round, which draws from the prior), or 10 rounds are done"
+            told("stop = { simulations = 2000, top_up = 100 }"),
+            "another round would take more than 2,000 simulations in all, or 50 rounds are done; no top-up, which is for \
+             an n_eff that is missed, and none is asked for"
+        );
+        assert_eq!(
+            told("stop = { rule = \"paper\", simulations = 2000 }"),
+            "efficiency drops, or another round would take more than 2,000 simulations in all (after the first round, \
+             which draws from the prior), or 10 rounds are done"
         );
     }
 

@@ -4,6 +4,7 @@ use super::effects::{Effect, effects_to_resume};
 use super::event::{Event, Fact, Opened, RoundOpened, Settings};
 use super::state::{Phase, RoundPlan, State, Task, TaskResult, best_flow, rows_of};
 use crate::weigh::Weighed;
+use sidereal_inference::allocation::first_round_size;
 use sidereal_inference::ids::{FlowId, LocalId, RoundId};
 use sidereal_inference::local::LocalDensity;
 use sidereal_inference::probing::Probing;
@@ -51,16 +52,7 @@ pub struct Decision {
 /// An input that no longer fits (a shard that came second, a result of an earlier phase) leads to no
 /// event.
 pub fn decide(state: &State, input: Input, now_s: f64) -> Decision {
-    let elapsed_s = state.elapsed_at(now_s);
-    let mut draft = Draft {
-        state,
-        elapsed_s,
-        found: state
-            .probing
-            .as_ref()
-            .map_or_else(BTreeMap::new, |probing| probing.found.clone()),
-        decision: Decision::default(),
-    };
+    let mut draft = Draft::new(state, state.elapsed_at(now_s));
     match input {
         Input::Start(opened) => draft.on_start(*opened),
         Input::Close => draft.record(Fact::Closed),
@@ -75,6 +67,16 @@ pub fn decide(state: &State, input: Input, now_s: f64) -> Decision {
     draft.decision
 }
 
+/// Why a campaign that has stopped stays where it is with these settings; None where it would go on, or has nothing to judge.
+pub fn standing_stop(state: &State, settings: &Settings) -> Option<StopReason> {
+    let draft = Draft::new(state, state.elapsed_s);
+    let combined = state.combined.as_ref()?;
+    match draft.judge(settings, &state.training_history(), combined, state.blind) {
+        StopDecision::Continue { .. } => None,
+        StopDecision::Stop(reason) => Some(reason),
+    }
+}
+
 /// Share of a budget that searches for lost modes may take.
 const MOST_PROBING: f64 = 0.06;
 
@@ -86,7 +88,20 @@ struct Draft<'a> {
     decision: Decision,
 }
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
+    fn new(state: &'a State, elapsed_s: f64) -> Self {
+        let found = match &state.probing {
+            Some(probing) => probing.found.clone(),
+            None => BTreeMap::new(),
+        };
+        Self {
+            state,
+            elapsed_s,
+            found,
+            decision: Decision::default(),
+        }
+    }
+
     fn record(&mut self, fact: Fact) {
         self.decision.events.push(Event {
             elapsed_s: self.elapsed_s,
@@ -118,7 +133,11 @@ impl Draft<'_> {
             Phase::New => self.open_round(RoundPlan {
                 round: RoundId(0),
                 kind: RoundKind::Training,
-                n_rows: first_round_size(&settings),
+                n_rows: first_round_size(
+                    &settings.rounds,
+                    settings.n_parameters,
+                    settings.is_refined && settings.has_observation,
+                ),
                 proposal: Proposal::prior(),
                 draws: None,
                 scores: Vec::new(),
@@ -492,11 +511,6 @@ impl Draft<'_> {
             | Phase::Training(_) => {}
         }
     }
-}
-
-fn first_round_size(settings: &Settings) -> u64 {
-    let max = settings.rounds.stop.simulations.unwrap_or(u64::MAX);
-    settings.rounds.simulations.min(max).max(1)
 }
 
 fn proposal_of(history: &[RoundSummary], round: RoundId) -> Option<&Proposal> {

@@ -468,6 +468,7 @@ fn searches_are_rounds_of_their_own_until_they_end_and_then_the_campaign_goes_on
 fn searches_end_where_the_budget_does() {
     let mut settings = settings();
     settings.rounds.stop.simulations = Some(215);
+    settings.rounds.max = 2;
     let mut played = simulated_round_1(settings);
     let input = weighed(1, RoundKind::Training, 100, proposal_of_flow_0(), 0.5);
     let decision = played.step(weighed_with(input, session(&[0, 1])), 41.0);
@@ -512,6 +513,7 @@ fn searches_take_no_more_than_their_share_of_the_budget() {
 fn searches_that_cannot_begin_are_not_counted_as_made() {
     let mut settings = settings();
     settings.rounds.stop.simulations = Some(215);
+    settings.rounds.max = 2;
     let mut played = simulated_round_1(settings);
     let mut fresh = session(&[0, 1]);
     fresh

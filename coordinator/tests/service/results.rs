@@ -6,6 +6,7 @@ use sidereal_coordinator::{ResultsError, read_or_restore, read_results, start};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
 use sidereal_inference::files::sha256_hex;
+use sidereal_inference::stopping::StopReason;
 
 const POSTERIOR: &str = "posterior.parquet";
 const SUMMARY: &str = "summary.json";
@@ -125,6 +126,16 @@ async fn a_campaign_that_has_more_to_do_is_left_to_its_coordinator() {
     let found = read_or_restore(&directory, &campaign).expect("a journal");
     assert!(found.is_none(), "one more round is asked for");
     campaign.rounds.max = 2;
+    campaign.rounds.stop.top_up = 100;
+    let found = read_or_restore(&directory, &campaign).expect("a journal");
+    assert_eq!(
+        found.expect("nothing is left to do").still_stopped,
+        Some(StopReason::Rounds { max: 2 }),
+        "a top-up is for an n_eff that is missed"
+    );
+    campaign.rounds.stop.top_up = 0;
+    let found = read_or_restore(&directory, &campaign).expect("a journal");
+    assert_eq!(found.expect("nothing is left to do").still_stopped, None);
     campaign.seed += 1;
     let found = read_or_restore(&directory, &campaign).expect("a journal");
     assert!(found.is_none(), "another campaign");

@@ -138,8 +138,8 @@ pub(super) const ATOMS: usize = 10;
 
 /// Rounds of a campaign with an observation; one without has one.
 pub(super) const ROUNDS_MAX: u64 = 10;
-/// With a budget and a target n_eff.
-pub(super) const ALLOCATED_ROUNDS_MAX: u64 = 50;
+/// Where the budget is to end it.
+pub(super) const PLANNED_ROUNDS_MAX: u64 = 50;
 pub(super) const ROUND_SIMULATIONS: u64 = 1280;
 /// All simulations of an amortized campaign are in one round.
 pub(super) const AMORTIZED_SIMULATIONS: u64 = 12_800;

@@ -10,6 +10,14 @@ use std::path::Path;
 
 /// Fewer simulations in a round than this teach a network nothing.
 const FEWEST_SIMULATIONS: u64 = 32;
+const STOP_KEYS: [&str; 6] = [
+    "rule",
+    "n_eff",
+    "efficiency",
+    "simulations",
+    "wall_time",
+    "top_up",
+];
 const MOST_SIMULATIONS: u64 = 1_000_000_000_000;
 
 const SECTIONS: [&str; 14] = [
@@ -52,7 +60,8 @@ pub(super) fn campaign(root: &Section<'_>, directory: &Path) -> Option<(Campaign
     } else {
         Purpose::Amortized
     };
-    let rounds = rounds(root, purpose);
+    let refinement = training.as_ref().is_none_or(|training| training.refinement);
+    let rounds = rounds(root, purpose, refinement);
     let workers = workers(root);
     let trust = trust(root);
     if let (Some(training), Some(rounds), Some(entry)) = (&training, &rounds, root.get("training"))
@@ -126,7 +135,8 @@ enum Purpose {
     Amortized,
 }
 
-fn rounds(root: &Section<'_>, purpose: Purpose) -> Option<Rounds> {
+/// `refinement`: whether flows are to be fitted to weighted draws where the stop rule lets them.
+fn rounds(root: &Section<'_>, purpose: Purpose, refinement: bool) -> Option<Rounds> {
     let section = root.section(
         "rounds",
         &["max", "simulations", "defensive_share", "combine", "stop"],
@@ -140,15 +150,15 @@ fn rounds(root: &Section<'_>, purpose: Purpose) -> Option<Rounds> {
         .map_or(Some(default_simulations), |entry| {
             entry.whole(FEWEST_SIMULATIONS..=MOST_SIMULATIONS)
         });
-    let stop = stop(&section, purpose, simulations);
-    let is_allocated = stop
+    let stop_section = section.section("stop", &STOP_KEYS);
+    let stop = stop(&stop_section, purpose, simulations, refinement);
+    let is_planned = stop
         .as_ref()
-        .is_some_and(|stop| stop.n_eff.is_some() && stop.simulations.is_some());
-    // Where the budget ends a campaign, the number of rounds need not.
-    let default_max = if is_allocated {
-        defaults::ALLOCATED_ROUNDS_MAX
-    } else {
-        default_max
+        .is_some_and(|stop| is_planned(purpose, stop.rule, refinement));
+    // Where a budget ends a campaign, the number of rounds need not.
+    let default_max = match &stop {
+        Some(stop) if is_planned && stop.simulations.is_some() => defaults::PLANNED_ROUNDS_MAX,
+        Some(_) | None => default_max,
     };
     let max = section.get("max").map_or(Some(default_max), |entry| {
         let max = entry.whole(1..=10_000)?;
@@ -178,27 +188,38 @@ fn rounds(root: &Section<'_>, purpose: Purpose) -> Option<Rounds> {
                 ("per-round", Combine::PerRound),
             ])
         });
+    let (max, simulations, mut stop) = (max?, simulations?, stop?);
+    let mut max = max;
+    if is_planned && stop.simulations.is_none() {
+        // Rounds of one size are a budget in other words: how many there are, and how large, the method knows better.
+        let top_up = stop_section.get("top_up").map_or(0, |_| stop.top_up);
+        let budget = max.saturating_mul(simulations).saturating_add(top_up);
+        stop.simulations = Some(budget.min(MOST_SIMULATIONS));
+        max = max.max(defaults::PLANNED_ROUNDS_MAX);
+    }
     Some(Rounds {
-        max: u32::try_from(max?).ok()?,
-        simulations: simulations?,
+        max: u32::try_from(max).ok()?,
+        simulations,
         defensive_share: defensive_share?,
         combine: combine?,
-        stop: stop?,
+        stop,
     })
 }
 
-fn stop(rounds: &Section<'_>, purpose: Purpose, round_simulations: Option<u64>) -> Option<Stop> {
-    let section = rounds.section(
-        "stop",
-        &[
-            "rule",
-            "n_eff",
-            "efficiency",
-            "simulations",
-            "wall_time",
-            "top_up",
-        ],
-    );
+/// Whether the sizes of rounds follow from what is left of a budget and what is missing.
+fn is_planned(purpose: Purpose, rule: StopRule, refinement: bool) -> bool {
+    match (purpose, rule) {
+        (Purpose::Posterior, StopRule::Bootstrap) => refinement,
+        (Purpose::Posterior, StopRule::Paper) | (Purpose::Amortized, _) => false,
+    }
+}
+
+fn stop(
+    section: &Section<'_>,
+    purpose: Purpose,
+    round_simulations: Option<u64>,
+    refinement: bool,
+) -> Option<Stop> {
     if purpose == Purpose::Amortized {
         for name in ["rule", "n_eff", "efficiency", "top_up"] {
             if let Some(entry) = section.get(name) {
@@ -224,6 +245,9 @@ fn stop(rounds: &Section<'_>, purpose: Purpose, round_simulations: Option<u64>) 
         Some(target)
     });
     let simulations = optional(section.get("simulations"), |entry| {
+        if rule.is_some_and(|rule| is_planned(purpose, rule, refinement)) {
+            return entry.whole(FEWEST_SIMULATIONS..=MOST_SIMULATIONS);
+        }
         let simulations = entry.whole(1..=MOST_SIMULATIONS)?;
         if let Some(round) = round_simulations
             && simulations < round

@@ -8,8 +8,9 @@
 use super::{Aim, Knowledge, Search, known_level};
 use crate::bound::near;
 use crate::circle::{embedded, opposite_seams};
+use crate::hills::{Hills, neighbours};
 use crate::ids::FlowId;
-use crate::local::{LocalDensity, squared_distance};
+use crate::local::LocalDensity;
 use crate::normal;
 use crate::space::ParameterSpace;
 use std::cmp::Ordering;
@@ -124,28 +125,6 @@ fn evenly<T>(all: Vec<T>, n: usize) -> impl Iterator<Item = T> {
     all.into_iter().step_by(stride)
 }
 
-/// For each place the `n` places next to it, the nearest first.
-fn neighbours(at: &[Vec<f64>], n: usize) -> Vec<Vec<usize>> {
-    let n = n.min(at.len().saturating_sub(1));
-    let mut by_distance: Vec<(f64, usize)> = Vec::with_capacity(at.len());
-    let nearest = |i: usize| {
-        by_distance.clear();
-        by_distance.extend(
-            (0..at.len())
-                .filter(|&j| j != i)
-                .map(|j| (squared_distance(&at[i], &at[j]), j)),
-        );
-        let order = |a: &(f64, usize), b: &(f64, usize)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1));
-        if 0 < n && n < by_distance.len() {
-            by_distance.select_nth_unstable_by(n - 1, order);
-        }
-        by_distance.truncate(n);
-        by_distance.sort_by(order);
-        by_distance.iter().map(|&(_, j)| j).collect()
-    };
-    (0..at.len()).map(nearest).collect()
-}
-
 /// Prominent peaks that the flow does not know, the most prominent first. `places` are ordered, the highest first.
 fn peaks(places: &[Place], neighbours: &[Vec<usize>], d: usize) -> Vec<usize> {
     let (Some(highest), Some(lowest)) = (places.first(), places.last()) else {
@@ -198,32 +177,6 @@ fn peaks(places: &[Place], neighbours: &[Vec<usize>], d: usize) -> Vec<usize> {
     found.retain(|(prominence, _)| *prominence >= LEAST_PROMINENCE);
     found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     found.into_iter().map(|(_, peak)| peak).collect()
-}
-
-/// Disjoint sets of places, each with its top.
-struct Hills {
-    parent: Vec<usize>,
-}
-
-impl Hills {
-    fn new(n: usize) -> Self {
-        Self {
-            parent: (0..n).collect(),
-        }
-    }
-
-    fn top(&mut self, mut place: usize) -> usize {
-        while self.parent[place] != place {
-            self.parent[place] = self.parent[self.parent[place]];
-            place = self.parent[place];
-        }
-        place
-    }
-
-    /// `lower` is a top; from now on its hill belongs to `higher`.
-    fn join(&mut self, lower: usize, higher: usize) {
-        self.parent[lower] = higher;
-    }
 }
 
 /// A density at a place, as wide as its neighbourhood.

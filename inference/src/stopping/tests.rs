@@ -47,11 +47,17 @@ fn rounds(rule: StopRule) -> Rounds {
     }
 }
 
+/// Of flows that are fitted to simulations only.
 fn decide(rounds: &Rounds, history: &[RoundSummary]) -> Decision {
-    decide_with_k(rounds, history, None)
+    judge(rounds, history, None, false)
 }
 
-fn decide_with_k(rounds: &Rounds, history: &[RoundSummary], pareto_k: Option<f64>) -> Decision {
+fn judge(
+    rounds: &Rounds,
+    history: &[RoundSummary],
+    pareto_k: Option<f64>,
+    is_refined: bool,
+) -> Decision {
     let n = 1000 * history.len() as u64;
     let objectives = BTreeMap::new();
     let combined = WeightDiagnostics {
@@ -62,7 +68,7 @@ fn decide_with_k(rounds: &Rounds, history: &[RoundSummary], pareto_k: Option<f64
         rounds,
         &Past {
             n_parameters: 3,
-            is_refined: true,
+            is_refined,
             history,
             blind: None,
             objectives: &objectives,
@@ -150,28 +156,24 @@ fn targets_come_before_drops_and_drops_before_budgets() {
 }
 
 #[test]
-fn a_drop_is_no_reason_while_a_target_and_a_budget_say_how_long() {
+fn a_drop_is_no_reason_where_later_flows_learn_from_it() {
     let mut rounds = rounds(StopRule::Bootstrap);
+    rounds.stop.simulations = Some(90_000);
     let history = [round(0, 0.1, 0.0), round(1, 0.5, 0.0), round(2, 0.3, 0.0)];
     assert_eq!(decide(&rounds, &history), dropped(0.3, 0.5));
-    rounds.stop.n_eff = Some(5000.0);
-    assert_eq!(decide(&rounds, &history), dropped(0.3, 0.5));
-    rounds.stop.simulations = Some(90_000);
     assert!(matches!(
-        decide(&rounds, &history),
+        judge(&rounds, &history, None, true),
         Decision::Continue { .. }
     ));
 }
 
 #[test]
-fn a_target_reached_by_heavy_weights_is_none_while_a_budget_is_left() {
+fn a_target_reached_by_heavy_weights_is_none_while_simulations_are_left() {
     let mut rounds = rounds(StopRule::Bootstrap);
     let history = [round(0, 0.1, 0.0), round(1, 0.5, 0.0), round(2, 0.5, 0.0)];
     rounds.stop.n_eff = Some(750.0);
     let is_stopped =
-        |rounds: &Rounds, k| matches!(decide_with_k(rounds, &history, Some(k)), Decision::Stop(_));
-    // Nothing bounds how long that would take.
-    assert!(is_stopped(&rounds, 0.71));
+        |rounds: &Rounds, k| matches!(judge(rounds, &history, Some(k), true), Decision::Stop(_));
     rounds.stop.simulations = Some(9000);
     assert!(!is_stopped(&rounds, 0.71));
     assert!(is_stopped(&rounds, 0.7));
@@ -325,7 +327,6 @@ fn flows_that_lost_a_mode_are_gone_back_to_by_nobody() {
         RoundId(1),
         "no other is there"
     );
-    assert_eq!(after(&history, &few, None), dropped(0.5, 0.9));
     assert_eq!(after(&history, &few, blind), CONTINUE);
     // A target is not reached by draws of flows that know a part only.
     assert_eq!(after(&history[..2], &enough, blind), CONTINUE);
@@ -335,42 +336,6 @@ fn flows_that_lost_a_mode_are_gone_back_to_by_nobody() {
     };
     assert!(reached(after(&history[..2], &enough, None)));
     assert!(reached(after(&history, &enough, blind)));
-}
-
-#[test]
-fn flows_of_campaigns_without_refinement_are_judged() {
-    let rounds = rounds(StopRule::Bootstrap);
-    let history = [round(0, 0.9, 0.0), round(1, 0.5, 0.01), round(2, 0.2, 0.01)];
-    let history = history.map(|mut summary| {
-        if summary.round.0 > 0 {
-            summary.proposal = next_proposal(
-                FlowId(summary.round.0 - 1),
-                &[],
-                None,
-                &BTreeMap::new(),
-                0.1,
-            );
-        }
-        summary
-    });
-    let objectives = (0..2)
-        .map(|flow| (FlowId(flow), Objective::Simulations))
-        .collect();
-    let of = |is_refined| {
-        let past = Past {
-            n_parameters: 3,
-            is_refined,
-            history: &history,
-            blind: None,
-            objectives: &objectives,
-            combined: &diagnostics(3000, 0.25),
-            simulations: 3000,
-            elapsed_s: 60.0,
-        };
-        after_round(&rounds, &past)
-    };
-    assert_eq!(of(false), dropped(0.2, 0.5));
-    assert_eq!(of(true), CONTINUE);
 }
 
 #[test]
@@ -446,44 +411,6 @@ fn top_up_covers_what_is_missing_within_the_budgets() {
         top_up_size(&stop, &hopeless, RoundId(1), &diagnostics(2000, 0.0), 2000),
         10_000
     );
-}
-
-#[test]
-fn flows_on_the_way_are_neither_judged_nor_held_against_others() {
-    let rounds = rounds(StopRule::Bootstrap);
-    let from = |flow: u32, mut summary: RoundSummary| {
-        summary.proposal = next_proposal(FlowId(flow), &[], None, &BTreeMap::new(), 0.1);
-        summary
-    };
-    let history = [
-        round(0, 0.001, 0.0),
-        from(0, round(1, 0.5, 0.01)),
-        from(1, round(2, 0.2, 0.01)),
-    ];
-    let of = |objective_0, objective_1| {
-        let objectives = BTreeMap::from([(FlowId(0), objective_0), (FlowId(1), objective_1)]);
-        let combined = diagnostics(3000, 0.25);
-        after_round(
-            &rounds,
-            &Past {
-                n_parameters: 3,
-                is_refined: true,
-                history: &history,
-                blind: None,
-                objectives: &objectives,
-                combined: &combined,
-                simulations: 3000,
-                elapsed_s: 60.0,
-            },
-        )
-    };
-    let tempered = Objective::WeightedDraws { exponent: 0.5 };
-    let untempered = Objective::WeightedDraws { exponent: 1.0 };
-    assert_eq!(of(untempered, untempered), dropped(0.2, 0.5));
-    for on_the_way in [Objective::Simulations, tempered] {
-        assert_eq!(of(untempered, on_the_way), CONTINUE);
-        assert_eq!(of(on_the_way, untempered), CONTINUE);
-    }
 }
 
 #[test]

@@ -155,6 +155,13 @@ pub(super) const ROUNDS: &[Case] = &[
     ),
     (
         "",
+        "[rounds]\nstop = { rule = \"paper\", simulations = 100 }",
+        &[
+            "c.toml:16: rounds.stop.simulations: 100 simulations in total are fewer than the 1280 of one round",
+        ],
+    ),
+    (
+        "",
         "[rounds]\nstop = { efficiency = 1.4, n_eff = 0 }",
         &[
             "c.toml:16: rounds.stop.n_eff: found 0, expected a positive number",
@@ -163,9 +170,9 @@ pub(super) const ROUNDS: &[Case] = &[
     ),
     (
         "",
-        "[rounds.stop]\nsimulations = 100\nwall_time = \"2 weeks\"\nrul = \"paper\"",
+        "[rounds.stop]\nsimulations = 31\nwall_time = \"2 weeks\"\nrul = \"paper\"",
         &[
-            "c.toml:16: rounds.stop.simulations: 100 simulations in total are fewer than the 1280 of one round",
+            "c.toml:16: rounds.stop.simulations: found 31, expected a whole number from 32 to 1000000000000",
             "c.toml:17: rounds.stop.wall_time: found \"2 weeks\", expected seconds or a time such as \"90s\", \"45m\", \
         \"2h\" or \"1d12h\"",
             "c.toml:18: rounds.stop.rul: unknown key, did you mean rule?",

@@ -234,10 +234,11 @@ fn a_short_file_is_completed_by_its_data() {
     assert_eq!(
         (
             campaign.rounds.max,
+            campaign.rounds.stop.simulations,
             campaign.rounds.stop.n_eff,
             campaign.rounds.stop.top_up
         ),
-        (10, None, 0)
+        (50, Some(12_800), None, 0)
     );
     assert_eq!(
         campaign.workers,
@@ -255,6 +256,39 @@ fn a_constant_sigma_stands_for_a_missing_column() {
     let campaign = parse_in(directory().path(), &text).expect("campaign");
     assert_eq!(campaign.observation.expect("observation").sigma, [0.3; 3]);
     assert_eq!(campaign.noise, gaussian(SigmaSource::Constant(0.3)));
+}
+
+#[test]
+fn rounds_of_one_size_are_a_budget() {
+    let planned = |rest: &str| {
+        let text = SINE.to_owned() + rest;
+        let rounds = parse_in(directory().path(), &text)
+            .expect("campaign")
+            .rounds;
+        (rounds.max, rounds.simulations, rounds.stop.simulations)
+    };
+    let nbi = "[rounds]\nmax = 5\nsimulations = 2560\n";
+    assert_eq!(planned(nbi), (50, 2560, Some(12_800)));
+    let topped_up = "stop = { n_eff = 4000, top_up = 5000 }\n";
+    assert_eq!(
+        planned(&format!("{nbi}{topped_up}")),
+        (50, 2560, Some(17_800))
+    );
+    // A budget of its own leaves the number of rounds to whoever gives it.
+    assert_eq!(
+        planned(&format!("{nbi}stop = {{ simulations = 2000 }}\n")),
+        (5, 2560, Some(2000))
+    );
+    assert_eq!(
+        planned("[rounds]\nstop = { simulations = 2000 }\n"),
+        (50, 1280, Some(2000))
+    );
+    for unplanned in [
+        "stop = { rule = \"paper\" }\n",
+        "[training]\nrefinement = false\n",
+    ] {
+        assert_eq!(planned(&format!("{nbi}{unplanned}")), (5, 2560, None));
+    }
 }
 
 /// SINE without its observation.
@@ -513,7 +547,7 @@ fn examples_are_good_campaigns() {
         ("microlensing/campaign.toml", 383, 5, 50, 1280),
         ("transit/campaign.toml", 200, 6, 50, 1280),
         ("absorption-spectrum/campaign.toml", 181, 6, 50, 1280),
-        ("linear-gaussian/campaign.toml", 9, 3, 3, 2560),
+        ("linear-gaussian/campaign.toml", 9, 3, 50, 2560),
     ];
     for (name, n_data, n_parameters, max, simulations) in table {
         let campaign = load(&examples.join(name)).unwrap_or_else(|error| panic!("{error}"));

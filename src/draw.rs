@@ -1,0 +1,172 @@
+//! `sidereal draw`: more draws of a finished campaign's posterior, from its best proposal, without training.
+
+use crate::campaign_directory;
+use crate::exit::{CommandError, Ending};
+use crate::fit::{n_cores, run_here};
+use crate::local::{LocalCampaign, LocalEnding};
+use crate::numbers;
+use crate::report;
+use crate::results;
+use crate::services::{FEWEST_OPEN_FILES, OPEN_FILES_PER_WORKER, allow_open_files};
+use crate::terminal::Terminal;
+use clap::Args;
+use sidereal_coordinator::Earlier;
+use sidereal_inference::campaign::{Campaign, MOST_WORKERS};
+use sidereal_inference::directory::Directory;
+use sidereal_inference::proposal::Component;
+use sidereal_inference::stopping::fresh_draws_for;
+use sidereal_inference::summary::{RoundKind, RoundSummary, Summary};
+
+/// Simulations for each effective draw asked for that are made without being told to.
+const DEAREST: f64 = 10.0;
+/// Rounds of draws; the first one nearly always is enough.
+const MOST_ROUNDS: u32 = 5;
+
+#[derive(Args)]
+pub struct DrawArguments {
+    /// Directory of a finished campaign
+    #[arg(value_name = "DIR")]
+    directory: String,
+
+    /// Effective sample size that all draws together shall have
+    #[arg(long, value_name = "N", value_parser = positive)]
+    n_eff: f64,
+
+    /// Most further simulations [default: ten times N]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    simulations: Option<u64>,
+
+    /// Simulations at a time [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MOST_WORKERS)))]
+    workers: Option<u32>,
+
+    /// Go on with a campaign that was run on another machine and did not end in peace there
+    #[arg(long)]
+    take_over: bool,
+
+    /// Print the summary as JSON
+    #[arg(long)]
+    json: bool,
+
+    /// No progress on standard error, only warnings and errors
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
+        Ok(_) | Err(_) => Err(format!("found {text:?}, expected a positive number")),
+    }
+}
+
+pub fn run(arguments: &DrawArguments, terminal: &Terminal) -> Result<Ending, CommandError> {
+    let directory = sidereal_store::open(&arguments.directory).map_err(CommandError::unusable)?;
+    let (mut campaign, mut summary) = campaign_directory::load_finished(&directory)?;
+    if campaign.observation.is_none() {
+        return Err(CommandError::unusable(format!(
+            "{}: an amortized model has no observation of its own to draw for; `sidereal predict --draws N` draws for any",
+            directory.location()
+        )));
+    }
+    sidereal_worker::simulators::build(&campaign.simulator, &campaign.space)
+        .map_err(|error| CommandError::unusable(format!("{}: {error}", directory.location())))?;
+    let n_workers = arguments
+        .workers
+        .map_or_else(n_cores, |count| count as usize);
+    let needed = FEWEST_OPEN_FILES + OPEN_FILES_PER_WORKER * n_workers as u64;
+    allow_open_files(needed, needed)?;
+    let mut left = arguments
+        .simulations
+        .unwrap_or((DEAREST * arguments.n_eff).ceil() as u64);
+    for _ in 0..MOST_ROUNDS {
+        let n_eff = summary.combined.as_ref().map_or(0.0, |all| all.n_eff);
+        if n_eff >= arguments.n_eff {
+            break;
+        }
+        let wanted = affordable(&directory, &summary, arguments.n_eff, left)?;
+        left -= wanted;
+        terminal.note(&format!(
+            "n_eff {} of {}: drawing {} more",
+            numbers::short(n_eff),
+            numbers::short(arguments.n_eff),
+            numbers::count(wanted)
+        ));
+        ask_for_draws(&mut campaign, &summary, arguments.n_eff, wanted);
+        let local = LocalCampaign {
+            campaign: campaign.clone(),
+            directory: directory.clone(),
+            n_workers,
+            n_threads: n_cores(),
+            earlier: if arguments.take_over {
+                Earlier::TakeOver
+            } else {
+                Earlier::Respect
+            },
+        };
+        let ending = run_here(local, terminal)?;
+        terminal.clear();
+        summary = match ending {
+            LocalEnding::Interrupted => {
+                terminal.note("interrupted; `sidereal fit` with the campaign's file goes on");
+                return Ok(Ending::Interrupted);
+            }
+            LocalEnding::Finished(outcome) | LocalEnding::WasFinished(outcome) => outcome.summary,
+        };
+    }
+    report::write(&directory, &campaign, &summary, terminal)?;
+    results::show(&summary, &directory, arguments.json, terminal)
+}
+
+/// Draws that the target needs, refused where they are more than `left`.
+fn affordable(
+    directory: &Directory,
+    summary: &Summary,
+    target: f64,
+    left: u64,
+) -> Result<u64, CommandError> {
+    let n_eff = summary.combined.as_ref().map_or(0.0, |all| all.n_eff);
+    let efficiency = best_round(summary).map_or(0.0, |round| round.all.efficiency);
+    let wanted = fresh_draws_for(target - n_eff, efficiency);
+    if wanted <= left {
+        return Ok(wanted);
+    }
+    Err(CommandError::unusable(format!(
+        "{}: n_eff is {}, and at the {} efficiency of the best proposal {} takes about {} more simulations, found a limit \
+         of {} (--simulations)",
+        directory.location(),
+        numbers::short(n_eff),
+        numbers::percent(efficiency),
+        numbers::short(target),
+        numbers::count(wanted),
+        numbers::count(left)
+    )))
+}
+
+/// The round that shows how efficient the best flow's proposal is.
+fn best_round(summary: &Summary) -> Option<&RoundSummary> {
+    let best = Component::Flow(summary.best_flow?);
+    summary
+        .rounds
+        .iter()
+        .filter(|round| match round.kind {
+            RoundKind::Training => round.proposal.newest() == best,
+            RoundKind::Probe | RoundKind::TopUp => false,
+        })
+        .next_back()
+}
+
+/// Sets the campaign's stops so that all rounds are done and `wanted` fresh draws follow.
+fn ask_for_draws(campaign: &mut Campaign, summary: &Summary, target: f64, wanted: u64) {
+    let rounds = summary.rounds.iter();
+    let n_rounds = rounds
+        .filter(|round| round.kind == RoundKind::Training)
+        .count();
+    campaign.rounds.max = u32::try_from(n_rounds).unwrap_or(u32::MAX);
+    let stop = &mut campaign.rounds.stop;
+    stop.n_eff = Some(target);
+    stop.efficiency = None;
+    stop.wall_time_s = None;
+    stop.simulations = Some(summary.simulations.saturating_add(wanted));
+    stop.top_up = wanted;
+}
