@@ -205,13 +205,9 @@ fn size(png: &[u8]) -> (u32, u32) {
 
 fn corner_of(name: &str, campaign: &Campaign, posterior: &Posterior) -> Vec<u8> {
     let parameters = parameter_summaries(&campaign.space, posterior);
-    let supports: Vec<(f64, f64)> = campaign
-        .space
-        .parameters
-        .iter()
-        .map(|parameter| parameter.prior.support())
-        .collect();
-    let png = corner::draw(posterior, &parameters, &supports).expect("a corner plot");
+    let corner = corner::draw(posterior, &parameters, campaign).expect("a corner plot");
+    keep(&name.replace(".png", ".pdf"), &corner.pdf());
+    let png = corner.png().expect("a picture");
     keep(name, &png);
     png
 }
@@ -286,10 +282,9 @@ fn poor_posteriors_are_drawn_and_empty_ones_refused() {
         weight: vec![0.0; 500],
         ..poor
     };
-    let supports = [(0.0, 1.0); 2];
     assert_eq!(
-        corner::draw(&nothing, &parameters, &supports),
-        Err(PlotError::NoWeight)
+        corner::draw(&nothing, &parameters, &two).err(),
+        Some(PlotError::NoWeight)
     );
 }
 
@@ -348,19 +343,19 @@ fn fits_of_few_and_of_thousands_of_data_are_drawn() {
 #[test]
 fn training_is_drawn_with_and_without_an_observation() {
     let full = summary(Vec::new());
-    let png = training::draw(&full).expect("a plot");
+    let png = training::draw(&full, None).expect("a plot");
     keep("training.png", &png);
     let amortized = Summary {
         combined: None,
         ..full.clone()
     };
-    let losses_alone = training::draw(&amortized).expect("a plot");
+    let losses_alone = training::draw(&amortized, None).expect("a plot");
     assert!(size(&losses_alone).1 < size(&png).1);
     let nothing = Summary {
         training: Vec::new(),
         ..amortized
     };
-    assert_eq!(training::draw(&nothing), Err(PlotError::NoHistory));
+    assert_eq!(training::draw(&nothing, None), Err(PlotError::NoHistory));
 }
 
 #[test]
@@ -375,6 +370,7 @@ fn pages_say_first_whether_to_trust() {
             campaign: &sine,
             campaign_toml: "name = \"<script>\"",
             summary,
+            files: &["samples.parquet", "corner.pdf", "model/"],
             fit: Some(&picture),
             corner: Some(&corner),
             training: None,
@@ -382,6 +378,11 @@ fn pages_say_first_whether_to_trust() {
     };
     let good = page(&trusted);
     keep("report.html", good.as_bytes());
+    let links = "<a href=\"samples.parquet\">samples.parquet</a>, draws of equal weight; \
+                 <a href=\"corner.pdf\">corner.pdf</a>; <a href=\"model/\">model/</a>";
+    assert!(good.contains(links), "{good}");
+    assert!(good.contains("prefers-color-scheme: dark"));
+    assert!(!good.contains("<th scope=col>truth</th>"));
     assert!(good.contains("No check failed.") && !good.contains("Not to be trusted"));
     assert!(good.contains("<h1>a &lt;b&gt; &amp; c</h1>") && !good.contains("<script>"));
     assert_eq!(good.matches("src=\"data:image/png;base64,").count(), 2);

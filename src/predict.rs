@@ -4,8 +4,8 @@ use crate::campaign_directory::{self, POSTERIOR_FILE, SUMMARY_FILE};
 use crate::exit::{CommandError, Ending};
 use crate::fit::DeviceArgument;
 use crate::numbers;
-use crate::plots::{PlotError, fit};
-use crate::report::{self, CORNER_FILE, FIT_PICTURE};
+use crate::plots::{PlotError, corner, fit};
+use crate::report::{CORNER_FILE, CORNER_PDF_FILE, FIT_PICTURE};
 use crate::results;
 use crate::services::create_directory;
 use crate::terminal::Terminal;
@@ -24,6 +24,7 @@ use sidereal_inference::observation::Observation;
 use sidereal_inference::posterior::Posterior;
 use sidereal_inference::proposal::{Component, Proposal};
 use sidereal_inference::refinement::Objective;
+use sidereal_inference::samples::Samples;
 use sidereal_inference::seeds::Purpose;
 use sidereal_inference::shard::ShardRows;
 use sidereal_inference::summary::{ParameterSummary, WeightDiagnostics, parameter_summaries};
@@ -401,6 +402,9 @@ impl Predictor<'_> {
         posterior
             .store(&campaign.space, &storage, POSTERIOR_FILE)
             .map_err(CommandError::failed)?;
+        Samples::of(posterior, prediction.seed)
+            .store(&campaign.space, &storage)
+            .map_err(CommandError::failed)?;
         let mut json = serde_json::to_string_pretty(prediction).map_err(CommandError::failed)?;
         json.push('\n');
         files::write_atomically(&directory.join(SUMMARY_FILE), json.as_bytes())
@@ -423,8 +427,11 @@ impl Predictor<'_> {
             let grid_name = campaign.simulator.model.grid_name();
             picture(FIT_PICTURE, fit::draw(band, grid_name))?;
         }
-        let corner = report::draw_corner(posterior, &prediction.parameters, campaign);
-        picture(CORNER_FILE, corner)
+        let corner = corner::draw(posterior, &prediction.parameters, campaign);
+        if let Ok(corner) = &corner {
+            picture(CORNER_PDF_FILE, Ok(corner.pdf()))?;
+        }
+        picture(CORNER_FILE, corner.and_then(|corner| corner.png()))
     }
 }
 
