@@ -181,26 +181,28 @@ impl Losses {
     }
 }
 
-/// Of each flow its later epochs: where the first ones fall from is cut off.
+/// Of each flow the later three quarters of how its validation loss fell, and as far below its best as above: what is
+/// beyond, first epochs and training losses of flows that learned their rows by heart, is cut off.
 fn loss_limits(flows: &[Losses]) -> Option<(f64, f64)> {
-    let (mut lowest, mut highest) = (f64::INFINITY, f64::NEG_INFINITY);
+    let mut highest = f64::NEG_INFINITY;
     for flow in flows {
-        let losses = flow.training.iter().chain(&flow.validation);
-        let mut losses: Vec<f64> = losses.copied().filter(|loss| loss.is_finite()).collect();
+        let losses = flow.validation.iter().copied();
+        let mut losses: Vec<f64> = losses.filter(|loss| loss.is_finite()).collect();
         losses.sort_by(f64::total_cmp);
-        let (Some(least), Some(usual)) = (
-            losses.first(),
-            losses.get(losses.len().saturating_sub(1) * 4 / 5),
-        ) else {
-            continue;
-        };
-        (lowest, highest) = (lowest.min(*least), highest.max(*usual));
+        if let Some(usual) = losses.get(losses.len().saturating_sub(1) * 3 / 4) {
+            highest = highest.max(*usual);
+        }
     }
-    if lowest > highest {
-        return None;
-    }
-    let room = ((highest - lowest) * 0.08).max(1e-9 * highest.abs().max(1e-3));
-    Some((lowest - room, highest + 1.8 * room))
+    let training = flows.iter().flat_map(|flow| &flow.training);
+    let lowest = training
+        .copied()
+        .filter(|loss| loss.is_finite())
+        .fold(0.0, f64::min)
+        .max(-highest);
+    let room = ((highest - lowest) * 0.08).max(1e-9);
+    highest
+        .is_finite()
+        .then_some((lowest - room, highest + 2.5 * room))
 }
 
 /// Efficiency of each round, of all rows and of those from the newest flow, on a logarithmic axis.
@@ -441,10 +443,12 @@ mod tests {
             assert_eq!(flow.training, [900.0, 0.5, 0.25, 0.0, -0.5]);
             assert_eq!(flow.validation, [900.0, 1.0, 0.0, 0.25, 0.5]);
         }
-        // Four fifths of the epochs from below, with some room.
+        // From the lowest training loss to three quarters of the validation losses, with some room.
         let (low, high) = loss_limits(&flows).expect("limits");
-        let highest = flows[0].training[0];
-        assert!(low < -0.5 && high > 1.0 && high < highest, "{low} {high}");
+        assert!(
+            (-0.75..-0.5).contains(&low) && (1.0..1.5).contains(&high),
+            "{low} {high}"
+        );
         assert_eq!(loss_limits(&[]), None);
     }
 
