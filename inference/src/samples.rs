@@ -122,7 +122,7 @@ mod tests {
             assert_eq!(samples.log_likelihood[row], -i);
             assert_eq!(samples.log_prior[row], 0.25 * i);
         }
-        assert_eq!(samples.theta[..8], [0.0; 8]);
+        assert_eq!(samples.theta[..8], [0.0, 0.0, 1.5, 1.0, 1.0, 0.0, 0.0, 1.0]);
 
         // 1 / Σw² - 1 of 3,000 equal weights.
         let many = Samples::of(&posterior(vec![1.0 / 3000.0; 3000]), 7);
@@ -156,11 +156,9 @@ mod tests {
         let path = directory.join(SAMPLES_FILE);
         let table = decode(&path, FORMAT, &names, Read::All, first).expect("a table");
         let samples = Samples::of(&posterior, 3);
-        assert_eq!(table.finite_f64s("a"), Ok(samples.theta));
-        assert_eq!(
-            table.finite_f64s("log_likelihood"),
-            Ok(samples.log_likelihood)
-        );
-        assert_eq!(table.finite_f64s("log_prior"), Ok(samples.log_prior));
+        let column = |name: &str| table.finite_f64s(name).expect("a column");
+        assert_eq!(column("a"), samples.theta);
+        assert_eq!(column("log_likelihood"), samples.log_likelihood);
+        assert_eq!(column("log_prior"), samples.log_prior);
     }
 }
