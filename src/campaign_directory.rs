@@ -157,6 +157,30 @@ pub fn finished_before(
     Ok(Some(finished.summary))
 }
 
+/// Takes true values that have changed since a campaign finished into its file, so that pictures go on showing them.
+pub fn keep_truth(
+    directory: &Directory,
+    campaign: &Campaign,
+    terminal: &Terminal,
+) -> Result<(), CommandError> {
+    let begun = load_campaign(directory)?;
+    if begun.truth_by_name == campaign.truth_by_name {
+        return Ok(());
+    }
+    let changed = Campaign {
+        truth_by_name: campaign.truth_by_name.clone(),
+        ..begun
+    };
+    match directory.write(CAMPAIGN_FILE, campaign_file::to_toml(&changed)) {
+        Ok(()) => Ok(()),
+        Err(error) if error.is_read_only() => {
+            terminal.note(&format!("{CAMPAIGN_FILE} is not written: {error}"));
+            Ok(())
+        }
+        Err(error) => Err(CommandError::failed(error)),
+    }
+}
+
 fn check_version(directory: &Directory, summary: &Summary) -> Result<(), CommandError> {
     if summary.format == SUMMARY_FORMAT && summary.version == SUMMARY_VERSION {
         return Ok(());
@@ -261,5 +285,27 @@ mod tests {
             inspect(&file, &line),
             Err(CommandError::UnusableInput(_))
         ));
+    }
+
+    #[test]
+    fn true_values_given_later_are_kept_and_nothing_else_is() {
+        let directory = Directory::in_memory();
+        let line = campaign(CAMPAIGN);
+        let kept = |campaign: &Campaign| {
+            keep_truth(&directory, campaign, &Terminal::new(true)).expect("kept");
+            directory.read(CAMPAIGN_FILE).expect("read")
+        };
+        let first = format!("# as it was\n{}", campaign_file::to_toml(&line));
+        directory
+            .write(CAMPAIGN_FILE, first.clone())
+            .expect("write");
+        assert_eq!(kept(&line), first);
+        let known =
+            campaign(&CAMPAIGN.replace("prior = { normal", "truth = 0.25\nprior = { normal"));
+        let more = Campaign {
+            seed: 9,
+            ..known.clone()
+        };
+        assert_eq!(kept(&more), campaign_file::to_toml(&known));
     }
 }

@@ -197,6 +197,7 @@ fn show_again(
     terminal: &Terminal,
 ) -> Result<Ending, CommandError> {
     terminal.note("finished before; this is its result");
+    campaign_directory::keep_truth(directory, campaign, terminal)?;
     report::write(directory, campaign, summary, terminal)?;
     results::show(summary, directory, arguments.json, terminal)
 }

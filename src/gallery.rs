@@ -20,6 +20,7 @@ use sidereal_inference::summary::{
     ParameterSummary, RoundKind, RoundSummary, RoundTiming, SUMMARY_FORMAT, SUMMARY_VERSION,
     Summary, Timing, TrainingSummary, WeightDiagnostics, parameter_summaries,
 };
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
@@ -206,13 +207,9 @@ fn size(png: &[u8]) -> (u32, u32) {
 
 fn corner_of(name: &str, campaign: &Campaign, posterior: &Posterior) -> Vec<u8> {
     let parameters = parameter_summaries(&campaign.space, posterior);
-    let supports: Vec<(f64, f64)> = campaign
-        .space
-        .parameters
-        .iter()
-        .map(|parameter| parameter.prior.support())
-        .collect();
-    let png = corner::draw(posterior, &parameters, &supports).expect("a corner plot");
+    let corner = corner::draw(posterior, &parameters, campaign).expect("a corner plot");
+    keep(&name.replace(".png", ".pdf"), &corner.pdf());
+    let png = corner.png().expect("a picture");
     keep(name, &png);
     png
 }
@@ -267,6 +264,59 @@ fn corner_plots_grow_with_the_parameters() {
     assert!(wider > 2 * width, "{wider}");
 }
 
+/// Parameters of all kinds: a Julian date, one of 1e-17, and circles: one mode across the bounds, two of which one is, none.
+fn all_kinds(n: usize) -> (Campaign, Posterior) {
+    let uniform =
+        |low: f64, high: f64| format!("{{ uniform = {{ low = {low:?}, high = {high:?} }} }}");
+    let angle = uniform(0.0, 6.25);
+    let kinds = [
+        ("bjd", uniform(2457500.0, 2457700.0), "truth = 2457588.2851"),
+        ("w", angle.clone(), "periodic = true\ntruth = 0.5"),
+        ("flux_in_the_line", uniform(0.0, 1e-15), "truth = 1.4e-17"),
+        ("phase", angle.clone(), "periodic = true"),
+        ("slope", uniform(-9.0, 9.0), ""),
+        ("any_angle", angle, "periodic = true"),
+        ("velocity", uniform(-1e6, 1e6), "truth = -4e5"),
+        ("e", uniform(0.0, 1.0), ""),
+    ];
+    let mut text = "name = \"all kinds\"\n[simulator]\nbuiltin = \"linear-gaussian\"\n".to_owned();
+    for (name, prior, more) in &kinds[..n] {
+        text.push_str(&format!(
+            "[[parameters]]\nname = {name:?}\nprior = {prior}\n{more}\n"
+        ));
+    }
+    let ones = vec![1.0; n];
+    text.push_str(&format!(
+        "[observation]\ngrid = {ones:?}\nvalue = {ones:?}\nsigma = {ones:?}\n"
+    ));
+    let campaign = campaign_file::parse(&text, Path::new("gallery.toml")).expect("a campaign");
+    let posterior = posterior(3000, |noise| {
+        let [a, b, c] = [(); 3].map(|()| noise.normal());
+        let side = f64::from(u8::from(noise.uniform() < 0.4));
+        let mut row = vec![
+            2457588.2838 + 0.0012 * a,
+            (6.25 + 0.3 * (0.6 * a + 0.8 * b)).rem_euclid(6.25),
+            (1.02e-17 + 2e-18 * c).abs(),
+            (6.1 + 0.15 * b + 3.0 * side).rem_euclid(6.25),
+            0.3 * a - 0.2 * c,
+            6.25 * noise.uniform(),
+            -1.3e5 + 4e4 * b,
+            0.02 * noise.normal().abs(),
+        ];
+        row.truncate(n);
+        (row, noise.uniform())
+    });
+    (campaign, posterior)
+}
+
+#[test]
+fn corner_plots_of_all_kinds_are_drawn() {
+    for n in [2, 5, 8] {
+        let (campaign, draws) = all_kinds(n);
+        corner_of(&format!("kinds-{n}.png"), &campaign, &draws);
+    }
+}
+
 #[test]
 fn poor_posteriors_are_drawn_and_empty_ones_refused() {
     let two = campaign(&[("a", 0.0, 1.0), ("b", 0.0, 1.0)]);
@@ -287,10 +337,9 @@ fn poor_posteriors_are_drawn_and_empty_ones_refused() {
         weight: vec![0.0; 500],
         ..poor
     };
-    let supports = [(0.0, 1.0); 2];
     assert_eq!(
-        corner::draw(&nothing, &parameters, &supports),
-        Err(PlotError::NoWeight)
+        corner::draw(&nothing, &parameters, &two).err(),
+        Some(PlotError::NoWeight)
     );
 }
 
@@ -349,19 +398,19 @@ fn fits_of_few_and_of_thousands_of_data_are_drawn() {
 #[test]
 fn training_is_drawn_with_and_without_an_observation() {
     let full = summary(Vec::new());
-    let png = training::draw(&full).expect("a plot");
+    let png = training::draw(&full, None).expect("a plot");
     keep("training.png", &png);
     let amortized = Summary {
         combined: None,
         ..full.clone()
     };
-    let losses_alone = training::draw(&amortized).expect("a plot");
+    let losses_alone = training::draw(&amortized, None).expect("a plot");
     assert!(size(&losses_alone).1 < size(&png).1);
     let nothing = Summary {
         training: Vec::new(),
         ..amortized
     };
-    assert_eq!(training::draw(&nothing), Err(PlotError::NoHistory));
+    assert_eq!(training::draw(&nothing, None), Err(PlotError::NoHistory));
 }
 
 #[test]
@@ -376,6 +425,7 @@ fn pages_say_first_whether_to_trust() {
             campaign: &sine,
             campaign_toml: "name = \"<script>\"",
             summary,
+            files: &["samples.parquet", "corner.pdf", "model/"],
             fit: Some(&picture),
             corner: Some(&corner),
             training: None,
@@ -383,12 +433,38 @@ fn pages_say_first_whether_to_trust() {
     };
     let good = page(&trusted);
     keep("report.html", good.as_bytes());
+    let links = "<a href=\"samples.parquet\">samples.parquet</a>, draws of equal weight; \
+                 <a href=\"corner.pdf\">corner.pdf</a>; <a href=\"model/\">model/</a>";
+    assert!(good.contains(links), "{good}");
+    assert!(good.contains("prefers-color-scheme: dark"));
+    assert!(!good.contains("<th scope=col>truth</th>"));
     assert!(good.contains("No check failed.") && !good.contains("Not to be trusted"));
     assert!(good.contains("<h1>a &lt;b&gt; &amp; c</h1>") && !good.contains("<script>"));
     assert_eq!(good.matches("src=\"data:image/png;base64,").count(), 2);
     let place = |text: &str| good.find(text).expect("part of the page");
     assert!(place("alt=\"data, model and residuals\"") < place("alt=\"corner plot"));
     assert!(good.contains("<p>p 0.420: chi-square 117.3 for 120 data"));
+    let known = Campaign {
+        truth_by_name: BTreeMap::from([("A".to_owned(), 0.38)]),
+        ..sine.clone()
+    };
+    let with_truth = page::render(&page::Contents {
+        campaign: &known,
+        campaign_toml: "",
+        summary: &trusted,
+        files: &[],
+        fit: None,
+        corner: Some(&corner),
+        training: None,
+    });
+    assert!(with_truth.contains("<th scope=col>sd</th><th scope=col>truth</th>"));
+    assert_eq!(
+        with_truth.matches("<td>0.38</td><td class=text>").count(),
+        1
+    );
+    assert_eq!(with_truth.matches("<td>–</td><td class=text>").count(), 2);
+    assert!(with_truth.contains("Orange: the true values") && !good.contains("Orange"));
+    assert!(!with_truth.contains("Beside this page"));
     let doubtful = page(&Summary {
         fit: Some(fitted(2e-5)),
         ..trusted.clone()

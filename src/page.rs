@@ -18,6 +18,8 @@ pub struct Contents<'a> {
     /// The campaign file as validated and run.
     pub campaign_toml: &'a str,
     pub summary: &'a Summary,
+    /// Files beside the page that it links to.
+    pub files: &'a [&'a str],
     pub fit: Option<&'a [u8]>,
     pub corner: Option<&'a [u8]>,
     pub training: Option<&'a [u8]>,
@@ -29,6 +31,7 @@ pub fn render(contents: &Contents) -> String {
         campaign,
         campaign_toml,
         summary,
+        files,
         fit,
         corner,
         training,
@@ -42,6 +45,9 @@ pub fn render(contents: &Contents) -> String {
     body.push_str(&trust(summary));
     if let Some(combined) = &summary.combined {
         body.push_str(&figures_of(combined, summary));
+    }
+    if !files.is_empty() {
+        body.push_str(&links(files));
     }
     if let Some(found) = &summary.fit {
         push(&mut body, "h2", "Fit");
@@ -57,9 +63,11 @@ pub fn render(contents: &Contents) -> String {
         body.push_str(&parameter_tables(campaign, summary));
     }
     if let Some(png) = corner {
-        let caption = "Weighted posterior. Diagonal: histograms with the 16, 50 and 84 % quantiles. Below it: \
-                       densities of pairs with the contours that enclose 68 and 95 % of the mass.";
-        body.push_str(&picture(png, "corner plot of the posterior", caption));
+        body.push_str(&picture(
+            png,
+            "corner plot of the posterior",
+            &corner_caption(campaign),
+        ));
     }
     if let Some(missing_mass) = &summary.missing_mass {
         push(&mut body, "h2", "What may be missing");
@@ -74,18 +82,30 @@ pub fn render(contents: &Contents) -> String {
             escape(&words::stop_reason(&summary.stop_reason))
         ),
     );
-    body.push_str(&round_table(campaign, summary));
+    let rounds = words::number_of(summary.rounds.len(), "round");
+    let _ = writeln!(
+        body,
+        "<details><summary>{rounds}</summary>\n{}</details>",
+        round_table(campaign, summary)
+    );
     if let Some(png) = training {
         let caption = "Losses are mean negative log densities of the parameters under the flow, lower is better; \
-                       the epoch with the best validation loss is kept.";
+                       the epoch with the best validation loss is kept. Flows are fitted to different densities, so each \
+                       flow's losses are drawn less its best validation loss. n_eff against simulations: of each round \
+                       by its own weights, and of all rounds so far by the final ones.";
         body.push_str(&picture(
             png,
-            "losses by epoch, efficiency and n_eff by round",
+            "losses by epoch, efficiency by round, n_eff by simulations",
             caption,
         ));
     }
     if !summary.training.is_empty() {
-        body.push_str(&training_table(&summary.training));
+        let flows = words::number_of(summary.training.len(), "flow");
+        let _ = writeln!(
+            body,
+            "<details><summary>{flows}</summary>\n{}</details>",
+            training_table(&summary.training)
+        );
     }
     push(&mut body, "h2", "What was run");
     body.push_str(&settings_table(campaign, summary));
@@ -105,6 +125,49 @@ pub fn render(contents: &Contents) -> String {
          <body>\n<main>\n{body}<footer>written by sidereal {}</footer>\n</main>\n</body>\n</html>\n",
         env!("CARGO_PKG_VERSION")
     )
+}
+
+/// Links to the files beside the page, with what they hold.
+fn links(files: &[&str]) -> String {
+    let link = |name: &&str| {
+        let what = match *name {
+            "posterior.parquet" => ", weighted draws",
+            "samples.parquet" => ", draws of equal weight",
+            "summary.json" => ", all numbers of this page",
+            "fit.parquet" => ", data and bands",
+            "campaign.toml" => ", what was run",
+            _ => "",
+        };
+        let name = escape(name);
+        format!("<a href=\"{name}\">{name}</a>{what}")
+    };
+    let links: Vec<String> = files.iter().map(link).collect();
+    format!(
+        "<p class=note>Beside this page: {}.</p>\n",
+        links.join("; ")
+    )
+}
+
+fn corner_caption(campaign: &Campaign) -> String {
+    let mut caption =
+        "Weighted posterior. Diagonal: histograms with the 16, 50 and 84 % quantiles. Below it: \
+                       densities of pairs with the contours that enclose 68 and 95 % of the mass."
+            .to_owned();
+    for parameter in &campaign.space.parameters {
+        if parameter.periodic {
+            let (low, high) = parameter.prior.support();
+            let _ = write!(
+                caption,
+                " The axis of {} may run on beyond its bounds, so that no mode is cut in two: its period is {}.",
+                escape(&parameter.name),
+                numbers::short(high - low)
+            );
+        }
+    }
+    if !campaign.truth_by_name.is_empty() {
+        caption.push_str(" Orange: the true values that the campaign file gives.");
+    }
+    caption
 }
 
 /// Says first of all how far the result can be trusted.
@@ -197,6 +260,7 @@ fn parameter_tables(campaign: &Campaign, summary: &Summary) -> String {
 }
 
 fn parameter_table(campaign: &Campaign, parameters: &[ParameterSummary]) -> String {
+    let has_truths = !campaign.truth_by_name.is_empty();
     let mut rows = Vec::new();
     for (position, found) in parameters.iter().enumerate() {
         let Estimate {
@@ -204,23 +268,30 @@ fn parameter_table(campaign: &Campaign, parameters: &[ParameterSummary]) -> Stri
             above,
             below,
         } = numbers::estimate(found.median, found.quantile_16, found.quantile_84);
-        rows.push(vec![
+        let mut row = vec![
             format!("<th scope=row>{}</th>", escape(&found.name)),
             cell(&value),
             cell(&format!("+{above}")),
             cell(&format!("−{below}")),
             cell(&numbers::like(found.mean, &value)),
             cell(&numbers::short(found.sd)),
-            format!(
-                "<td class=text>{}</td>",
-                escape(&words::prior(&campaign.space, position))
-            ),
-        ]);
+        ];
+        if has_truths {
+            let truth = campaign.truth_by_name.get(&found.name);
+            row.push(cell(
+                &truth.map_or("–".to_owned(), |truth| numbers::plain(*truth)),
+            ));
+        }
+        row.push(format!(
+            "<td class=text>{}</td>",
+            escape(&words::prior(&campaign.space, position))
+        ));
+        rows.push(row);
     }
-    table(
-        &["", "median", "to 84 %", "to 16 %", "mean", "sd", "prior"],
-        &rows,
-    )
+    let mut heads = vec!["", "median", "to 84 %", "to 16 %", "mean", "sd"];
+    heads.extend(has_truths.then_some("truth"));
+    heads.push("prior");
+    table(&heads, &rows)
 }
 
 fn round_table(campaign: &Campaign, summary: &Summary) -> String {
@@ -362,16 +433,14 @@ fn settings_table(campaign: &Campaign, summary: &Summary) -> String {
 }
 
 fn python(campaign: &Campaign) -> String {
-    let name = campaign
-        .space
-        .parameters
-        .first()
-        .map_or("parameter", |parameter| parameter.name.as_str());
+    let names = campaign.space.names();
+    let name = names.first().copied().unwrap_or("parameter");
     format!(
-        "import numpy as np\nimport pandas as pd\n\n\
-         posterior = pd.read_parquet(\"posterior.parquet\")  # one row a draw; \"weight\" sums to 1\n\
-         mean = np.average(posterior[{name:?}], weights=posterior[\"weight\"])\n\
-         draws = posterior.sample(1000, replace=True, weights=\"weight\")  # draws of equal weight\n"
+        "import corner\nimport numpy as np\nimport pandas as pd\n\n\
+         samples = pd.read_parquet(\"samples.parquet\")  # draws of equal weight\n\
+         corner.corner(samples).savefig(\"mine.pdf\")\n\n\
+         posterior = pd.read_parquet(\"posterior.parquet\")  # all draws; \"weight\" sums to 1\n\
+         mean = np.average(posterior[{name:?}], weights=posterior[\"weight\"])\n"
     )
 }
 

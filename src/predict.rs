@@ -1,11 +1,13 @@
 //! `sidereal predict`: weighted posteriors of observations from a trained model.
 
+mod targets;
+
 use crate::campaign_directory::{self, POSTERIOR_FILE, SUMMARY_FILE};
 use crate::exit::{CommandError, Ending};
 use crate::fit::DeviceArgument;
 use crate::numbers;
-use crate::plots::{PlotError, fit};
-use crate::report::{self, CORNER_FILE, FIT_PICTURE};
+use crate::plots::{PlotError, corner, fit};
+use crate::report::{CORNER_FILE, CORNER_PDF_FILE, FIT_PICTURE};
 use crate::results;
 use crate::services::create_directory;
 use crate::terminal::Terminal;
@@ -13,18 +15,17 @@ use crate::words;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use sidereal_inference::campaign::{Campaign, DeviceChoice};
-use sidereal_inference::campaign_file;
 use sidereal_inference::directory::Directory;
 use sidereal_inference::files;
 use sidereal_inference::fit_check::{Fit, check_posterior};
 use sidereal_inference::ids::{FlowId, RoundId};
 use sidereal_inference::model_band::{FIT_FILE, ModelBand};
 use sidereal_inference::modes::{Mode, modes};
-use sidereal_inference::noise::{GaussianNoise, Noise, SigmaSource};
 use sidereal_inference::observation::Observation;
 use sidereal_inference::posterior::Posterior;
 use sidereal_inference::proposal::{Component, Proposal};
 use sidereal_inference::refinement::Objective;
+use sidereal_inference::samples::Samples;
 use sidereal_inference::seeds::Purpose;
 use sidereal_inference::shard::ShardRows;
 use sidereal_inference::summary::{ParameterSummary, WeightDiagnostics, parameter_summaries};
@@ -38,6 +39,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
+use targets::{Target, targets};
 
 const FORMAT: &str = "sidereal-prediction";
 const VERSION: u32 = 1;
@@ -192,121 +194,6 @@ fn model_directory(path: &Path) -> Result<PathBuf, CommandError> {
     }
 }
 
-/// An observation that fits the model, and where its results go.
-struct Target {
-    path: PathBuf,
-    observation: Observation,
-    directory: PathBuf,
-}
-
-/// All observations, checked before anything runs; every mistake is told.
-fn targets(arguments: &PredictArguments, campaign: &Campaign) -> Result<Vec<Target>, CommandError> {
-    let constant = match &campaign.noise {
-        Noise::Gaussian(GaussianNoise { sigma }) => match sigma {
-            SigmaSource::Constant(sigma) => Some(*sigma),
-            SigmaSource::Observed
-            | SigmaSource::Uniform { .. }
-            | SigmaSource::LogUniform { .. }
-            | SigmaSource::Table(_) => None,
-        },
-        Noise::Simulator => None,
-    };
-    let errors = campaign.simulator.model.errors(constant);
-    let mut reading = campaign.reading.clone();
-    if let Some(columns) = &arguments.columns {
-        reading.columns =
-            campaign_file::parse_columns(columns, "--columns").map_err(CommandError::unusable)?;
-    }
-    let mut targets = Vec::with_capacity(arguments.observations.len());
-    let mut mistakes: Vec<String> = Vec::new();
-    let mut path_by_directory: BTreeMap<PathBuf, &Path> = BTreeMap::new();
-    for path in &arguments.observations {
-        let observation = match Observation::read(path, errors, &reading) {
-            Ok((observation, _)) => observation,
-            Err(error) => {
-                mistakes.push(error.to_string());
-                continue;
-            }
-        };
-        if let Some(mistake) = grid_mistake(&observation.grid, &campaign.simulator.grid) {
-            mistakes.push(format!("{}: {mistake}", path.display()));
-            continue;
-        }
-        if let Some(mistake) = campaign
-            .simulator
-            .model
-            .impossible_datum(&observation.value)
-        {
-            mistakes.push(format!("{}: {mistake}", path.display()));
-            continue;
-        }
-        let directory = arguments.out.join(path.file_stem().unwrap_or_default());
-        if let Some(other) = path_by_directory.insert(directory.clone(), path) {
-            mistakes.push(format!(
-                "{} and {} would both write to {}, expected files of different names",
-                other.display(),
-                path.display(),
-                directory.display()
-            ));
-        }
-        if let Some(mistake) = directory_mistake(&directory) {
-            mistakes.push(mistake);
-        }
-        targets.push(Target {
-            path: path.clone(),
-            observation,
-            directory,
-        });
-    }
-    if mistakes.is_empty() {
-        Ok(targets)
-    } else {
-        Err(CommandError::UnusableInput(mistakes.join("\n")))
-    }
-}
-
-/// How an observation's grid differs from the model's, beyond rounding in decimal files.
-fn grid_mistake(found: &[f64], expected: &[f64]) -> Option<String> {
-    if found.len() != expected.len() {
-        return Some(format!(
-            "found {} data, the model was trained on {}",
-            found.len(),
-            expected.len()
-        ));
-    }
-    let largest = expected
-        .iter()
-        .fold(0.0_f64, |largest, point| largest.max(point.abs()));
-    let differs = |(found, expected): (&f64, &f64)| (found - expected).abs() > 1e-9 * largest;
-    let row = found.iter().zip(expected).position(differs)?;
-    Some(format!(
-        "grid point {row} is {}, the model was trained on {}",
-        found[row], expected[row]
-    ))
-}
-
-/// Results replace earlier predictions and nothing else.
-fn directory_mistake(directory: &Path) -> Option<String> {
-    let Ok(mut entries) = std::fs::read_dir(directory) else {
-        return directory
-            .exists()
-            .then(|| format!("{}: not a directory", directory.display()));
-    };
-    let _first = entries.next()?;
-    let summary = files::read(&directory.join(SUMMARY_FILE), files::MOST_TEXT_BYTES).ok();
-    let is_ours = summary
-        .and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok())
-        .is_some_and(|summary| {
-            summary.get("format").and_then(serde_json::Value::as_str) == Some(FORMAT)
-        });
-    (!is_ours).then(|| {
-        format!(
-            "{}: holds files that are no prediction, expected a new, an empty or a prediction's directory (choose it with --out)",
-            directory.display()
-        )
-    })
-}
-
 struct Predictor<'a> {
     arguments: &'a PredictArguments,
     model_directory: &'a Path,
@@ -406,6 +293,9 @@ impl Predictor<'_> {
         posterior
             .store(&campaign.space, &storage, POSTERIOR_FILE)
             .map_err(CommandError::failed)?;
+        Samples::of(posterior, prediction.seed)
+            .store(&campaign.space, &storage)
+            .map_err(CommandError::failed)?;
         let mut json = serde_json::to_string_pretty(prediction).map_err(CommandError::failed)?;
         json.push('\n');
         files::write_atomically(&directory.join(SUMMARY_FILE), json.as_bytes())
@@ -428,8 +318,11 @@ impl Predictor<'_> {
             let grid_name = campaign.simulator.model.grid_name();
             picture(FIT_PICTURE, fit::draw(band, grid_name))?;
         }
-        let corner = report::draw_corner(posterior, &prediction.parameters, campaign);
-        picture(CORNER_FILE, corner)
+        let corner = corner::draw(posterior, &prediction.parameters, campaign);
+        if let Ok(corner) = &corner {
+            picture(CORNER_PDF_FILE, Ok(corner.pdf()))?;
+        }
+        picture(CORNER_FILE, corner.and_then(|corner| corner.png()))
     }
 }
 
@@ -567,38 +460,4 @@ fn text(targets: &[Target], predictions: &[Prediction]) -> String {
         ));
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn grids_may_differ_by_rounding_only() {
-        let expected = [0.0, 0.333_333_333_333_333_3, 1.0];
-        assert_eq!(grid_mistake(&[0.0, 0.333_333_333_33, 1.0], &expected), None);
-        let other = grid_mistake(&[0.0, 0.3333, 1.0], &expected).expect("another grid");
-        assert!(
-            other.starts_with("grid point 1 is 0.3333, the model was trained on 0.33333"),
-            "{other}"
-        );
-        let shorter = grid_mistake(&[0.0, 1.0], &expected);
-        assert_eq!(
-            shorter.as_deref(),
-            Some("found 2 data, the model was trained on 3")
-        );
-    }
-
-    #[test]
-    fn only_own_directories_are_written_over() {
-        let root = tempfile::tempdir().expect("temporary directory");
-        assert_eq!(directory_mistake(&root.path().join("new")), None);
-        assert_eq!(directory_mistake(root.path()), None);
-        let summary = root.path().join(SUMMARY_FILE);
-        std::fs::write(&summary, r#"{"format": "sidereal-summary"}"#).expect("write");
-        assert!(directory_mistake(root.path()).is_some());
-        std::fs::write(&summary, r#"{"format": "sidereal-prediction"}"#).expect("write");
-        assert_eq!(directory_mistake(root.path()), None);
-        assert!(directory_mistake(&summary).is_some());
-    }
 }

@@ -1,6 +1,6 @@
-//! `sidereal report`: the plots and the page of a finished campaign.
+//! `sidereal report`: the draws of equal weight, the plots and the page of a finished campaign.
 
-use crate::campaign_directory::{self, CAMPAIGN_FILE, POSTERIOR_FILE};
+use crate::campaign_directory::{self, CAMPAIGN_FILE, POSTERIOR_FILE, SUMMARY_FILE};
 use crate::exit::{CommandError, Ending};
 use crate::page;
 use crate::plots::{PlotError, corner, fit, training};
@@ -13,11 +13,13 @@ use sidereal_inference::directory::Directory;
 use sidereal_inference::model_band::{FIT_FILE, ModelBand};
 use sidereal_inference::noise::Noise;
 use sidereal_inference::posterior::Posterior;
-use sidereal_inference::summary::{ParameterSummary, Summary};
+use sidereal_inference::samples::{SAMPLES_FILE, Samples};
+use sidereal_inference::summary::Summary;
 use std::path::PathBuf;
 
 pub const FIT_PICTURE: &str = "fit.png";
 pub const CORNER_FILE: &str = "corner.png";
+pub const CORNER_PDF_FILE: &str = "corner.pdf";
 const TRAINING_FILE: &str = "training.png";
 const PAGE_FILE: &str = "report.html";
 
@@ -45,8 +47,8 @@ pub fn run(arguments: &ReportArguments, terminal: &Terminal) -> Result<Ending, C
     })
 }
 
-/// Writes `fit.png`, `corner.png`, `training.png` and `report.html`, as far as there is something to show; what is written. In
-/// a directory that is read only nothing is, which is said.
+/// Writes `samples.parquet`, the pictures and `report.html`, as far as there is something to show; what is written. In a
+/// directory that is read only nothing is, which is said.
 pub fn write(
     directory: &Directory,
     campaign: &Campaign,
@@ -65,6 +67,18 @@ pub fn write(
         }
         Err(error) => Err(CommandError::failed(error)),
     };
+    let posterior = match (&summary.combined, summary.parameters.as_slice()) {
+        (Some(_), [_, ..]) => Some(
+            Posterior::load(directory, POSTERIOR_FILE, &campaign.space)
+                .map_err(CommandError::failed)?,
+        ),
+        (Some(_) | None, _) => None,
+    };
+    if let Some(posterior) = &posterior {
+        let path = directory.join(SAMPLES_FILE);
+        let samples = Samples::of(posterior, campaign.seed).encode(&campaign.space, &path);
+        store(SAMPLES_FILE, samples.map_err(CommandError::failed)?)?;
+    }
     let mut picture =
         |drawn: Result<Vec<u8>, PlotError>, name: &str| -> Result<Option<Vec<u8>>, CommandError> {
             match drawn {
@@ -89,45 +103,44 @@ pub fn write(
         }
         (Some(_) | None, _, Noise::Gaussian(_) | Noise::Simulator) => None,
     };
-    let corner = match (&summary.combined, summary.parameters.as_slice()) {
-        (Some(_), [_, ..]) => {
-            let posterior = Posterior::load(directory, POSTERIOR_FILE, &campaign.space)
-                .map_err(CommandError::failed)?;
-            picture(
-                draw_corner(&posterior, &summary.parameters, campaign),
-                CORNER_FILE,
-            )?
+    let corner = match &posterior {
+        Some(posterior) => {
+            let drawn = corner::draw(posterior, &summary.parameters, campaign);
+            if let Ok(corner) = &drawn {
+                picture(Ok(corner.pdf()), CORNER_PDF_FILE)?;
+            }
+            picture(drawn.and_then(|corner| corner.png()), CORNER_FILE)?
         }
-        (Some(_) | None, _) => None,
+        None => None,
     };
-    let training = picture(training::draw(summary), TRAINING_FILE)?;
+    let training = picture(training::draw(summary, posterior.as_ref()), TRAINING_FILE)?;
     let campaign_toml = match directory.read(CAMPAIGN_FILE) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(_) => campaign_file::to_toml(campaign),
     };
+    let mut files = Vec::new();
+    if posterior.is_some() {
+        files.extend([POSTERIOR_FILE, SAMPLES_FILE]);
+    }
+    files.push(SUMMARY_FILE);
+    if corner.is_some() {
+        files.push(CORNER_PDF_FILE);
+    }
+    if fit.is_some() {
+        files.push(FIT_FILE);
+    }
+    files.push(CAMPAIGN_FILE);
+    let model = summary.model.as_ref().map(|model| format!("{model}/"));
+    files.extend(model.as_deref());
     let html = page::render(&page::Contents {
         campaign,
         campaign_toml: &campaign_toml,
         summary,
+        files: &files,
         fit: fit.as_deref(),
         corner: corner.as_deref(),
         training: training.as_deref(),
     });
     store(PAGE_FILE, html.into_bytes())?;
     Ok(written)
-}
-
-/// The corner plot of a posterior, within the limits of the campaign's priors.
-pub fn draw_corner(
-    posterior: &Posterior,
-    parameters: &[ParameterSummary],
-    campaign: &Campaign,
-) -> Result<Vec<u8>, PlotError> {
-    let supports: Vec<(f64, f64)> = campaign
-        .space
-        .parameters
-        .iter()
-        .map(|parameter| parameter.prior.support())
-        .collect();
-    corner::draw(posterior, parameters, &supports)
 }

@@ -80,6 +80,12 @@ pub fn settings(campaign: &Campaign) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// `1 round`, `12 rounds`.
+pub fn number_of(n: usize, what: &str) -> String {
+    let ending = if n == 1 { "" } else { "s" };
+    format!("{n} {what}{ending}")
+}
+
 pub fn evidence(evidence: &Evidence) -> String {
     let decimals = match evidence.error {
         error if error > 0.0 && error.is_finite() => {

@@ -3,6 +3,9 @@
 mod setup;
 
 use setup::{errors, fit, run, status, text, write};
+use sidereal_inference::campaign_file;
+use sidereal_inference::posterior::Posterior;
+use sidereal_inference::samples::{SAMPLES_FILE, Samples};
 use std::path::Path;
 
 const CAMPAIGN: &str = r#"
@@ -32,12 +35,23 @@ fn predict(directory: &Path, name: &str, header: &str, more: &[&str]) -> Result<
     let output = run(&[&fixed[..], &options, more].concat());
     match status(&output) {
         0 | 3 => {
-            let stem = observation.file_stem().expect("a name");
-            let posterior = out.join(stem).join("posterior.parquet");
-            Ok(std::fs::read(posterior).expect("a posterior"))
+            let found = out.join(observation.file_stem().expect("a name"));
+            check_samples(&found, &run_directory);
+            Ok(std::fs::read(found.join("posterior.parquet")).expect("a posterior"))
         }
         _ => Err(errors(&output)),
     }
+}
+
+/// The samples of a prediction are those of its posterior and the seed 0.
+fn check_samples(found: &Path, run_directory: &Path) {
+    let campaign = campaign_file::load(&run_directory.join("campaign.toml")).expect("a campaign");
+    let directory = sidereal_store::open(text(found)).expect("a directory");
+    let posterior = Posterior::load(&directory, "posterior.parquet", &campaign.space);
+    let path = directory.join(SAMPLES_FILE);
+    let expected = Samples::of(&posterior.expect("a posterior"), 0).encode(&campaign.space, &path);
+    let samples = directory.read(SAMPLES_FILE).expect("samples");
+    assert_eq!(samples.to_vec(), expected.expect("encoded"));
 }
 
 #[test]

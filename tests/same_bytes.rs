@@ -38,13 +38,17 @@ n_eff = 100000
 top_up = 500
 "#;
 
-/// What must not differ: the posterior, the fit, the summary outside `timing`, the model's weights.
-fn fingerprint(out: &Path) -> (Vec<u8>, Vec<u8>, serde_json::Value, Vec<u8>) {
+/// What must not differ: the posterior, its samples, the fit, the model's weights, the summary outside `timing`.
+fn fingerprint(out: &Path) -> ([Vec<u8>; 4], serde_json::Value) {
+    let files = [
+        "posterior.parquet",
+        "samples.parquet",
+        "fit.parquet",
+        "model/weights.safetensors",
+    ];
     (
-        std::fs::read(out.join("posterior.parquet")).expect("posterior.parquet"),
-        std::fs::read(out.join("fit.parquet")).expect("fit.parquet"),
+        files.map(|name| std::fs::read(out.join(name)).expect(name)),
         summary_without_timing(out),
-        std::fs::read(out.join("model/weights.safetensors")).expect("weights"),
     )
 }
 

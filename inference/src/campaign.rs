@@ -4,6 +4,7 @@ use crate::noise::Noise;
 use crate::observation::{Errors, Observation, Reading};
 use crate::space::ParameterSpace;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One inference or training effort.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -11,6 +12,10 @@ pub struct Campaign {
     pub name: String,
     pub seed: u64,
     pub space: ParameterSpace,
+    /// Of parameters whose true value the user knows: drawn in pictures, and used for nothing else. Neither models nor
+    /// peers have it.
+    #[serde(skip)]
+    pub truth_by_name: BTreeMap<String, f64>,
     pub simulator: SimulatorSpec,
     /// None for amortized campaigns.
     pub observation: Option<Observation>,

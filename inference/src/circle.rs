@@ -12,6 +12,10 @@ use std::f64::consts::{PI, TAU};
 /// Candidate places of a cut, and the width of the neighbourhood that should be empty, in turns.
 const N_CANDIDATES: usize = 64;
 const WIDTH: f64 = 0.05;
+/// Places around which no more than this share of the weight lies beyond the least are as empty.
+const AS_EMPTY: f64 = 1e-3;
+/// A circle on which no place has less than this share of the mean weight has no empty place.
+const NO_EMPTIER: f64 = 0.5;
 /// Standard deviation, in radians, below which a circle is enlarged no more.
 const LEAST_SD: f64 = 1e-5;
 
@@ -123,14 +127,19 @@ pub fn opposite_seams(space: &ParameterSpace, z: &[f64]) -> Vec<f64> {
 /// For each parameter the place with the least weight around it; 0 for parameters that are not periodic.
 /// `z` is row-major.
 pub fn emptiest_seams(space: &ParameterSpace, z: &[f64], weight: &[f64]) -> Vec<f64> {
-    let of_parameter = |j: usize| {
+    let n_parameters = space.len();
+    let of_parameter = |j: usize| -> f64 {
         let places: Vec<f64> = z
             .iter()
             .skip(j)
-            .step_by(space.len())
+            .step_by(n_parameters)
             .map(|&z| turns(z))
             .collect();
-        emptiest(&places, weight)
+        let best = (0..N_CANDIDATES)
+            .map(|candidate| (weight_around(candidate, &places, weight), candidate))
+            .min_by(|a, b| a.0.total_cmp(&b.0))
+            .map_or(0, |(_, candidate)| candidate);
+        best as f64 / N_CANDIDATES as f64
     };
     space
         .parameters
@@ -146,37 +155,65 @@ pub fn emptiest_seams(space: &ParameterSpace, z: &[f64], weight: &[f64]) -> Vec<
         .collect()
 }
 
-/// The place, in turns, with the least weight around it.
-fn emptiest(places: &[f64], weight: &[f64]) -> f64 {
-    let around = |candidate: usize| -> f64 {
-        let seam = candidate as f64 / N_CANDIDATES as f64;
-        places
-            .iter()
-            .zip(weight)
-            .map(|(place, weight)| {
-                let distance = (place - seam).rem_euclid(1.0);
-                let distance = distance.min(1.0 - distance) / WIDTH;
-                weight * (-0.5 * distance * distance).exp()
-            })
-            .sum()
-    };
-    let best = (0..N_CANDIDATES)
-        .map(|candidate| (around(candidate), candidate))
-        .min_by(|a, b| a.0.total_cmp(&b.0))
-        .map_or(0, |(_, candidate)| candidate);
-    best as f64 / N_CANDIDATES as f64
+/// Where an axis of one period should begin for these values of a periodic parameter, whose prior's bounds are `low` and
+/// `high`: in an empty place, so that no mode is cut in two, and of all that are as empty in the one that moves the
+/// fewest of them beyond the bounds; `low` itself where that is one, or where no place is empty.
+pub fn axis_start(values: &[f64], weight: &[f64], (low, high): (f64, f64)) -> f64 {
+    let places: Vec<f64> = values
+        .iter()
+        .map(|value| (value - low) / (high - low))
+        .collect();
+    let around: Vec<f64> = (0..N_CANDIDATES)
+        .map(|candidate| weight_around(candidate, &places, weight))
+        .collect();
+    let total: f64 = weight.iter().sum();
+    let least = around.iter().copied().fold(f64::INFINITY, f64::min);
+    if least > NO_EMPTIER * WIDTH * TAU.sqrt() * total {
+        return low;
+    }
+    let starts = (0..N_CANDIDATES)
+        .filter(|&candidate| around[candidate] <= least + AS_EMPTY * total)
+        .map(|candidate| {
+            let seam = candidate as f64 / N_CANDIDATES as f64;
+            let below = places
+                .iter()
+                .zip(weight)
+                .filter(|(place, _)| **place < seam);
+            let below: f64 = below.map(|(_, weight)| weight).sum();
+            // What is below the seam moves up by a period, or what is above it down.
+            if below <= total - below {
+                (below, seam)
+            } else {
+                (total - below, seam - 1.0)
+            }
+        });
+    let start = starts.min_by(|a, b| a.0.total_cmp(&b.0));
+    low + start.map_or(0.0, |(_, seam)| seam) * (high - low)
 }
 
-/// Values of a circle from `low` to `high`, cut where the least weight is: values before the cut are a period larger, so
-/// that no mode is cut in two.
-pub fn unrolled(values: &[f64], weight: &[f64], (low, high): (f64, f64)) -> Vec<f64> {
-    let period = high - low;
-    let places: Vec<f64> = values.iter().map(|value| (value - low) / period).collect();
-    let seam = low + period * emptiest(&places, weight);
-    values
+/// `value` moved by whole periods into [start, start + period).
+pub fn moved_to(start: f64, period: f64, value: f64) -> f64 {
+    let turns = ((value - start) / period).floor();
+    // What is there already keeps its last digit.
+    if turns == 0.0 {
+        value
+    } else {
+        value - turns * period
+    }
+}
+
+/// The weight of what lies around a candidate place of a cut.
+fn weight_around(candidate: usize, places: &[f64], weight: &[f64]) -> f64 {
+    let seam = candidate as f64 / N_CANDIDATES as f64;
+    places
         .iter()
-        .map(|&value| if value < seam { value + period } else { value })
-        .collect()
+        .zip(weight)
+        .map(|(place, weight)| {
+            let distance = (place - seam).rem_euclid(1.0);
+            let distance = distance.min(1.0 - distance) / WIDTH;
+            weight * (-0.5 * distance * distance).exp()
+        })
+        .sum()
 }
 
 /// Φ(z)
@@ -316,5 +353,27 @@ mod tests {
         let seams = emptiest_seams(&space(), &z, &[1.0, 1.0, 1.0, 0.0]);
         assert!((seams[0] - 0.675).abs() < 0.02, "{seams:?}");
         assert_eq!(seams[1], 0.0);
+    }
+
+    #[test]
+    fn axes_begin_where_nothing_is_and_move_as_little_as_they_can() {
+        let start = |values: &[f64]| axis_start(values, &vec![1.0; values.len()], (1.0, 3.0));
+        // Within the bounds nothing moves.
+        assert_eq!(start(&[1.6, 1.7, 2.5]), 1.0);
+        // Across them, the smaller part moves: up, or down.
+        let up = start(&[2.8, 2.9, 2.95, 1.05]);
+        assert!((1.2..2.0).contains(&up), "{up}");
+        let down = start(&[2.95, 1.05, 1.1, 1.2]);
+        assert!((-0.8..0.95).contains(&down), "{down}");
+        // Rows without weight are not seen, and a full circle begins at its bound.
+        assert_eq!(axis_start(&[1.0, 2.0], &[0.0, 1.0], (1.0, 3.0)), 1.0);
+        let full: Vec<f64> = (0..200).map(|i| 1.0 + f64::from(i) / 100.0).collect();
+        assert_eq!(start(&full), 1.0);
+        assert_eq!(axis_start(&[], &[], (1.0, 3.0)), 1.0);
+
+        assert_eq!(moved_to(1.5, 2.0, 1.25), 3.25);
+        assert_eq!(moved_to(1.5, 2.0, 1.5), 1.5);
+        assert_eq!(moved_to(-0.5, 2.0, 2.75), 0.75);
+        assert_eq!(moved_to(1.5, 2.0, 0.1 + 2.0), 0.1 + 2.0);
     }
 }

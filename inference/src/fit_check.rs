@@ -125,7 +125,7 @@ pub fn check_posterior<E>(
     }
     let chi_square = chi_squares(observation, &posterior.log_likelihood);
     let best = best_draw(&chi_square);
-    let chosen = equal_draws(&posterior.weight, BAND_DRAWS);
+    let chosen = equal_draws(&posterior.weight, BAND_DRAWS, 0.5);
     let rows = simulated(&chosen.iter().copied().chain(best).collect())?;
     let data = |i: &usize| {
         let data = rows.get(i)?;

@@ -33,6 +33,7 @@ pub mod proposal;
 pub mod refinement;
 pub mod retry;
 pub mod rounds;
+pub mod samples;
 pub mod scores;
 pub mod seeds;
 pub mod shard;

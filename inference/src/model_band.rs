@@ -110,14 +110,15 @@ impl ModelBand {
 }
 
 /// `n` draws of equal weight, by their places, in order: each draw as often as its weight says, up to one time
-/// (systematic resampling). Empty where no weight is positive.
-pub fn equal_draws(weight: &[f64], n: usize) -> Vec<usize> {
+/// (systematic resampling, whose comb begins `offset` of a tooth, in [0, 1), after nothing). Empty where no weight is
+/// positive.
+pub fn equal_draws(weight: &[f64], n: usize, offset: f64) -> Vec<usize> {
     let total: f64 = weight.iter().sum();
     let mut chosen = Vec::with_capacity(n);
     let mut below = 0.0;
     for (i, weight) in weight.iter().enumerate() {
         below += weight;
-        while chosen.len() < n && (chosen.len() as f64 + 0.5) * total < below * n as f64 {
+        while chosen.len() < n && (chosen.len() as f64 + offset) * total < below * n as f64 {
             chosen.push(i);
         }
     }
@@ -138,11 +139,13 @@ mod tests {
 
     #[test]
     fn draws_are_taken_as_often_as_they_weigh() {
-        assert_eq!(equal_draws(&[0.5, 0.0, 0.25, 0.25], 4), [0, 0, 2, 3]);
-        assert_eq!(equal_draws(&[0.1, 0.2, 0.3, 0.4], 2), [1, 3]);
-        assert_eq!(equal_draws(&[0.0, 2.0], 3), [1, 1, 1]);
-        assert!(equal_draws(&[0.0, 0.0], 3).is_empty());
-        assert!(equal_draws(&[], 3).is_empty());
+        assert_eq!(equal_draws(&[0.5, 0.0, 0.25, 0.25], 4, 0.5), [0, 0, 2, 3]);
+        assert_eq!(equal_draws(&[0.1, 0.2, 0.3, 0.4], 2, 0.5), [1, 3]);
+        assert_eq!(equal_draws(&[0.1, 0.2, 0.3, 0.4], 2, 0.0), [0, 2]);
+        assert_eq!(equal_draws(&[0.1, 0.2, 0.3, 0.4], 2, 0.9), [2, 3]);
+        assert_eq!(equal_draws(&[0.0, 2.0], 3, 0.5), [1, 1, 1]);
+        assert!(equal_draws(&[0.0, 0.0], 3, 0.5).is_empty());
+        assert!(equal_draws(&[], 3, 0.5).is_empty());
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub enum Purpose {
     Bootstrap,
     /// Draws of a prediction; the row is the draw.
     Predict,
+    /// Draws of equal weight from weighted ones (row 0).
+    Resample,
 }
 
 impl Purpose {
@@ -40,6 +42,7 @@ impl Purpose {
             Self::Initialize => (6, 0),
             Self::Bootstrap => (7, 0),
             Self::Predict => (8, 0),
+            Self::Resample => (9, 0),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `summary.json`: what a campaign found and how far to trust it.
 
-use crate::circle::unrolled;
+use crate::circle::{axis_start, moved_to};
 use crate::coverage::MissingMass;
 use crate::evidence::Evidence;
 use crate::fit_check::Fit;
@@ -68,8 +68,8 @@ pub struct RoundSummary {
     pub efficiency_error: f64,
 }
 
-/// One parameter's weighted marginal. On a circle all numbers are counted on from the place with the least weight, where the
-/// circle is cut; mean and median lie within its bounds, quantiles next to the median, and may lie beyond a bound.
+/// One parameter's weighted marginal. On a circle it is cut in an empty place, and mean and median lie within its
+/// bounds; quantiles are those next to the median and may lie beyond a bound.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ParameterSummary {
     pub name: String,
@@ -275,14 +275,20 @@ fn summarize_circle(
     weights: &[f64],
     (low, high): (f64, f64),
 ) -> ParameterSummary {
-    let found = summarize_parameter(name, &unrolled(values, weights, (low, high)), weights);
-    let beyond = |value: f64| if value >= high { high - low } else { 0.0 };
-    let (of_mean, of_median) = (beyond(found.mean), beyond(found.median));
+    let period = high - low;
+    let start = axis_start(values, weights, (low, high));
+    let moved: Vec<f64> = values
+        .iter()
+        .map(|&value| moved_to(start, period, value))
+        .collect();
+    let found = summarize_parameter(name, &moved, weights);
+    let mean = moved_to(low, period, found.mean);
+    let median = moved_to(low, period, found.median);
     ParameterSummary {
-        mean: found.mean - of_mean,
-        median: found.median - of_median,
-        quantile_16: found.quantile_16 - of_median,
-        quantile_84: found.quantile_84 - of_median,
+        mean,
+        median,
+        quantile_16: found.quantile_16 - found.median + median,
+        quantile_84: found.quantile_84 - found.median + median,
         ..found
     }
 }

@@ -117,7 +117,8 @@ fn relative(log_weights: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-fn n_eff_of(weights: &[f64]) -> f64 {
+/// [`effective_sample_size`] of weights, whatever their sum.
+pub fn n_eff_of(weights: &[f64]) -> f64 {
     n_eff_from_sums(
         weights.iter().sum(),
         weights.iter().map(|weight| weight * weight).sum(),

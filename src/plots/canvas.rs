@@ -1,15 +1,14 @@
-//! A drawing surface in points, y downwards from the top, on top of tiny-skia; text in DejaVu Sans.
+//! A drawing surface in points, y downwards from the top; text in DejaVu Sans. What is drawn is kept as shapes, of which
+//! a PNG or a PDF is made.
 
 use super::PlotError;
+use super::{pdf, raster};
 use std::sync::OnceLock;
-use tiny_skia::{
-    FillRule, LineCap, LineJoin, Mask, Paint, Path, PathBuilder, Pixmap, PremultipliedColorU8,
-    Stroke, StrokeDash, Transform,
-};
+use tiny_skia::{Path, PathBuilder, Transform};
 use ttf_parser::{Face, OutlineBuilder};
 
 /// Pixels of a point: pictures are sharp on screens and in print at about 15 cm of width.
-const PIXELS_PER_POINT: f64 = 2.0;
+pub const PIXELS_PER_POINT: f64 = 2.0;
 
 /// An opaque colour, red, green and blue in 0 to 255.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,42 +102,63 @@ impl Span {
     }
 }
 
-/// The picture as drawn so far, white at first.
+/// What a picture is made of, one over the other. Paths are in points.
+pub enum Shape {
+    Fill {
+        path: Path,
+        color: Color,
+    },
+    Stroke {
+        path: Path,
+        pen: Pen,
+    },
+    /// What follows is drawn within the rectangle only, in place of an earlier one.
+    Clip(Rectangle),
+    Unclip,
+    /// Rows of pixels from the top, `PIXELS_PER_POINT` a point; all in pixels.
+    Pixels {
+        left: u32,
+        top: u32,
+        n_columns: u32,
+        pixels: Vec<Color>,
+    },
+}
+
+/// The picture as drawn so far, on white.
 pub struct Canvas {
-    pixmap: Pixmap,
-    mask: Option<Mask>,
+    width: f64,
+    height: f64,
+    shapes: Vec<Shape>,
     face: &'static Face<'static>,
 }
 
 impl Canvas {
     pub fn new(width: f64, height: f64) -> Result<Self, PlotError> {
-        let (width, height) = (
-            (width * PIXELS_PER_POINT).ceil() as u32,
-            (height * PIXELS_PER_POINT).ceil() as u32,
-        );
-        let mut pixmap = Pixmap::new(width, height).ok_or(PlotError::Size { width, height })?;
-        pixmap.fill(tiny_skia::Color::WHITE);
         Ok(Self {
-            pixmap,
-            mask: None,
+            width,
+            height,
+            shapes: Vec::new(),
             face: face()?,
         })
     }
 
+    pub fn png(&self) -> Result<Vec<u8>, PlotError> {
+        let in_pixels = |points: f64| (points * PIXELS_PER_POINT).ceil() as u32;
+        raster::png(in_pixels(self.width), in_pixels(self.height), &self.shapes)
+    }
+
+    /// One page of the picture's size.
+    pub fn pdf(&self) -> Vec<u8> {
+        pdf::pdf(self.width, self.height, &self.shapes)
+    }
+
     /// Nothing is drawn outside `rectangle` until [`Canvas::unclip`].
     pub fn clip(&mut self, rectangle: Rectangle) {
-        let Some(mut mask) = Mask::new(self.pixmap.width(), self.pixmap.height()) else {
-            return;
-        };
-        let Some(path) = rectangle_path(rectangle) else {
-            return;
-        };
-        mask.fill_path(&path, FillRule::Winding, true, transform());
-        self.mask = Some(mask);
+        self.shapes.push(Shape::Clip(rectangle));
     }
 
     pub fn unclip(&mut self) {
-        self.mask = None;
+        self.shapes.push(Shape::Unclip);
     }
 
     pub fn line(&mut self, points: &[(f64, f64)], pen: Pen) {
@@ -155,7 +175,7 @@ impl Canvas {
             end = Some(to);
         }
         let Some(path) = builder.finish() else { return };
-        self.stroke(&path, pen);
+        self.stroke(path, pen);
     }
 
     /// Separate straight pieces in one go.
@@ -169,55 +189,55 @@ impl Canvas {
             builder.line_to(to.0 as f32, to.1 as f32);
         }
         let Some(path) = builder.finish() else { return };
-        self.stroke(&path, pen);
+        self.stroke(path, pen);
     }
 
     pub fn polygon(&mut self, points: &[(f64, f64)], color: Color) {
         let Some(path) = polyline_path(points) else {
             return;
         };
-        self.fill(&path, color);
+        self.fill(path, color);
     }
 
     pub fn frame(&mut self, rectangle: Rectangle, pen: Pen) {
         let Some(path) = rectangle_path(rectangle) else {
             return;
         };
-        self.stroke(&path, pen);
+        self.stroke(path, pen);
     }
 
     pub fn rectangle(&mut self, rectangle: Rectangle, color: Color) {
         let Some(path) = rectangle_path(rectangle) else {
             return;
         };
-        self.fill(&path, color);
+        self.fill(path, color);
     }
 
     pub fn dot(&mut self, x: f64, y: f64, radius: f64, color: Color) {
         let Some(path) = PathBuilder::from_circle(x as f32, y as f32, radius as f32) else {
             return;
         };
-        self.fill(&path, color);
+        self.fill(path, color);
     }
 
     /// Fills `rectangle` pixel by pixel; `color` is given the place within it, both in [0, 1], v downwards.
     pub fn shade(&mut self, rectangle: Rectangle, color: impl Fn(f64, f64) -> Color) {
-        let to_pixels = |points: f64| (points * PIXELS_PER_POINT).round().max(0.0) as u32;
-        let (left, top) = (to_pixels(rectangle.left), to_pixels(rectangle.top));
-        let right = to_pixels(rectangle.right()).min(self.pixmap.width());
-        let bottom = to_pixels(rectangle.bottom()).min(self.pixmap.height());
-        let width = self.pixmap.width();
-        let pixels = self.pixmap.pixels_mut();
-        for row in top..bottom {
-            let v = (f64::from(row - top) + 0.5) / f64::from(bottom - top);
-            for column in left..right {
-                let u = (f64::from(column - left) + 0.5) / f64::from(right - left);
-                let Color(r, g, b) = color(u, v);
-                if let Some(opaque) = PremultipliedColorU8::from_rgba(r, g, b, 255) {
-                    pixels[(row * width + column) as usize] = opaque;
-                }
-            }
-        }
+        let in_pixels = |points: f64| (points * PIXELS_PER_POINT).round().max(0.0) as u32;
+        let (left, top) = (in_pixels(rectangle.left), in_pixels(rectangle.top));
+        let right = in_pixels(rectangle.right().min(self.width));
+        let bottom = in_pixels(rectangle.bottom().min(self.height));
+        let (n_columns, n_rows) = (right.saturating_sub(left), bottom.saturating_sub(top));
+        let place = |i: u32, n: u32| (f64::from(i) + 0.5) / f64::from(n);
+        let pixels = (0..n_rows)
+            .flat_map(|row| (0..n_columns).map(move |column| (row, column)))
+            .map(|(row, column)| color(place(column, n_columns), place(row, n_rows)))
+            .collect();
+        self.shapes.push(Shape::Pixels {
+            left,
+            top,
+            n_columns,
+            pixels,
+        });
     }
 
     /// One line of text whose baseline goes through (x, y), turned anticlockwise by `degrees`.
@@ -264,7 +284,7 @@ impl Canvas {
         let Some(path) = path.transform(turned) else {
             return;
         };
-        self.fill(&path, color);
+        self.fill(path, color);
     }
 
     /// Width of a line of text in points.
@@ -292,18 +312,11 @@ impl Canvas {
         span.text.chars().map(advance).sum()
     }
 
-    pub fn into_png(self) -> Result<Vec<u8>, PlotError> {
-        self.pixmap
-            .encode_png()
-            .map_err(|error| PlotError::Encode(error.to_string()))
-    }
-
     /// The part of a straight piece that lies on the canvas or near it (Liang and Barsky 1984):
     /// tiny-skia panics on strokes that reach far beyond.
     fn near_part(&self, from: (f64, f64), to: (f64, f64)) -> Option<[(f64, f64); 2]> {
         const NEAR: f64 = 20.0;
-        let right = f64::from(self.pixmap.width()) / PIXELS_PER_POINT + NEAR;
-        let bottom = f64::from(self.pixmap.height()) / PIXELS_PER_POINT + NEAR;
+        let (right, bottom) = (self.width + NEAR, self.height + NEAR);
         let (dx, dy) = (to.0 - from.0, to.1 - from.1);
         let (mut enter, mut leave) = (0.0_f64, 1.0_f64);
         let limits = [
@@ -332,29 +345,12 @@ impl Canvas {
         (enter <= leave).then(|| [at(enter), at(leave)])
     }
 
-    fn fill(&mut self, path: &Path, color: Color) {
-        let mask = self.mask.as_ref();
-        self.pixmap
-            .fill_path(path, &paint(color), FillRule::Winding, transform(), mask);
+    fn fill(&mut self, path: Path, color: Color) {
+        self.shapes.push(Shape::Fill { path, color });
     }
 
-    fn stroke(&mut self, path: &Path, pen: Pen) {
-        let stroke = Stroke {
-            width: pen.width as f32,
-            line_cap: if pen.dash.is_some() {
-                LineCap::Butt
-            } else {
-                LineCap::Round
-            },
-            line_join: LineJoin::Round,
-            dash: pen
-                .dash
-                .and_then(|(dash, gap)| StrokeDash::new(vec![dash as f32, gap as f32], 0.0)),
-            ..Stroke::default()
-        };
-        let mask = self.mask.as_ref();
-        self.pixmap
-            .stroke_path(path, &paint(pen.color), &stroke, transform(), mask);
+    fn stroke(&mut self, path: Path, pen: Pen) {
+        self.shapes.push(Shape::Stroke { path, pen });
     }
 }
 
@@ -363,19 +359,6 @@ fn face() -> Result<&'static Face<'static>, PlotError> {
     FACE.get_or_init(|| Face::parse(dejavu::sans::regular(), 0).ok())
         .as_ref()
         .ok_or(PlotError::Font)
-}
-
-fn transform() -> Transform {
-    Transform::from_scale(PIXELS_PER_POINT as f32, PIXELS_PER_POINT as f32)
-}
-
-fn paint(color: Color) -> Paint<'static> {
-    let mut paint = Paint {
-        anti_alias: true,
-        ..Paint::default()
-    };
-    paint.set_color_rgba8(color.0, color.1, color.2, 255);
-    paint
 }
 
 fn polyline_path(points: &[(f64, f64)]) -> Option<Path> {
@@ -388,7 +371,7 @@ fn polyline_path(points: &[(f64, f64)]) -> Option<Path> {
     builder.finish()
 }
 
-fn rectangle_path(rectangle: Rectangle) -> Option<Path> {
+pub fn rectangle_path(rectangle: Rectangle) -> Option<Path> {
     let Rectangle {
         left,
         top,
@@ -485,6 +468,6 @@ mod tests {
             canvas.line(&points, Pen::dashed(Color(0, 0, 0), 1.1));
             canvas.segments(&[[points[0], points[30]]], Pen::solid(Color(0, 0, 0), 0.8));
         }
-        assert!(canvas.into_png().is_ok());
+        assert!(canvas.png().is_ok());
     }
 }

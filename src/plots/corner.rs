@@ -2,9 +2,11 @@
 
 use super::PlotError;
 use super::canvas::{Anchor, Canvas, Color, Pen, Rectangle, Span};
-use super::density::{self, Grid, Limits, Weights};
+use super::density::{self, Ends, Grid, Limits, Weights};
 use super::ticks::Axis;
 use crate::numbers::{self, Estimate};
+use sidereal_inference::campaign::Campaign;
+use sidereal_inference::circle;
 use sidereal_inference::posterior::Posterior;
 use sidereal_inference::summary::{ParameterSummary, weighted_quantiles};
 
@@ -13,11 +15,15 @@ pub const MAX_PARAMETERS: usize = 30;
 const INK: Color = Color(24, 28, 36);
 const BLUE: Color = Color(18, 78, 138);
 const MEDIAN: Color = Color(176, 58, 46);
+const TRUTH: Color = Color(224, 122, 0);
+const QUANTILES: [f64; 3] = [0.16, 0.5, 0.84];
 /// Shares of the mass that the two contours enclose.
 const ENCLOSED: [f64; 2] = [0.68, 0.95];
 const GRID_CELLS: usize = 96;
 /// Limits leave out this share of the mass at each end (before some room is added).
 const TAIL: f64 = 5e-4;
+/// A circle is shown whole from this share of it on.
+const MOST_OF_A_CIRCLE: f64 = 0.75;
 const GAP: f64 = 5.0;
 const TICK: f64 = 3.0;
 
@@ -68,18 +74,73 @@ impl Sizes {
 
 /// One parameter as drawn.
 struct Column<'a> {
-    summary: &'a ParameterSummary,
+    name: &'a str,
+    /// The 16, 50 and 84 % quantiles of `values`.
+    quantiles: [f64; 3],
     values: Vec<f64>,
     axis: Axis,
+    ends: Ends,
+    /// What the user says that it is.
+    truth: Option<f64>,
 }
 
-/// The corner plot as PNG. `parameters` are the posterior's columns with their quantiles, `supports`
-/// the limits of their priors (infinite where there is none).
+impl<'a> Column<'a> {
+    /// The parameter at `position`. A periodic one is moved by whole periods, so that its axis begins where the posterior
+    /// is emptiest, and may run beyond the prior's bounds.
+    fn new(
+        position: usize,
+        posterior: &Posterior,
+        found: &'a ParameterSummary,
+        campaign: &Campaign,
+        measure: &Canvas,
+        sizes: &Sizes,
+    ) -> Self {
+        let parameter = &campaign.space.parameters[position];
+        let weight = &posterior.weight;
+        let mut values: Vec<f64> = (0..posterior.n_rows())
+            .map(|row| posterior.theta_row(row)[position])
+            .collect();
+        let mut truth = campaign.truth_by_name.get(&parameter.name).copied();
+        let mut quantiles = [found.quantile_16, found.median, found.quantile_84];
+        let (low, high) = parameter.prior.support();
+        let period = high - low;
+        let (mut support, mut ends) = ((low, high), Ends::Walls);
+        if parameter.periodic {
+            let start = circle::axis_start(&values, weight, support);
+            let moved = |value: f64| circle::moved_to(start, period, value);
+            values.iter_mut().for_each(|value| *value = moved(*value));
+            truth = truth.map(moved);
+            if let [low, median, high] = weighted_quantiles(&values, weight, &QUANTILES)[..] {
+                quantiles = [low, median, high];
+            }
+            (support, ends) = ((start, start + period), Ends::Joined);
+        }
+        let limits = limits(&values, weight, support, ends, truth);
+        Self {
+            name: &found.name,
+            quantiles,
+            values,
+            axis: fitting_axis(measure, limits, sizes),
+            ends: limits.ends,
+            truth,
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            low: self.axis.low,
+            high: self.axis.high,
+            ends: self.ends,
+        }
+    }
+}
+
+/// The corner plot. `parameters` are the posterior's columns with their quantiles.
 pub fn draw(
     posterior: &Posterior,
     parameters: &[ParameterSummary],
-    supports: &[(f64, f64)],
-) -> Result<Vec<u8>, PlotError> {
+    campaign: &Campaign,
+) -> Result<Canvas, PlotError> {
     let n_parameters = parameters.len();
     if !(1..=MAX_PARAMETERS).contains(&n_parameters) {
         return Err(PlotError::TooManyParameters {
@@ -90,18 +151,11 @@ pub fn draw(
     let weights = Weights::new(&posterior.weight).ok_or(PlotError::NoWeight)?;
     let sizes = Sizes::of(n_parameters);
     let measure = Canvas::new(1.0, 1.0)?;
-    let columns: Vec<Column> = (0..n_parameters)
-        .map(|parameter| {
-            let values: Vec<f64> = (0..posterior.n_rows())
-                .map(|row| posterior.theta_row(row)[parameter])
-                .collect();
-            let limits = limits(&values, &posterior.weight, supports[parameter]);
-            let axis = fitting_axis(&measure, limits, &sizes);
-            Column {
-                summary: &parameters[parameter],
-                values,
-                axis,
-            }
+    let columns: Vec<Column> = parameters
+        .iter()
+        .enumerate()
+        .map(|(position, found)| {
+            Column::new(position, posterior, found, campaign, &measure, &sizes)
         })
         .collect();
 
@@ -159,25 +213,49 @@ pub fn draw(
             }
         }
     }
-    canvas.into_png()
+    Ok(canvas)
 }
 
-/// Limits of one parameter's axis: nearly all of the mass with some room, within the prior's support.
-fn limits(values: &[f64], weight: &[f64], support: (f64, f64)) -> Limits {
-    let ends = weighted_quantiles(values, weight, &[TAIL, 1.0 - TAIL]);
-    let (from, to) = (ends[0], ends[1]);
+/// Limits of one parameter's axis: nearly all of the mass with some room, within `support`, whose ends are `ends`; the
+/// truth too, where it is not far from there. A circle that is filled for the most part is shown whole.
+fn limits(
+    values: &[f64],
+    weight: &[f64],
+    support: (f64, f64),
+    ends: Ends,
+    truth: Option<f64>,
+) -> Limits {
+    let reached = weighted_quantiles(values, weight, &[TAIL, 1.0 - TAIL]);
+    let (mut from, mut to) = (reached[0], reached[1]);
+    let span = to - from;
+    if let Some(truth) = truth.filter(|truth| (from - span..=to + span).contains(truth)) {
+        (from, to) = (from.min(truth), to.max(truth));
+    }
     let room = match (to - from) * 0.12 {
         room if room > 0.0 => room,
         _ => (from.abs() * 1e-6).max(1e-9),
     };
-    let (low, high) = ((from - room).max(support.0), (to + room).min(support.1));
-    if low < high {
-        Limits { low, high }
-    } else {
-        Limits {
-            low: from - room,
-            high: to + room,
+    let is_filled = to - from + 2.0 * room >= MOST_OF_A_CIRCLE * (support.1 - support.0);
+    match ends {
+        Ends::Joined if is_filled => {
+            return Limits {
+                low: support.0,
+                high: support.1,
+                ends,
+            };
         }
+        Ends::Joined | Ends::Walls => {}
+    }
+    let (low, high) = ((from - room).max(support.0), (to + room).min(support.1));
+    let (low, high) = if low < high {
+        (low, high)
+    } else {
+        (from - room, to + room)
+    };
+    Limits {
+        low,
+        high,
+        ends: Ends::Walls,
     }
 }
 
@@ -214,12 +292,7 @@ fn draw_histogram(canvas: &mut Canvas, panel: Rectangle, column: &Column, weight
     canvas.clip(panel);
     canvas.polygon(&steps, BLUE.tint(0.18));
     canvas.line(&steps, Pen::solid(BLUE, 1.1));
-    let ParameterSummary {
-        median,
-        quantile_16,
-        quantile_84,
-        ..
-    } = *column.summary;
+    let [quantile_16, median, quantile_84] = column.quantiles;
     for (quantile, color) in [(quantile_16, INK), (median, MEDIAN), (quantile_84, INK)] {
         let x = panel.left + column.axis.place(quantile) * panel.width;
         canvas.line(
@@ -227,14 +300,18 @@ fn draw_histogram(canvas: &mut Canvas, panel: Rectangle, column: &Column, weight
             Pen::dashed(color, 0.9),
         );
     }
+    if let Some(truth) = column.truth {
+        let x = panel.left + column.axis.place(truth) * panel.width;
+        canvas.line(
+            &[(x, panel.top), (x, panel.bottom())],
+            Pen::solid(TRUTH, 1.1),
+        );
+    }
     canvas.unclip();
 }
 
 fn draw_pair(canvas: &mut Canvas, panel: Rectangle, x: &Column, y: &Column, weights: &Weights) {
-    let limits = [x, y].map(|column| Limits {
-        low: column.axis.low,
-        high: column.axis.high,
-    });
+    let limits = [x.limits(), y.limits()];
     let grid = Grid::smooth(&x.values, &y.values, weights, limits, GRID_CELLS);
     let largest = grid.largest();
     if largest <= 0.0 {
@@ -258,6 +335,22 @@ fn draw_pair(canvas: &mut Canvas, panel: Rectangle, x: &Column, y: &Column, weig
             .map(|piece| piece.map(place))
             .collect();
         canvas.segments(&pieces, Pen::solid(INK, width));
+    }
+    let of_x = x
+        .truth
+        .map(|truth| panel.left + x.axis.place(truth) * panel.width);
+    let of_y = y
+        .truth
+        .map(|truth| panel.bottom() - y.axis.place(truth) * panel.height);
+    let pen = Pen::solid(TRUTH, 1.1);
+    if let Some(x) = of_x {
+        canvas.line(&[(x, panel.top), (x, panel.bottom())], pen);
+    }
+    if let Some(y) = of_y {
+        canvas.line(&[(panel.left, y), (panel.right(), y)], pen);
+    }
+    if let (Some(x), Some(y)) = (of_x, of_y) {
+        canvas.dot(x, y, 2.4, TRUTH);
     }
     canvas.unclip();
 }
@@ -290,7 +383,7 @@ enum Titles {
 impl Titles {
     fn of(measure: &Canvas, columns: &[Column], sizes: &Sizes) -> Self {
         let fits = |column: &Column| {
-            let spans = estimate_spans(column, &format!("{} = ", column.summary.name), sizes.name);
+            let spans = estimate_spans(column, &format!("{} = ", column.name), sizes.name);
             measure.text_width(&spans) <= sizes.panel + GAP
         };
         if columns.iter().all(fits) {
@@ -302,12 +395,7 @@ impl Titles {
 }
 
 fn estimate_spans(column: &Column, before: &str, size: f64) -> Vec<Span> {
-    let ParameterSummary {
-        median,
-        quantile_16,
-        quantile_84,
-        ..
-    } = *column.summary;
+    let [quantile_16, median, quantile_84] = column.quantiles;
     let Estimate {
         value,
         above,
@@ -340,7 +428,7 @@ fn draw_title(
 ) {
     let centre = panel.left + panel.width / 2.0;
     let baseline = panel.top - 7.0;
-    let name = &column.summary.name;
+    let name = column.name;
     let value = match titles {
         Titles::OneLine => estimate_spans(column, &format!("{name} = "), sizes.name),
         Titles::TwoLines => {
@@ -350,7 +438,7 @@ fn draw_title(
                 position,
                 0.0,
                 Anchor::Middle,
-                &[Span::plain(name.clone(), size)],
+                &[Span::plain(name, size)],
                 INK,
             );
             let spans = estimate_spans(column, "", sizes.name);
@@ -384,7 +472,7 @@ fn draw_x_labels(
             *taken = x + half;
         }
     }
-    let label = column.axis.label(&column.summary.name);
+    let label = column.axis.label(column.name);
     let size = fitting_size(canvas, &label, sizes.name, panel.width + GAP);
     let position = (
         panel.left + panel.width / 2.0,
@@ -416,7 +504,7 @@ fn draw_y_labels(
             INK,
         );
     }
-    let label = column.axis.label(&column.summary.name);
+    let label = column.axis.label(column.name);
     let size = fitting_size(canvas, &label, sizes.name, panel.height + GAP);
     let position = (
         panel.left - widest_label - 12.0,
@@ -434,4 +522,70 @@ fn draw_y_labels(
 /// `size`, or less where `text` would be wider than `room`.
 fn fitting_size(canvas: &Canvas, text: &str, size: f64, room: f64) -> f64 {
     size * (room / canvas.text_width(&[Span::plain(text, size)])).min(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sidereal_inference::campaign_file;
+    use sidereal_inference::summary::parameter_summaries;
+    use std::path::Path;
+
+    /// Quantiles, axis, ends and truth of an angle of period 8 with these draws.
+    fn angle(draws: &[f64], truth: &str) -> ([f64; 3], [f64; 2], Ends, Option<f64>) {
+        let text = format!(
+            "name = \"ring\"\n[[parameters]]\nname = \"w\"\nperiodic = true\n{truth}\n\
+             prior = {{ uniform = {{ low = 1, high = 9 }} }}\n[simulator]\nbuiltin = \"linear-gaussian\"\n\
+             [observation]\ngrid = [0]\nvalue = [1]\nsigma = [1]\n"
+        );
+        let campaign = campaign_file::parse(&text, Path::new("ring.toml")).expect("a campaign");
+        let n = draws.len();
+        let posterior = Posterior {
+            n_parameters: 1,
+            theta: draws.to_vec(),
+            log_likelihood: vec![0.0; n],
+            log_prior: vec![0.0; n],
+            log_proposal: vec![0.0; n],
+            round: vec![0; n],
+            weight: vec![1.0 / n as f64; n],
+        };
+        let found = parameter_summaries(&campaign.space, &posterior);
+        let measure = Canvas::new(1.0, 1.0).expect("a canvas");
+        let sizes = Sizes::of(1);
+        let column = Column::new(0, &posterior, &found[0], &campaign, &measure, &sizes);
+        let Column {
+            quantiles,
+            axis,
+            ends,
+            truth,
+            ..
+        } = column;
+        (quantiles, [axis.low, axis.high], ends, truth)
+    }
+
+    #[test]
+    fn a_mode_across_the_bounds_is_not_cut_in_two() {
+        // 8.25 to 9.5, of which what is beyond 9 stands at 1 to 1.5.
+        let draws: Vec<f64> = (0..=100)
+            .map(|i| 8.25 + 0.0125 * f64::from(i))
+            .map(|value| if value < 9.0 { value } else { value - 8.0 })
+            .collect();
+        let (quantiles, [low, high], ends, truth) = angle(&draws, "truth = 1.25");
+        for (found, expected) in quantiles.into_iter().zip([8.45, 8.875, 9.3]) {
+            assert!((found - expected).abs() < 0.01, "{quantiles:?}");
+        }
+        assert!(
+            (8.0..8.25).contains(&low) && (9.5..9.75).contains(&high),
+            "{low} {high}"
+        );
+        assert_eq!((ends, truth), (Ends::Walls, Some(9.25)));
+        // One within the bounds stays there.
+        let (quantiles, [low, high], ends, _) = angle(&[2.0, 3.0, 4.0], "");
+        assert_eq!((quantiles[1], ends), (3.0, Ends::Walls));
+        assert!((1.0..2.0).contains(&low) && (4.0..5.0).contains(&high));
+        // One all around is shown as the circle that it is.
+        let draws: Vec<f64> = (0..800).map(|i| 1.0 + 0.01 * f64::from(i)).collect();
+        let (_, [low, high], ends, _) = angle(&draws, "");
+        assert_eq!((high - low, ends), (8.0, Ends::Joined));
+    }
 }

@@ -50,6 +50,8 @@ pub fn best_n_bins(values: &[f64], weights: &Weights, low: f64, high: f64) -> us
 pub struct Grid {
     pub n: usize,
     pub density: Vec<f64>,
+    /// Of x and y.
+    pub ends: [Ends; 2],
 }
 
 /// The limits of one axis of a [`Grid`].
@@ -57,12 +59,40 @@ pub struct Grid {
 pub struct Limits {
     pub low: f64,
     pub high: f64,
+    pub ends: Ends,
+}
+
+/// What lies beyond the limits of an axis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ends {
+    /// Nothing: mass that is spread there comes back.
+    Walls,
+    /// The other end: the axis is a whole circle.
+    Joined,
+}
+
+impl Ends {
+    /// The cell, of `n`, that cell `i` is, which may lie beyond the limits.
+    fn cell(self, i: isize, n: usize) -> usize {
+        match self {
+            Self::Walls => {
+                let folded = i.rem_euclid(2 * n as isize) as usize;
+                if folded < n {
+                    folded
+                } else {
+                    2 * n - 1 - folded
+                }
+            }
+            Self::Joined => i.rem_euclid(n as isize) as usize,
+        }
+    }
 }
 
 impl Grid {
-    /// Smooth weighted density of (x, y): a Gaussian kernel, reflected at the limits, as wide as its
+    /// Smooth weighted density of (x, y): a Gaussian kernel, reflected at walls and going round circles, as wide as its
     /// cross-validated squared error allows, so that narrow modes stay narrow.
     pub fn smooth(x: &[f64], y: &[f64], weights: &Weights, limits: [Limits; 2], n: usize) -> Self {
+        let ends = limits.map(|limits| limits.ends);
         let mut counts = vec![0.0; n * n];
         let mut squares = 0.0;
         for ((&x, &y), &weight) in x.iter().zip(y).zip(weights.weight) {
@@ -80,7 +110,7 @@ impl Grid {
         let mut candidates: Vec<(f64, Vec<f64>)> = Vec::new();
         for width in widths {
             let kernel = gaussian_kernel(width);
-            let density = smoothed(&counts, n, &kernel);
+            let density = smoothed(&counts, n, &kernel, ends);
             let own: f64 = density.iter().map(|d| d * d).sum();
             let others: f64 = counts.iter().zip(&density).map(|(c, d)| c * d).sum();
             let at_itself = kernel[0] * kernel[0] * squares;
@@ -102,6 +132,7 @@ impl Grid {
         Self {
             n,
             density: chosen.map_or(counts, |(_, density)| density),
+            ends,
         }
     }
 
@@ -127,27 +158,27 @@ impl Grid {
     /// Bilinear density at (u, v) in [0, 1]², cells' centres being the nodes.
     pub fn at(&self, u: f64, v: f64) -> f64 {
         let split = |position: f64| {
-            let place = (position * self.n as f64 - 0.5).clamp(0.0, (self.n - 1) as f64);
-            let cell = (place.floor() as usize).min(self.n.saturating_sub(2));
-            (cell, place - cell as f64)
+            let place = position * self.n as f64 - 0.5;
+            (place.floor() as isize, place - place.floor())
         };
         let ((column, a), (row, b)) = (split(u), split(v));
-        let value = |row: usize, column: usize| {
-            self.density[row.min(self.n - 1) * self.n + column.min(self.n - 1)]
-        };
-        let lower = value(row, column) * (1.0 - a) + value(row, column + 1) * a;
-        let upper = value(row + 1, column) * (1.0 - a) + value(row + 1, column + 1) * a;
+        let lower = self.cell(row, column) * (1.0 - a) + self.cell(row, column + 1) * a;
+        let upper = self.cell(row + 1, column) * (1.0 - a) + self.cell(row + 1, column + 1) * a;
         lower * (1.0 - b) + upper * b
+    }
+
+    /// The density of a cell, which may lie one beyond the limits.
+    fn cell(&self, row: isize, column: isize) -> f64 {
+        let [across, upwards] = self.ends;
+        self.density[upwards.cell(row, self.n) * self.n + across.cell(column, self.n)]
     }
 
     /// The lines on which the density is `level`, as pieces within [0, 1]² (marching squares).
     pub fn contour(&self, level: f64) -> Vec<[(f64, f64); 2]> {
         let n = self.n;
-        // One ring of cells beyond the edge holds the edge's values, so that lines reach the frame.
-        let value = |row: usize, column: usize| {
-            let inside = |i: usize| i.saturating_sub(1).min(n - 1);
-            self.density[inside(row) * n + inside(column)]
-        };
+        // One ring of cells beyond the edge holds the edge's values, or those of the other edge, so that lines reach the
+        // frame.
+        let value = |row: usize, column: usize| self.cell(row as isize - 1, column as isize - 1);
         let place = |i: f64| ((i - 0.5) / n as f64).clamp(0.0, 1.0);
         let mut pieces = Vec::new();
         for row in 0..=n {
@@ -192,12 +223,15 @@ fn gaussian_kernel(width: f64) -> Vec<f64> {
     half.iter().map(|k| k / sum).collect()
 }
 
-fn smoothed(counts: &[f64], n: usize, kernel: &[f64]) -> Vec<f64> {
+fn smoothed(counts: &[f64], n: usize, kernel: &[f64], [across, upwards]: [Ends; 2]) -> Vec<f64> {
     let mut along_rows = vec![0.0; n * n];
     for row in 0..n {
-        spread(&counts[row * n..(row + 1) * n], kernel, |column, value| {
-            along_rows[row * n + column] = value
-        });
+        spread(
+            &counts[row * n..(row + 1) * n],
+            kernel,
+            across,
+            |column, value| along_rows[row * n + column] = value,
+        );
     }
     let mut density = vec![0.0; n * n];
     let mut line = vec![0.0; n];
@@ -205,24 +239,18 @@ fn smoothed(counts: &[f64], n: usize, kernel: &[f64]) -> Vec<f64> {
         for (row, value) in line.iter_mut().enumerate() {
             *value = along_rows[row * n + column];
         }
-        spread(&line, kernel, |row, value| {
+        spread(&line, kernel, upwards, |row, value| {
             density[row * n + column] = value
         });
     }
     density
 }
 
-fn spread(line: &[f64], kernel: &[f64], mut set: impl FnMut(usize, f64)) {
+fn spread(line: &[f64], kernel: &[f64], ends: Ends, mut set: impl FnMut(usize, f64)) {
     let (n, reach) = (line.len(), kernel.len() - 1);
-    let reflected = |i: usize| {
-        let folded = (i + (reach / (2 * n) + 1) * 2 * n - reach) % (2 * n);
-        line[if folded < n {
-            folded
-        } else {
-            2 * n - 1 - folded
-        }]
-    };
-    let padded: Vec<f64> = (0..n + 2 * reach).map(reflected).collect();
+    let padded: Vec<f64> = (0..n + 2 * reach)
+        .map(|i| line[ends.cell(i as isize - reach as isize, n)])
+        .collect();
     for i in 0..n {
         let centre = i + reach;
         let mut value = kernel[0] * padded[centre];
@@ -249,8 +277,38 @@ mod tests {
         let mut counts = vec![0.0; n * n];
         counts[0] = 0.25;
         counts[n * n - 1] = 0.75;
-        let density = smoothed(&counts, n, &gaussian_kernel(3.0));
-        assert!((density.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        for ends in [[Ends::Walls; 2], [Ends::Joined, Ends::Walls]] {
+            let density = smoothed(&counts, n, &gaussian_kernel(3.0), ends);
+            assert!((density.iter().sum::<f64>() - 1.0).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn circles_have_no_edge() {
+        // All of the mass in one cell beside the edge of x, a circle, and of y, which ends there.
+        let n = 16;
+        let mut counts = vec![0.0; n * n];
+        counts[0] = 1.0;
+        let ends = [Ends::Joined, Ends::Walls];
+        let density = smoothed(&counts, n, &gaussian_kernel(1.5), ends);
+        assert_eq!(density[1], density[n - 1]);
+        assert!(density[2] == density[n - 2] && density[2] < density[1]);
+        assert_eq!(density[(n - 1) * n], 0.0);
+        let grid = Grid { n, density, ends };
+        // Bilinear from one edge to the other: the same at both.
+        assert_eq!(grid.at(0.0, 0.1), grid.at(1.0, 0.1));
+        // The line around the mass is cut by the edge, and goes on at the other one at the same heights.
+        let mut heights = [Vec::new(), Vec::new()];
+        for (x, y) in grid.contour(grid.level(0.68)).into_iter().flatten() {
+            if x == 0.0 {
+                heights[0].push(y);
+            } else if x == 1.0 {
+                heights[1].push(y);
+            }
+        }
+        assert!(!heights[0].is_empty());
+        let lowest = heights.map(|heights| heights.into_iter().fold(f64::INFINITY, f64::min));
+        assert!((lowest[0] - lowest[1]).abs() < 0.5 / n as f64, "{lowest:?}");
     }
 
     #[test]
@@ -262,6 +320,7 @@ mod tests {
             density: (0..n * n)
                 .map(|i| density(i % n) * density(i / n))
                 .collect(),
+            ends: [Ends::Walls; 2],
         };
         // The mass within radius r of a round Gaussian of width s is 1 - exp(-r² / 2s²).
         let level = grid.level(0.68);
@@ -291,6 +350,7 @@ mod tests {
         let limits = [Limits {
             low: 0.0,
             high: 1.0,
+            ends: Ends::Walls,
         }; 2];
         let grid = Grid::smooth(&x, &y, &weights, limits, 96);
         assert!(grid.at(0.5, 0.5) < 1e-3 * grid.at(0.25, 0.5));

@@ -70,7 +70,7 @@ pub fn draw(band: &ModelBand, grid_name: &str) -> Result<Vec<u8>, PlotError> {
             ("95 % of the model's draws", Mark::Area(MODEL.tint(BAND_95))),
         ],
     );
-    canvas.into_png()
+    canvas.png()
 }
 
 /// How data are drawn: the more there are, the smaller.

@@ -1,10 +1,12 @@
-//! Pictures of a campaign as PNG files: no system library, no installed font.
+//! Pictures of a campaign as PNG and PDF files: no system library, no installed font.
 
 pub mod canvas;
 pub mod corner;
 pub mod density;
 pub mod fit;
 pub mod panel;
+pub mod pdf;
+pub mod raster;
 pub mod ticks;
 pub mod training;
 

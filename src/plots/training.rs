@@ -1,4 +1,4 @@
-//! How the flows were trained and how the rounds went: losses by epoch, efficiency and n_eff by round.
+//! How the flows were trained and how the rounds went: losses by epoch, efficiency by round, and n_eff as it grew.
 
 use super::PlotError;
 use super::canvas::{Anchor, Canvas, Color, Pen, Rectangle, Span};
@@ -7,7 +7,9 @@ use super::panel::{
     draw_x_tick, draw_y_name,
 };
 use super::ticks::{self, Axis};
+use sidereal_inference::posterior::Posterior;
 use sidereal_inference::summary::{RoundKind, RoundSummary, Summary, TrainingSummary};
+use sidereal_inference::weights::n_eff_of;
 
 const TRAINING: Color = Color(120, 166, 210);
 const VALIDATION: Color = Color(18, 78, 138);
@@ -19,8 +21,9 @@ const PANEL_HEIGHT: f64 = 165.0;
 /// From the bottom of a panel's frame to the top of the next one's.
 const BETWEEN: f64 = 78.0;
 
-/// The figure as PNG: losses above; efficiency and n_eff by round below where there was an observation.
-pub fn draw(summary: &Summary) -> Result<Vec<u8>, PlotError> {
+/// The figure as PNG: losses above; efficiency and n_eff below where there was an observation. Of the posterior the
+/// weights are looked at.
+pub fn draw(summary: &Summary, posterior: Option<&Posterior>) -> Result<Vec<u8>, PlotError> {
     let has_losses = summary
         .training
         .iter()
@@ -65,18 +68,19 @@ pub fn draw(summary: &Summary) -> Result<Vec<u8>, PlotError> {
             left: 2.0 * LEFT + width,
             ..panel
         };
-        let combined = summary.combined.as_ref();
-        let together = combined.map_or(0.0, |combined| combined.n_eff);
-        draw_n_eff(&mut canvas, panel, &rounds, together);
+        let growth = posterior.map_or(Vec::new(), |posterior| growth(&summary.rounds, posterior));
+        draw_n_eff(&mut canvas, panel, &summary.rounds, &growth);
     }
-    canvas.into_png()
+    canvas.png()
 }
 
-/// The flows one after another, epochs counted on from flow to flow.
+/// The flows one after another, epochs counted on from flow to flow. Flows are fitted to different densities, whose losses
+/// have different levels: each is drawn from its own best validation loss.
 fn draw_losses(canvas: &mut Canvas, panel: Rectangle, flows: &[TrainingSummary]) {
-    draw_title(canvas, panel, "loss");
-    let n_epochs: usize = flows.iter().map(|flow| flow.validation_loss.len()).sum();
-    let Some((low, high)) = loss_limits(flows) else {
+    draw_title(canvas, panel, "loss above the flow's best");
+    let flows: Vec<Losses> = flows.iter().map(Losses::of).collect();
+    let n_epochs: usize = flows.iter().map(|flow| flow.validation.len()).sum();
+    let Some((low, high)) = loss_limits(&flows) else {
         return;
     };
     let x = Axis::new(0.0, n_epochs.max(2) as f64, 8);
@@ -90,8 +94,8 @@ fn draw_losses(canvas: &mut Canvas, panel: Rectangle, flows: &[TrainingSummary])
 
     draw_grid(canvas, panel, &y);
     let mut first = 0.0;
-    for flow in flows {
-        let n = flow.validation_loss.len();
+    for flow in &flows {
+        let n = flow.validation.len();
         canvas.clip(panel);
         if first > 0.0 {
             canvas.line(
@@ -100,8 +104,8 @@ fn draw_losses(canvas: &mut Canvas, panel: Rectangle, flows: &[TrainingSummary])
             );
         }
         let curves = [
-            (&flow.training_loss, Pen::solid(TRAINING, 1.1)),
-            (&flow.validation_loss, Pen::solid(VALIDATION, 1.4)),
+            (&flow.training, Pen::solid(TRAINING, 1.1)),
+            (&flow.validation, Pen::solid(VALIDATION, 1.4)),
         ];
         for (losses, pen) in curves {
             let points = losses
@@ -113,15 +117,13 @@ fn draw_losses(canvas: &mut Canvas, panel: Rectangle, flows: &[TrainingSummary])
                 .collect();
             canvas.line(&points, pen);
         }
-        // Epochs are counted from 1.
-        let best = (flow.best_epoch as usize).saturating_sub(1);
-        if let Some(loss) = flow.validation_loss.get(best) {
-            let (x, y) = place(first + best as f64 + 0.5, *loss);
+        if let Some(loss) = flow.validation.get(flow.best) {
+            let (x, y) = place(first + flow.best as f64 + 0.5, *loss);
             canvas.dot(x, y, 2.6, BEST);
         }
         canvas.unclip();
         let share = n as f64 / n_epochs.max(1) as f64;
-        let label = [Span::plain(flow.flow.to_string(), TEXT)];
+        let label = [Span::plain(flow.name.clone(), TEXT)];
         if canvas.text_width(&label) + 6.0 < share * panel.width {
             let (x, y) = place(first + n as f64 / 2.0, high);
             let (width, height) = (canvas.text_width(&label) + 6.0, TEXT + 5.0);
@@ -154,18 +156,53 @@ fn draw_losses(canvas: &mut Canvas, panel: Rectangle, flows: &[TrainingSummary])
     draw_legend(canvas, panel, &legend);
 }
 
-/// All losses but the far outliers of the first epochs.
-fn loss_limits(flows: &[TrainingSummary]) -> Option<(f64, f64)> {
-    let losses = flows
-        .iter()
-        .flat_map(|flow| flow.training_loss.iter().chain(&flow.validation_loss));
-    let mut losses: Vec<f64> = losses.copied().filter(|loss| loss.is_finite()).collect();
-    losses.sort_by(f64::total_cmp);
-    let (&lowest, &highest) = (losses.first()?, losses.last()?);
-    let usual = losses[(losses.len() - 1) * 97 / 100];
-    let high = highest.min(usual + 0.35 * (usual - lowest));
-    let room = ((high - lowest) * 0.08).max(1e-9 * high.abs().max(1e-3));
-    Some((lowest - room, high + 1.8 * room))
+/// The losses of one flow, less its best validation loss.
+struct Losses {
+    name: String,
+    training: Vec<f64>,
+    validation: Vec<f64>,
+    /// Place of the best epoch.
+    best: usize,
+}
+
+impl Losses {
+    fn of(flow: &TrainingSummary) -> Self {
+        let above = |losses: &[f64]| -> Vec<f64> {
+            let best = flow.best_validation_loss;
+            losses.iter().map(|loss| loss - best).collect()
+        };
+        Self {
+            name: flow.flow.to_string(),
+            training: above(&flow.training_loss),
+            validation: above(&flow.validation_loss),
+            // Epochs are counted from 1.
+            best: (flow.best_epoch as usize).saturating_sub(1),
+        }
+    }
+}
+
+/// Of each flow the later three quarters of how its validation loss fell, and as far below its best as above: what is
+/// beyond, first epochs and training losses of flows that learned their rows by heart, is cut off.
+fn loss_limits(flows: &[Losses]) -> Option<(f64, f64)> {
+    let mut highest = f64::NEG_INFINITY;
+    for flow in flows {
+        let losses = flow.validation.iter().copied();
+        let mut losses: Vec<f64> = losses.filter(|loss| loss.is_finite()).collect();
+        losses.sort_by(f64::total_cmp);
+        if let Some(usual) = losses.get(losses.len().saturating_sub(1) * 3 / 4) {
+            highest = highest.max(*usual);
+        }
+    }
+    let training = flows.iter().flat_map(|flow| &flow.training);
+    let lowest = training
+        .copied()
+        .filter(|loss| loss.is_finite())
+        .fold(0.0, f64::min)
+        .max(-highest);
+    let room = ((highest - lowest) * 0.08).max(1e-9);
+    highest
+        .is_finite()
+        .then_some((lowest - room, highest + 2.5 * room))
 }
 
 /// Efficiency of each round, of all rows and of those from the newest flow, on a logarithmic axis.
@@ -210,39 +247,79 @@ fn draw_efficiency(canvas: &mut Canvas, panel: Rectangle, rounds: &[RoundSummary
     );
 }
 
-/// n_eff of each round by its own weights, and of all rounds together.
-fn draw_n_eff(canvas: &mut Canvas, panel: Rectangle, rounds: &[RoundSummary], together: f64) {
+/// Simulations up to the end of each round, and what the posterior's draws of the rounds so far are worth.
+fn growth(rounds: &[RoundSummary], posterior: &Posterior) -> Vec<(f64, f64)> {
+    let mut simulations = 0;
+    let points = rounds.iter().map(|round| {
+        simulations += round.all.n;
+        let n_rows = posterior
+            .round
+            .partition_point(|&drawn_in| drawn_in <= round.round.0);
+        (simulations as f64, n_eff_of(&posterior.weight[..n_rows]))
+    });
+    points.collect()
+}
+
+/// n_eff against simulations: of each round by its own weights as an area, and of all rounds so far.
+fn draw_n_eff(
+    canvas: &mut Canvas,
+    panel: Rectangle,
+    rounds: &[RoundSummary],
+    growth: &[(f64, f64)],
+) {
     draw_title(canvas, panel, "n_eff");
-    let values = rounds.iter().map(|round| round.all.n_eff).chain([together]);
-    let axis = LogAxis::new(panel, values, 0.1, f64::INFINITY);
-    draw_log_axis(canvas, panel, &axis, ticks::power_of_ten);
-    let slot = panel.width / rounds.len() as f64;
-    for (i, round) in rounds.iter().enumerate() {
-        let top = axis.place(round.all.n_eff);
-        let bar = Rectangle {
-            left: panel.left + slot * (i as f64 + 0.5) - slot.min(60.0) * 0.3,
+    let n_simulations: u64 = rounds.iter().map(|round| round.all.n).sum();
+    let of_rounds = rounds.iter().map(|round| round.all.n_eff);
+    let highest = of_rounds
+        .chain(growth.iter().map(|&(_, n_eff)| n_eff))
+        .fold(1.0, f64::max);
+    let x = Axis::new(0.0, n_simulations.max(1) as f64, 5);
+    let y = Axis::new(0.0, 1.06 * highest, 5);
+    let place = |simulations: f64, n_eff: f64| {
+        (
+            panel.left + x.place(simulations) * panel.width,
+            panel.bottom() - y.place(n_eff) * panel.height,
+        )
+    };
+    draw_grid(canvas, panel, &y);
+    let mut before = 0.0;
+    for round in rounds {
+        let after = before + round.all.n as f64;
+        let ((left, top), (right, _)) = (place(before, round.all.n_eff), place(after, 0.0));
+        let area = Rectangle {
+            left: left + 0.4,
             top,
-            width: slot.min(60.0) * 0.6,
+            width: (right - left - 0.8).max(0.4),
             height: panel.bottom() - top,
         };
-        if bar.height > 0.0 {
-            canvas.rectangle(bar, VALIDATION.tint(0.55));
+        if area.height > 0.0 {
+            canvas.rectangle(area, VALIDATION.tint(0.45));
         }
+        before = after;
     }
-    let y = axis.place(together);
-    canvas.line(
-        &[(panel.left, y), (panel.right(), y)],
-        Pen::dashed(BEST, 1.2),
+    let mut line = vec![place(0.0, 0.0)];
+    line.extend(
+        growth
+            .iter()
+            .map(|&(simulations, n_eff)| place(simulations, n_eff)),
     );
-    draw_rounds(canvas, panel, rounds);
-    draw_legend(
-        canvas,
-        panel,
-        &[
-            ("round", Mark::Dot(VALIDATION.tint(0.55))),
-            ("all rounds together", Mark::Line(BEST)),
-        ],
-    );
+    canvas.line(&line, Pen::solid(BEST, 1.4));
+    for &(x, y) in &line[1..] {
+        canvas.dot(x, y, 2.4, BEST);
+    }
+    draw_frame(canvas, panel, &y);
+    for (position, label) in &x.ticks {
+        draw_x_tick(canvas, panel, x.place(*position), label);
+    }
+    draw_x_name(canvas, panel, &x.label("simulations"));
+    if y.label("n_eff") != "n_eff" {
+        draw_y_name(canvas, panel, &y.label("n_eff"));
+    }
+    let mut legend = vec![("of a round", Mark::Area(VALIDATION.tint(0.45)))];
+    if !growth.is_empty() {
+        legend.push(("of all so far", Mark::Line(BEST)));
+    }
+    draw_legend(canvas, panel, &legend);
 }
 
 /// A logarithmic axis upwards over whole decades.
@@ -332,4 +409,80 @@ fn draw_rounds(canvas: &mut Canvas, panel: Rectangle, rounds: &[RoundSummary]) {
         );
     }
     draw_x_name(canvas, panel, "round");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sidereal_inference::ids::{FlowId, RoundId};
+    use sidereal_inference::proposal::Proposal;
+    use sidereal_inference::refinement::Objective;
+    use sidereal_inference::summary::WeightDiagnostics;
+
+    #[test]
+    fn losses_are_seen_from_each_flows_best() {
+        let flow = |level: f64| TrainingSummary {
+            flow: FlowId(0),
+            objective: Objective::Simulations,
+            n_rows: 10,
+            n_epochs: 5,
+            best_epoch: 3,
+            best_validation_loss: level,
+            training_loss: [900.0, 0.5, 0.25, 0.0, -0.5]
+                .map(|loss| level + loss)
+                .to_vec(),
+            validation_loss: [900.0, 1.0, 0.0, 0.25, 0.5]
+                .map(|loss| level + loss)
+                .to_vec(),
+            n_recoveries: 0,
+            weights_sha256: String::new(),
+        };
+        let flows = [Losses::of(&flow(-4.0)), Losses::of(&flow(1024.0))];
+        for flow in &flows {
+            assert_eq!((flow.name.as_str(), flow.best), ("flow 0", 2));
+            assert_eq!(flow.training, [900.0, 0.5, 0.25, 0.0, -0.5]);
+            assert_eq!(flow.validation, [900.0, 1.0, 0.0, 0.25, 0.5]);
+        }
+        // From the lowest training loss to three quarters of the validation losses, with some room.
+        let (low, high) = loss_limits(&flows).expect("limits");
+        assert!(
+            (-0.75..-0.5).contains(&low) && (1.0..1.5).contains(&high),
+            "{low} {high}"
+        );
+        assert_eq!(loss_limits(&[]), None);
+    }
+
+    #[test]
+    fn n_eff_grows_by_the_weights_so_far() {
+        let diagnostics = WeightDiagnostics {
+            n: 4,
+            n_eff: 1.0,
+            efficiency: 0.25,
+            pareto_k: None,
+            max_weight: 0.5,
+            evidence: None,
+        };
+        let round = |round: u32| RoundSummary {
+            round: RoundId(round),
+            kind: RoundKind::Training,
+            proposal: Proposal::prior(),
+            n_failed: 0,
+            failed_median: None,
+            all: diagnostics.clone(),
+            newest_component: diagnostics.clone(),
+            efficiency_error: 0.0,
+        };
+        let posterior = Posterior {
+            n_parameters: 1,
+            theta: vec![0.0; 7],
+            log_likelihood: vec![0.0; 7],
+            log_prior: vec![0.0; 7],
+            log_proposal: vec![0.0; 7],
+            round: vec![0, 0, 0, 1, 1, 1, 1],
+            // The first round does not count: another one has taken its place.
+            weight: vec![0.0, 0.0, 0.0, 0.25, 0.25, 0.25, 0.25],
+        };
+        let found = growth(&[round(0), round(1), round(2)], &posterior);
+        assert_eq!(found, [(4.0, 0.0), (8.0, 3.0), (12.0, 3.0)]);
+    }
 }

@@ -30,6 +30,7 @@ use sidereal_proto::client::{Client, ClientError};
 use sidereal_proto::message::{
     FailureCause, FromTrainer, FromWorker, PeerKind, Registration, Session, ToTrainer, ToWorker,
 };
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -49,6 +50,7 @@ pub fn campaign() -> Campaign {
         name: "linear".to_owned(),
         seed: 7,
         space: ParameterSpace::independent(vec![parameter("a"), parameter("b")]),
+        truth_by_name: BTreeMap::new(),
         simulator: SimulatorSpec {
             is_own: false,
             model: BuiltinModel::LinearGaussian {

@@ -1,5 +1,5 @@
-//! What must not change within a campaign: all but stops, budgets, device, worker counts and how data files are read
-//! (what was read may not change).
+//! What must not change within a campaign: all but stops, budgets, device, worker counts, true values and how data files
+//! are read (what was read may not change).
 
 use super::write::parts;
 use crate::campaign::Campaign;
@@ -109,6 +109,7 @@ fn fixed_values(campaign: &Campaign) -> BTreeMap<String, Value> {
                 format!("{}.{name}", part.key)
             };
             let may_change = matches!(part.key.as_str(), "rounds.stop" | "workers")
+                || (part.key.starts_with("parameters[") && name == "truth")
                 || matches!(
                     key.as_str(),
                     "rounds.max"

@@ -5,6 +5,7 @@ use crate::campaign::BuiltinModel;
 use crate::joint_normal::{JointNormal, Spread};
 use crate::prior::Prior;
 use crate::space::{Parameter, ParameterSpace};
+use std::collections::BTreeMap;
 
 /// Columns of our Parquet files that a parameter must not be named like.
 const RESERVED_NAMES: [&str; 10] = [
@@ -36,11 +37,16 @@ pub(super) struct Named<'a> {
     pub entry: Entry<'a>,
 }
 
-/// The names of all parameters, None where some are missing or unusable; and the space, None where
-/// anything about a parameter is.
-pub(super) fn parameters<'a>(
-    root: &Section<'a>,
-) -> (Option<Vec<Named<'a>>>, Option<ParameterSpace>) {
+/// What `[[parameters]]` and `[prior]` say.
+pub(super) struct Parameters<'a> {
+    /// None where some are missing or unusable.
+    pub names: Option<Vec<Named<'a>>>,
+    /// None where anything about a parameter is.
+    pub space: Option<ParameterSpace>,
+    pub truth_by_name: BTreeMap<String, f64>,
+}
+
+pub(super) fn parameters<'a>(root: &Section<'a>) -> Parameters<'a> {
     const EXPECTED: &str = "at least one [[parameters]] table";
     let items = root.require("parameters", EXPECTED).and_then(|entry| {
         let items = entry.items(EXPECTED)?;
@@ -51,10 +57,15 @@ pub(super) fn parameters<'a>(
         Some(items)
     });
     let Some(items) = items else {
-        return (None, None);
+        return Parameters {
+            names: None,
+            space: None,
+            truth_by_name: BTreeMap::new(),
+        };
     };
     let mut names: Vec<Option<Named<'a>>> = Vec::new();
     let mut parameters = Vec::new();
+    let mut truth_by_name = BTreeMap::new();
     let has_joint = root.get("prior").is_some();
     // Places of the parameters that have no prior of their own.
     let mut joint_positions = Vec::new();
@@ -64,7 +75,7 @@ pub(super) fn parameters<'a>(
             parameters.push(None);
             continue;
         };
-        section.check_keys(&["name", "prior", "periodic"]);
+        section.check_keys(&["name", "prior", "periodic", "truth"]);
         let named = section
             .require("name", "the parameter's name")
             .and_then(name);
@@ -90,6 +101,10 @@ pub(super) fn parameters<'a>(
                 .and_then(|entry| prior(&entry)),
         };
         let periodic = periodic(&section, prior.as_ref());
+        let truth = truth(&section, prior.as_ref());
+        if let (Some(named), Some(truth)) = (&named, truth) {
+            truth_by_name.insert(named.name.to_owned(), truth);
+        }
         parameters.push(named.as_ref().zip(prior).map(|(named, prior)| Parameter {
             name: named.name.to_owned(),
             prior,
@@ -102,7 +117,11 @@ pub(super) fn parameters<'a>(
         None => Some(None),
     };
     let parameters = parameters.into_iter().collect::<Option<Vec<Parameter>>>();
-    (names.into_iter().collect(), space(parameters, joint))
+    Parameters {
+        names: names.into_iter().collect(),
+        space: space(parameters, joint),
+        truth_by_name,
+    }
 }
 
 fn space(
@@ -193,6 +212,20 @@ fn periodic(section: &Section, prior: Option<&Prior>) -> bool {
         }
     }
     periodic
+}
+
+/// The true value, where the prior can give it.
+fn truth(section: &Section, prior: Option<&Prior>) -> Option<f64> {
+    let entry = section.get("truth")?;
+    let (low, high) = prior.map_or((f64::NEG_INFINITY, f64::INFINITY), Prior::support);
+    let truth = entry.number()?;
+    if !(low..=high).contains(&truth) {
+        entry.mistake(format!(
+            "found {truth}, expected a number within the prior, from {low} to {high}"
+        ));
+        return None;
+    }
+    Some(truth)
 }
 
 fn name(entry: Entry<'_>) -> Option<Named<'_>> {

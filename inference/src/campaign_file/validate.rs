@@ -49,7 +49,11 @@ pub(super) fn campaign(root: &Section<'_>, directory: &Path) -> Option<(Campaign
     let seed = root
         .get("seed")
         .map_or(Some(0), |entry| entry.whole(0..=i64::MAX as u64));
-    let (names, space) = parameters::parameters(root);
+    let parameters::Parameters {
+        names,
+        space,
+        truth_by_name,
+    } = parameters::parameters(root);
     let n_parameters = names.as_ref().map(Vec::len);
     let forward = forward_model::forward_model(root, directory, names.as_deref());
     let featurizer = estimator::featurizer(root, forward.n_data, n_parameters);
@@ -96,6 +100,7 @@ pub(super) fn campaign(root: &Section<'_>, directory: &Path) -> Option<(Campaign
         name: name?,
         seed: seed?,
         space: space?,
+        truth_by_name,
         simulator: forward.simulator?,
         observation: forward.observation?,
         reading: forward.reading?,

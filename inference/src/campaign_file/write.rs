@@ -54,6 +54,9 @@ pub(super) fn parts(campaign: &Campaign) -> Vec<Part> {
         if parameter.periodic {
             entries.push(("periodic", Value::from(true)));
         }
+        if let Some(&truth) = campaign.truth_by_name.get(&parameter.name) {
+            entries.push(("truth", Value::Float(truth)));
+        }
         parts.push(part(&format!("parameters[{i}]"), entries));
     }
     if let Some(joint) = &campaign.space.joint {

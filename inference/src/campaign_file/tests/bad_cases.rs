@@ -132,6 +132,18 @@ pub(super) const PARAMETERS: &[Case] = &[
         ],
     ),
     (
+        "low = 0.0, high = 6.25 } }",
+        "low = 0.0, high = 6.25 } }\ntruth = 6.5",
+        &[
+            "c.toml:5: parameters[0].truth: found 6.5, expected a number within the prior, from 0 to 6.25",
+        ],
+    ),
+    (
+        "{ normal = { mean = 0.0, sd = 2 } }",
+        "{ normal = { mean = 0.0, sd = 2 } }\ntruth = inf",
+        &["c.toml:8: parameters[1].truth: found inf, expected a finite number"],
+    ),
+    (
         "{ normal = { mean = 0.0, sd = 2 } }",
         "{ normal = { mean = 0.0, sd = 2 } }\nperiodic = \"yes\"",
         &["c.toml:8: parameters[1].periodic: found \"yes\", expected true or false"],

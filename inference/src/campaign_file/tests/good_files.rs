@@ -11,6 +11,7 @@ use crate::noise::{GaussianNoise, Noise, SigmaSource};
 use crate::observation::{ColumnNames, Missing, Observation, Reading};
 use crate::prior::Prior;
 use crate::space::{Parameter, ParameterSpace};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Every key at another value than its default.
@@ -19,11 +20,11 @@ name = "full \"quoted\""
 seed = 9223372036854775807
 parameters = [
     { name = "d", prior = { truncated_normal = { mean = 1, sd = 0.5, low = 0.0, high = 2.0 } } },
-    { name = "s", prior = { beta = { alpha = 2.0, beta = 3.0, low = -1.0, high = 1e-3 } } },
+    { name = "s", prior = { beta = { alpha = 2.0, beta = 3.0, low = -1.0, high = 1e-3 } }, truth = -0.25 },
     { name = "c0", prior = { log_normal = { mean = 0.0, sd = 0.1 } } },
     { name = "r", prior = { beta = { alpha = 2.0, beta = 3.0 } } },
     { name = "w", prior = { log_uniform = { low = 0.01, high = 1.0 } } },
-    { name = "v", prior = { normal = { mean = 0.0, sd = 1e2 } } },
+    { name = "v", prior = { normal = { mean = 0.0, sd = 1e2 } }, truth = 12 },
 ]
 [simulator]
 builtin = "absorption-spectrum"
@@ -132,6 +133,7 @@ fn full_campaign() -> Campaign {
                 },
             ),
         ]),
+        truth_by_name: BTreeMap::from([("s".to_owned(), -0.25), ("v".to_owned(), 12.0)]),
         simulator: SimulatorSpec {
             is_own: true,
             model: BuiltinModel::AbsorptionSpectrum {
@@ -384,7 +386,7 @@ fn the_copy_of_a_campaign_stands_alone_and_is_the_same_campaign() {
 #[test]
 fn what_may_change_leaves_the_identity_and_what_may_not_is_named() {
     let full = full_campaign();
-    let allowed: [fn(&mut Campaign); 9] = [
+    let allowed: [fn(&mut Campaign); 11] = [
         |campaign| campaign.rounds.max = 9,
         |campaign| campaign.rounds.stop.n_eff = None,
         |campaign| campaign.rounds.stop.rule = StopRule::Bootstrap,
@@ -394,6 +396,8 @@ fn what_may_change_leaves_the_identity_and_what_may_not_is_named() {
         |campaign| campaign.workers.count = None,
         |campaign| campaign.workers.batch_rows = None,
         |campaign| campaign.training.device = DeviceChoice::Auto,
+        |campaign| campaign.truth_by_name.clear(),
+        |campaign| *campaign.truth_by_name.entry("v".to_owned()).or_default() = 13.0,
     ];
     for change in allowed {
         let mut changed = full.clone();
