@@ -12,6 +12,7 @@ mod numbers;
 mod page;
 mod plots;
 mod predict;
+mod repair;
 mod report;
 mod results;
 mod services;
@@ -60,6 +61,8 @@ enum Verb {
     Predict(predict::PredictArguments),
     /// Write the plots and report.html of a finished campaign again
     Report(report::ReportArguments),
+    /// Simulate again the rows of committed shards that are damaged or missing
+    Repair(repair::RepairArguments),
 }
 
 const EXIT_STATUS: &str = "Exit status: 0 done; 1 failed; 2 unusable input; 3 finished but not to be trusted; \
@@ -71,7 +74,7 @@ fn main() -> ExitCode {
     let (quiet, filter) = match &cli.verb {
         Verb::Fit(arguments) => (arguments.quiet, "warn"),
         Verb::Predict(arguments) => (arguments.quiet, "warn"),
-        Verb::Report(_) | Verb::Status(_) | Verb::Access(_) => (false, "warn"),
+        Verb::Report(_) | Verb::Repair(_) | Verb::Status(_) | Verb::Access(_) => (false, "warn"),
         Verb::Coordinator(_) | Verb::Worker(_) | Verb::Trainer(_) => (false, "info"),
     };
     let terminal = Terminal::new(quiet);
@@ -98,6 +101,7 @@ fn run(verb: Verb, terminal: &Terminal) -> Result<exit::Ending, exit::CommandErr
         Verb::Access(arguments) => access::run(&arguments),
         Verb::Predict(arguments) => predict::run(&arguments, terminal),
         Verb::Report(arguments) => report::run(&arguments, terminal),
+        Verb::Repair(arguments) => repair::run(&arguments),
     }
 }
 

@@ -1,6 +1,9 @@
 //! Parquet tables of ours: named plain columns, a format name and a version, checked on opening.
 
-use crate::files::{FileError, StoredFileError};
+mod error;
+
+pub use error::TableError;
+
 use arrow::array::{
     Array, ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int32Array, RecordBatch,
     StringArray, UInt32Array, UInt64Array,
@@ -17,62 +20,6 @@ use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// A table that could not be written or is not what it should be.
-#[derive(Debug, thiserror::Error)]
-pub enum TableError {
-    #[error(transparent)]
-    File(#[from] FileError),
-    #[error(transparent)]
-    Stored(#[from] StoredFileError),
-    #[error("cannot {operation} {} as Parquet: {message}", path.display())]
-    Parquet {
-        operation: &'static str,
-        path: PathBuf,
-        message: String,
-    },
-    /// Readable, but not with this content.
-    #[error("{}: {what} is {found}, expected {expected}", path.display())]
-    Content {
-        path: PathBuf,
-        what: String,
-        found: String,
-        expected: String,
-    },
-}
-
-impl TableError {
-    /// As [`FileError::is_store_fault`].
-    pub fn is_store_fault(&self) -> bool {
-        match self {
-            Self::File(error) => error.is_store_fault(),
-            Self::Stored(error) => error.is_store_fault(),
-            Self::Parquet { .. } | Self::Content { .. } => false,
-        }
-    }
-
-    pub(crate) fn content(
-        path: &Path,
-        what: impl Display,
-        found: impl Display,
-        expected: impl Display,
-    ) -> Self {
-        Self::Content {
-            path: path.to_owned(),
-            what: what.to_string(),
-            found: found.to_string(),
-            expected: expected.to_string(),
-        }
-    }
-
-    fn parquet(operation: &'static str, path: &Path, source: impl Display) -> Self {
-        Self::Parquet {
-            operation,
-            path: path.to_owned(),
-            message: source.to_string(),
-        }
-    }
-}
 
 /// What a file of ours says that it is, in the Parquet key-value metadata.
 #[derive(Debug, Clone, Copy)]

@@ -355,3 +355,59 @@ fn a_log_likelihood_that_contradicts_the_data_is_refused() {
     rows.log_likelihood[2] = Some(f64::NEG_INFINITY);
     assert!(checked(&rows).is_some());
 }
+
+#[test]
+fn damaged_shards_are_found_and_a_reader_says_what_repairs_them() {
+    let directory = Directory::in_memory();
+    let rows = rows();
+    let names = ["whole", "cut", "changed", "missing"];
+    let shards: Vec<ShardFile> = names
+        .iter()
+        .map(|name| rows.store(&directory, name, &space()).expect("store"))
+        .collect();
+    assert!(damaged(&directory, &shards).expect("read").is_empty());
+    let bytes = directory.read("whole").expect("read");
+    directory.write("cut", bytes.slice(..100)).expect("cut");
+    let mut changed = bytes.to_vec();
+    changed[50] ^= 1;
+    directory.write("changed", changed.clone()).expect("change");
+    directory.remove("missing").expect("remove");
+    let found = damaged(&directory, &shards).expect("read");
+    let found: Vec<(&str, String)> = found
+        .iter()
+        .map(|(shard, damage)| (shard.file.path.as_str(), damage.to_string()))
+        .collect();
+    let expected = [
+        (
+            "cut",
+            format!(
+                "memory/cut: the size is 100 bytes, expected {} bytes",
+                bytes.len()
+            ),
+        ),
+        (
+            "changed",
+            format!(
+                "memory/changed: the SHA-256 is {}, expected {}",
+                crate::files::sha256_hex(&changed),
+                crate::files::sha256_hex(&bytes)
+            ),
+        ),
+        ("missing", "cannot read memory/missing: ".to_owned()),
+    ];
+    assert_eq!(found.len(), 3, "{found:?}");
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_eq!(found.0, expected.0);
+        assert!(found.1.starts_with(&expected.1), "{found:?}");
+    }
+    let read = for_each_log_columns(&directory, &shards, &space(), |_| {});
+    let error = read.expect_err("damaged");
+    assert!(!error.is_store_fault());
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{}; `sidereal repair memory` simulates the rows of damaged shards again",
+            expected[0].1
+        )
+    );
+}
