@@ -15,7 +15,7 @@ use crate::service::Service;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file::{self, CampaignError};
 use sidereal_inference::directory::Directory;
-use sidereal_inference::files::FileError;
+use sidereal_inference::files::{FileError, sha256_hex};
 use sidereal_inference::ids::RunId;
 use sidereal_proto::access::{Access, AccessError, AccessFile, Secrets};
 use sidereal_proto::client::ClientIdentity;
@@ -254,6 +254,7 @@ pub async fn start(config: CoordinatorConfig) -> Result<Running, StartError> {
         access: published.clone(),
         after_the_end: config.after_the_end,
         shard_checks: config.shard_checks,
+        secret: sha256_hex(config.secrets.private_key.as_bytes()),
     });
     let service = Service::new(
         &config.secrets.token,

@@ -2,7 +2,7 @@
 
 mod check;
 
-pub use check::{Weighed, check};
+pub use check::{Weighed, check, recomputed_lines};
 
 use crate::directory::Directory;
 use crate::draws::{Draws, parameter_column_names, theta_of_table, z_of_table};
@@ -410,7 +410,7 @@ mod long_shards {
             let mut shard = stored.store(&directory, "shard", &space).expect("store");
             shard.n_rows = n_rows;
             let draws = rows.draws.slice(7..7 + n_rows);
-            let error = check(&directory, &shard, &space, 2, Weighed::Never, &draws).err();
+            let error = check(&directory, &shard, &space, 2, Weighed::Never, &draws, "").err();
             error.map(|error| error.to_string().replace("memory/shard: ", ""))
         };
         let n_rows = N_ROWS as u64;

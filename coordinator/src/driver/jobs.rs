@@ -125,6 +125,7 @@ impl Driver {
         let campaign = Arc::clone(&self.campaign);
         let directory = self.directory.clone();
         let permits = Arc::clone(&self.checks);
+        let secret = self.secret.clone();
         let messages = self.messages.clone();
         tokio::spawn(async move {
             // Never closed.
@@ -140,7 +141,11 @@ impl Driver {
                 let weighed = shard::Weighed::of(&campaign);
                 let n_data = campaign.simulator.grid.len();
                 let space = &campaign.space;
-                let check = || shard::check(&directory, &shard, space, n_data, weighed, &expected);
+                let check = || {
+                    shard::check(
+                        &directory, &shard, space, n_data, weighed, &expected, &secret,
+                    )
+                };
                 let result = patiently(&driver, TableError::is_store_fault, check);
                 (shard, result)
             });
