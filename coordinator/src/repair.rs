@@ -51,7 +51,7 @@ pub enum RepairError {
         damage: String,
         rows: String,
         #[source]
-        source: TableError,
+        source: Box<TableError>,
     },
     #[error("{damage}; {rows} cannot be simulated again: {message}")]
     Simulation {
@@ -158,7 +158,7 @@ impl Committed {
                 return Err(RepairError::Draws {
                     damage,
                     rows,
-                    source,
+                    source: Box::new(source),
                 });
             }
         };

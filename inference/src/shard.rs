@@ -247,7 +247,7 @@ fn for_each_file(
             }
             TableError::DamagedShard {
                 location: directory.location().to_owned(),
-                source,
+                source: Box::new(source),
             }
         })?;
         for (shard, bytes) in group.iter().zip(read) {

@@ -17,7 +17,7 @@ pub enum TableError {
         /// Of the campaign directory.
         location: String,
         #[source]
-        source: StoredFileError,
+        source: Box<StoredFileError>,
     },
     #[error("cannot {operation} {} as Parquet: {message}", path.display())]
     Parquet {
