@@ -56,7 +56,7 @@ pub fn run(arguments: &RepairArguments) -> Result<Ending, CommandError> {
             results::print(&format!("{} ({})\n", found.damage, found.rows()));
         }
         results::print(&format!(
-            "{} of {n_shards} committed shards are damaged\n",
+            "damaged shards: {} of {n_shards} committed\n",
             damaged.len()
         ));
         return Ok(Ending::Done);
@@ -94,12 +94,12 @@ fn repair(
         ));
     }
     if failures.is_empty() {
-        results::print(&format!("{} damaged shards repaired\n", damaged.len()));
+        results::print(&format!("damaged shards repaired: {}\n", damaged.len()));
         return Ok(Ending::Done);
     }
     failures.push(format!(
-        "{} of {} damaged shards cannot be repaired",
-        failures.len(),
+        "damaged shards repaired: {} of {}",
+        damaged.len() - failures.len(),
         damaged.len()
     ));
     Err(CommandError::Failed(failures.join("\n")))

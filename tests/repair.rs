@@ -115,7 +115,7 @@ fn repair(out: &Path, shards: &[PathBuf], good: &[Vec<u8>], rows: [&str; 3], n_s
         .zip(rows)
         .map(|(complaint, rows)| format!("{complaint} ({rows})\n"))
         .collect();
-    expected += &format!("3 of {n_shards} committed shards are damaged\n");
+    expected += &format!("damaged shards: 3 of {n_shards} committed\n");
     assert_eq!(stdout(&output), expected);
     for (path, damaged) in shards.iter().zip(&damaged) {
         assert_eq!(fs::read(path).ok(), *damaged, "a dry run changes nothing");
@@ -138,7 +138,7 @@ fn repair(out: &Path, shards: &[PathBuf], good: &[Vec<u8>], rows: [&str; 3], n_s
             format!("{complaint}; {rows} simulated again, the recorded bytes are back; {fate}\n")
         })
         .collect();
-    expected += "3 damaged shards repaired\n";
+    expected += "damaged shards repaired: 3\n";
     assert_eq!(stdout(&output), expected);
     for ((path, good), damaged) in shards.iter().zip(good).zip(damaged) {
         assert_eq!(fs::read(path).expect("a shard"), *good);
@@ -163,6 +163,20 @@ fn says_the_way_on(output: &Output, shard: &Path, out: &Path) {
             errors(output)
         );
     }
+}
+
+/// The file of this name below a folder.
+fn find(folder: &Path, name: &str) -> Option<PathBuf> {
+    let mut paths = fs::read_dir(folder)
+        .ok()?
+        .map(|entry| entry.expect("entry").path());
+    paths.find_map(|path| {
+        if path.is_dir() {
+            find(&path, name)
+        } else {
+            path.ends_with(name).then_some(path)
+        }
+    })
 }
 
 /// `sidereal coordinator` on a finished campaign, which ends by itself.
@@ -212,6 +226,32 @@ fn a_finished_campaign_gets_its_shards_back_and_then_its_posterior() {
     let said = "was not as the journal records it; written again from the recorded shards";
     assert!(errors(&output).contains(said), "{}", errors(&output));
     assert_eq!(fs::read(&posterior).expect("read"), good_posterior);
+
+    // What can be repaired is, and the rest is told.
+    let of_prior = &shards(&out, "000")[0];
+    let good = fs::read(of_prior).expect("a shard");
+    for shard in [of_prior, &of_round[0]] {
+        fs::write(shard, "cut").expect("cut");
+    }
+    let draws = find(&out.join("rounds"), "draws.parquet").expect("draws");
+    fs::remove_file(&draws).expect("remove");
+    let output = run(&["repair", text(&out)]);
+    assert_eq!(status(&output), 1, "{}", errors(&output));
+    let said = stdout(&output);
+    assert!(
+        said.contains("rows 0 to 49 of round 0 simulated again, the recorded bytes are back"),
+        "{said}"
+    );
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let part = format!(
+        "rows 0 to 49 of round 1 cannot be simulated again: cannot read {}: ",
+        draws.display()
+    );
+    for part in [&part, "damaged shards repaired: 1 of 2"] {
+        assert!(errors(&output).contains(part), "{}", errors(&output));
+    }
+    assert_eq!(fs::read(of_prior).expect("read"), good);
+    assert_eq!(fs::read(&of_round[0]).expect("read"), b"cut");
 }
 
 #[test]
@@ -250,7 +290,7 @@ fn an_unfinished_campaign_goes_on_to_the_same_posterior() {
     let list = stdout(&output);
     let last = list.lines().last().expect("a line");
     let n_shards: usize = last
-        .strip_prefix("3 of ")
+        .strip_prefix("damaged shards: 3 of ")
         .and_then(|rest| rest.split(' ').next())
         .and_then(|number| number.parse().ok())
         .unwrap_or_else(|| panic!("{list}"));
