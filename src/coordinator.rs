@@ -1,6 +1,6 @@
 //! `sidereal coordinator`: owns a campaign and leases its work to workers and trainers elsewhere.
 
-use crate::campaign_directory::{self};
+use crate::campaign_directory::{self, Found};
 use crate::exit::{CommandError, Ending, STATUS_INTERRUPTED};
 use crate::fit::SettingArguments;
 use crate::report;
@@ -118,7 +118,10 @@ pub fn run(arguments: &CoordinatorArguments, terminal: &Terminal) -> Result<Endi
     for note in words::data_notes(&campaign, source.as_ref()) {
         terminal.note(&note);
     }
-    campaign_directory::inspect(&arguments.dir, &campaign)?;
+    if campaign_directory::inspect(&arguments.dir, &campaign)? == Found::Begun {
+        let begun = sidereal_store::open(&arguments.dir).map_err(CommandError::unusable)?;
+        campaign_directory::finished_before(&begun, &campaign)?;
+    }
     let access_file = access_file(arguments)?;
     let secrets = secrets(arguments, &access_file)?;
     let directory = create_directory(&arguments.dir)?;

@@ -13,6 +13,7 @@ mod numbers;
 mod page;
 mod plots;
 mod predict;
+mod repair;
 mod report;
 mod results;
 mod services;
@@ -63,6 +64,8 @@ enum Verb {
     Draw(draw::DrawArguments),
     /// Write the plots and report.html of a finished campaign again
     Report(report::ReportArguments),
+    /// Simulate again the rows of committed shards that are damaged or missing
+    Repair(repair::RepairArguments),
 }
 
 const EXIT_STATUS: &str = "Exit status: 0 done; 1 failed; 2 unusable input; 3 finished but not to be trusted; \
@@ -75,7 +78,7 @@ fn main() -> ExitCode {
         Verb::Fit(arguments) => (arguments.quiet, "warn"),
         Verb::Predict(arguments) => (arguments.quiet, "warn"),
         Verb::Draw(arguments) => (arguments.quiet, "warn"),
-        Verb::Report(_) | Verb::Status(_) | Verb::Access(_) => (false, "warn"),
+        Verb::Report(_) | Verb::Repair(_) | Verb::Status(_) | Verb::Access(_) => (false, "warn"),
         Verb::Coordinator(_) | Verb::Worker(_) | Verb::Trainer(_) => (false, "info"),
     };
     let terminal = Terminal::new(quiet);
@@ -103,6 +106,7 @@ fn run(verb: Verb, terminal: &Terminal) -> Result<exit::Ending, exit::CommandErr
         Verb::Predict(arguments) => predict::run(&arguments, terminal),
         Verb::Draw(arguments) => draw::run(&arguments, terminal),
         Verb::Report(arguments) => report::run(&arguments, terminal),
+        Verb::Repair(arguments) => repair::run(&arguments),
     }
 }
 

@@ -292,6 +292,18 @@ fn on_object_storage_too() {
         );
     }
     assert!(directory.join("report.html").exists());
+    // A shard that is cut there is simulated again.
+    let shards = std::fs::read_dir(directory.join("rounds/001/shards")).expect("shards");
+    let shard = shards.map(|entry| entry.expect("entry").path()).min();
+    let shard = shard.expect("a shard");
+    let good = std::fs::read(&shard).expect("read");
+    std::fs::write(&shard, &good[..good.len() / 2]).expect("cut");
+    let mut command = setup::sidereal(&["repair", &place.directory]);
+    let output = command.envs(server.variables()).output().expect("runs");
+    assert_eq!(output.status.code(), Some(0), "{}", setup::errors(&output));
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.ends_with("\ndamaged shards repaired: 1\n"), "{said}");
+    assert_eq!(std::fs::read(&shard).expect("read"), good);
 }
 
 #[test]

@@ -138,6 +138,8 @@ pub struct DriverConfig {
     pub access: Option<(PathBuf, AccessFile)>,
     pub after_the_end: AfterTheEnd,
     pub shard_checks: ShardChecks,
+    /// What no peer knows, for the choice of rows that are looked at closely; no result depends on it.
+    pub secret: String,
 }
 
 /// What a coordinator does once the campaign has its results.
@@ -180,6 +182,7 @@ pub struct Driver {
     access: Option<(PathBuf, AccessFile)>,
     after_the_end: AfterTheEnd,
     shard_checks: ShardChecks,
+    secret: String,
     /// There once the results are.
     outcome: Option<Outcome>,
     ended: Option<Result<Outcome, CampaignFailure>>,
@@ -217,6 +220,7 @@ impl Driver {
             access: config.access,
             after_the_end: config.after_the_end,
             shard_checks: config.shard_checks,
+            secret: config.secret,
             outcome: None,
             ended: None,
         };

@@ -11,12 +11,14 @@
 //!             campaign (pure)
 //! ```
 
+mod asking;
 pub mod campaign;
 mod driver;
 mod finish;
 mod finished;
 pub mod journal;
 mod metrics;
+mod repair;
 mod rounds;
 mod serve;
 mod service;
@@ -25,9 +27,11 @@ mod status;
 mod verify;
 mod weigh;
 
+pub use asking::Earlier;
 pub use driver::{AfterTheEnd, CampaignFailure, Outcome, ShardChecks};
 pub use finish::FinishError;
 pub use finished::{FinishedCampaign, ResultsError, read_or_restore, read_results};
+pub use repair::{Committed, DamagedShard, RepairError};
 pub use serve::ServeConfig;
-pub use start::{CoordinatorConfig, Earlier, Running, StartError, Stopper, start};
+pub use start::{CoordinatorConfig, Running, StartError, Stopper, start};
 pub use status::{StatusError, read_status};

@@ -5,9 +5,8 @@ use sidereal_inference::directory::Directory;
 use sidereal_inference::draws::Draws;
 use sidereal_inference::ids::RoundId;
 use sidereal_inference::table::TableError;
+use sidereal_inference::task::StoredFile;
 use std::ops::Range;
-
-use crate::campaign::state::RoundPlan;
 
 /// Where the draws of a round come from.
 #[derive(Debug)]
@@ -18,15 +17,17 @@ pub enum RoundDraws {
 }
 
 impl RoundDraws {
+    /// `stored` as the round's record names it; None: drawn from the prior.
     pub fn load(
         directory: &Directory,
         campaign: &Campaign,
-        plan: &RoundPlan,
+        round: RoundId,
+        stored: Option<&StoredFile>,
     ) -> Result<Self, TableError> {
-        match &plan.draws {
-            None => Ok(Self::Prior(plan.round)),
+        match stored {
+            None => Ok(Self::Prior(round)),
             Some(stored) => {
-                let draws = Draws::load(directory, stored, &campaign.space, plan.round)?;
+                let draws = Draws::load(directory, stored, &campaign.space, round)?;
                 Ok(Self::Stored(Box::new(draws)))
             }
         }

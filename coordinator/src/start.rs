@@ -1,9 +1,10 @@
 //! Opens a campaign directory and starts the coordinator on it.
 
+use crate::asking::{Asking, Earlier, refuse_if_served};
 use crate::campaign::apply::{Misfit, apply};
 use crate::campaign::event::{Opened, Settings};
 use crate::campaign::leases::LeaseRules;
-use crate::campaign::state::{Phase, Run, State};
+use crate::campaign::state::{Phase, State};
 use crate::driver::{
     AfterTheEnd, CampaignFailure, Driver, DriverConfig, Messages, Outcome, ShardChecks,
 };
@@ -14,10 +15,10 @@ use crate::service::Service;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file::{self, CampaignError};
 use sidereal_inference::directory::Directory;
-use sidereal_inference::files::FileError;
+use sidereal_inference::files::{FileError, sha256_hex};
 use sidereal_inference::ids::RunId;
-use sidereal_proto::access::{Access, AccessError, AccessFile, Secrets, is_loopback};
-use sidereal_proto::client::{Client, ClientIdentity};
+use sidereal_proto::access::{Access, AccessError, AccessFile, Secrets};
+use sidereal_proto::client::ClientIdentity;
 use sidereal_proto::message::Identification;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
@@ -41,8 +42,6 @@ const LEAST_SHARD_BYTES: u64 = 1 << 20;
 /// A batch is not run a second time before this, nor offered again while its worker is heard from.
 const LEAST_PATIENCE_S: f64 = 5.0;
 const LEAST_OVERDUE_S: f64 = 600.0;
-/// How long an earlier coordinator has to answer.
-const ASKING: Duration = Duration::from_secs(10);
 const CAMPAIGN_FILE: &str = "campaign.toml";
 /// How long open calls may take to end once the campaign has.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -75,13 +74,6 @@ pub struct CoordinatorConfig {
 
 impl CoordinatorConfig {
     pub const DEFAULT_LEASE_S: f64 = 60.0;
-}
-
-/// What becomes of an earlier coordinator that cannot be asked from here whether it lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Earlier {
-    Respect,
-    TakeOver,
 }
 
 /// Why a coordinator did not start. Nothing has been recorded in the directory.
@@ -262,6 +254,7 @@ pub async fn start(config: CoordinatorConfig) -> Result<Running, StartError> {
         access: published.clone(),
         after_the_end: config.after_the_end,
         shard_checks: config.shard_checks,
+        secret: sha256_hex(config.secrets.private_key.as_bytes()),
     });
     let service = Service::new(
         &config.secrets.token,
@@ -283,7 +276,15 @@ pub async fn start(config: CoordinatorConfig) -> Result<Running, StartError> {
         if let Some(earlier) = &earlier
             && !is_finished
         {
-            refuse_if_served(&config, earlier).await?;
+            let asking = Asking {
+                location: config.directory.location(),
+                host: &config.host,
+                token: &config.secrets.token,
+                server_name: &config.server_name,
+                identity: config.identity.as_ref(),
+                earlier: config.earlier,
+            };
+            refuse_if_served(&asking, earlier).await?;
         }
         driver
             .open()
@@ -346,69 +347,6 @@ fn access(config: &CoordinatorConfig, bound: SocketAddr) -> Access {
         server_name: config.server_name.clone(),
         certificate,
         token: config.secrets.token.clone(),
-    }
-}
-
-/// Asks the newest coordinator that the journal names whether it still serves this campaign.
-///
-/// Only one that cannot be connected to is gone. What answers with the certificate of the record but refuses us
-/// (another token, no client certificate of ours) lives.
-async fn refuse_if_served(config: &CoordinatorConfig, run: &Run) -> Result<(), StartError> {
-    let Some(address) = &run.address else {
-        return Ok(());
-    };
-    let location = config.directory.location().to_owned();
-    let is_elsewhere = run.host.as_ref().filter(|host| **host != config.host);
-    if let (Some(host), true) = (is_elsewhere, is_loopback(address)) {
-        return match config.earlier {
-            Earlier::TakeOver => Ok(()),
-            Earlier::Respect => Err(StartError::Elsewhere {
-                location,
-                host: host.clone(),
-                here: config.host.clone(),
-            }),
-        };
-    }
-    let earlier = Access {
-        address: address.clone(),
-        server_name: run
-            .server_name
-            .clone()
-            .unwrap_or_else(|| config.server_name.clone()),
-        certificate: run.certificate.clone(),
-        token: config.secrets.token.clone(),
-    };
-    let served = || StartError::Served {
-        location: location.clone(),
-        run: run.id.clone(),
-        address: address.clone(),
-    };
-    let connecting = Client::connect(&earlier, config.identity.as_ref());
-    let mut client = match tokio::time::timeout(ASKING, connecting).await {
-        Ok(Ok(client)) => client,
-        Ok(Err(error)) => {
-            tracing::debug!(%error, address, "the earlier coordinator is gone");
-            return Ok(());
-        }
-        Err(_) => {
-            tracing::warn!(
-                address,
-                "the earlier coordinator does not answer; its campaign is taken over"
-            );
-            return Ok(());
-        }
-    };
-    match tokio::time::timeout(ASKING, client.identify()).await {
-        Ok(Ok(found)) if found.run != run.id => Ok(()),
-        Ok(Ok(_) | Err(_)) => Err(served()),
-        // Connected and silent: stopped, or its machine is.
-        Err(_) => {
-            tracing::warn!(
-                address,
-                "the earlier coordinator does not answer; its campaign is taken over"
-            );
-            Ok(())
-        }
     }
 }
 

@@ -55,7 +55,7 @@ pub fn parse(bytes: &[u8]) -> bool {
             n_failed,
             file: file.clone(),
         };
-        let checked = check(&directory, &shard, &space, N_DATA, weighed, &draws());
+        let checked = check(&directory, &shard, &space, N_DATA, weighed, &draws(), "");
         let rows = ShardRows::load(&directory, &shard, &space);
         let columns = load_log_columns(&directory, &shard, &space);
         if checked.is_ok() {

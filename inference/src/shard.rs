@@ -2,10 +2,11 @@
 
 mod check;
 
-pub use check::{Weighed, check};
+pub use check::{Weighed, check, recomputed_lines};
 
 use crate::directory::Directory;
 use crate::draws::{Draws, parameter_column_names, theta_of_table, z_of_table};
+use crate::files::StoredFileError;
 use crate::ids::RoundId;
 use crate::space::ParameterSpace;
 use crate::table::{Column, Format, Read, Table, TableError, decode, encode};
@@ -81,6 +82,19 @@ pub struct LogColumns {
 }
 
 impl ShardRows {
+    /// Draws that nobody could run: failed rows with the reason.
+    pub fn given_up(draws: Draws, n_data: usize, message: &str) -> Self {
+        let n_rows = draws.n_rows();
+        Self {
+            draws,
+            log_likelihood: vec![None; n_rows],
+            n_data,
+            simulated: vec![f32::NAN; n_rows * n_data],
+            status: vec![RowStatus::Failed; n_rows],
+            message: vec![Some(message.to_owned()); n_rows],
+        }
+    }
+
     pub fn n_failed(&self) -> u64 {
         n_failed(&self.status)
     }
@@ -225,8 +239,50 @@ fn for_each_file(
     shards: &[ShardFile],
     mut on_file: impl FnMut(&ShardFile, Bytes) -> Result<(), TableError>,
 ) -> Result<(), TableError> {
+    for group in at_a_time(shards) {
+        let files: Vec<_> = group.iter().map(|shard| &shard.file).collect();
+        let read = directory.read_all_stored(&files).map_err(|source| {
+            if source.is_store_fault() {
+                return TableError::Stored(source);
+            }
+            TableError::DamagedShard {
+                location: directory.location().to_owned(),
+                source: Box::new(source),
+            }
+        })?;
+        for (shard, bytes) in group.iter().zip(read) {
+            on_file(shard, bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// Which of these shards are missing or not as recorded, and how; an error where the storage is at fault.
+pub fn damaged(
+    directory: &Directory,
+    shards: &[ShardFile],
+) -> Result<Vec<(ShardFile, StoredFileError)>, StoredFileError> {
+    let mut damaged = Vec::new();
+    for group in at_a_time(shards) {
+        let files: Vec<_> = group.iter().map(|shard| &shard.file).collect();
+        if directory.read_all_stored(&files).is_ok() {
+            continue;
+        }
+        for shard in group {
+            match directory.read_stored(&shard.file) {
+                Ok(_) => {}
+                Err(error) if error.is_store_fault() => return Err(error),
+                Err(error) => damaged.push((shard.clone(), error)),
+            }
+        }
+    }
+    Ok(damaged)
+}
+
+/// As many shards as are read at the same time, again and again.
+fn at_a_time(shards: &[ShardFile]) -> impl Iterator<Item = &[ShardFile]> {
     let mut rest = shards;
-    while !rest.is_empty() {
+    std::iter::from_fn(move || {
         let mut n_bytes = 0;
         let n = rest
             .iter()
@@ -238,13 +294,9 @@ fn for_each_file(
             })
             .count();
         let (now, later) = rest.split_at(n);
-        let files: Vec<_> = now.iter().map(|shard| &shard.file).collect();
-        for (shard, bytes) in now.iter().zip(directory.read_all_stored(&files)?) {
-            on_file(shard, bytes)?;
-        }
         rest = later;
-    }
-    Ok(())
+        (!now.is_empty()).then_some(now)
+    })
 }
 
 fn parse_log_columns(
@@ -358,7 +410,7 @@ mod long_shards {
             let mut shard = stored.store(&directory, "shard", &space).expect("store");
             shard.n_rows = n_rows;
             let draws = rows.draws.slice(7..7 + n_rows);
-            let error = check(&directory, &shard, &space, 2, Weighed::Never, &draws).err();
+            let error = check(&directory, &shard, &space, 2, Weighed::Never, &draws, "").err();
             error.map(|error| error.to_string().replace("memory/shard: ", ""))
         };
         let n_rows = N_ROWS as u64;

@@ -1,6 +1,10 @@
 //! Parquet tables of ours: named plain columns, a format name and a version, checked on opening.
 
-use crate::files::{FileError, StoredFileError};
+mod error;
+mod pages;
+
+pub use error::TableError;
+
 use arrow::array::{
     Array, ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int32Array, RecordBatch,
     StringArray, UInt32Array, UInt64Array,
@@ -10,69 +14,13 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::metadata::{KeyValue, ParquetMetaData};
+use parquet::file::metadata::{ColumnChunkMetaData, KeyValue, ParquetMetaData};
 use parquet::file::properties::WriterProperties;
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// A table that could not be written or is not what it should be.
-#[derive(Debug, thiserror::Error)]
-pub enum TableError {
-    #[error(transparent)]
-    File(#[from] FileError),
-    #[error(transparent)]
-    Stored(#[from] StoredFileError),
-    #[error("cannot {operation} {} as Parquet: {message}", path.display())]
-    Parquet {
-        operation: &'static str,
-        path: PathBuf,
-        message: String,
-    },
-    /// Readable, but not with this content.
-    #[error("{}: {what} is {found}, expected {expected}", path.display())]
-    Content {
-        path: PathBuf,
-        what: String,
-        found: String,
-        expected: String,
-    },
-}
-
-impl TableError {
-    /// As [`FileError::is_store_fault`].
-    pub fn is_store_fault(&self) -> bool {
-        match self {
-            Self::File(error) => error.is_store_fault(),
-            Self::Stored(error) => error.is_store_fault(),
-            Self::Parquet { .. } | Self::Content { .. } => false,
-        }
-    }
-
-    pub(crate) fn content(
-        path: &Path,
-        what: impl Display,
-        found: impl Display,
-        expected: impl Display,
-    ) -> Self {
-        Self::Content {
-            path: path.to_owned(),
-            what: what.to_string(),
-            found: found.to_string(),
-            expected: expected.to_string(),
-        }
-    }
-
-    fn parquet(operation: &'static str, path: &Path, source: impl Display) -> Self {
-        Self::Parquet {
-            operation,
-            path: path.to_owned(),
-            message: source.to_string(),
-        }
-    }
-}
 
 /// What a file of ours says that it is, in the Parquet key-value metadata.
 #[derive(Debug, Clone, Copy)]
@@ -216,6 +164,7 @@ pub(crate) struct Pieces {
     table: Table,
     reader: ParquetRecordBatchReader,
     contents: Arc<ParquetMetaData>,
+    bytes: Bytes,
 }
 
 impl Pieces {
@@ -247,7 +196,8 @@ impl Pieces {
     }
 
     /// Refuses, before anything is unpacked, columns that say that they are larger than `most_bytes` of their name,
-    /// and those that could be read as more than is unpacked. For files of those who may be broken.
+    /// those whose pages say that they are larger than their column, and those that could be read as more than is
+    /// unpacked. For files of those who may be broken.
     pub fn check_sizes(&self, most_bytes: impl Fn(&str) -> u64) -> Result<(), TableError> {
         let mut bytes_by_column: BTreeMap<&str, u64> = BTreeMap::new();
         let groups = self.contents.row_groups().iter();
@@ -265,6 +215,7 @@ impl Pieces {
                 ));
             }
             let n_bytes = u64::try_from(column.uncompressed_size()).unwrap_or(u64::MAX);
+            self.check_pages(name, column, n_bytes)?;
             let sum = bytes_by_column.entry(name).or_default();
             *sum = sum.saturating_add(n_bytes);
         }
@@ -277,6 +228,43 @@ impl Pieces {
                     format!("at most {most} bytes"),
                 ));
             }
+        }
+        Ok(())
+    }
+
+    /// Refuses pages that say that they unpack to more than their column's `n_bytes`.
+    fn check_pages(
+        &self,
+        name: &str,
+        column: &ColumnChunkMetaData,
+        n_bytes: u64,
+    ) -> Result<(), TableError> {
+        let start = column
+            .dictionary_page_offset()
+            .unwrap_or(column.data_page_offset());
+        let end = start.saturating_add(column.compressed_size());
+        let chunk = match (usize::try_from(start), usize::try_from(end)) {
+            (Ok(start), Ok(end)) => self.bytes.get(start..end),
+            (Err(_), _) | (_, Err(_)) => None,
+        };
+        let Some(chunk) = chunk else {
+            return Err(self.table.content(
+                format!("the place of column {name}"),
+                format!("bytes {start} to {end}"),
+                format!("within the {} bytes of the file", self.bytes.len()),
+            ));
+        };
+        let unpacked = pages::unpacked_bytes(chunk).map_err(|found| {
+            let what = format!("a page of column {name}");
+            self.table
+                .content(what, found, "a data page of plain values")
+        })?;
+        if unpacked > n_bytes {
+            return Err(self.table.content(
+                format!("what the pages of column {name} unpack to"),
+                format!("{unpacked} bytes"),
+                format!("at most the column's {n_bytes} bytes"),
+            ));
         }
         Ok(())
     }
@@ -307,8 +295,8 @@ fn open_or_panic(
     bytes: Bytes,
 ) -> Result<Pieces, TableError> {
     let failed = |source: &dyn Display| TableError::parquet("read", path, source);
-    let builder =
-        ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|source| failed(&source))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone())
+        .map_err(|source| failed(&source))?;
     let metadata = builder
         .metadata()
         .file_metadata()
@@ -365,6 +353,7 @@ fn open_or_panic(
         },
         reader,
         contents,
+        bytes,
     })
 }
 

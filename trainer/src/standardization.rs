@@ -363,7 +363,7 @@ const FINITE: Expected = ("a number that single precision holds", |value| {
     value.abs() <= f64::from(f32::MAX)
 });
 const POSITIVE: Expected = ("a positive number that single precision holds", |value| {
-    value > 0.0 && value <= f64::from(f32::MAX)
+    value as f32 > 0.0 && value <= f64::from(f32::MAX)
 });
 const TURNS: Expected = ("turns from 0 to 1", |value| (0.0..=1.0).contains(&value));
 const AT_LEAST_ONE: Expected = ("a number from 1 on that single precision holds", |value| {

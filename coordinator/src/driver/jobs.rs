@@ -11,7 +11,7 @@ use crate::weigh::{WeighError, weigh};
 use sidereal_inference::directory::Directory;
 use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
 use sidereal_inference::retry::while_store_fails;
-use sidereal_inference::shard::{self, RowStatus, ShardRows};
+use sidereal_inference::shard::{self, ShardRows};
 use sidereal_inference::table::TableError;
 use sidereal_inference::task::{BatchLease, BatchReport, TrainerReport, TrainerTask};
 use sidereal_proto::message::ToTrainer;
@@ -89,12 +89,13 @@ impl Driver {
         let Phase::Simulating(open) = &self.state.phase else {
             return;
         };
-        let plan = open.plan.clone();
+        let stored = open.plan.draws.clone();
         let directory = self.directory.clone();
         let campaign = Arc::clone(&self.campaign);
         let messages = self.messages.clone();
         self.spawn(move || {
-            let load = || RoundDraws::load(&directory, &campaign, &plan).map(Arc::new);
+            let stored = stored.as_ref();
+            let load = || RoundDraws::load(&directory, &campaign, round, stored).map(Arc::new);
             let result = patiently(&messages, TableError::is_store_fault, load);
             Some(Message::DrawsLoaded { round, result })
         });
@@ -124,6 +125,7 @@ impl Driver {
         let campaign = Arc::clone(&self.campaign);
         let directory = self.directory.clone();
         let permits = Arc::clone(&self.checks);
+        let secret = self.secret.clone();
         let messages = self.messages.clone();
         tokio::spawn(async move {
             // Never closed.
@@ -139,7 +141,11 @@ impl Driver {
                 let weighed = shard::Weighed::of(&campaign);
                 let n_data = campaign.simulator.grid.len();
                 let space = &campaign.space;
-                let check = || shard::check(&directory, &shard, space, n_data, weighed, &expected);
+                let check = || {
+                    shard::check(
+                        &directory, &shard, space, n_data, weighed, &expected, &secret,
+                    )
+                };
                 let result = patiently(&driver, TableError::is_store_fault, check);
                 (shard, result)
             });
@@ -194,16 +200,10 @@ impl Driver {
         let directory = self.directory.clone();
         let messages = self.messages.clone();
         self.spawn(move || {
-            let n_data = campaign.simulator.grid.len();
             let rows = row..row + 1;
-            let shard = ShardRows {
-                draws: draws.rows(&campaign, rows.clone()),
-                log_likelihood: vec![None],
-                n_data,
-                simulated: vec![f32::NAN; n_data],
-                status: vec![RowStatus::Failed],
-                message: vec![Some(message.clone())],
-            };
+            let given_up = draws.rows(&campaign, rows.clone());
+            let n_data = campaign.simulator.grid.len();
+            let shard = ShardRows::given_up(given_up, n_data, &message);
             let path = shard_path(round, &rows, attempt);
             let store = || shard.store(&directory, &path, &campaign.space);
             let result = patiently(&messages, TableError::is_store_fault, store);

@@ -7,6 +7,7 @@ mod hands;
 mod journals;
 mod lateness;
 mod peers;
+mod repair;
 mod reports;
 mod results;
 mod runs;

@@ -2,13 +2,13 @@
 
 use super::hands::{WorkerHand, code};
 use super::peers::{Habit, Reach, simulate, spawn_worker};
-use super::runs::{Trial, soon};
+use super::runs::{Trial, secrets, soon};
 use super::strangers::raw_client;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
 use sidereal_inference::files::sha256_hex;
 use sidereal_inference::ids::{AttemptId, RoundId};
-use sidereal_inference::shard::{RowStatus, ShardRows};
+use sidereal_inference::shard::{RowStatus, ShardRows, recomputed_lines};
 use sidereal_inference::task::{BatchLease, BatchReport, ShardFile, StoredFile};
 use sidereal_proto::message::{FromWorker, ToWorker, UploadPiece};
 use std::time::Duration;
@@ -230,6 +230,36 @@ async fn spoilt_rows_are_refused_and_cost_nothing() {
     })
     .await;
     assert!(refusal.contains("sidereal.format"), "{refusal}");
+    trial.ends_calmly().await;
+}
+
+/// The first rows, the last ones, or every ninth: a worker that knew which ones are looked at could lie about the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_likelihood_is_found_in_rows_that_follow_from_the_coordinators_key() {
+    let trial = Trial::start().await;
+    let secret = sha256_hex(secrets().private_key.as_bytes());
+    let directory = trial.directory.clone();
+    let mut line = 1;
+    let refusal = report(&trial, |campaign, lease| {
+        let path = lease.shard_path.clone();
+        let rows = simulate(campaign, lease, Habit::Steady);
+        loop {
+            let mut wrong = rows.clone();
+            wrong.log_likelihood[line] = Some(-1e9);
+            let stored = wrong.store(&directory, &path, &campaign.space);
+            let stored = stored.expect("store");
+            let lines = recomputed_lines(stored.n_rows, &stored.file.sha256, &secret);
+            if lines.contains(&(line as u64)) {
+                return stored;
+            }
+            // Neither the first nor the last, nor one that is evenly between them.
+            line += if line % 9 == 8 { 2 } else { 1 };
+            assert!(line < rows.status.len() - 1, "in no line");
+        }
+    })
+    .await;
+    let expected = format!("log_likelihood in line {line} is -1000000000, expected ");
+    assert!(refusal.contains(&expected), "{refusal}");
     trial.ends_calmly().await;
 }
 

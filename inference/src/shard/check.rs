@@ -9,11 +9,12 @@ use crate::observation::Observation;
 use crate::space::ParameterSpace;
 use crate::table::{Pieces, Read, TableError};
 use crate::task::ShardFile;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Rows of a shard whose log-likelihood is computed again from their data, spread evenly.
-const N_RECOMPUTED: u64 = 8;
+/// Rows of a shard whose log-likelihood is computed again from their data.
+const N_RECOMPUTED: usize = 8;
 
 /// What a column may be larger than its numbers and texts.
 const SIZE_ALLOWANCE: u64 = 64 << 10;
@@ -41,7 +42,7 @@ impl<'a> Weighed<'a> {
 
 /// Whether a shard holds exactly the draws that were asked for (bit for bit), each with an answer of
 /// `n_data` finite numbers and a log-likelihood as `weighed` says, or marked as failed without one. What follows from
-/// the data is computed again for a few rows.
+/// the data is computed again for a few rows, which nobody can foretell who does not know `secret`.
 pub fn check(
     directory: &Directory,
     shard: &ShardFile,
@@ -49,6 +50,7 @@ pub fn check(
     n_data: usize,
     weighed: Weighed<'_>,
     expected: &Draws,
+    secret: &str,
 ) -> Result<(), TableError> {
     let path = directory.join(&shard.file.path);
     let named = (shard.round.0, shard.first_row, shard.n_rows);
@@ -72,6 +74,7 @@ pub fn check(
     let mut pieces = Pieces::open(&path, FORMAT, &column_names(space), Read::All, bytes)?;
     pieces.check_metadata("round", &shard.round.0.to_string())?;
     pieces.check_sizes(|name| most_bytes(name, shard.n_rows, n_data))?;
+    let lines = recomputed_lines(shard.n_rows, &shard.file.sha256, secret);
     let end_row = shard.first_row + shard.n_rows;
     let mut next_row = shard.first_row;
     let mut n_failed = 0;
@@ -88,7 +91,7 @@ pub fn check(
             expected,
         )?;
         if let Weighed::ByNoise(noise, observation) = weighed {
-            check_log_likelihood(&path, shard, &rows, noise, observation)?;
+            check_log_likelihood(&path, shard.first_row, &lines, &rows, noise, observation)?;
         }
         next_row = rows.draws.end_row();
         n_failed += rows.n_failed();
@@ -225,13 +228,14 @@ fn check_rows(
 /// Part of a shard: its own log-likelihoods against those that follow from its data, in a few rows.
 fn check_log_likelihood(
     path: &Path,
-    shard: &ShardFile,
+    first_row: u64,
+    lines: &BTreeSet<u64>,
     rows: &ShardRows,
     noise: &GaussianNoise,
     observation: &Observation,
 ) -> Result<(), TableError> {
-    for line in recomputed_lines(shard.n_rows) {
-        let row = shard.first_row + line;
+    for line in lines {
+        let row = first_row + line;
         let Some(i) = row.checked_sub(rows.draws.first_row) else {
             continue;
         };
@@ -254,13 +258,23 @@ fn check_log_likelihood(
     Ok(())
 }
 
-/// The first, the last, and some between them.
-fn recomputed_lines(n_rows: u64) -> BTreeSet<u64> {
-    let steps = N_RECOMPUTED - 1;
-    let last = n_rows.saturating_sub(1);
-    (0..=steps)
-        .map(|step| (u128::from(last) * u128::from(step) / u128::from(steps)) as u64)
-        .collect()
+/// The lines of a shard that [`check`] computes again: they follow from what it holds and from the secret.
+pub fn recomputed_lines(n_rows: u64, sha256: &str, secret: &str) -> BTreeSet<u64> {
+    if n_rows <= N_RECOMPUTED as u64 {
+        return (0..n_rows).collect();
+    }
+    let mut lines = BTreeSet::new();
+    let mut serial: u64 = 0;
+    while lines.len() < N_RECOMPUTED {
+        let digest = Sha256::digest(format!("{secret}\n{sha256}\n{serial}"));
+        let number = digest
+            .iter()
+            .take(8)
+            .fold(0, |number, byte| (number << 8) | u64::from(*byte));
+        lines.insert(number % n_rows);
+        serial += 1;
+    }
+    lines
 }
 
 /// What a column of `n_rows` rows may unpack to: twice what its values take, and something for headers.

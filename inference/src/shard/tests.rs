@@ -6,6 +6,9 @@ use crate::noise::{GaussianNoise, SigmaSource};
 use crate::observation::Observation;
 use crate::prior::Prior;
 use crate::space::Parameter;
+use parquet::arrow::arrow_reader::ArrowReaderMetadata;
+
+const SECRET: &str = "of the coordinator";
 
 fn space() -> ParameterSpace {
     let prior = Prior::Uniform {
@@ -93,6 +96,7 @@ fn shards_are_found_again_and_pass_their_check() {
         3,
         Weighed::ByObservation,
         &rows.draws,
+        SECRET,
     )
     .expect("check");
 }
@@ -187,6 +191,7 @@ fn every_kind_of_wrong_shard_is_refused_with_its_place() {
             3,
             Weighed::ByObservation,
             &super::tests::rows().draws,
+            SECRET,
         )
         .expect_err(expected);
         let path = directory.join("shard.parquet");
@@ -233,8 +238,16 @@ fn reports_that_do_not_fit_their_shard_are_refused() {
         "sidereal.round is 1, expected 0"
     );
 
-    let never =
-        check(&directory, &shard, &space(), 3, Weighed::Never, &rows.draws).expect_err("weighed");
+    let never = check(
+        &directory,
+        &shard,
+        &space(),
+        3,
+        Weighed::Never,
+        &rows.draws,
+        SECRET,
+    )
+    .expect_err("weighed");
     assert!(
         never
             .to_string()
@@ -291,7 +304,7 @@ fn long_messages_are_cut_where_they_are_written_and_refused_where_they_are_not()
     let (directory, shard) = store(&long);
     let expected = &rows().draws;
     let weighed = Weighed::ByObservation;
-    check(&directory, &shard, &space(), 3, weighed, expected).expect("cut");
+    check(&directory, &shard, &space(), 3, weighed, expected, SECRET).expect("cut");
     let loaded = ShardRows::load(&directory, &shard, &space()).expect("load");
     assert_eq!(loaded.message[1], Some("é".repeat(512)));
 
@@ -311,7 +324,8 @@ fn long_messages_are_cut_where_they_are_written_and_refused_where_they_are_not()
             file,
             ..shard.clone()
         };
-        let error = check(&directory, &shard, &space(), 3, weighed, expected).expect_err(what);
+        let error =
+            check(&directory, &shard, &space(), 3, weighed, expected, SECRET).expect_err(what);
         assert!(error.to_string().contains(what), "{error}");
     }
 }
@@ -342,7 +356,16 @@ fn a_log_likelihood_that_contradicts_the_data_is_refused() {
     ];
     let checked = |rows: &ShardRows| {
         let (directory, shard) = store(rows);
-        let error = check(&directory, &shard, &space(), 3, weighed, &rows.draws).err();
+        let error = check(
+            &directory,
+            &shard,
+            &space(),
+            3,
+            weighed,
+            &rows.draws,
+            SECRET,
+        )
+        .err();
         error.map(|error| error.to_string())
     };
     assert_eq!(checked(&rows), None);
@@ -354,4 +377,187 @@ fn a_log_likelihood_that_contradicts_the_data_is_refused() {
     );
     rows.log_likelihood[2] = Some(f64::NEG_INFINITY);
     assert!(checked(&rows).is_some());
+}
+
+#[test]
+fn damaged_shards_are_found_and_a_reader_says_what_repairs_them() {
+    let directory = Directory::in_memory();
+    let rows = rows();
+    let names = ["whole", "cut", "changed", "missing"];
+    let shards: Vec<ShardFile> = names
+        .iter()
+        .map(|name| rows.store(&directory, name, &space()).expect("store"))
+        .collect();
+    assert!(damaged(&directory, &shards).expect("read").is_empty());
+    let bytes = directory.read("whole").expect("read");
+    directory.write("cut", bytes.slice(..100)).expect("cut");
+    let mut changed = bytes.to_vec();
+    changed[50] ^= 1;
+    directory.write("changed", changed.clone()).expect("change");
+    directory.remove("missing").expect("remove");
+    let found = damaged(&directory, &shards).expect("read");
+    let found: Vec<(&str, String)> = found
+        .iter()
+        .map(|(shard, damage)| (shard.file.path.as_str(), damage.to_string()))
+        .collect();
+    let expected = [
+        (
+            "cut",
+            format!(
+                "memory/cut: the size is 100 bytes, expected {} bytes",
+                bytes.len()
+            ),
+        ),
+        (
+            "changed",
+            format!(
+                "memory/changed: the SHA-256 is {}, expected {}",
+                crate::files::sha256_hex(&changed),
+                crate::files::sha256_hex(&bytes)
+            ),
+        ),
+        ("missing", "cannot read memory/missing: ".to_owned()),
+    ];
+    assert_eq!(found.len(), 3, "{found:?}");
+    for (found, expected) in found.iter().zip(&expected) {
+        assert_eq!(found.0, expected.0);
+        assert!(found.1.starts_with(&expected.1), "{found:?}");
+    }
+    let read = for_each_log_columns(&directory, &shards, &space(), |_| {});
+    let error = read.expect_err("damaged");
+    assert!(!error.is_store_fault());
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{}; `sidereal repair memory` simulates the rows of damaged shards again",
+            expected[0].1
+        )
+    );
+}
+
+/// `n_rows` draws of the prior with their own values as data, weighed by `noise`.
+fn many_rows(n_rows: u64, noise: &GaussianNoise, observation: &Observation) -> ShardRows {
+    let draws = Draws::from_prior(&space(), 1, RoundId(1), 0..n_rows);
+    let simulated: Vec<f32> = draws.theta.iter().map(|&theta| theta as f32).collect();
+    let n_rows = draws.n_rows();
+    ShardRows {
+        log_likelihood: simulated
+            .chunks_exact(2)
+            .map(|data| {
+                let data: Vec<f64> = data.iter().map(|&x| f64::from(x)).collect();
+                Some(noise.log_likelihood(observation, &data))
+            })
+            .collect(),
+        n_data: 2,
+        simulated,
+        status: vec![RowStatus::Ok; n_rows],
+        message: vec![None; n_rows],
+        draws,
+    }
+}
+
+#[test]
+fn the_rows_that_are_looked_at_follow_from_the_content_and_the_secret() {
+    fn lines(n_rows: u64, content: &str, secret: &str) -> Vec<u64> {
+        let lines = recomputed_lines(n_rows, content, secret);
+        lines.into_iter().collect()
+    }
+    assert_eq!(lines(0, "a", SECRET), Vec::<u64>::new());
+    assert_eq!(lines(8, "a", SECRET), [0, 1, 2, 3, 4, 5, 6, 7]);
+    let nine = lines(9, "a", SECRET);
+    assert!(nine.len() == 8 && nine.iter().all(|&line| line < 9));
+    let found = lines(1000, "a", SECRET);
+    assert_eq!(found, lines(1000, "a", SECRET));
+    assert_eq!(found.len(), 8);
+    assert_ne!(found, lines(1000, "b", SECRET));
+    assert_ne!(found, lines(1000, "a", "of another one"));
+
+    let noise = GaussianNoise {
+        sigma: SigmaSource::Observed,
+    };
+    let observation = Observation {
+        grid: vec![0.0, 1.0],
+        value: vec![0.5, 0.5],
+        sigma: vec![0.1, 0.1],
+    };
+    let good = many_rows(64, &noise, &observation);
+    let mut n_refused = 0;
+    for line in 0..64 {
+        let mut rows = good.clone();
+        rows.log_likelihood[line] = Some(-1e9);
+        let (directory, shard) = store(&rows);
+        let weighed = Weighed::ByNoise(&noise, &observation);
+        let checked = check(
+            &directory,
+            &shard,
+            &space(),
+            2,
+            weighed,
+            &rows.draws,
+            SECRET,
+        );
+        let is_looked_at = lines(64, &shard.file.sha256, SECRET).contains(&(line as u64));
+        assert_eq!(checked.is_err(), is_looked_at, "line {line}");
+        n_refused += u32::from(is_looked_at);
+    }
+    assert!((2..=16).contains(&n_refused), "{n_refused} of 64");
+}
+
+#[test]
+fn pages_that_say_to_unpack_to_more_than_their_column_are_refused_before_they_are() {
+    let noise = GaussianNoise {
+        sigma: SigmaSource::Observed,
+    };
+    let observation = Observation {
+        grid: vec![0.0, 1.0],
+        value: vec![0.5, 0.5],
+        sigma: vec![0.1, 0.1],
+    };
+    let rows = many_rows(100, &noise, &observation);
+    let (directory, shard) = store(&rows);
+    let good = directory.read("shard.parquet").expect("read");
+    let checked = |bytes: Vec<u8>| {
+        let file = directory.store("shard.parquet", bytes).expect("store");
+        let shard = ShardFile {
+            file,
+            ..shard.clone()
+        };
+        let weighed = Weighed::ByNoise(&noise, &observation);
+        check(
+            &directory,
+            &shard,
+            &space(),
+            2,
+            weighed,
+            &rows.draws,
+            SECRET,
+        )
+        .map_err(|error| error.to_string().replace("memory/shard.parquet: ", ""))
+    };
+    assert_eq!(checked(good.to_vec()), Ok(()));
+    let reader = ArrowReaderMetadata::load(&good, Default::default()).expect("a shard");
+    let column = reader.metadata().row_group(0).columns().last().expect("x");
+    assert_eq!(column.column_path().string(), "x.list.item");
+    let page = usize::try_from(column.data_page_offset()).expect("in the file");
+    // A number of two bytes: what the page of 100 rows of two data unpacks to.
+    assert_eq!(good[page..page + 3], [0x15, 0x00, 0x15]);
+    assert!(good[page + 3] & 0x80 != 0 && good[page + 4] & 0x80 == 0);
+    let mut large = good.to_vec();
+    large[page + 3..page + 5].copy_from_slice(&[0xfe, 0x7f]);
+    assert_eq!(
+        checked(large),
+        Err(format!(
+            "what the pages of column x unpack to is 8191 bytes, expected at most the column's {} bytes",
+            column.uncompressed_size()
+        ))
+    );
+    let mut other = good.to_vec();
+    other[page + 1] = 4;
+    assert_eq!(
+        checked(other),
+        Err(
+            "a page of column x is one of another type, expected a data page of plain values"
+                .to_owned()
+        )
+    );
 }

@@ -111,7 +111,7 @@ impl Workplace {
             let read = scope.spawn(|| {
                 let (directory, space) = (&self.opened(), &self.campaign.space);
                 let (shard, weighed) = (&report.shard, Weighed::ByObservation);
-                shard::check(directory, shard, space, 3, weighed, &lease.draws)
+                shard::check(directory, shard, space, 3, weighed, &lease.draws, "")
                     .unwrap_or_else(|error| panic!("{error}"));
                 ShardRows::load(directory, shard, space).unwrap_or_else(|error| panic!("{error}"))
             });
