@@ -3,6 +3,7 @@
 mod access;
 mod campaign_directory;
 mod coordinator;
+mod estimate;
 mod exit;
 mod fit;
 #[cfg(test)]

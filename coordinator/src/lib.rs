@@ -26,8 +26,10 @@ mod verify;
 mod weigh;
 
 pub use driver::{AfterTheEnd, CampaignFailure, Outcome, ShardChecks};
-pub use finish::FinishError;
-pub use finished::{FinishedCampaign, ResultsError, read_or_restore, read_results};
+pub use finish::{FinishError, SoFar};
+pub use finished::{
+    FinishedCampaign, ResultsError, Unfinished, read_or_restore, read_results, read_unfinished,
+};
 pub use serve::ServeConfig;
 pub use start::{CoordinatorConfig, Earlier, Running, StartError, Stopper, start};
 pub use status::{StatusError, read_status};
