@@ -334,7 +334,6 @@ fn shown_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sidereal_inference::forecast::Standing;
     use sidereal_inference::ids::{RoundId, RunId};
     use sidereal_inference::status::{HeldBack, OpenRoundStatus};
     use sidereal_inference::summary::RoundKind;

@@ -12,6 +12,7 @@ name = "small"
 parameters = [{ name = "a", prior = { normal = { mean = 0.0, sd = 1.0 } } }]
 [simulator]
 builtin = "linear-gaussian"
+matrix = [[1.0], [1.0]]
 [observation]
 grid = [0.0, 1.0]
 value = [0.1, 0.2]
