@@ -1,9 +1,10 @@
 //! `sidereal fit`: a whole campaign on this machine.
 
 use crate::campaign_directory::{self, Found};
+use crate::estimate;
 use crate::exit::{CommandError, Ending, STATUS_INTERRUPTED};
 use crate::local::{self, LocalCampaign, LocalEnding};
-use crate::report;
+use crate::report::{self, LivePage};
 use crate::results;
 use crate::services::{
     FEWEST_OPEN_FILES, OPEN_FILES_PER_WORKER, allow_open_files, create_directory, runtime,
@@ -17,6 +18,7 @@ use sidereal_inference::campaign::{Campaign, DeviceChoice, MOST_WORKERS};
 use sidereal_inference::campaign_file;
 use sidereal_inference::directory::Directory;
 use sidereal_inference::observation::Source;
+use sidereal_inference::progress::Progress;
 use sidereal_inference::status::Stage;
 use sidereal_inference::summary::Summary;
 use std::path::{Path, PathBuf};
@@ -129,6 +131,22 @@ pub fn run(arguments: &FitArguments, terminal: &Terminal) -> Result<Ending, Comm
         let state = state(&directory, &campaign, found)?;
         let data = words::data(&campaign, source.as_ref());
         results::print(&plan(&campaign, data, &directory, &state));
+        if found == Found::Nothing {
+            let simulator =
+                sidereal_worker::simulators::build(&campaign.simulator, &campaign.space)
+                    .map_err(CommandError::unusable)?;
+            let machine = estimate::Machine {
+                simulator: simulator.as_ref(),
+                n_workers: n_workers(&campaign),
+                n_cores: n_cores(),
+                n_threads: n_threads(arguments),
+            };
+            let mut text = String::new();
+            for (name, value) in estimate::lines(&campaign, &machine) {
+                results::line(&mut text, name, &value);
+            }
+            results::print(&text);
+        }
         return Ok(Ending::Done);
     }
     if found == Found::Begun {
@@ -139,18 +157,19 @@ pub fn run(arguments: &FitArguments, terminal: &Terminal) -> Result<Ending, Comm
     }
     let device = sidereal_trainer::device::choose(campaign.training.device)
         .map_err(CommandError::unusable)?;
-    let n_workers = campaign
-        .workers
-        .count
-        .map_or_else(n_cores, |count| count as usize);
-    let n_threads = arguments.threads.map_or_else(n_cores, usize::from);
+    let n_workers = n_workers(&campaign);
+    let n_threads = n_threads(arguments);
     terminal.note(&format!(
         "{}: {}",
         campaign.name,
         words::campaign_line(&campaign)
     ));
+    terminal.note(
+        "each round proposes parameters, simulates them and weighs them by their likelihood; a neural network \
+         learns from the weighted draws what to propose next",
+    );
     terminal.note(&format!(
-        "in {directory} with {n_workers} worker{}, training on {}",
+        "in {directory} (report.html shows how far it is) with {n_workers} worker{}, training on {}",
         if n_workers == 1 { "" } else { "s" },
         sidereal_trainer::device::name(&device)
     ));
@@ -175,6 +194,9 @@ pub fn run(arguments: &FitArguments, terminal: &Terminal) -> Result<Ending, Comm
     terminal.clear();
     match ending {
         LocalEnding::Interrupted => {
+            if let Err(error) = report::write_so_far(&directory, &campaign) {
+                tracing::debug!(%error, "no page of what is there so far");
+            }
             terminal.note("interrupted; the same command goes on");
             Ok(Ending::Interrupted)
         }
@@ -206,11 +228,19 @@ fn show_again(
 pub fn run_here(local: LocalCampaign, terminal: &Terminal) -> Result<LocalEnding, CommandError> {
     let runtime = runtime(SERVICE_THREADS)?;
     let mut view = CampaignView::new(terminal);
+    let mut page = LivePage::new(&local.directory, &local.campaign);
     let ending = runtime.block_on(async {
         let interrupted = shutdown_on_signals(terminal, STATUS_INTERRUPTED);
-        local::run(local, interrupted, |step| view.show(step)).await
+        let on_progress = |step: &Progress| {
+            view.show(step);
+            if matches!(step, Progress::RoundWeighed { .. }) {
+                page.on_round();
+            }
+        };
+        local::run(local, interrupted, on_progress).await
     });
     runtime.shutdown_timeout(Duration::from_millis(200));
+    page.finish();
     ending
 }
 
@@ -258,9 +288,21 @@ fn state(location: &str, campaign: &Campaign, found: Found) -> Result<String, Co
         }
         Stage::Finishing => "all rounds are done, would write the result".to_owned(),
         Stage::New | Stage::Simulating | Stage::Weighing | Stage::Training | Stage::Drawing => {
-            format!("begun, would go on at round {next}")
+            let so_far = status.standing.as_ref().map_or(String::new(), |standing| {
+                format!(": {}", words::standing(standing))
+            });
+            format!("begun, would go on at round {next}{so_far}")
         }
     })
+}
+
+fn n_workers(campaign: &Campaign) -> usize {
+    let count = campaign.workers.count;
+    count.map_or_else(n_cores, |count| count as usize)
+}
+
+fn n_threads(arguments: &FitArguments) -> usize {
+    arguments.threads.map_or_else(n_cores, usize::from)
 }
 
 pub fn n_cores() -> usize {

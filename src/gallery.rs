@@ -151,7 +151,7 @@ fn summary(parameters: Vec<ParameterSummary>) -> Summary {
         modes: Vec::new(),
         best_flow: Some(FlowId(3)),
         model: Some("model".to_owned()),
-        stop_reason: StopReason::Rounds { max: 5 },
+        stop_reason: Some(StopReason::Rounds { max: 5 }),
         warnings: Vec::new(),
         fit: Some(fitted(0.42)),
         missing_mass: None,
@@ -426,6 +426,7 @@ fn pages_say_first_whether_to_trust() {
             campaign_toml: "name = \"<script>\"",
             summary,
             files: &["samples.parquet", "corner.pdf", "model/"],
+            unfinished: None,
             fit: Some(&picture),
             corner: Some(&corner),
             training: None,
@@ -480,6 +481,43 @@ fn pages_say_first_whether_to_trust() {
     let distrust = bad.find("Not to be trusted").expect("a loud warning");
     assert!(distrust < bad.find("<table>").expect("a table"));
     assert!(bad.contains("n_eff is 3 &lt; 100") && !bad.contains("No check failed"));
+}
+
+#[test]
+fn pages_of_a_campaign_that_goes_on_say_so_first() {
+    let (sine, _) = two_modes();
+    let so_far = Summary {
+        stop_reason: None,
+        combined: None,
+        training: vec![TrainingSummary {
+            objective: Objective::WeightedDraws { exponent: 0.3 },
+            ..flow(0, 5.0)
+        }],
+        ..summary(Vec::new())
+    };
+    let page = |is_live| {
+        page::render(&page::Contents {
+            campaign: &sine,
+            campaign_toml: "",
+            summary: &so_far,
+            unfinished: Some(&page::Unfinished {
+                sentence: "<strong>Still running.</strong> n_eff 3 of 5".to_owned(),
+                is_live,
+            }),
+            fit: None,
+            corner: None,
+            training: None,
+        })
+    };
+    let live = page(true);
+    let heading = live.find("<h1>").expect("a heading");
+    let said = live.find("Still running.").expect("where it stands");
+    assert!(heading < said && said < live.find("<h2>").expect("a section"));
+    assert!(!live.contains("No check failed") && !live.contains("Stopped:"));
+    assert!(!live.contains("A model was trained"));
+    assert!(live.contains("likelihood^0.300"));
+    let refresh = "<meta http-equiv=\"refresh\" content=\"10\">";
+    assert!(live.contains(refresh) && !page(false).contains(refresh));
 }
 
 /// A directory that takes no files, for this reason.

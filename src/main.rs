@@ -4,6 +4,7 @@ mod access;
 mod campaign_directory;
 mod coordinator;
 mod draw;
+mod estimate;
 mod exit;
 mod fit;
 #[cfg(test)]

@@ -141,6 +141,39 @@ pub fn count(n: u64) -> String {
     grouped
 }
 
+/// An effective sample size: `6,593`, `31.4`.
+pub fn n_eff(n_eff: f64) -> String {
+    match n_eff >= 99.95 {
+        true => count(n_eff.round() as u64),
+        false => short(n_eff),
+    }
+}
+
+/// A range of times, outwards: `20 to 40 s`, `50 s to 3 min`, `at most 4 s`.
+pub fn seconds_range(low: f64, high: f64) -> String {
+    let unit = |seconds: f64| {
+        if seconds < 99.5 {
+            (1.0, "s")
+        } else if seconds < 5970.0 {
+            (60.0, "min")
+        } else {
+            (3600.0, "h")
+        }
+    };
+    let (length, name) = unit(high);
+    let high = (high / length).ceil().max(1.0);
+    if low < 1.0 {
+        return format!("at most {high} {name}");
+    }
+    let (length, low_name) = unit(low);
+    let low = (low / length).floor();
+    match (low_name == name, low == high) {
+        (true, true) => format!("about {high} {name}"),
+        (true, false) => format!("{low} to {high} {name}"),
+        (false, _) => format!("{low} {low_name} to {high} {name}"),
+    }
+}
+
 /// A span of time in its two largest units: `0.4 s`, `42 s`, `3 min 05 s`, `2 h 10 min`.
 pub fn seconds(seconds: f64) -> String {
     if seconds < 9.95 {
@@ -225,6 +258,24 @@ mod tests {
         assert_eq!(
             [0.42, 9.96, 59.7, 185.0, 7800.0].map(seconds),
             ["0.4 s", "10 s", "1 min 00 s", "3 min 05 s", "2 h 10 min"]
+        );
+        assert_eq!([6593.4, 99.97, 31.42].map(n_eff), ["6,593", "100", "31.4"]);
+        assert_eq!(
+            [
+                (20.7, 39.2),
+                (50.9, 130.0),
+                (0.4, 3.2),
+                (3.0, 3.0),
+                (200.0, 7000.0)
+            ]
+            .map(|(low, high)| seconds_range(low, high)),
+            [
+                "20 to 40 s",
+                "50 s to 3 min",
+                "at most 4 s",
+                "about 3 s",
+                "3 min to 2 h"
+            ]
         );
     }
 }

@@ -20,10 +20,22 @@ pub struct Contents<'a> {
     pub summary: &'a Summary,
     /// Files beside the page that it links to.
     pub files: &'a [&'a str],
+    pub unfinished: Option<&'a Unfinished>,
     pub fit: Option<&'a [u8]>,
     pub corner: Option<&'a [u8]>,
     pub training: Option<&'a [u8]>,
 }
+
+/// Why there is no result yet.
+pub struct Unfinished {
+    /// HTML already.
+    pub sentence: String,
+    /// Whether the page is written again while it is looked at.
+    pub is_live: bool,
+}
+
+/// Between two looks of a browser at a page that is written again.
+const REFRESH: &str = "<meta http-equiv=\"refresh\" content=\"10\">\n";
 
 /// The page as HTML.
 pub fn render(contents: &Contents) -> String {
@@ -32,6 +44,7 @@ pub fn render(contents: &Contents) -> String {
         campaign_toml,
         summary,
         files,
+        unfinished,
         fit,
         corner,
         training,
@@ -42,7 +55,10 @@ pub fn render(contents: &Contents) -> String {
         "p class=lead",
         &escape(&words::campaign_line(campaign)),
     );
-    body.push_str(&trust(summary));
+    body.push_str(&match unfinished {
+        Some(unfinished) => format!("<section class=trust>{}</section>\n", unfinished.sentence),
+        None => trust(summary),
+    });
     if let Some(combined) = &summary.combined {
         body.push_str(&figures_of(combined, summary));
     }
@@ -74,14 +90,10 @@ pub fn render(contents: &Contents) -> String {
         push(&mut body, "p", &escape(&words::missing_mass(missing_mass)));
     }
     push(&mut body, "h2", "Rounds");
-    push(
-        &mut body,
-        "p",
-        &format!(
-            "Stopped: {}.",
-            escape(&words::stop_reason(&summary.stop_reason))
-        ),
-    );
+    if let Some(reason) = &summary.stop_reason {
+        let reason = escape(&words::stop_reason(reason));
+        push(&mut body, "p", &format!("Stopped: {reason}."));
+    }
     let rounds = words::number_of(summary.rounds.len(), "round");
     let _ = writeln!(
         body,
@@ -118,10 +130,14 @@ pub fn render(contents: &Contents) -> String {
         push(&mut body, "h2", "Going on in Python");
         push(&mut body, "pre", &escape(&python(campaign)));
     }
+    let refresh = match unfinished {
+        Some(unfinished) if unfinished.is_live => REFRESH,
+        Some(_) | None => "",
+    };
     let title = escape(&format!("{} – sidereal", campaign.name));
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
-         content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n\
+         content=\"width=device-width, initial-scale=1\">\n{refresh}<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n\
          <body>\n<main>\n{body}<footer>written by sidereal {}</footer>\n</main>\n</body>\n</html>\n",
         env!("CARGO_PKG_VERSION")
     )
@@ -307,7 +323,10 @@ fn round_table(campaign: &Campaign, summary: &Summary) -> String {
             Some(_) | None => "–".to_owned(),
         };
         let mut row = vec![
-            format!("<th scope=row>{}</th>", words::round_name(round)),
+            format!(
+                "<th scope=row>{}</th>",
+                words::round_name(round, words::is_on_the_way(campaign, summary, round))
+            ),
             format!("<td class=text>{}</td>", words::proposal(&round.proposal)),
             cell(&numbers::count(round.all.n)),
             cell(&numbers::count(round.n_failed)),
@@ -479,7 +498,7 @@ fn push(text: &mut String, tag: &str, inner: &str) {
     let _ = writeln!(text, "<{tag}>{inner}</{name}>");
 }
 
-fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {

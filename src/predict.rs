@@ -423,7 +423,7 @@ fn text(targets: &[Target], predictions: &[Prediction]) -> String {
         }
         text.push_str(&results::weights(&prediction.weights));
         if let Some(fit) = &prediction.fit {
-            results::line(&mut text, "fit", &words::fit(fit));
+            results::line(&mut text, "fit", &words::fit_in_short(fit));
         }
         results::line(
             &mut text,

@@ -1,4 +1,4 @@
-//! `sidereal report`: the draws of equal weight, the plots and the page of a finished campaign.
+//! `sidereal report`: the draws of equal weight, the plots and the page of a campaign, finished or not.
 
 use crate::campaign_directory::{self, CAMPAIGN_FILE, POSTERIOR_FILE, SUMMARY_FILE};
 use crate::exit::{CommandError, Ending};
@@ -6,7 +6,9 @@ use crate::page;
 use crate::plots::{PlotError, corner, fit, training};
 use crate::results;
 use crate::terminal::Terminal;
+use crate::words;
 use clap::Args;
+use sidereal_coordinator::SoFar;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
 use sidereal_inference::directory::Directory;
@@ -14,24 +16,37 @@ use sidereal_inference::model_band::{FIT_FILE, ModelBand};
 use sidereal_inference::noise::Noise;
 use sidereal_inference::posterior::Posterior;
 use sidereal_inference::samples::{SAMPLES_FILE, Samples};
+use sidereal_inference::status::Stage;
 use sidereal_inference::summary::Summary;
 use std::path::PathBuf;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 pub const FIT_PICTURE: &str = "fit.png";
 pub const CORNER_FILE: &str = "corner.png";
 pub const CORNER_PDF_FILE: &str = "corner.pdf";
 const TRAINING_FILE: &str = "training.png";
 const PAGE_FILE: &str = "report.html";
+/// Between two pages of a campaign that runs.
+const PAGE_INTERVAL: Duration = Duration::from_secs(10);
+/// Where pages take long, as many times what they take is between them.
+const LONGEST_SHARE: u32 = 20;
 
 #[derive(Args)]
 pub struct ReportArguments {
-    /// Directory of a finished campaign
+    /// Directory of a campaign; of one that is not finished the page shows what is there so far
     #[arg(value_name = "DIR")]
     directory: String,
 }
 
 pub fn run(arguments: &ReportArguments, terminal: &Terminal) -> Result<Ending, CommandError> {
     let directory = sidereal_store::open(&arguments.directory).map_err(CommandError::unusable)?;
+    let campaign = campaign_directory::load_campaign(&directory)?;
+    if let Some(page) = write_so_far(&directory, &campaign)? {
+        results::print(&format!("{}\n", page.path.display()));
+        terminal.note(&page.note);
+        return Ok(Ending::Done);
+    }
     let (campaign, summary) = campaign_directory::load_finished(&directory)?;
     let written = write(&directory, &campaign, &summary, terminal)?;
     for path in &written {
@@ -45,6 +60,151 @@ pub fn run(arguments: &ReportArguments, terminal: &Terminal) -> Result<Ending, C
     } else {
         Ending::NotTrusted
     })
+}
+
+/// A page of a campaign that is not finished.
+pub struct PageSoFar {
+    pub path: PathBuf,
+    /// One line about it.
+    pub note: String,
+}
+
+/// Writes `report.html` of a campaign that is not finished; nothing else is written. None where it is finished, or not
+/// begun.
+pub fn write_so_far(
+    directory: &Directory,
+    campaign: &Campaign,
+) -> Result<Option<PageSoFar>, CommandError> {
+    let found =
+        sidereal_coordinator::read_unfinished(directory, campaign).map_err(CommandError::failed)?;
+    let Some(unfinished) = found else {
+        return Ok(None);
+    };
+    let sentence = words::unfinished(&unfinished.status, unfinished.is_open);
+    let SoFar {
+        mut summary,
+        posterior,
+        band,
+    } = unfinished.so_far;
+    let standing = unfinished.status.standing.as_ref();
+    if standing.is_some_and(|standing| standing.way.is_some()) {
+        // Weights mean nothing on the way.
+        summary.combined = None;
+        summary.fit = None;
+        summary.parameters.clear();
+    }
+    let has_weights = !summary.parameters.is_empty();
+    let grid_name = campaign.simulator.model.grid_name();
+    let is_gaussian = matches!(campaign.noise, Noise::Gaussian(_));
+    // What cannot be drawn yet is left out.
+    let fit = match band {
+        Some(band) if has_weights && is_gaussian => fit::draw(&band, grid_name).ok(),
+        Some(_) | None => None,
+    };
+    let corner = match &posterior {
+        Some(posterior) if has_weights => corner::draw(posterior, &summary.parameters, campaign)
+            .and_then(|corner| corner.png())
+            .ok(),
+        Some(_) | None => None,
+    };
+    let training = training::draw(&summary, posterior.as_ref().filter(|_| has_weights)).ok();
+    let (strong, rest) = sentence.split_once(": ").unwrap_or((&sentence, ""));
+    let shown = page::Unfinished {
+        sentence: format!(
+            "<strong>{}.</strong> {}",
+            capitalized(&page::escape(strong)),
+            page::escape(rest)
+        ),
+        is_live: unfinished.is_open,
+    };
+    let html = page::render(&page::Contents {
+        campaign,
+        campaign_toml: &campaign_toml(directory, campaign),
+        summary: &summary,
+        files: &[CAMPAIGN_FILE],
+        unfinished: Some(&shown),
+        fit: fit.as_deref(),
+        corner: corner.as_deref(),
+        training: training.as_deref(),
+    });
+    // The last word is the result's.
+    let status = sidereal_coordinator::read_status(directory, &campaign.name);
+    let (status, _) = status.map_err(CommandError::failed)?;
+    if status.stage == Stage::Finished {
+        return Ok(None);
+    }
+    directory
+        .write(PAGE_FILE, html.into_bytes())
+        .map_err(CommandError::failed)?;
+    Ok(Some(PageSoFar {
+        path: directory.join(PAGE_FILE),
+        note: sentence,
+    }))
+}
+
+fn capitalized(text: &str) -> String {
+    let mut characters = text.chars();
+    match characters.next() {
+        Some(first) => first.to_uppercase().chain(characters).collect(),
+        None => String::new(),
+    }
+}
+
+/// The page of a campaign that runs in this process, written again now and then.
+pub struct LivePage {
+    directory: Directory,
+    campaign: Campaign,
+    /// Gives the time that the page took.
+    writer: Option<JoinHandle<Duration>>,
+    next: Instant,
+}
+
+impl LivePage {
+    pub fn new(directory: &Directory, campaign: &Campaign) -> Self {
+        Self {
+            directory: directory.clone(),
+            campaign: campaign.clone(),
+            writer: None,
+            next: Instant::now(),
+        }
+    }
+
+    /// Writes the page in a thread of its own, if it is time for that.
+    pub fn on_round(&mut self) {
+        match self.writer.take() {
+            Some(writer) if !writer.is_finished() => {
+                self.writer = Some(writer);
+                return;
+            }
+            Some(writer) => {
+                let took = writer.join().unwrap_or_default();
+                self.next += LONGEST_SHARE * took;
+            }
+            None => {}
+        }
+        let now = Instant::now();
+        if now < self.next {
+            return;
+        }
+        self.next = now + PAGE_INTERVAL;
+        let (directory, campaign) = (self.directory.clone(), self.campaign.clone());
+        let write = move || {
+            if let Err(error) = write_so_far(&directory, &campaign) {
+                tracing::debug!(%error, "no page of what is there so far");
+            }
+            now.elapsed()
+        };
+        // Without a thread there is no page yet.
+        self.writer = std::thread::Builder::new().spawn(write).ok();
+    }
+
+    /// Waits for the page that is being written.
+    pub fn finish(self) {
+        if let Some(writer) = self.writer {
+            // A page that is missing is written at the end.
+            let _ = writer.join();
+        }
+    }
 }
 
 /// Writes `samples.parquet`, the pictures and `report.html`, as far as there is something to show; what is written. In a
@@ -114,10 +274,6 @@ pub fn write(
         None => None,
     };
     let training = picture(training::draw(summary, posterior.as_ref()), TRAINING_FILE)?;
-    let campaign_toml = match directory.read(CAMPAIGN_FILE) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(_) => campaign_file::to_toml(campaign),
-    };
     let mut files = Vec::new();
     if posterior.is_some() {
         files.extend([POSTERIOR_FILE, SAMPLES_FILE]);
@@ -134,13 +290,21 @@ pub fn write(
     files.extend(model.as_deref());
     let html = page::render(&page::Contents {
         campaign,
-        campaign_toml: &campaign_toml,
+        campaign_toml: &campaign_toml(directory, campaign),
         summary,
         files: &files,
+        unfinished: None,
         fit: fit.as_deref(),
         corner: corner.as_deref(),
         training: training.as_deref(),
     });
     store(PAGE_FILE, html.into_bytes())?;
     Ok(written)
+}
+
+fn campaign_toml(directory: &Directory, campaign: &Campaign) -> String {
+    match directory.read(CAMPAIGN_FILE) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(_) => campaign_file::to_toml(campaign),
+    }
 }

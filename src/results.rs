@@ -52,17 +52,13 @@ pub fn campaign(summary: &Summary) -> String {
     if let Some(combined) = &summary.combined {
         text.push_str(&weights(combined));
         if let Some(fresh) = &summary.fresh {
-            line(&mut text, "fresh draws alone", &diagnostics(fresh));
+            line(&mut text, "final proposal", &diagnostics(fresh));
         }
         if let Some(fit) = &summary.fit {
-            line(&mut text, "fit", &words::fit(fit));
+            line(&mut text, "fit", &words::fit_in_short(fit));
         }
         if let Some(missing_mass) = &summary.missing_mass {
-            line(
-                &mut text,
-                "missing mass",
-                &words::missing_mass(missing_mass),
-            );
+            line(&mut text, "lost modes", &words::lost_modes(missing_mass));
         }
     }
     line(
@@ -70,11 +66,9 @@ pub fn campaign(summary: &Summary) -> String {
         "simulations",
         &numbers::count(summary.simulations),
     );
-    line(
-        &mut text,
-        "stopped",
-        &words::stop_reason(&summary.stop_reason),
-    );
+    if let Some(reason) = &summary.stop_reason {
+        line(&mut text, "stopped", &words::stop_reason(reason));
+    }
     line(&mut text, "time", &numbers::seconds(summary.timing.total_s));
     for reason in &summary.not_reproducible {
         line(&mut text, "not reproducible", reason);
@@ -142,11 +136,11 @@ pub fn line(text: &mut String, name: &str, value: &str) {
 
 fn diagnostics(diagnostics: &WeightDiagnostics) -> String {
     format!(
-        "{} of {} ({}), k-hat {}",
-        numbers::short(diagnostics.n_eff),
+        "{} of {} simulations ({}), k-hat {}",
+        numbers::n_eff(diagnostics.n_eff),
         numbers::count(diagnostics.n),
         numbers::percent(diagnostics.efficiency),
-        words::pareto_k(diagnostics.pareto_k)
+        words::judged_pareto_k(diagnostics.pareto_k)
     )
 }
 

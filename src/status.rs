@@ -6,10 +6,10 @@ use crate::numbers;
 use crate::results;
 use crate::services::{identity, runtime};
 use crate::terminal::Terminal;
-use crate::words;
+use crate::words::{self, RoundPurpose};
 use clap::Args;
+use sidereal_inference::forecast::Standing;
 use sidereal_inference::status::{CampaignStatus, LiveStatus, PeerStatus, RoundStatus, Stage};
-use sidereal_inference::summary::RoundKind;
 use sidereal_proto::access::{ACCESS_FILE, Access, AccessFile};
 use sidereal_proto::client::{Client, ClientError, ClientIdentity};
 use sidereal_store::Kind;
@@ -178,8 +178,15 @@ fn table(status: &CampaignStatus, source: &str) -> String {
     if let Some(paused) = status.live.as_ref().and_then(|live| live.paused.as_ref()) {
         results::line(&mut text, "paused", paused);
     }
-    if let Some(combined) = &status.combined {
+    // Weights mean nothing on the way.
+    let is_on_the_way = |standing: &Standing| standing.way.is_some();
+    if let Some(combined) = &status.combined
+        && !status.standing.as_ref().is_some_and(is_on_the_way)
+    {
         text.push_str(&results::weights(combined));
+    }
+    if let Some(standing) = &status.standing {
+        results::line(&mut text, "progress", &words::standing(standing));
     }
     let simulations = numbers::count(status.n_simulations);
     results::line(&mut text, "simulations", &simulations);
@@ -224,8 +231,8 @@ fn stage(status: &CampaignStatus) -> String {
     if let (Stage::Training, Some(training)) = (status.stage, training) {
         let _ = write!(
             text,
-            " {}: epoch {} of at most {}, validation loss {:.3}",
-            training.flow, training.epoch, training.max_epochs, training.validation_loss
+            " on round {}: pass {} of at most {}",
+            training.flow.0, training.epoch, training.max_epochs
         );
     }
     text
@@ -233,26 +240,36 @@ fn stage(status: &CampaignStatus) -> String {
 
 fn rounds(rounds: &[RoundStatus]) -> String {
     let mut text = format!(
-        "\n{:<10} {:>10} {:>8} {:>10} {:>10} {:>7} {:>10} {:>10}\n",
-        "round", "rows", "failed", "n_eff", "efficiency", "k", "simulating", "training"
+        "\n{:<14} {:>11} {:>8} {:>8} {:>10} {:>6} {:>10} {:>10}\n",
+        "round", "simulations", "failed", "n_eff", "efficiency", "k-hat", "simulating", "training"
     );
+    let mut kinds = Vec::new();
     for round in rounds {
-        let name = match round.kind {
-            RoundKind::Training => round.round.0.to_string(),
-            RoundKind::Probe => format!("{} probe", round.round.0),
-            RoundKind::TopUp => format!("{} top-up", round.round.0),
+        let kind = RoundPurpose::of(round.kind, round.is_on_the_way);
+        if let Some(kind) = kind.filter(|kind| !kinds.contains(kind)) {
+            kinds.push(kind);
+        }
+        let name = match kind {
+            None => round.round.0.to_string(),
+            Some(kind) => format!("{} {}", round.round.0, kind.name()),
         };
         let _ = writeln!(
             text,
-            "{name:<10} {:>10} {:>8} {:>10.1} {:>10} {:>7} {:>10} {:>10}",
+            "{name:<14} {:>11} {:>8} {:>8.1} {:>10} {:>6} {:>10} {:>10}",
             numbers::count(round.n_rows),
             numbers::count(round.n_failed),
             round.n_eff,
-            numbers::percent(round.efficiency),
+            match round.efficiency < 1e-4 {
+                true => "0 %".to_owned(),
+                false => numbers::percent(round.efficiency),
+            },
             words::pareto_k(round.pareto_k),
             numbers::seconds(round.simulating_s),
             numbers::seconds(round.training_s),
         );
+    }
+    for kind in kinds {
+        let _ = writeln!(text, "{}: {}", kind.name(), kind.explained());
     }
     text
 }
@@ -319,6 +336,7 @@ mod tests {
     use super::*;
     use sidereal_inference::ids::{RoundId, RunId};
     use sidereal_inference::status::{HeldBack, OpenRoundStatus};
+    use sidereal_inference::summary::RoundKind;
 
     #[test]
     fn a_running_campaign_is_shown_with_its_peers() {
@@ -334,6 +352,7 @@ mod tests {
                 n_eff: 12.34,
                 efficiency: 0.01234,
                 pareto_k: Some(0.4),
+                is_on_the_way: true,
                 simulating_s: 3.0,
                 training_s: 61.0,
             }],
@@ -344,6 +363,7 @@ mod tests {
                 n_failed: 0,
             }),
             combined: None,
+            standing: None,
             n_simulations: 1250,
             n_flows: 1,
             elapsed_s: 70.0,
@@ -371,10 +391,12 @@ mod tests {
         let text = table(&status, "coordinator at https://node:1");
         for part in [
             "simulating round 1: 250 of 1,000 rows (25",
+            "\n0 finding            1,000        2     12.3      1.2 %   0.40 ",
             "1 workers, 0 trainers, 0 calls refused",
             "node[31m:1",
             "sick:7 is held back for 20",
             "it lost or failed what it held 3 times",
+            "\nfinding: the proposal is broader than the posterior on purpose, so that it loses no mode\n",
         ] {
             assert!(text.contains(part), "no {part:?} in\n{text}");
         }

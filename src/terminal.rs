@@ -4,6 +4,7 @@ use crate::numbers;
 use crate::services::LogFormat;
 use crate::words;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sidereal_inference::forecast::Standing;
 use sidereal_inference::progress::Progress;
 use sidereal_inference::summary::{RoundKind, RoundSummary, TrainingSummary};
 use sidereal_inference::task::TrainingProgress;
@@ -140,7 +141,10 @@ impl Write for AboveBar {
 pub struct CampaignView<'a> {
     terminal: &'a Terminal,
     phase: Phase,
-    last_line: Option<Instant>,
+    last_line: Instant,
+    searches: Option<Searches>,
+    /// Whether it was said what n_eff is.
+    is_n_eff_explained: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -155,12 +159,22 @@ enum Phase {
     Drawing,
 }
 
+/// The rounds of a session of searches for lost modes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Searches {
+    n_rounds: u32,
+    n_simulations: u64,
+    n_found: u64,
+}
+
 impl<'a> CampaignView<'a> {
     pub fn new(terminal: &'a Terminal) -> Self {
         Self {
             terminal,
             phase: Phase::Idle,
-            last_line: None,
+            last_line: Instant::now(),
+            searches: None,
+            is_n_eff_explained: false,
         }
     }
 
@@ -172,15 +186,18 @@ impl<'a> CampaignView<'a> {
                 n_rows,
             } => {
                 self.begin(Phase::Idle);
-                let what = match kind {
-                    RoundKind::Training => "",
-                    RoundKind::Probe => " (probing for lost modes)",
-                    RoundKind::TopUp => " (top-up)",
-                };
-                self.plain(&format!(
-                    "{round}{what}: simulating {}",
-                    numbers::count(*n_rows)
-                ));
+                match kind {
+                    RoundKind::Probe => {
+                        self.searches.get_or_insert_default();
+                    }
+                    RoundKind::Training | RoundKind::TopUp => self.end_searches(),
+                }
+                let what = round_label(round.0, *kind);
+                // Only the first rows of all may take long before anything else is said.
+                if round.0 == 0 {
+                    let n = numbers::count(*n_rows);
+                    self.plain(&format!("{what}: simulating {n} draws of the prior"));
+                }
             }
             Progress::RowsCommitted {
                 round,
@@ -188,27 +205,39 @@ impl<'a> CampaignView<'a> {
                 n_rows,
                 n_failed,
             } => {
-                self.on_rows(&round.to_string(), *n_committed, *n_rows, *n_failed);
+                let kind = match self.searches {
+                    Some(_) => RoundKind::Probe,
+                    None => RoundKind::Training,
+                };
+                let label = round_label(round.0, kind);
+                self.on_rows(&label, *n_committed, *n_rows, *n_failed);
             }
-            Progress::RoundWeighed { summary, seconds } => {
+            Progress::RoundWeighed {
+                summary,
+                standing,
+                n_found,
+                ..
+            } => {
                 self.begin(Phase::Idle);
-                self.terminal.note(&round_line(summary, *seconds));
+                self.on_weighed(summary, standing.as_deref(), *n_found);
             }
             Progress::Training(training) => self.on_training(training),
-            Progress::Drawing { round, n_rows } => {
-                let line = format!("drawing {} rows for {round}", numbers::count(*n_rows));
+            Progress::Drawing { n_rows, .. } => {
                 if self.phase != Phase::Drawing {
                     self.begin(Phase::Drawing);
-                    self.plain(&line);
+                    let line = format!("proposing {} draws", numbers::count(*n_rows));
                     self.bar(0, &line, "{msg}");
                 }
             }
             Progress::Trained { summary, seconds } => {
                 self.begin(Phase::Idle);
-                self.terminal.note(&training_line(summary, *seconds));
+                if let Some(line) = training_line(summary, *seconds) {
+                    self.terminal.note(&line);
+                }
             }
             Progress::Stopped { reason, .. } => {
                 self.begin(Phase::Idle);
+                self.end_searches();
                 self.terminal
                     .note(&format!("stopped: {}", words::stop_reason(reason)));
             }
@@ -259,37 +288,58 @@ impl<'a> CampaignView<'a> {
         }
     }
 
+    fn on_weighed(&mut self, round: &RoundSummary, standing: Option<&Standing>, n_found: u64) {
+        match (round.kind, &mut self.searches) {
+            (RoundKind::Probe, Some(searches)) => {
+                searches.n_rounds += 1;
+                searches.n_simulations += round.all.n;
+                searches.n_found = n_found;
+                return;
+            }
+            (RoundKind::Probe, None) | (RoundKind::Training | RoundKind::TopUp, _) => {}
+        }
+        let tells_n_eff = standing.is_some_and(|standing| standing.way.is_none());
+        if tells_n_eff && !self.is_n_eff_explained {
+            self.is_n_eff_explained = true;
+            self.terminal.note(N_EFF);
+        }
+        self.terminal.note(&round_line(round, standing));
+    }
+
+    fn end_searches(&mut self) {
+        if let Some(searches) = self.searches.take()
+            && searches.n_rounds > 0
+        {
+            self.terminal.note(&searches_line(searches));
+        }
+    }
+
     fn on_training(&mut self, training: &TrainingProgress) {
+        // A flow has the number of the newest round that it was fitted to.
+        let what = format!("learning from round {}", training.flow.0);
         if self.phase != Phase::Training {
             self.begin(Phase::Training);
-            let template = format!(
-                "{}: training {{bar:16}} {{pos}}/{{len}}  {{msg}}",
-                training.flow
+            self.bar(
+                u64::from(training.max_epochs),
+                "",
+                &format!("{what} {{bar:20}} {{pos}}/{{len}} passes  {{msg}}"),
             );
-            self.bar(u64::from(training.max_epochs), "", &template);
         }
         let left = f64::from(training.max_epochs.saturating_sub(training.epoch)) * training.epoch_s;
-        let [last, validation, best] = [
-            training.training_loss,
-            training.validation_loss,
-            training.best_validation_loss,
-        ]
-        .map(loss);
-        let left = numbers::seconds(left);
-        // In 80 columns; early stopping may come first.
-        let message = format!("loss {last}/{validation}  best {best}  ≤ {left}");
+        // It ends earlier once nothing more is learned.
+        let left = format!("at most {} left", numbers::seconds(left));
         self.terminal.bar.set_position(u64::from(training.epoch));
-        self.terminal.bar.set_message(message);
+        self.terminal.bar.set_message(left.clone());
         self.sometimes(&format!(
-            "{}: epoch {}/{}  loss {last}  validation {validation}  best {best}  at most {left} left",
-            training.flow, training.epoch, training.max_epochs
+            "{what}: pass {} of at most {}, {left}",
+            training.epoch, training.max_epochs
         ));
     }
 
     fn begin(&mut self, phase: Phase) {
         self.terminal.clear();
         self.phase = phase;
-        self.last_line = None;
+        self.last_line = Instant::now();
     }
 
     fn bar(&self, length: u64, message: &str, template: &str) {
@@ -306,18 +356,22 @@ impl<'a> CampaignView<'a> {
         }
     }
 
-    /// As [`Self::plain`], but only now and then.
+    /// As [`Self::plain`], but only now and then, and not at the beginning.
     fn sometimes(&mut self, line: &str) {
         let now = Instant::now();
-        if self
-            .last_line
-            .is_none_or(|last| now - last >= LINE_INTERVAL)
-        {
-            self.last_line = Some(now);
+        if now - self.last_line >= LINE_INTERVAL {
+            self.last_line = now;
             self.plain(line);
         }
     }
 }
+
+/// Said before the first line that tells n_eff.
+const N_EFF: &str = "n_eff: the weighted draws are worth so many independent draws of the posterior; efficiency: how many \
+                     of them a simulation brings";
+
+/// Trainings that are worth a line.
+const LONG_TRAINING_S: f64 = 10.0;
 
 fn rate(n_done: u64, n_left: u64, elapsed: Duration, n_failed: u64) -> String {
     let failed = if n_failed > 0 {
@@ -333,60 +387,90 @@ fn rate(n_done: u64, n_left: u64, elapsed: Duration, n_failed: u64) -> String {
     format!("{}/s  {left} left{failed}", numbers::short(per_second))
 }
 
-fn round_line(round: &RoundSummary, seconds: f64) -> String {
-    let name = match round.kind {
-        RoundKind::Training => round.round.to_string(),
-        RoundKind::Probe => format!("{} (probe)", round.round),
-        RoundKind::TopUp => format!("{} (top-up)", round.round),
+/// `round 7`, `round 9 (search for lost modes)`
+fn round_label(round: u32, kind: RoundKind) -> String {
+    match kind {
+        RoundKind::Training => format!("round {round}"),
+        RoundKind::Probe => format!("round {round} (search for lost modes)"),
+        RoundKind::TopUp => format!("round {round} (extra draws)"),
+    }
+}
+
+/// `round 13  n_eff 1,830 of 6,500; about 4,100 to 6,000 simulations and 20 to 40 s left  (efficiency 80.0 %)`
+fn round_line(round: &RoundSummary, standing: Option<&Standing>) -> String {
+    let name = round_label(round.round.0, round.kind);
+    let mut remarks = Vec::new();
+    let is_on_the_way = standing.is_some_and(|standing| standing.way.is_some());
+    if round.all.evidence.is_some() && !is_on_the_way {
+        remarks.push(format!(
+            "efficiency {}",
+            numbers::percent(round.all.efficiency)
+        ));
+    }
+    if round.n_failed > 0 {
+        remarks.push(format!(
+            "{} of {} simulations failed",
+            numbers::count(round.n_failed),
+            numbers::count(round.all.n)
+        ));
+    }
+    let remarks = match remarks.is_empty() {
+        true => String::new(),
+        false => format!("  ({})", remarks.join(", ")),
     };
-    let failed = match round.n_failed {
-        0 => String::new(),
-        n_failed => format!("  {} failed", numbers::count(n_failed)),
+    let stands = match standing {
+        Some(standing) => words::standing(standing),
+        None => format!("{} simulations", numbers::count(round.all.n)),
     };
-    let weighed = match &round.all.evidence {
-        None => String::new(),
-        Some(_) => format!(
-            "  n_eff {:>6}  efficiency {:>7}  k-hat {:>5}",
-            numbers::short(round.all.n_eff),
-            numbers::percent(round.all.efficiency),
-            words::pareto_k(round.all.pareto_k)
-        ),
+    format!("{name:<8}  {stands}{remarks}")
+}
+
+fn searches_line(searches: Searches) -> String {
+    let Searches {
+        n_rounds,
+        n_simulations,
+        n_found,
+    } = searches;
+    let rounds = match n_rounds {
+        1 => "1 short round".to_owned(),
+        n => format!("{n} short rounds"),
+    };
+    let found = match n_found {
+        0 => "found none".to_owned(),
+        1 => "found one, which is taken in: n_eff may fall".to_owned(),
+        n => format!("found {n}, which are taken in: n_eff may fall"),
     };
     format!(
-        "{name:<8} n {:>7}{weighed}{failed}  {:>6}",
-        numbers::count(round.all.n),
-        numbers::seconds(seconds)
+        "searched for modes that the proposal may have lost ({rounds}, {} simulations): {found}",
+        numbers::count(n_simulations)
     )
 }
 
-fn training_line(training: &TrainingSummary, seconds: f64) -> String {
+/// None where there is nothing to say about it.
+fn training_line(training: &TrainingSummary, seconds: f64) -> Option<String> {
     let recoveries = match training.n_recoveries {
+        0 if seconds < LONG_TRAINING_S => return None,
         0 => String::new(),
-        n => format!("  diverged and went back {n} times"),
+        1 => ", diverged and went back once".to_owned(),
+        n => format!(", diverged and went back {n} times"),
     };
-    format!(
-        "{:<8} fitted to {}  {} epochs, best {}  validation loss {}{recoveries}  {}",
-        training.flow.to_string(),
-        words::objective(&training.objective),
-        training.n_epochs,
-        training.best_epoch,
-        loss(training.best_validation_loss),
-        numbers::seconds(seconds)
-    )
-}
-
-fn loss(loss: f64) -> String {
-    let text = if loss.abs() < 1e5 {
-        format!("{loss:.3}")
-    } else {
-        format!("{loss:.2e}")
-    };
-    text.replace('-', "−")
+    Some(format!(
+        "learned from round {} in {} ({} passes{recoveries})",
+        training.flow.0,
+        numbers::seconds(seconds),
+        training.n_epochs
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sidereal_inference::evidence::Evidence;
+    use sidereal_inference::forecast::Way;
+    use sidereal_inference::ids::{FlowId, RoundId};
+    use sidereal_inference::proposal::Proposal;
+    use sidereal_inference::refinement::Objective;
+    use sidereal_inference::summary::WeightDiagnostics;
 
     #[test]
     fn rates_count_only_what_this_run_has_done() {
@@ -394,5 +478,103 @@ mod tests {
         assert_eq!(rate(500, 1000, seconds, 0), "250/s  4.0 s left");
         assert_eq!(rate(500, 0, seconds, 3), "250/s  0.0 s left  3 failed");
         assert_eq!(rate(0, 1000, Duration::ZERO, 3), "3 failed");
+    }
+
+    fn summary(kind: RoundKind, n_failed: u64) -> RoundSummary {
+        let all = WeightDiagnostics {
+            n: 1280,
+            n_eff: 1024.0,
+            efficiency: 0.8,
+            pareto_k: Some(0.2),
+            max_weight: 0.0,
+            evidence: Some(Evidence {
+                log_evidence: 0.0,
+                error: 0.1,
+            }),
+        };
+        RoundSummary {
+            round: RoundId(13),
+            kind,
+            proposal: Proposal::prior(),
+            n_failed,
+            failed_median: None,
+            newest_component: all.clone(),
+            all,
+            efficiency_error: 0.01,
+        }
+    }
+
+    #[test]
+    fn a_round_is_one_line() {
+        let mut standing = Standing {
+            n_eff: 1830.0,
+            pareto_k: None,
+            target: Some(6500.0),
+            simulations: 6936,
+            budget: Some(12_800),
+            n_rounds: 8,
+            max_rounds: 50,
+            way: None,
+            left: None,
+        };
+        let training = summary(RoundKind::Training, 0);
+        assert_eq!(
+            round_line(&training, Some(&standing)),
+            "round 13  n_eff 1,830 of 6,500  (efficiency 80.0 %)"
+        );
+        assert_eq!(
+            round_line(&summary(RoundKind::TopUp, 3), None),
+            "round 13 (extra draws)  1,280 simulations  (efficiency 80.0 %, 3 of 1,280 simulations failed)"
+        );
+        standing.way = Some(Way {
+            n_done: 8,
+            n_in_all: None,
+        });
+        assert_eq!(
+            round_line(&training, Some(&standing)),
+            "round 13  finding the posterior: 8 rounds"
+        );
+    }
+
+    #[test]
+    fn searches_and_trainings_are_told_where_they_matter() {
+        let mut searches = Searches {
+            n_rounds: 1,
+            n_simulations: 48,
+            n_found: 0,
+        };
+        assert_eq!(
+            searches_line(searches),
+            "searched for modes that the proposal may have lost (1 short round, 48 simulations): found none"
+        );
+        searches.n_rounds = 7;
+        searches.n_found = 1;
+        assert_eq!(
+            searches_line(searches),
+            "searched for modes that the proposal may have lost (7 short rounds, 48 simulations): found one, which is \
+             taken in: n_eff may fall"
+        );
+        let mut training = TrainingSummary {
+            flow: FlowId(3),
+            objective: Objective::Simulations,
+            n_rows: 1280,
+            n_epochs: 97,
+            best_epoch: 67,
+            best_validation_loss: 0.0,
+            training_loss: Vec::new(),
+            validation_loss: Vec::new(),
+            n_recoveries: 0,
+            weights_sha256: String::new(),
+        };
+        assert_eq!(training_line(&training, 9.0), None);
+        assert_eq!(
+            training_line(&training, 12.0).as_deref(),
+            Some("learned from round 3 in 12 s (97 passes)")
+        );
+        training.n_recoveries = 2;
+        assert_eq!(
+            training_line(&training, 2.0).as_deref(),
+            Some("learned from round 3 in 2.0 s (97 passes, diverged and went back 2 times)")
+        );
     }
 }

@@ -2,12 +2,14 @@
 
 mod data;
 mod fit;
+mod forecast;
 mod missing;
 mod stops;
 
 pub use data::{data, data_notes};
-pub use fit::{fit, fit_p, poor_fit};
-pub use missing::missing_mass;
+pub use fit::{fit, fit_in_short, fit_p, poor_fit};
+pub use forecast::{count_range, standing, unfinished};
+pub use missing::{lost_modes, missing_mass};
 pub use stops::stop_reason;
 
 use crate::numbers;
@@ -21,7 +23,11 @@ use sidereal_inference::prior::Prior;
 use sidereal_inference::proposal::{Component, Proposal};
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::space::ParameterSpace;
-use sidereal_inference::summary::{RoundKind, RoundSummary};
+use sidereal_inference::summary::{RoundKind, RoundSummary, Summary};
+use sidereal_inference::trust::MAX_PARETO_K;
+
+/// Up to here errors of weighted means are as good as they look (Vehtari et al. 2024).
+const GOOD_PARETO_K: f64 = 0.5;
 
 /// One line that says what a campaign is.
 pub fn campaign_line(campaign: &Campaign) -> String {
@@ -105,30 +111,94 @@ pub fn pareto_k(k: Option<f64>) -> String {
     k.map_or("–".to_owned(), |k| format!("{k:.2}").replace('-', "−"))
 }
 
-pub fn round_name(round: &RoundSummary) -> String {
-    match round.kind {
-        RoundKind::Training => round.round.0.to_string(),
-        RoundKind::Probe => format!("{} (probe)", round.round.0),
-        RoundKind::TopUp => format!("{} (top-up)", round.round.0),
+/// `0.23 (good)`: the k̂ of weights, and what it says.
+pub fn judged_pareto_k(k: Option<f64>) -> String {
+    let says = match k {
+        None => "too few weights to tell",
+        Some(k) if k > MAX_PARETO_K => "too high: a few draws carry the result",
+        Some(k) if k > GOOD_PARETO_K => "fair",
+        Some(_) => "good",
+    };
+    format!("{} ({says})", pareto_k(k))
+}
+
+/// What a round is for, where that is not the posterior itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RoundPurpose {
+    Finding,
+    Search,
+    ExtraDraws,
+}
+
+impl RoundPurpose {
+    /// `is_on_the_way` where the flow that the round draws from is not fitted to the posterior itself yet.
+    pub fn of(kind: RoundKind, is_on_the_way: bool) -> Option<Self> {
+        match kind {
+            RoundKind::Training if is_on_the_way => Some(Self::Finding),
+            RoundKind::Training => None,
+            RoundKind::Probe => Some(Self::Search),
+            RoundKind::TopUp => Some(Self::ExtraDraws),
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Finding => "finding",
+            Self::Search => "search",
+            Self::ExtraDraws => "extra draws",
+        }
+    }
+
+    pub fn explained(self) -> &'static str {
+        match self {
+            Self::Finding => {
+                "the proposal is broader than the posterior on purpose, so that it loses no mode"
+            }
+            Self::Search => "a few draws around places where a mode may have been lost",
+            Self::ExtraDraws => "of the best proposal, to make up what was missing of n_eff",
+        }
     }
 }
 
-/// `simulations`, `weighted draws`, `weighted draws, tempered by 0.0661`
+/// Whether the flow that a round draws from is not fitted to the posterior itself yet.
+pub fn is_on_the_way(campaign: &Campaign, summary: &Summary, round: &RoundSummary) -> bool {
+    let Component::Flow(flow) = round.proposal.newest() else {
+        return false;
+    };
+    let training = summary
+        .training
+        .iter()
+        .find(|training| training.flow == flow);
+    campaign.is_refined()
+        && campaign.observation.is_some()
+        && training.is_some_and(|training| !training.objective.is_final(campaign.space.len()))
+}
+
+/// `7`, `9 (search)`
+pub fn round_name(round: &RoundSummary, is_on_the_way: bool) -> String {
+    match RoundPurpose::of(round.kind, is_on_the_way) {
+        None => round.round.0.to_string(),
+        Some(purpose) => format!("{} ({})", round.round.0, purpose.name()),
+    }
+}
+
+/// `simulations`, `weighted draws`, `draws weighted by likelihood^0.0661`
 pub fn objective(objective: &Objective) -> String {
     match objective {
         Objective::Simulations => "simulations".to_owned(),
         Objective::WeightedDraws { exponent } if *exponent == 1.0 => "weighted draws".to_owned(),
         Objective::WeightedDraws { exponent } => {
-            format!("weighted draws, tempered by {}", numbers::short(*exponent))
+            format!("draws weighted by likelihood^{}", numbers::short(*exponent))
         }
     }
 }
 
-/// `flow 2 90 %, prior 10 %`; neighbours of equal share together, `flow 0 to flow 7 5 % in all`
+/// `flow 2 90 %, prior 10 %`; neighbours of equal share together, `flow 0 to flow 7 5 % in all`. What searches for
+/// lost modes draw around are places.
 pub fn proposal(proposal: &Proposal) -> String {
     let name = |component: Component| match component {
         Component::Prior => "prior".to_owned(),
-        Component::Local(id) => id.to_string(),
+        Component::Local(id) => format!("place {}", id.0),
         Component::Flow(flow) => flow.to_string(),
     };
     if let [(only, _)] = proposal.components.as_slice() {

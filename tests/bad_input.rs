@@ -155,7 +155,9 @@ fn a_dry_run_tells_where_a_campaign_stands() {
         .trim_end()
         .strip_suffix(')')
         .and_then(|told| told.rsplit_once("(begun, would go on at round "))
-        .and_then(|(_, round)| round.parse::<u32>().ok());
+        .and_then(|(_, round)| round.split_once(": "))
+        .filter(|(_, standing)| standing.ends_with(" left"))
+        .and_then(|(round, _)| round.parse::<u32>().ok());
     assert!(round.is_some_and(|round| round >= 1), "{told}");
 }
 

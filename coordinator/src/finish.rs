@@ -1,7 +1,7 @@
 //! Writes the results: `posterior.parquet`, `summary.json` and the final model.
 
 use crate::campaign::event::Settings;
-use crate::campaign::state::{GivenUp, State, Stopped};
+use crate::campaign::state::State;
 use sidereal_inference::campaign::{Campaign, DeviceChoice};
 use sidereal_inference::coverage::missing_mass;
 use sidereal_inference::directory::Directory;
@@ -103,13 +103,56 @@ pub fn compute(
     campaign: &Campaign,
     state: &State,
 ) -> Result<Computed, FinishError> {
-    let (Some(stopped), Some(run)) = (&state.stopped, &state.run) else {
+    if state.stopped.is_none() {
+        return Err(FinishError::NotStopped);
+    }
+    let SoFar {
+        summary,
+        posterior,
+        band,
+    } = so_far(directory, campaign, state)?;
+    let posterior = match posterior {
+        Some(posterior) => {
+            let path = directory.join(POSTERIOR_FILE);
+            Some(posterior.encode(&campaign.space, &path)?)
+        }
+        None => None,
+    };
+    let mut text = serde_json::to_string_pretty(&summary)?;
+    text.push('\n');
+    Ok(Computed {
+        summary: text.into_bytes(),
+        posterior,
+        band,
+    })
+}
+
+/// What the weighed rounds of a campaign say.
+#[derive(Debug)]
+pub struct SoFar {
+    /// Of a campaign that goes on without a judgement.
+    pub summary: Summary,
+    /// None without an observation, or without a round.
+    pub posterior: Option<Posterior>,
+    /// None where the data cannot be compared.
+    pub band: Option<ModelBand>,
+}
+
+/// What the campaign has found, whether it has stopped or not; nothing is written.
+pub fn so_far(
+    directory: &Directory,
+    campaign: &Campaign,
+    state: &State,
+) -> Result<SoFar, FinishError> {
+    let Some(run) = &state.run else {
         return Err(FinishError::NotStopped);
     };
-    let mut summary = summary_without_results(campaign, &run.settings, state, stopped);
+    let mut summary = summary_without_results(campaign, &run.settings, state);
     summary.model = final_model(state).map(|_| MODEL_DIRECTORY.to_owned());
-    let (mut posterior_bytes, mut band) = (None, None);
-    if let Some(observation) = &campaign.observation {
+    let (mut found, mut band) = (None, None);
+    if let Some(observation) = &campaign.observation
+        && !state.rounds.is_empty()
+    {
         let mut rounds = Vec::with_capacity(state.rounds.len());
         for round in &state.rounds {
             rounds.push(load_rows(directory, campaign, &round.files)?);
@@ -120,15 +163,13 @@ pub fn compute(
             .unzip();
         let combined = combine(&columns, campaign.rounds.combine)?;
         let posterior = posterior(campaign, &columns, &thetas, &combined);
-        let path = directory.join(POSTERIOR_FILE);
-        posterior_bytes = Some(posterior.encode(&campaign.space, &path)?);
         let diagnostics = combined.diagnostics();
         if diagnostics.evidence.is_some() {
             summary.parameters = parameter_summaries(&campaign.space, &posterior);
             summary.modes = modes(&campaign.space, &posterior, diagnostics.n_eff);
         }
         let missing = missing_mass(&columns, &combined, summary.best_flow, state.outcomes());
-        if let Some(last) = state.final_round() {
+        if let (Some(last), Some(_)) = (state.final_round(), &state.stopped) {
             let fresh: &WeightDiagnostics = &last.summary.all;
             let tempered = tempered(campaign, state);
             summary.warnings = trust(&diagnostics, fresh, &last.summary, &missing, tempered);
@@ -142,17 +183,18 @@ pub fn compute(
             &columns,
             &posterior,
         )?;
-        summary.warnings.extend(misfit(&fit, campaign.trust.misfit));
+        if state.stopped.is_some() {
+            summary.warnings.extend(misfit(&fit, campaign.trust.misfit));
+            summary.missing_mass = Some(missing);
+        }
         summary.fit = Some(fit);
         band = compared;
-        summary.missing_mass = Some(missing);
         summary.combined = Some(diagnostics);
+        found = Some(posterior);
     }
-    let mut text = serde_json::to_string_pretty(&summary)?;
-    text.push('\n');
-    Ok(Computed {
-        summary: text.into_bytes(),
-        posterior: posterior_bytes,
+    Ok(SoFar {
+        summary,
+        posterior: found,
         band,
     })
 }
@@ -162,12 +204,7 @@ pub fn read_summary(directory: &Directory, stored: &StoredFile) -> Result<Summar
     Ok(serde_json::from_slice(&directory.read_stored(stored)?)?)
 }
 
-fn summary_without_results(
-    campaign: &Campaign,
-    settings: &Settings,
-    state: &State,
-    stopped: &Stopped,
-) -> Summary {
+fn summary_without_results(campaign: &Campaign, settings: &Settings, state: &State) -> Summary {
     Summary {
         format: SUMMARY_FORMAT.to_owned(),
         version: SUMMARY_VERSION,
@@ -185,12 +222,12 @@ fn summary_without_results(
         modes: Vec::new(),
         best_flow: state.best_flow(),
         model: None,
-        stop_reason: stopped.reason.clone(),
+        stop_reason: state.stopped.as_ref().map(|stopped| stopped.reason.clone()),
         warnings: Vec::new(),
         fit: None,
         missing_mass: None,
         training: state.training.clone(),
-        not_reproducible: not_reproducible(settings, &stopped.reason, &state.given_up),
+        not_reproducible: not_reproducible(settings, state),
         timing: Timing {
             total_s: state.elapsed_s,
             rounds: state
@@ -213,23 +250,27 @@ fn tempered(campaign: &Campaign, state: &State) -> Option<f64> {
     }
 }
 
-fn not_reproducible(settings: &Settings, reason: &StopReason, given_up: &[GivenUp]) -> Vec<String> {
+fn not_reproducible(settings: &Settings, state: &State) -> Vec<String> {
     let mut conditions = Vec::new();
-    match reason {
-        StopReason::WallTime { max_s } => conditions.push(format!(
+    match state.stopped.as_ref().map(|stopped| &stopped.reason) {
+        Some(StopReason::WallTime { max_s }) => conditions.push(format!(
             "the campaign was stopped by the clock, after {max_s} s"
         )),
-        StopReason::TargetEffectiveSampleSize { .. }
-        | StopReason::TargetEfficiency { .. }
-        | StopReason::EfficiencyDropped { .. }
-        | StopReason::Rounds { .. }
-        | StopReason::Simulations { .. }
-        | StopReason::Amortized => {}
+        Some(
+            StopReason::TargetEffectiveSampleSize { .. }
+            | StopReason::TargetEfficiency { .. }
+            | StopReason::EfficiencyDropped { .. }
+            | StopReason::Rounds { .. }
+            | StopReason::Simulations { .. }
+            | StopReason::Amortized,
+        )
+        | None => {}
     }
     match settings.device {
         DeviceChoice::Wgpu => conditions.push("flows were trained on device wgpu".to_owned()),
         DeviceChoice::Auto | DeviceChoice::Cpu => {}
     }
+    let given_up = &state.given_up;
     if let Some(first) = given_up.first() {
         conditions.push(format!(
             "{} rows were given up because no worker could run them, the first of them row {} of {}: {}",

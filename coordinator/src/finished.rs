@@ -3,16 +3,17 @@
 use crate::campaign::decide::{Input, decide, standing_stop};
 use crate::campaign::event::{Event, Fact, Opened, Settings};
 use crate::campaign::state::{Finished, Phase, State};
-use crate::finish::{Computed, FinishError, compute, copy_model};
+use crate::finish::{Computed, FinishError, SoFar, compute, copy_model, so_far};
 use crate::journal;
 use crate::start::settings;
-use crate::status::{StatusError, replay};
+use crate::status::{StatusError, replay, status_of};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
 use sidereal_inference::directory::Directory;
 use sidereal_inference::files::{StoredFileError, sha256_hex};
 use sidereal_inference::ids::RunId;
 use sidereal_inference::model_band::FIT_FILE;
+use sidereal_inference::status::CampaignStatus;
 use sidereal_inference::stopping::StopReason;
 use sidereal_inference::summary::Summary;
 use sidereal_inference::task::StoredFile;
@@ -49,6 +50,8 @@ pub enum ResultsError {
         found: String,
         expected: String,
     },
+    #[error("the rounds so far cannot be read: {0}")]
+    SoFar(FinishError),
     #[error("{}: not a summary: {source}", path.display())]
     Summary {
         path: PathBuf,
@@ -78,6 +81,36 @@ pub fn read_results(directory: &Directory) -> Result<Option<Summary>, ResultsErr
         Some((_, damage)) => Err(ResultsError::Damaged(damage)),
         None => read_summary(directory, &finished).map(Some),
     }
+}
+
+/// What a campaign has found so far, finished or not, and where it stands. Nothing is written and no coordinator
+/// disturbed.
+#[derive(Debug)]
+pub struct Unfinished {
+    pub status: CampaignStatus,
+    /// Whether a coordinator has it, as far as the journal knows.
+    pub is_open: bool,
+    pub so_far: SoFar,
+}
+
+/// None where the journal records results, or where no coordinator has begun.
+pub fn read_unfinished(
+    directory: &Directory,
+    campaign: &Campaign,
+) -> Result<Option<Unfinished>, ResultsError> {
+    let events = journal::read(directory).map_err(StatusError::from)?.events;
+    let state = replay(directory, &events)?;
+    let Some(run) = &state.run else {
+        return Ok(None);
+    };
+    if let Phase::Finished(_) = &state.phase {
+        return Ok(None);
+    }
+    Ok(Some(Unfinished {
+        status: status_of(&state, &campaign.name, state.elapsed_s),
+        is_open: run.address.is_some(),
+        so_far: so_far(directory, campaign, &state).map_err(ResultsError::SoFar)?,
+    }))
 }
 
 /// The result of a campaign for which nothing is left to do, also with the stops that `campaign` has; None where there

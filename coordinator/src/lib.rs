@@ -29,8 +29,10 @@ mod weigh;
 
 pub use asking::Earlier;
 pub use driver::{AfterTheEnd, CampaignFailure, Outcome, ShardChecks};
-pub use finish::FinishError;
-pub use finished::{FinishedCampaign, ResultsError, read_or_restore, read_results};
+pub use finish::{FinishError, SoFar};
+pub use finished::{
+    FinishedCampaign, ResultsError, Unfinished, read_or_restore, read_results, read_unfinished,
+};
 pub use repair::{Committed, DamagedShard, RepairError};
 pub use serve::ServeConfig;
 pub use start::{CoordinatorConfig, Running, StartError, Stopper, start};

@@ -5,6 +5,7 @@ use crate::campaign::event::Event;
 use crate::campaign::state::{Phase, State, WeighedRound};
 use crate::journal::{self, JournalError};
 use sidereal_inference::directory::Directory;
+use sidereal_inference::proposal::Component;
 use sidereal_inference::status::{CampaignStatus, OpenRoundStatus, RoundStatus, Stage};
 
 /// A journal that cannot be read, or whose records do not follow from each other.
@@ -75,9 +76,10 @@ pub fn status_of(state: &State, campaign: &str, elapsed_s: f64) -> CampaignStatu
         campaign: campaign.to_owned(),
         run: state.run.as_ref().map(|run| run.id.clone()),
         stage,
-        rounds: state.rounds.iter().map(round_status).collect(),
+        rounds: rounds(state),
         open_round,
         combined: state.combined.clone(),
+        standing: state.standing(),
         n_simulations: state.n_simulations(),
         n_flows: state.models.len(),
         elapsed_s,
@@ -86,7 +88,26 @@ pub fn status_of(state: &State, campaign: &str, elapsed_s: f64) -> CampaignStatu
     }
 }
 
-fn round_status(round: &WeighedRound) -> RoundStatus {
+fn rounds(state: &State) -> Vec<RoundStatus> {
+    let objectives = state.objectives();
+    let n_parameters = state.run.as_ref().map(|run| run.settings.n_parameters);
+    let is_on_the_way = |round: &WeighedRound| {
+        // What the round's newest flow was fitted to; None for the prior.
+        let objective = match round.summary.proposal.newest() {
+            Component::Flow(flow) => objectives.get(&flow),
+            Component::Prior | Component::Local(_) => None,
+        };
+        objective
+            .zip(n_parameters)
+            .is_some_and(|(objective, n)| !objective.is_final(n))
+    };
+    let rounds = state.rounds.iter();
+    rounds
+        .map(|round| round_status(round, is_on_the_way(round)))
+        .collect()
+}
+
+fn round_status(round: &WeighedRound, is_on_the_way: bool) -> RoundStatus {
     let diagnostics = &round.summary.all;
     RoundStatus {
         round: round.files.round,
@@ -96,6 +117,7 @@ fn round_status(round: &WeighedRound) -> RoundStatus {
         n_eff: diagnostics.n_eff,
         efficiency: diagnostics.efficiency,
         pareto_k: diagnostics.pareto_k,
+        is_on_the_way,
         simulating_s: round.timing.simulating_s,
         training_s: round.timing.training_s,
     }

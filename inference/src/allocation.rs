@@ -41,6 +41,22 @@ fn fewest_exploring(n_parameters: usize) -> u64 {
         .ceil() as u64
 }
 
+/// What the size of the next round follows from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Spent {
+    pub n_parameters: usize,
+    /// Training rounds so far.
+    pub n_rounds: u64,
+    /// All of them so far.
+    pub simulations: u64,
+    /// Of all rounds together.
+    pub n_eff: f64,
+    /// Of the newest round.
+    pub efficiency: f64,
+    /// Whether the newest round's flow was fitted to the posterior.
+    pub is_final: bool,
+}
+
 /// Rows of the training round after those of `past`; where what is left of the budget is not worth a round, the fewest
 /// that would have been, as the error.
 ///
@@ -53,38 +69,51 @@ fn fewest_exploring(n_parameters: usize) -> u64 {
 /// `rounds.simulations` rows or a tenth of all so far (what a flow misses in the tails only later flows mend), but the last
 /// one, which takes a rest too small for a round of its own. Where `rounds.max` leaves few rounds, they share what is left.
 pub fn round_size(rounds: &Rounds, past: &Past, objective: Option<Objective>) -> Result<u64, u64> {
-    let left = rounds
-        .stop
-        .simulations
-        .map_or(u64::MAX, |max| max.saturating_sub(past.simulations));
-    let (Some(budget), true, Some(last)) = (
-        rounds.stop.simulations,
-        past.is_refined,
-        past.history.last(),
-    ) else {
-        return if rounds.simulations <= left {
-            Ok(rounds.simulations)
-        } else {
-            Err(rounds.simulations)
-        };
+    let spent = past.history.last().map(|last| Spent {
+        n_parameters: past.n_parameters,
+        n_rounds: past.history.len() as u64,
+        simulations: past.simulations,
+        n_eff: past.combined.n_eff,
+        efficiency: last.all.efficiency,
+        is_final: objective.is_some_and(|objective| objective.is_final(past.n_parameters)),
+    });
+    match spent {
+        Some(spent) if past.is_refined => size_after(rounds, &spent),
+        Some(_) | None => even_size(rounds, past.simulations),
+    }
+}
+
+/// The size of a round where all have the same.
+pub(crate) fn even_size(rounds: &Rounds, simulations: u64) -> Result<u64, u64> {
+    let budget = rounds.stop.simulations.unwrap_or(u64::MAX);
+    if rounds.simulations <= budget.saturating_sub(simulations) {
+        Ok(rounds.simulations)
+    } else {
+        Err(rounds.simulations)
+    }
+}
+
+/// As [`round_size`], where flows are fitted to weighted draws.
+pub(crate) fn size_after(rounds: &Rounds, spent: &Spent) -> Result<u64, u64> {
+    let Some(budget) = rounds.stop.simulations else {
+        return even_size(rounds, spent.simulations);
     };
-    let most = rounds.simulations.max(past.simulations / MOST_GROWTH);
-    let exploring = fewest_exploring(past.n_parameters).min(rounds.simulations);
+    let left = budget.saturating_sub(spent.simulations);
+    let most = rounds.simulations.max(spent.simulations / MOST_GROWTH);
+    let exploring = fewest_exploring(spent.n_parameters).min(rounds.simulations);
     let smallest = ((SMALLEST_SHARE * budget as f64) as u64)
         .min(exploring)
         .max(1);
-    let wanted = match objective {
-        Some(objective) if objective.is_final(past.n_parameters) => {
-            let n_eff = past.combined.n_eff;
-            let efficiency = last.all.efficiency.max(1e-6);
-            let target = rounds.stop.n_eff.unwrap_or(f64::INFINITY);
-            let missing = 1.05 * (target - n_eff).max(0.0) / efficiency;
-            let growth = (GROWTH - 1.0) * n_eff / efficiency;
-            missing.min(growth).ceil() as u64
-        }
-        Some(_) | None => 0,
+    let wanted = if spent.is_final {
+        let efficiency = spent.efficiency.max(1e-6);
+        let target = rounds.stop.n_eff.unwrap_or(f64::INFINITY);
+        let missing = 1.05 * (target - spent.n_eff).max(0.0) / efficiency;
+        let growth = (GROWTH - 1.0) * spent.n_eff / efficiency;
+        missing.min(growth).ceil() as u64
+    } else {
+        0
     };
-    let n_rounds_left = u64::from(rounds.max).saturating_sub(past.history.len() as u64);
+    let n_rounds_left = u64::from(rounds.max).saturating_sub(spent.n_rounds);
     let shared = if n_rounds_left <= FEW_ROUNDS {
         left / n_rounds_left.max(1)
     } else {
@@ -101,7 +130,7 @@ pub fn round_size(rounds: &Rounds, past: &Past, objective: Option<Objective>) ->
         return Ok(size);
     }
     // A larger budget has a larger smallest round: this many more are enough for it, too.
-    let of_larger = SMALLEST_SHARE / (1.0 - SMALLEST_SHARE) * past.simulations as f64;
+    let of_larger = SMALLEST_SHARE / (1.0 - SMALLEST_SHARE) * spent.simulations as f64;
     Err((of_larger.ceil() as u64).min(exploring).max(smallest))
 }
 

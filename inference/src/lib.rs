@@ -14,6 +14,7 @@ pub mod draws;
 pub mod evidence;
 pub mod files;
 pub mod fit_check;
+pub mod forecast;
 mod hills;
 pub mod ids;
 pub mod joint_normal;

@@ -127,12 +127,18 @@ impl Probing {
 
     /// Whether a search found a mode that the flow had lost.
     pub fn has_found(&self) -> bool {
-        self.outcomes.iter().any(|outcome| match outcome {
+        self.n_found() > 0
+    }
+
+    /// Modes that searches of this session found.
+    pub fn n_found(&self) -> u64 {
+        let found = self.outcomes.iter().filter(|outcome| match outcome {
             Outcome::Found { .. } => true,
             Outcome::Known | Outcome::Negligible | Outcome::Merged | Outcome::GivenUp { .. } => {
                 false
             }
-        })
+        });
+        found.count() as u64
     }
 
     /// Whether any step was made.

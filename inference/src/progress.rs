@@ -1,5 +1,6 @@
 //! What a watcher of a campaign is told, in the order in which it happens.
 
+use crate::forecast::Standing;
 use crate::ids::{FlowId, RoundId};
 use crate::stopping::StopReason;
 use crate::summary::{RoundKind, RoundSummary, TrainingSummary};
@@ -26,6 +27,12 @@ pub enum Progress {
     RoundWeighed {
         summary: Box<RoundSummary>,
         seconds: f64,
+        /// None without an observation, and for all but the newest round where a watcher joins late.
+        #[serde(default)]
+        standing: Option<Box<Standing>>,
+        /// Lost modes that the newest searches have found so far.
+        #[serde(default)]
+        n_found: u64,
     },
     Training(TrainingProgress),
     /// Scoring and drawing after the training.

@@ -103,7 +103,7 @@ pub fn objective(
 /// Largest factor between the exponents of one tempered flow and the next: whatever a flow between them
 /// has found, of the `n` draws of the first at least 50 must lie where the second is, or it would lose
 /// modes. The volume shrinks with the factor to the power of half the number of parameters.
-fn largest_step(n: usize, n_parameters: usize) -> f64 {
+pub(crate) fn largest_step(n: usize, n_parameters: usize) -> f64 {
     const FEWEST: f64 = 50.0;
     (n as f64 / FEWEST).max(4.0).powf(2.0 / n_parameters as f64)
 }

@@ -1,5 +1,6 @@
 //! Where a campaign stands and who works on it, for people and programs that look at it from outside.
 
+use crate::forecast::Standing;
 use crate::ids::{RoundId, RunId};
 use crate::stopping::StopReason;
 use crate::summary::{RoundKind, WeightDiagnostics};
@@ -19,6 +20,9 @@ pub struct CampaignStatus {
     pub open_round: Option<OpenRoundStatus>,
     /// All rounds together.
     pub combined: Option<WeightDiagnostics>,
+    /// After the newest weighed round; None without one or without an observation.
+    #[serde(default)]
+    pub standing: Option<Standing>,
     pub n_simulations: u64,
     pub n_flows: usize,
     /// Seconds spent on the campaign, all runs together.
@@ -51,6 +55,9 @@ pub struct RoundStatus {
     pub n_eff: f64,
     pub efficiency: f64,
     pub pareto_k: Option<f64>,
+    /// Whether its flow is not fitted to the posterior itself yet.
+    #[serde(default)]
+    pub is_on_the_way: bool,
     pub simulating_s: f64,
     pub training_s: f64,
 }

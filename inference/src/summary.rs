@@ -100,7 +100,8 @@ pub struct Summary {
     pub best_flow: Option<FlowId>,
     /// Directory of the best flow's model, in the campaign directory; what `sidereal predict` takes.
     pub model: Option<String>,
-    pub stop_reason: StopReason,
+    /// None while the campaign goes on.
+    pub stop_reason: Option<StopReason>,
     /// Why the result is not to be trusted; empty where it is. Non-empty means exit status 3.
     pub warnings: Vec<String>,
     /// Whether the model fits the data; None without an observation.

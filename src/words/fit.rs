@@ -18,6 +18,19 @@ pub fn fit(fit: &Fit) -> String {
     }
 }
 
+/// As [`fit`], without the tests that it is made of where the model fits.
+pub fn fit_in_short(found: &Fit) -> String {
+    match found {
+        Fit::Checked(check) if check.verdict() == Verdict::Fits => format!(
+            "no sign that the model does not fit ({}; chi-square {:.1} for {} data)",
+            p(check.p),
+            check.chi_square,
+            numbers::count(check.n_data)
+        ),
+        Fit::Checked(_) | Fit::NotChecked { .. } => fit(found),
+    }
+}
+
 /// The p of a check in a narrow column.
 pub fn fit_p(fit: &Fit) -> String {
     match fit {

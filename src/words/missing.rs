@@ -4,6 +4,37 @@ use crate::numbers;
 use sidereal_inference::coverage::MissingMass;
 use sidereal_inference::probing::Outcome;
 
+/// `none found by 3 searches; 0 % of the posterior that was drawn is outside the final proposal`
+pub fn lost_modes(missing: &MissingMass) -> String {
+    let found = missing.outcomes.iter().filter(|outcome| match outcome {
+        Outcome::Found { .. } => true,
+        Outcome::Known | Outcome::Merged | Outcome::Negligible | Outcome::GivenUp { .. } => false,
+    });
+    let mut text = match (missing.outcomes.len(), found.count()) {
+        (0, _) => "not searched for".to_owned(),
+        (1, 0) => "none found by one search".to_owned(),
+        (n, 0) => format!("none found by {n} searches"),
+        (n, n_found) => format!("{n_found} found and taken in, by {n} searches"),
+    };
+    for outcome in &missing.outcomes {
+        if let Outcome::GivenUp { share } = outcome
+            && *share >= NOTHING
+        {
+            text.push_str(&format!(
+                ", one given up where {} of the posterior lies",
+                numbers::short_percent(*share)
+            ));
+        }
+    }
+    if let Some(mass) = missing.mass {
+        text.push_str(&format!(
+            "; {} of the posterior that was drawn is outside the final proposal",
+            numbers::percent(mass)
+        ));
+    }
+    text
+}
+
 /// What the final proposal may be missing, and how that is known: one sentence each.
 pub fn missing_mass(missing: &MissingMass) -> String {
     let mut sentences = Vec::new();
@@ -110,6 +141,11 @@ mod tests {
              peaks too small to matter, 1 left on the way, one found a peak with about 50 % of the posterior, which \
              was taken in, one was given up where its draws held 25 % of the posterior"
         );
+        assert_eq!(
+            lost_modes(&missing),
+            "1 found and taken in, by 7 searches, one given up where 25 % of the posterior lies; 1.2 % of the posterior \
+             that was drawn is outside the final proposal"
+        );
         let nothing = MissingMass {
             flow: None,
             mass: None,
@@ -122,6 +158,16 @@ mod tests {
             missing_mass(&nothing),
             "no draw came from the prior: a mode that the flows lost would not be seen by that; no search for lost \
              modes was made"
+        );
+        assert_eq!(lost_modes(&nothing), "not searched for");
+        let known = MissingMass {
+            mass: Some(0.0),
+            outcomes: vec![Outcome::Known, Outcome::Merged],
+            ..nothing
+        };
+        assert_eq!(
+            lost_modes(&known),
+            "none found by 2 searches; 0 % of the posterior that was drawn is outside the final proposal"
         );
     }
 }

@@ -9,9 +9,9 @@ pub fn stop_reason(reason: &StopReason) -> String {
     match reason {
         StopReason::TargetEffectiveSampleSize { n_eff, target } => {
             format!(
-                "n_eff {} reached the target {}",
-                numbers::short(*n_eff),
-                numbers::short(*target)
+                "n_eff {} reached the target of {}",
+                numbers::n_eff(*n_eff),
+                numbers::n_eff(*target)
             )
         }
         StopReason::TargetEfficiency { efficiency, target } => {
@@ -81,7 +81,7 @@ pub fn stops(campaign: &Campaign) -> String {
         return "the model is trained".to_owned();
     }
     let light = if campaign.is_refined() {
-        format!(" with k-hat at most {MAX_PARETO_K}")
+        format!(" and its weights have k-hat at most {MAX_PARETO_K}, so that no few draws carry it")
     } else {
         String::new()
     };
@@ -89,7 +89,7 @@ pub fn stops(campaign: &Campaign) -> String {
     if let Some(n_eff) = stop.n_eff {
         stops.push(format!(
             "n_eff of all rounds reaches {}{light}",
-            numbers::plain(n_eff)
+            numbers::n_eff(n_eff)
         ));
     }
     if let Some(efficiency) = stop.efficiency {
@@ -130,11 +130,13 @@ pub fn stops(campaign: &Campaign) -> String {
     let mut text = stops.join(", or ");
     if stop.n_eff.is_some() && stop.top_up > 0 {
         text.push_str(&format!(
-            "; then, if n_eff is missed, a top-up of at most {} simulations",
+            "; then, if n_eff is missed, at most {} extra draws of the best proposal",
             numbers::count(stop.top_up)
         ));
     } else if stop.top_up > 0 {
-        text.push_str("; no top-up, which is for an n_eff that is missed, and none is asked for");
+        text.push_str(
+            "; no extra draws, which are for an n_eff that is missed, and none is asked for",
+        );
     }
     text
 }
@@ -174,8 +176,9 @@ mod tests {
         );
         assert_eq!(
             told("max = 5\nsimulations = 2560\nstop = { n_eff = 4000 }"),
-            "n_eff of all rounds reaches 4000 with k-hat at most 0.7, or another round would take more than 12,800 \
-             simulations in all, or 50 rounds are done; then, if n_eff is missed, a top-up of at most 2,560 simulations"
+            "n_eff of all rounds reaches 4,000 and its weights have k-hat at most 0.7, so that no few draws carry it, or \
+             another round would take more than 12,800 simulations in all, or 50 rounds are done; then, if n_eff is missed, at \
+             most 2,560 extra draws of the best proposal"
         );
         assert_eq!(
             told("max = 1\nstop = { rule = \"paper\", efficiency = 0.5, wall_time = \"2h\" }"),
@@ -183,14 +186,14 @@ mod tests {
         );
         assert_eq!(
             told("stop = { n_eff = 6500, simulations = 12800 }"),
-            "n_eff of all rounds reaches 6500 with k-hat at most 0.7, or another round would take more than 12,800 \
-             simulations in all, or 50 rounds are done; then, if n_eff is missed, a top-up of at most 1,280 \
-             simulations"
+            "n_eff of all rounds reaches 6,500 and its weights have k-hat at most 0.7, so that no few draws carry it, or another round would take more than 12,800 \
+             simulations in all, or 50 rounds are done; then, if n_eff is missed, at most 1,280 extra draws of the \
+             best proposal"
         );
         assert_eq!(
             told("stop = { simulations = 2000, top_up = 100 }"),
-            "another round would take more than 2,000 simulations in all, or 50 rounds are done; no top-up, which is for \
-             an n_eff that is missed, and none is asked for"
+            "another round would take more than 2,000 simulations in all, or 50 rounds are done; no extra draws, which are \
+             for an n_eff that is missed, and none is asked for"
         );
         assert_eq!(
             told("stop = { rule = \"paper\", simulations = 2000 }"),

@@ -17,6 +17,7 @@ mod service;
 mod smoothing;
 pub mod standardization;
 pub mod task;
+pub mod timing;
 pub mod training;
 pub mod training_set;
 

@@ -5,6 +5,7 @@ use super::event::{Event, Fact, Opened, RoundOpened, Settings};
 use super::state::{Phase, RoundPlan, State, Task, TaskResult, best_flow, rows_of};
 use crate::weigh::Weighed;
 use sidereal_inference::allocation::first_round_size;
+use sidereal_inference::forecast::{Pace, Standing, standing};
 use sidereal_inference::ids::{FlowId, LocalId, RoundId};
 use sidereal_inference::local::LocalDensity;
 use sidereal_inference::probing::Probing;
@@ -14,9 +15,19 @@ use sidereal_inference::stopping::{
     Decision as StopDecision, Past, StopReason, after_round, most_efficient, next_proposal,
     top_up_size,
 };
-use sidereal_inference::summary::{RoundKind, RoundSummary, WeightDiagnostics};
+use sidereal_inference::summary::{RoundKind, RoundSummary, RoundTiming, WeightDiagnostics};
 use sidereal_inference::task::{DrawTask, ShardFile, StoredFile};
 use std::collections::BTreeMap;
+
+/// What follows a weighed round.
+enum Next {
+    /// The next step of searches for lost modes.
+    Search {
+        proposal: Proposal,
+        n_rows: u64,
+    },
+    Judged(StopDecision),
+}
 
 /// Something that has come to the coordinator and may change the campaign; already checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -243,17 +254,21 @@ impl<'a> Draft<'a> {
         if summary.round != complete.plan.round {
             return;
         }
-        self.announce(Progress::RoundWeighed {
-            summary: Box::new(summary.clone()),
-            seconds: complete.simulating_s,
-        });
+        let seconds = complete.simulating_s;
         let probing = self.affordable(&settings, probing.clone());
         self.record(Fact::RoundWeighed {
             summary: Box::new(summary.clone()),
             combined: combined.clone(),
             probing: probing.clone(),
         });
+        let weighed = |standing: Option<Standing>| Progress::RoundWeighed {
+            summary: Box::new(summary.clone()),
+            seconds,
+            standing: standing.map(Box::new),
+            n_found: probing.as_ref().map_or(0, Probing::n_found),
+        };
         if summary.kind == RoundKind::TopUp {
+            self.announce(weighed(None));
             self.then(Effect::WriteResults);
             return;
         }
@@ -262,6 +277,7 @@ impl<'a> Draft<'a> {
             history.push(summary.clone());
         }
         let (Some(combined), true) = (combined, settings.has_observation) else {
+            self.announce(weighed(None));
             self.stop(StopReason::Amortized, summary.round, &history);
             self.open_task(Task {
                 train: Some(FlowId(summary.round.0)),
@@ -276,9 +292,38 @@ impl<'a> Draft<'a> {
         if let Some(probing) = &probing {
             self.found = probing.found.clone();
         }
-        let next = probing.and_then(|probing| probing.next_round(settings.n_parameters));
+        let objectives = self.state.objectives();
+        let past = Past {
+            n_parameters: settings.n_parameters,
+            is_refined: settings.is_refined,
+            history: &history,
+            blind,
+            objectives: &objectives,
+            combined,
+            simulations: self.state.n_simulations(),
+            elapsed_s: self.elapsed_s,
+        };
+        let search = probing
+            .as_ref()
+            .and_then(|probing| probing.next_round(settings.n_parameters));
+        let is_searched =
+            search.is_none() && (self.state.is_searched() || summary.kind == RoundKind::Probe);
+        let next = match search {
+            Some((proposal, n_rows)) => Next::Search { proposal, n_rows },
+            None => Next::Judged(after_round(&settings.rounds, &past)),
+        };
+        let goes_on = match &next {
+            Next::Search { .. } | Next::Judged(StopDecision::Continue { .. }) => true,
+            Next::Judged(StopDecision::Stop(_)) => false,
+        };
+        let timings = self.timings(summary.round, seconds);
+        let pace = Pace {
+            timings: &timings,
+            is_searched,
+        };
+        self.announce(weighed(standing(&settings.rounds, &past, &pace, goes_on)));
         match next {
-            Some((proposal, n_rows)) => self.open_task(Task {
+            Next::Search { proposal, n_rows } => self.open_task(Task {
                 train: None,
                 draw: Some(DrawTask {
                     round: RoundId(summary.round.0.saturating_add(1)),
@@ -286,7 +331,9 @@ impl<'a> Draft<'a> {
                     proposal,
                 }),
             }),
-            None => self.after_training_round(&settings, summary.round, &history, combined, blind),
+            Next::Judged(decision) => {
+                self.after_training_round(&settings, summary.round, &past, decision);
+            }
         }
     }
 
@@ -344,26 +391,41 @@ impl<'a> Draft<'a> {
         )
     }
 
+    /// Of all rounds and the one just weighed.
+    fn timings(&self, round: RoundId, simulating_s: f64) -> Vec<RoundTiming> {
+        let earlier = self.state.rounds.iter().map(|round| round.timing.clone());
+        let newest = RoundTiming {
+            round: round.0,
+            simulating_s,
+            training_s: 0.0,
+        };
+        earlier.chain([newest]).collect()
+    }
+
     fn after_training_round(
         &mut self,
         settings: &Settings,
         round: RoundId,
-        history: &[RoundSummary],
-        combined: &WeightDiagnostics,
-        blind: Option<FlowId>,
+        past: &Past,
+        decision: StopDecision,
     ) {
-        match self.judge(settings, history, combined, blind) {
+        match decision {
             StopDecision::Continue { n_rows } => self.train_and_draw(settings, round, n_rows),
             StopDecision::Stop(reason) => {
-                let best_round = most_efficient(history, blind);
-                self.stop(reason, best_round, history);
-                let n_simulations = self.state.n_simulations();
+                let best_round = most_efficient(past.history, past.blind);
+                self.stop(reason, best_round, past.history);
                 let stop = &settings.rounds.stop;
-                let n_rows = top_up_size(stop, history, best_round, combined, n_simulations);
+                let n_rows = top_up_size(
+                    stop,
+                    past.history,
+                    best_round,
+                    past.combined,
+                    past.simulations,
+                );
                 if n_rows == 0 {
                     self.then(Effect::WriteResults);
                 } else {
-                    self.draw_top_up(history, best_round, n_rows);
+                    self.draw_top_up(past.history, best_round, n_rows);
                 }
             }
         }

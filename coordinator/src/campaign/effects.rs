@@ -37,7 +37,8 @@ pub fn effects_to_resume(state: &State) -> Vec<Effect> {
 pub fn progress_so_far(state: &State) -> Vec<Progress> {
     let mut progress = Vec::new();
     let mut trained = state.training.iter().peekable();
-    for round in &state.rounds {
+    let n_rounds = state.rounds.len();
+    for (index, round) in state.rounds.iter().enumerate() {
         progress.push(Progress::RoundOpened {
             round: round.files.round,
             kind: round.summary.kind,
@@ -46,6 +47,10 @@ pub fn progress_so_far(state: &State) -> Vec<Progress> {
         progress.push(Progress::RoundWeighed {
             summary: Box::new(round.summary.clone()),
             seconds: round.timing.simulating_s,
+            standing: (index + 1 == n_rounds)
+                .then(|| state.standing().map(Box::new))
+                .flatten(),
+            n_found: 0,
         });
         while let Some(summary) = trained.next_if(|summary| summary.flow.0 <= round.files.round.0) {
             progress.push(Progress::Trained {

@@ -2,11 +2,12 @@
 
 use super::event::Settings;
 use serde::{Deserialize, Serialize};
+use sidereal_inference::forecast::{Pace, Standing, standing};
 use sidereal_inference::ids::{CampaignHash, FlowId, RoundId, RunId};
 use sidereal_inference::probing::{Outcome, Probing};
 use sidereal_inference::proposal::{Component, Proposal};
 use sidereal_inference::refinement::Objective;
-use sidereal_inference::stopping::StopReason;
+use sidereal_inference::stopping::{Past, StopReason};
 use sidereal_inference::summary::{
     RoundKind, RoundSummary, RoundTiming, TrainingSummary, WeightDiagnostics,
 };
@@ -233,6 +234,37 @@ impl State {
             .iter()
             .map(|training| (training.flow, training.objective))
             .collect()
+    }
+
+    /// Where the campaign stands after the newest weighed round; None without one or without an observation.
+    pub fn standing(&self) -> Option<Standing> {
+        let settings = &self.run.as_ref()?.settings;
+        let timings: Vec<RoundTiming> = self
+            .rounds
+            .iter()
+            .map(|round| round.timing.clone())
+            .collect();
+        let past = Past {
+            n_parameters: settings.n_parameters,
+            is_refined: settings.is_refined,
+            history: &self.training_history(),
+            blind: self.blind,
+            objectives: &self.objectives(),
+            combined: self.combined.as_ref()?,
+            simulations: self.rounds.iter().map(|round| round.files.n_rows).sum(),
+            elapsed_s: self.elapsed_s,
+        };
+        let pace = Pace {
+            timings: &timings,
+            is_searched: self.is_searched(),
+        };
+        standing(&settings.rounds, &past, &pace, self.stopped.is_none())
+    }
+
+    /// Whether lost modes were searched for.
+    pub fn is_searched(&self) -> bool {
+        let searches = |round: &WeighedRound| round.summary.kind == RoundKind::Probe;
+        self.rounds.iter().any(searches)
     }
 
     /// How all searches for lost modes ended.
