@@ -120,7 +120,7 @@ pub fn run(arguments: &CoordinatorArguments, terminal: &Terminal) -> Result<Endi
     }
     if campaign_directory::inspect(&arguments.dir, &campaign)? == Found::Begun {
         let begun = sidereal_store::open(&arguments.dir).map_err(CommandError::unusable)?;
-        campaign_directory::finished_before(&begun, &campaign)?;
+        campaign_directory::finished_before(&begun, &campaign, terminal)?;
     }
     let access_file = access_file(arguments)?;
     let secrets = secrets(arguments, &access_file)?;

@@ -454,6 +454,7 @@ fn pages_say_first_whether_to_trust() {
         campaign_toml: "",
         summary: &trusted,
         files: &[],
+        unfinished: None,
         fit: None,
         corner: Some(&corner),
         training: None,
@@ -500,6 +501,7 @@ fn pages_of_a_campaign_that_goes_on_say_so_first() {
             campaign: &sine,
             campaign_toml: "",
             summary: &so_far,
+            files: &[],
             unfinished: Some(&page::Unfinished {
                 sentence: "<strong>Still running.</strong> n_eff 3 of 5".to_owned(),
                 is_live,

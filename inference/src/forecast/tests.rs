@@ -1,7 +1,7 @@
 //! Forecasts held against what came, in campaigns that were run.
 
 use super::*;
-use crate::campaign::{Combine, Stop};
+use crate::campaign::{Combine, Stop, StopRule};
 use crate::ids::RoundId;
 use crate::proposal::Proposal;
 use crate::summary::{RoundKind, RoundSummary, WeightDiagnostics};
@@ -277,17 +277,14 @@ fn time_is_told_once_flows_on_draws_were_timed() {
 }
 
 #[test]
-fn without_a_target_or_a_budget_the_campaign_may_end_at_any_round() {
-    let all = came(&SINE);
-    let left = |n_eff, simulations, n: usize| {
-        let mut rounds = rounds(n_eff, simulations);
-        rounds.max = 10;
-        after(&rounds, 3, &all[..n], true).left.expect("goes on")
-    };
-    assert_eq!(left(None, Some(12_800), 8).simulations, (0, 3200));
-    assert_eq!(left(None, None, 8).simulations, (0, 3200));
-    // Within reach of the last round; what is missing then are extra draws.
-    assert_eq!(left(Some(7000.0), None, 13).simulations, (0, 1280));
+fn a_budget_without_a_target_is_spent_unless_an_efficiency_may_end_it() {
+    let so_far = &came(&SINE)[..8];
+    let mut rounds = rounds(None, Some(12_800));
+    let rest = 12_800 - so_far.last().expect("rounds").simulations;
+    let left = |rounds: &Rounds| after(rounds, 3, so_far, true).left.expect("goes on");
+    assert_eq!(left(&rounds).simulations, (rest, rest));
+    rounds.stop.efficiency = Some(0.9);
+    assert_eq!(left(&rounds).simulations, (0, rest));
 }
 
 #[test]
