@@ -529,6 +529,7 @@ mod tests {
         standing.way = Some(Way {
             n_done: 8,
             n_in_all: None,
+            is_out_of_reach: false,
         });
         assert_eq!(
             round_line(&training, Some(&standing)),

@@ -38,6 +38,9 @@ pub struct Way {
     pub n_done: u32,
     /// Fewest and most in all; None while nothing is known of that.
     pub n_in_all: Option<(u32, u32)>,
+    /// Whether the campaign will end before it has found the posterior, even if all goes well.
+    #[serde(default)]
+    pub is_out_of_reach: bool,
 }
 
 /// What is left until the end.
@@ -165,6 +168,7 @@ pub fn standing(rounds: &Rounds, past: &Past, pace: &Pace, goes_on: bool) -> Opt
             let (fewest, most) = (in_all(&well)?, in_all(&badly)?);
             Some((fewest, most.max(fewest)))
         }),
+        is_out_of_reach: well.n_way.is_none(),
     });
     Some(Standing {
         n_eff: past.combined.n_eff,
@@ -388,7 +392,9 @@ impl Play {
     fn play(mut self, rounds: &Rounds, luck: Luck) -> Self {
         let target = rounds.stop.n_eff.unwrap_or(f64::INFINITY);
         while self.n_played < MOST_ROUNDS && self.spent.n_rounds < u64::from(rounds.max) {
-            self.search(rounds, luck);
+            if self.spent.is_final {
+                self.search(rounds, luck);
+            }
             if self.spent.is_final && self.spent.n_eff >= target && !self.is_to_be_mended {
                 break;
             }
@@ -396,7 +402,10 @@ impl Play {
                 break;
             }
         }
-        self.search(rounds, luck);
+        // Also where it is not known when it will get there.
+        if self.spent.is_final || self.n_flows > 1 {
+            self.search(rounds, luck);
+        }
         if luck == Luck::Bad && self.spent.is_final && self.n_played > 0 && self.is_refined {
             // What is missing at the end is often a little.
             self.play_round(rounds, luck);
@@ -436,9 +445,9 @@ impl Play {
         true
     }
 
-    /// Searches for lost modes follow the first flow that is there.
+    /// Searches for lost modes.
     fn search(&mut self, rounds: &Rounds, luck: Luck) {
-        if self.spent.is_final && !self.is_searched {
+        if !self.is_searched {
             let budget = rounds.stop.simulations.unwrap_or(u64::MAX);
             let searched = self.spent.simulations + luck.searches(self.spent.n_parameters);
             self.spent.simulations = searched.min(budget.max(self.spent.simulations));
