@@ -146,7 +146,7 @@ const N_TIMED: usize = 3;
 /// to fit, on the way far more.
 const SHORTEST: f64 = 0.85;
 const LONGEST: f64 = 1.5;
-const LONGEST_ON_THE_WAY: f64 = 3.0;
+const LONGEST_ON_THE_WAY: f64 = 4.0;
 /// Rounds under this share of the best efficiency do not count.
 const FRESH_SHARE: f64 = 0.8;
 /// What efficiencies come to.
