@@ -115,9 +115,11 @@ impl Terminal {
         if let Ok(style) = ProgressStyle::with_template(template) {
             self.bar.set_style(style.progress_chars("=> "));
         }
-        self.bar.set_draw_target(ProgressDrawTarget::stderr());
+        // What was shown before is gone before it is seen in the new form.
         self.bar.reset();
         self.bar.set_length(length);
+        self.bar.set_message("");
+        self.bar.set_draw_target(ProgressDrawTarget::stderr());
     }
 }
 
@@ -529,6 +531,7 @@ mod tests {
         standing.way = Some(Way {
             n_done: 8,
             n_in_all: None,
+            is_out_of_reach: false,
         });
         assert_eq!(
             round_line(&training, Some(&standing)),

@@ -38,6 +38,9 @@ pub struct Way {
     pub n_done: u32,
     /// Fewest and most in all; None while nothing is known of that.
     pub n_in_all: Option<(u32, u32)>,
+    /// Whether the campaign will end before it has found the posterior, even if all goes well.
+    #[serde(default)]
+    pub is_out_of_reach: bool,
 }
 
 /// What is left until the end.
@@ -137,7 +140,7 @@ const N_TIMED: usize = 3;
 /// to fit, on the way far more.
 const SHORTEST: f64 = 0.85;
 const LONGEST: f64 = 1.5;
-const LONGEST_ON_THE_WAY: f64 = 3.0;
+const LONGEST_ON_THE_WAY: f64 = 4.0;
 /// Rounds under this share of the best efficiency do not count.
 const FRESH_SHARE: f64 = 0.8;
 /// What efficiencies come to.
@@ -159,6 +162,7 @@ pub fn standing(rounds: &Rounds, past: &Past, pace: &Pace, goes_on: bool) -> Opt
             let (fewest, most) = (in_all(&well)?, in_all(&badly)?);
             Some((fewest, most.max(fewest)))
         }),
+        is_out_of_reach: well.n_way.is_none(),
     });
     Some(Standing {
         n_eff: past.combined.n_eff,
@@ -382,7 +386,9 @@ impl Play {
     fn play(mut self, rounds: &Rounds, luck: Luck) -> Self {
         let target = rounds.stop.n_eff.unwrap_or(f64::INFINITY);
         while self.n_played < MOST_ROUNDS && self.spent.n_rounds < u64::from(rounds.max) {
-            self.search(rounds, luck);
+            if self.spent.is_final {
+                self.search(rounds, luck);
+            }
             if self.spent.is_final && self.spent.n_eff >= target && !self.is_to_be_mended {
                 break;
             }
@@ -390,7 +396,10 @@ impl Play {
                 break;
             }
         }
-        self.search(rounds, luck);
+        // Also where it is not known when it will get there.
+        if self.spent.is_final || self.n_flows > 1 {
+            self.search(rounds, luck);
+        }
         if luck == Luck::Bad && self.spent.is_final && self.n_played > 0 && self.is_refined {
             // What is missing at the end is often a little.
             self.play_round(rounds, luck);
@@ -430,9 +439,9 @@ impl Play {
         true
     }
 
-    /// Searches for lost modes follow the first flow that is there.
+    /// Searches for lost modes.
     fn search(&mut self, rounds: &Rounds, luck: Luck) {
-        if self.spent.is_final && !self.is_searched {
+        if !self.is_searched {
             let budget = rounds.stop.simulations.unwrap_or(u64::MAX);
             let searched = self.spent.simulations + luck.searches(self.spent.n_parameters);
             self.spent.simulations = searched.min(budget.max(self.spent.simulations));

@@ -35,18 +35,18 @@ pub fn trust(
     let mut warnings = Vec::new();
     if let Some(exponent) = tempered {
         warnings.push(format!(
-            "the last flow was still fitted to weights tempered by {exponent:.2e}: the campaign ended before it had \
-             come to the posterior, and needs more simulations or rounds"
+            "the campaign ended before it had found the posterior, and needs more simulations or rounds: its last flow \
+             was fitted to draws weighted by likelihood^{exponent:.2e}"
         ));
     }
     if let Some(k) = combined.pareto_k.filter(|&k| k > MAX_PARETO_K) {
         warnings.push(format!(
-            "pareto k of the combined weights is {k:.2}, above {MAX_PARETO_K}"
+            "k-hat of all weights is {k:.2}, above {MAX_PARETO_K}: a few draws carry the result"
         ));
     }
     for (which, diagnostics) in [
         ("all rounds combined", combined),
-        ("the fresh draws of the final round", fresh),
+        ("the final proposal's draws alone", fresh),
     ] {
         if diagnostics.n_eff < MIN_N_EFF {
             warnings.push(format!(
@@ -80,10 +80,10 @@ pub fn trust_prediction(weights: &WeightDiagnostics, n_failed: u64) -> Vec<Strin
     let mut warnings = Vec::new();
     match weights.pareto_k {
         Some(k) if k > MAX_PARETO_K => {
-            warnings.push(format!("pareto k is {k:.2}, above {MAX_PARETO_K}"))
+            warnings.push(format!("k-hat is {k:.2}, above {MAX_PARETO_K}: a few draws carry the result"))
         }
         Some(_) => {}
-        None => warnings.push("too few weights are positive for a pareto k".to_owned()),
+        None => warnings.push("too few weights are positive for a k-hat, which tells whether a few draws carry the result".to_owned()),
     }
     if weights.n_eff < MIN_N_EFF {
         warnings.push(format!(
@@ -162,7 +162,7 @@ fn evidences_differ(all: Evidence, alone: Evidence) -> Option<String> {
     let error = all.error.hypot(alone.error);
     (difference > MAX_EVIDENCE_ERRORS * error).then(|| {
         format!(
-            "log evidence is {:.3} ± {:.3} from all rounds but {:.3} ± {:.3} from fresh draws alone: \
+            "log evidence is {:.3} ± {:.3} from all rounds but {:.3} ± {:.3} from the final proposal's draws alone: \
              they differ by {:.1} combined standard errors, above {MAX_EVIDENCE_ERRORS}",
             all.log_evidence,
             all.error,
@@ -307,12 +307,12 @@ mod tests {
                 Some(0.0312)
             ),
             [
-                "the last flow was still fitted to weights tempered by 3.12e-2: the campaign ended before it had \
-                 come to the posterior, and needs more simulations or rounds",
-                "pareto k of the combined weights is 0.71, above 0.7",
+                "the campaign ended before it had found the posterior, and needs more simulations or rounds: its last \
+                 flow was fitted to draws weighted by likelihood^3.12e-2",
+                "k-hat of all weights is 0.71, above 0.7: a few draws carry the result",
                 "n_eff of all rounds combined is 99.9 from 1000 simulations, below 100",
-                "n_eff of the fresh draws of the final round is 12.0 from 1000 simulations, below 100",
-                "log evidence is 10.000 ± 0.030 from all rounds but 10.500 ± 0.040 from fresh draws alone: \
+                "n_eff of the final proposal's draws alone is 12.0 from 1000 simulations, below 100",
+                "log evidence is 10.000 ± 0.030 from all rounds but 10.500 ± 0.040 from the final proposal's draws alone: \
                  they differ by 10.0 combined standard errors, above 3",
                 "11 of 1000 simulations of the final round failed (1.1 %, above 1 %): the evidence is a lower bound",
             ]
@@ -332,14 +332,14 @@ mod tests {
         assert_eq!(
             trust_prediction(&nothing, 11),
             [
-                "too few weights are positive for a pareto k",
+                "too few weights are positive for a k-hat, which tells whether a few draws carry the result",
                 "n_eff is 61.4 from 1000 simulations, below 100",
                 "11 of 1000 simulations failed (1.1 %, above 1 %): the evidence is a lower bound",
             ]
         );
         assert_eq!(
             trust_prediction(&diagnostics(500.0, 0.91, 0.0, 0.1), 0),
-            ["pareto k is 0.91, above 0.7"]
+            ["k-hat is 0.91, above 0.7: a few draws carry the result"]
         );
     }
 

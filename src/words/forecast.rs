@@ -16,6 +16,9 @@ pub fn standing(standing: &Standing) -> String {
     {
         text.push_str("; ");
         text.push_str(&rest(standing, left));
+        if standing.way.is_some_and(|way| way.is_out_of_reach) {
+            text.push_str(", which will not be enough to find it");
+        }
     }
     text
 }
@@ -38,7 +41,10 @@ pub fn unfinished(status: &CampaignStatus, is_open: bool) -> String {
 }
 
 /// `finding the posterior: 7 of about 8 to 10 rounds`
-fn way_to(Way { n_done, n_in_all }: Way) -> String {
+fn way_to(way: Way) -> String {
+    let Way {
+        n_done, n_in_all, ..
+    } = way;
     let in_all = match n_in_all {
         None if n_done == 1 => " round".to_owned(),
         None => " rounds".to_owned(),
@@ -192,6 +198,7 @@ mod tests {
             way: Some(Way {
                 n_done: 7,
                 n_in_all,
+                is_out_of_reach: false,
             }),
             ..at(6.7e-13, left((8768, 9720), Some((10.0, 200.0))))
         };
@@ -206,6 +213,15 @@ mod tests {
         assert_eq!(
             told(&on_the_way(None)),
             "finding the posterior: 7 rounds; about 8,700 to 9,800 simulations and 10 s to 4 min left"
+        );
+        let mut too_far = on_the_way(None);
+        if let Some(way) = &mut too_far.way {
+            way.is_out_of_reach = true;
+        }
+        assert_eq!(
+            told(&too_far),
+            "finding the posterior: 7 rounds; about 8,700 to 9,800 simulations and 10 s to 4 min left, which will not \
+             be enough to find it"
         );
     }
 

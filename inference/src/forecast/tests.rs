@@ -230,7 +230,13 @@ fn what_came_was_within_what_was_foretold() {
                 "{n} rounds: {more} more simulations came, foretold were {fewest} to {most}"
             );
             assert_eq!(found.way.is_some(), n as u32 <= n_way, "{n} rounds");
-            if let Some(Way { n_done, n_in_all }) = found.way {
+            if let Some(way) = found.way {
+                let Way {
+                    n_done,
+                    n_in_all,
+                    is_out_of_reach,
+                } = way;
+                assert!(!is_out_of_reach, "{n} rounds");
                 assert_eq!(n_done, n as u32);
                 // One exponent tells little.
                 assert!(n_in_all.is_none() || n > 2, "{n} rounds");
@@ -255,6 +261,19 @@ fn a_budget_that_is_too_small_says_how_far_it_goes() {
     // 4,978 came.
     let (low, high) = left.n_eff.expect("foreseen");
     assert_eq!((low.round(), high.round()), (4922.0, 5016.0));
+}
+
+#[test]
+fn a_campaign_that_will_end_on_the_way_is_foreseen() {
+    let all = came(&MICROLENSING);
+    let is_out_of_reach = |budget| {
+        let rounds = rounds(Some(5500.0), Some(budget));
+        let found = after(&rounds, 5, &all[..5], true);
+        found.way.map(|way| way.is_out_of_reach)
+    };
+    // Seven more rounds of 600 at the least, where eight came.
+    assert_eq!(is_out_of_reach(3680 + 6 * 600), Some(true));
+    assert_eq!(is_out_of_reach(3680 + 7 * 600), Some(false));
 }
 
 #[test]
