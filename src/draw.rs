@@ -8,7 +8,7 @@ use crate::numbers;
 use crate::report;
 use crate::results;
 use crate::services::{FEWEST_OPEN_FILES, OPEN_FILES_PER_WORKER, allow_open_files};
-use crate::terminal::Terminal;
+use crate::terminal::{CampaignView, Terminal};
 use clap::Args;
 use sidereal_coordinator::Earlier;
 use sidereal_inference::campaign::{Campaign, MOST_WORKERS};
@@ -104,7 +104,7 @@ pub fn run(arguments: &DrawArguments, terminal: &Terminal) -> Result<Ending, Com
                 Earlier::Respect
             },
         };
-        let ending = run_here(local, terminal)?;
+        let ending = run_here(local, CampaignView::after_the_stop(terminal), terminal)?;
         terminal.clear();
         summary = match ending {
             LocalEnding::Interrupted => {

@@ -284,7 +284,7 @@ mod tests {
             [
                 (
                     "will take",
-                    "about 25 min and the trainings: 1,000 simulations of 1.5 s, and 0 trainings".to_owned()
+                    "25 to 26 min and the trainings: 1,000 simulations of 1.5 s, and 1 training".to_owned()
                 ),
                 (
                     "which rests on",

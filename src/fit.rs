@@ -190,7 +190,7 @@ pub fn run(arguments: &FitArguments, terminal: &Terminal) -> Result<Ending, Comm
             Earlier::Respect
         },
     };
-    let ending = run_here(local, terminal)?;
+    let ending = run_here(local, CampaignView::new(terminal), terminal)?;
     terminal.clear();
     match ending {
         LocalEnding::Interrupted => {
@@ -225,9 +225,12 @@ fn show_again(
 }
 
 /// Runs a campaign in this process, with its progress on the terminal.
-pub fn run_here(local: LocalCampaign, terminal: &Terminal) -> Result<LocalEnding, CommandError> {
+pub fn run_here(
+    local: LocalCampaign,
+    mut view: CampaignView,
+    terminal: &Terminal,
+) -> Result<LocalEnding, CommandError> {
     let runtime = runtime(SERVICE_THREADS)?;
-    let mut view = CampaignView::new(terminal);
     let mut page = LivePage::new(&local.directory, &local.campaign);
     let ending = runtime.block_on(async {
         let interrupted = shutdown_on_signals(terminal, STATUS_INTERRUPTED);

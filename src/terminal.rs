@@ -147,6 +147,8 @@ pub struct CampaignView<'a> {
     searches: Option<Searches>,
     /// Whether it was said what n_eff is.
     is_n_eff_explained: bool,
+    /// Whether what comes was told when it happened.
+    is_known: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -173,6 +175,7 @@ impl<'a> CampaignView<'a> {
     pub fn new(terminal: &'a Terminal) -> Self {
         Self {
             terminal,
+            is_known: false,
             phase: Phase::Idle,
             last_line: Instant::now(),
             searches: None,
@@ -180,7 +183,19 @@ impl<'a> CampaignView<'a> {
         }
     }
 
+    /// Of a campaign that had stopped: shows only what comes after.
+    pub fn after_the_stop(terminal: &'a Terminal) -> Self {
+        Self {
+            is_known: true,
+            ..Self::new(terminal)
+        }
+    }
+
     pub fn show(&mut self, progress: &Progress) {
+        if self.is_known {
+            self.is_known = !matches!(progress, Progress::Stopped { .. });
+            return;
+        }
         match progress {
             Progress::RoundOpened {
                 round,
