@@ -146,14 +146,10 @@ fn affordable(
 /// The round that shows how efficient the best flow's proposal is.
 fn best_round(summary: &Summary) -> Option<&RoundSummary> {
     let best = Component::Flow(summary.best_flow?);
-    summary
-        .rounds
-        .iter()
-        .filter(|round| match round.kind {
-            RoundKind::Training => round.proposal.newest() == best,
-            RoundKind::Probe | RoundKind::TopUp => false,
-        })
-        .next_back()
+    summary.rounds.iter().rfind(|round| match round.kind {
+        RoundKind::Training => round.proposal.newest() == best,
+        RoundKind::Probe | RoundKind::TopUp => false,
+    })
 }
 
 /// Sets the campaign's stops so that all rounds are done and `wanted` fresh draws follow.

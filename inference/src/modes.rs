@@ -41,7 +41,7 @@ pub struct Mode {
 /// The modes of a posterior that is worth `n_eff` draws, the heaviest first; none where these are too few to tell.
 pub fn modes(space: &ParameterSpace, posterior: &Posterior, n_eff: f64) -> Vec<Mode> {
     // Not a number where nothing weighs anything.
-    if !(n_eff >= MIN_N_EFF) {
+    if n_eff.is_nan() || n_eff < MIN_N_EFF {
         return Vec::new();
     }
     let mode_of = assigned(space, posterior);
