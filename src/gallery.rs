@@ -207,7 +207,7 @@ fn size(png: &[u8]) -> (u32, u32) {
 
 fn corner_of(name: &str, campaign: &Campaign, posterior: &Posterior) -> Vec<u8> {
     let parameters = parameter_summaries(&campaign.space, posterior);
-    let corner = corner::draw(posterior, &parameters, campaign).expect("a corner plot");
+    let corner = corner::draw(posterior, &parameters, &[], campaign).expect("a corner plot");
     keep(&name.replace(".png", ".pdf"), &corner.pdf());
     let png = corner.png().expect("a picture");
     keep(name, &png);
@@ -338,7 +338,7 @@ fn poor_posteriors_are_drawn_and_empty_ones_refused() {
         ..poor
     };
     assert_eq!(
-        corner::draw(&nothing, &parameters, &two).err(),
+        corner::draw(&nothing, &parameters, &[], &two).err(),
         Some(PlotError::NoWeight)
     );
 }

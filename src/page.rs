@@ -166,7 +166,8 @@ fn links(files: &[&str]) -> String {
 
 fn corner_caption(campaign: &Campaign) -> String {
     let mut caption =
-        "Weighted posterior. Diagonal: histograms with the 16, 50 and 84 % quantiles. Below it: \
+        "Weighted posterior. Diagonal: histograms with the 16, 50 and 84 % quantiles, or with the median of \
+                       each mode where the parameter tells modes apart. Below it: \
                        densities of pairs with the contours that enclose 68 and 95 % of the mass."
             .to_owned();
     for parameter in &campaign.space.parameters {

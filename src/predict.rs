@@ -318,7 +318,12 @@ impl Predictor<'_> {
             let grid_name = campaign.simulator.model.grid_name();
             picture(FIT_PICTURE, fit::draw(band, grid_name))?;
         }
-        let corner = corner::draw(posterior, &prediction.parameters, campaign);
+        let corner = corner::draw(
+            posterior,
+            &prediction.parameters,
+            &prediction.modes,
+            campaign,
+        );
         if let Ok(corner) = &corner {
             picture(CORNER_PDF_FILE, Ok(corner.pdf()))?;
         }

@@ -102,9 +102,11 @@ pub fn write_so_far(
         Some(_) | None => None,
     };
     let corner = match &posterior {
-        Some(posterior) if has_weights => corner::draw(posterior, &summary.parameters, campaign)
-            .and_then(|corner| corner.png())
-            .ok(),
+        Some(posterior) if has_weights => {
+            corner::draw(posterior, &summary.parameters, &summary.modes, campaign)
+                .and_then(|corner| corner.png())
+                .ok()
+        }
         Some(_) | None => None,
     };
     let training = training::draw(&summary, posterior.as_ref().filter(|_| has_weights)).ok();
@@ -265,7 +267,7 @@ pub fn write(
     };
     let corner = match &posterior {
         Some(posterior) => {
-            let drawn = corner::draw(posterior, &summary.parameters, campaign);
+            let drawn = corner::draw(posterior, &summary.parameters, &summary.modes, campaign);
             if let Ok(corner) = &drawn {
                 picture(Ok(corner.pdf()), CORNER_PDF_FILE)?;
             }

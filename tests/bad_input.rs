@@ -124,7 +124,7 @@ fn a_dry_run_tells_what_would_be_run() {
         "  value            flux, 1e−17 to 3e−17\n",
         "  sigma            flux_err, 1e−18 to 1e−18\n",
         "  note             the grid is not in order: it turns back 1 time\n",
-        "stops when         efficiency drops beyond twice its error, or 1 round is done\n",
+        "stops when         another round would take more than 64 simulations in all, or 50 rounds are done\n",
         "out (new)\n",
     ] {
         assert!(told.contains(line), "`{line}` is not in:\n{told}");

@@ -7,6 +7,7 @@ use super::ticks::Axis;
 use crate::numbers::{self, Estimate};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::circle;
+use sidereal_inference::modes::Mode;
 use sidereal_inference::posterior::Posterior;
 use sidereal_inference::summary::{ParameterSummary, weighted_quantiles};
 
@@ -77,6 +78,8 @@ struct Column<'a> {
     name: &'a str,
     /// The 16, 50 and 84 % quantiles of `values`.
     quantiles: [f64; 3],
+    /// Medians of the posterior's modes, where this parameter tells them apart; else none.
+    modes: Vec<f64>,
     values: Vec<f64>,
     axis: Axis,
     ends: Ends,
@@ -91,6 +94,7 @@ impl<'a> Column<'a> {
         position: usize,
         posterior: &Posterior,
         found: &'a ParameterSummary,
+        modes: &[Mode],
         campaign: &Campaign,
         measure: &Canvas,
         sizes: &Sizes,
@@ -105,11 +109,13 @@ impl<'a> Column<'a> {
         let (low, high) = parameter.prior.support();
         let period = high - low;
         let (mut support, mut ends) = ((low, high), Ends::Walls);
+        let mut modes = told_apart(position, modes, parameter.periodic.then_some(period));
         if parameter.periodic {
             let start = circle::axis_start(&values, weight, support);
             let moved = |value: f64| circle::moved_to(start, period, value);
             values.iter_mut().for_each(|value| *value = moved(*value));
             truth = truth.map(moved);
+            modes.iter_mut().for_each(|median| *median = moved(*median));
             if let [low, median, high] = weighted_quantiles(&values, weight, &QUANTILES)[..] {
                 quantiles = [low, median, high];
             }
@@ -119,6 +125,7 @@ impl<'a> Column<'a> {
         Self {
             name: &found.name,
             quantiles,
+            modes,
             values,
             axis: fitting_axis(measure, limits, sizes),
             ends: limits.ends,
@@ -135,10 +142,31 @@ impl<'a> Column<'a> {
     }
 }
 
-/// The corner plot. `parameters` are the posterior's columns with their quantiles.
+/// Medians of the modes of one parameter, where two of them are further apart than both are wide.
+fn told_apart(position: usize, modes: &[Mode], period: Option<f64>) -> Vec<f64> {
+    let of_modes = || modes.iter().map(|mode| &mode.parameters[position]);
+    let distance = |a: f64, b: f64| match period {
+        Some(period) => {
+            let ahead = (a - b).rem_euclid(period);
+            ahead.min(period - ahead)
+        }
+        None => (a - b).abs(),
+    };
+    let are_apart =
+        of_modes().any(|a| of_modes().any(|b| distance(a.median, b.median) > 2.0 * a.sd.max(b.sd)));
+    if are_apart {
+        of_modes().map(|found| found.median).collect()
+    } else {
+        Vec::new()
+    }
+}
+
+/// The corner plot. `parameters` are the posterior's columns with their quantiles; where they tell `modes` apart, these are
+/// marked in their place.
 pub fn draw(
     posterior: &Posterior,
     parameters: &[ParameterSummary],
+    modes: &[Mode],
     campaign: &Campaign,
 ) -> Result<Canvas, PlotError> {
     let n_parameters = parameters.len();
@@ -155,7 +183,9 @@ pub fn draw(
         .iter()
         .enumerate()
         .map(|(position, found)| {
-            Column::new(position, posterior, found, campaign, &measure, &sizes)
+            Column::new(
+                position, posterior, found, modes, campaign, &measure, &sizes,
+            )
         })
         .collect();
 
@@ -293,8 +323,13 @@ fn draw_histogram(canvas: &mut Canvas, panel: Rectangle, column: &Column, weight
     canvas.polygon(&steps, BLUE.tint(0.18));
     canvas.line(&steps, Pen::solid(BLUE, 1.1));
     let [quantile_16, median, quantile_84] = column.quantiles;
-    for (quantile, color) in [(quantile_16, INK), (median, MEDIAN), (quantile_84, INK)] {
-        let x = panel.left + column.axis.place(quantile) * panel.width;
+    let marks = if column.modes.is_empty() {
+        vec![(quantile_16, INK), (median, MEDIAN), (quantile_84, INK)]
+    } else {
+        column.modes.iter().map(|&mode| (mode, MEDIAN)).collect()
+    };
+    for (value, color) in marks {
+        let x = panel.left + column.axis.place(value) * panel.width;
         canvas.line(
             &[(x, panel.top), (x, panel.bottom())],
             Pen::dashed(color, 0.9),
@@ -394,7 +429,11 @@ impl Titles {
     }
 }
 
+/// Of a parameter that tells modes apart the name alone: one median of all would lie where nothing is.
 fn estimate_spans(column: &Column, before: &str, size: f64) -> Vec<Span> {
+    if !column.modes.is_empty() {
+        return vec![Span::plain(before.trim_end_matches(" = "), size)];
+    }
     let [quantile_16, median, quantile_84] = column.quantiles;
     let Estimate {
         value,
@@ -525,67 +564,4 @@ fn fitting_size(canvas: &Canvas, text: &str, size: f64, room: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use sidereal_inference::campaign_file;
-    use sidereal_inference::summary::parameter_summaries;
-    use std::path::Path;
-
-    /// Quantiles, axis, ends and truth of an angle of period 8 with these draws.
-    fn angle(draws: &[f64], truth: &str) -> ([f64; 3], [f64; 2], Ends, Option<f64>) {
-        let text = format!(
-            "name = \"ring\"\n[[parameters]]\nname = \"w\"\nperiodic = true\n{truth}\n\
-             prior = {{ uniform = {{ low = 1, high = 9 }} }}\n[simulator]\nbuiltin = \"linear-gaussian\"\n\
-             [observation]\ngrid = [0]\nvalue = [1]\nsigma = [1]\n"
-        );
-        let campaign = campaign_file::parse(&text, Path::new("ring.toml")).expect("a campaign");
-        let n = draws.len();
-        let posterior = Posterior {
-            n_parameters: 1,
-            theta: draws.to_vec(),
-            log_likelihood: vec![0.0; n],
-            log_prior: vec![0.0; n],
-            log_proposal: vec![0.0; n],
-            round: vec![0; n],
-            weight: vec![1.0 / n as f64; n],
-        };
-        let found = parameter_summaries(&campaign.space, &posterior);
-        let measure = Canvas::new(1.0, 1.0).expect("a canvas");
-        let sizes = Sizes::of(1);
-        let column = Column::new(0, &posterior, &found[0], &campaign, &measure, &sizes);
-        let Column {
-            quantiles,
-            axis,
-            ends,
-            truth,
-            ..
-        } = column;
-        (quantiles, [axis.low, axis.high], ends, truth)
-    }
-
-    #[test]
-    fn a_mode_across_the_bounds_is_not_cut_in_two() {
-        // 8.25 to 9.5, of which what is beyond 9 stands at 1 to 1.5.
-        let draws: Vec<f64> = (0..=100)
-            .map(|i| 8.25 + 0.0125 * f64::from(i))
-            .map(|value| if value < 9.0 { value } else { value - 8.0 })
-            .collect();
-        let (quantiles, [low, high], ends, truth) = angle(&draws, "truth = 1.25");
-        for (found, expected) in quantiles.into_iter().zip([8.45, 8.875, 9.3]) {
-            assert!((found - expected).abs() < 0.01, "{quantiles:?}");
-        }
-        assert!(
-            (8.0..8.25).contains(&low) && (9.5..9.75).contains(&high),
-            "{low} {high}"
-        );
-        assert_eq!((ends, truth), (Ends::Walls, Some(9.25)));
-        // One within the bounds stays there.
-        let (quantiles, [low, high], ends, _) = angle(&[2.0, 3.0, 4.0], "");
-        assert_eq!((quantiles[1], ends), (3.0, Ends::Walls));
-        assert!((1.0..2.0).contains(&low) && (4.0..5.0).contains(&high));
-        // One all around is shown as the circle that it is.
-        let draws: Vec<f64> = (0..800).map(|i| 1.0 + 0.01 * f64::from(i)).collect();
-        let (_, [low, high], ends, _) = angle(&draws, "");
-        assert_eq!((high - low, ends), (8.0, Ends::Joined));
-    }
-}
+mod tests;
