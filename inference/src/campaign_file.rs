@@ -85,9 +85,14 @@ fn parse_with_source(text: &str, path: &Path) -> Result<(Campaign, Option<Source
 /// Refuses a campaign that was not read from a campaign file where none would give it: all rules of campaign files hold
 /// of it too. One message a mistake, with the key, what was found and what is expected.
 pub fn check(campaign: &Campaign) -> Result<(), Vec<String>> {
-    let (again, _) = read_document(&to_toml(campaign), Mistakes::of_values(), |root| {
+    let (mut again, _) = read_document(&to_toml(campaign), Mistakes::of_values(), |root| {
         validate::campaign(root, Path::new(""))
     })?;
+    if campaign.rounds.stop.simulations.is_none() {
+        // Models of earlier versions know of no budget that follows from the rounds.
+        again.rounds.max = campaign.rounds.max;
+        again.rounds.stop.simulations = None;
+    }
     if again == *campaign {
         return Ok(());
     }

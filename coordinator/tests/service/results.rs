@@ -126,6 +126,8 @@ async fn a_campaign_that_has_more_to_do_is_left_to_its_coordinator() {
     let found = read_or_restore(&directory, &campaign).expect("a journal");
     assert!(found.is_none(), "one more round is asked for");
     campaign.rounds.max = 2;
+    let stop = campaign.rounds.stop.clone();
+    campaign.rounds.stop.n_eff = None;
     campaign.rounds.stop.top_up = 100;
     let found = read_or_restore(&directory, &campaign).expect("a journal");
     assert_eq!(
@@ -133,7 +135,7 @@ async fn a_campaign_that_has_more_to_do_is_left_to_its_coordinator() {
         Some(StopReason::Rounds { max: 2 }),
         "a top-up is for an n_eff that is missed"
     );
-    campaign.rounds.stop.top_up = 0;
+    campaign.rounds.stop = stop;
     let found = read_or_restore(&directory, &campaign).expect("a journal");
     assert_eq!(found.expect("nothing is left to do").still_stopped, None);
     campaign.seed += 1;

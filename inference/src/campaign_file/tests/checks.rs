@@ -103,3 +103,13 @@ fn what_no_campaign_file_gives_is_refused_with_its_key() {
         );
     }
 }
+
+#[test]
+fn models_of_campaigns_without_a_budget_are_still_read() {
+    let earlier = edited(SINE, "/rounds/stop/simulations", Value::Null);
+    assert_eq!(check(&earlier), Ok(()));
+    let mut earlier = serde_json::to_value(earlier).expect("JSON");
+    earlier["rounds"]["max"] = json!(10);
+    let earlier: Campaign = serde_json::from_value(earlier).expect("a campaign");
+    assert_eq!(check(&earlier), Ok(()));
+}
