@@ -1,6 +1,7 @@
 //! Parquet tables of ours: named plain columns, a format name and a version, checked on opening.
 
 mod error;
+mod footer;
 mod pages;
 
 pub use error::TableError;
@@ -295,6 +296,7 @@ fn open_or_panic(
     bytes: Bytes,
 ) -> Result<Pieces, TableError> {
     let failed = |source: &dyn Display| TableError::parquet("read", path, source);
+    footer::check(&bytes).map_err(|found| failed(&found))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone())
         .map_err(|source| failed(&source))?;
     let metadata = builder
