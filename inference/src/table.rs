@@ -1,6 +1,7 @@
 //! Parquet tables of ours: named plain columns, a format name and a version, checked on opening.
 
 mod error;
+mod footer;
 mod pages;
 
 pub use error::TableError;
@@ -14,7 +15,7 @@ use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::metadata::{ColumnChunkMetaData, KeyValue, ParquetMetaData};
+use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use parquet::file::properties::WriterProperties;
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -164,7 +165,6 @@ pub(crate) struct Pieces {
     table: Table,
     reader: ParquetRecordBatchReader,
     contents: Arc<ParquetMetaData>,
-    bytes: Bytes,
 }
 
 impl Pieces {
@@ -196,8 +196,7 @@ impl Pieces {
     }
 
     /// Refuses, before anything is unpacked, columns that say that they are larger than `most_bytes` of their name,
-    /// those whose pages say that they are larger than their column, and those that could be read as more than is
-    /// unpacked. For files of those who may be broken.
+    /// and those that could be read as more than is unpacked. For files of those who may be broken.
     pub fn check_sizes(&self, most_bytes: impl Fn(&str) -> u64) -> Result<(), TableError> {
         let mut bytes_by_column: BTreeMap<&str, u64> = BTreeMap::new();
         let groups = self.contents.row_groups().iter();
@@ -215,7 +214,6 @@ impl Pieces {
                 ));
             }
             let n_bytes = u64::try_from(column.uncompressed_size()).unwrap_or(u64::MAX);
-            self.check_pages(name, column, n_bytes)?;
             let sum = bytes_by_column.entry(name).or_default();
             *sum = sum.saturating_add(n_bytes);
         }
@@ -232,39 +230,40 @@ impl Pieces {
         Ok(())
     }
 
-    /// Refuses pages that say that they unpack to more than their column's `n_bytes`.
-    fn check_pages(
-        &self,
-        name: &str,
-        column: &ColumnChunkMetaData,
-        n_bytes: u64,
-    ) -> Result<(), TableError> {
-        let start = column
-            .dictionary_page_offset()
-            .unwrap_or(column.data_page_offset());
-        let end = start.saturating_add(column.compressed_size());
-        let chunk = match (usize::try_from(start), usize::try_from(end)) {
-            (Ok(start), Ok(end)) => self.bytes.get(start..end),
-            (Err(_), _) | (_, Err(_)) => None,
-        };
-        let Some(chunk) = chunk else {
-            return Err(self.table.content(
-                format!("the place of column {name}"),
-                format!("bytes {start} to {end}"),
-                format!("within the {} bytes of the file", self.bytes.len()),
-            ));
-        };
-        let unpacked = pages::unpacked_bytes(chunk).map_err(|found| {
-            let what = format!("a page of column {name}");
-            self.table
-                .content(what, found, "a data page of plain values")
-        })?;
-        if unpacked > n_bytes {
-            return Err(self.table.content(
-                format!("what the pages of column {name} unpack to"),
-                format!("{unpacked} bytes"),
-                format!("at most the column's {n_bytes} bytes"),
-            ));
+    /// Refuses pages that are none of ours, and those that say that they unpack to more than their column does.
+    fn check_pages(&self, bytes: &[u8]) -> Result<(), TableError> {
+        let groups = self.contents.row_groups().iter();
+        for column in groups.flat_map(|group| group.columns()) {
+            let parts = column.column_path().parts();
+            let name = parts.first().map_or("", String::as_str);
+            let start = column
+                .dictionary_page_offset()
+                .unwrap_or(column.data_page_offset());
+            let end = start.saturating_add(column.compressed_size());
+            let chunk = match (usize::try_from(start), usize::try_from(end)) {
+                (Ok(start), Ok(end)) => bytes.get(start..end),
+                (Err(_), _) | (_, Err(_)) => None,
+            };
+            let Some(chunk) = chunk else {
+                return Err(self.table.content(
+                    format!("the place of column {name}"),
+                    format!("bytes {start} to {end}"),
+                    format!("within the {} bytes of the file", bytes.len()),
+                ));
+            };
+            let unpacked = pages::unpacked_bytes(chunk).map_err(|found| {
+                let what = format!("a page of column {name}");
+                self.table
+                    .content(what, found, "a data page of plain values")
+            })?;
+            let most = u64::try_from(column.uncompressed_size()).unwrap_or(0);
+            if unpacked > most {
+                return Err(self.table.content(
+                    format!("what the pages of column {name} unpack to"),
+                    format!("{unpacked} bytes"),
+                    format!("at most the column's {most} bytes"),
+                ));
+            }
         }
         Ok(())
     }
@@ -295,6 +294,7 @@ fn open_or_panic(
     bytes: Bytes,
 ) -> Result<Pieces, TableError> {
     let failed = |source: &dyn Display| TableError::parquet("read", path, source);
+    footer::check(&bytes).map_err(|found| failed(&found))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes.clone())
         .map_err(|source| failed(&source))?;
     let metadata = builder
@@ -342,7 +342,7 @@ fn open_or_panic(
         .with_projection(mask)
         .build()
         .map_err(|source| failed(&source))?;
-    Ok(Pieces {
+    let pieces = Pieces {
         table: Table {
             path: path.to_owned(),
             batches: Vec::new(),
@@ -353,8 +353,9 @@ fn open_or_panic(
         },
         reader,
         contents,
-        bytes,
-    })
+    };
+    pieces.check_pages(&bytes)?;
+    Ok(pieces)
 }
 
 fn value_of<'a>(metadata: &'a [KeyValue], key: &str) -> Option<&'a str> {

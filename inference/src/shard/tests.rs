@@ -544,13 +544,19 @@ fn pages_that_say_to_unpack_to_more_than_their_column_are_refused_before_they_ar
     assert!(good[page + 3] & 0x80 != 0 && good[page + 4] & 0x80 == 0);
     let mut large = good.to_vec();
     large[page + 3..page + 5].copy_from_slice(&[0xfe, 0x7f]);
-    assert_eq!(
-        checked(large),
-        Err(format!(
-            "what the pages of column x unpack to is 8191 bytes, expected at most the column's {} bytes",
-            column.uncompressed_size()
-        ))
+    let reason = format!(
+        "what the pages of column x unpack to is 8191 bytes, expected at most the column's {} bytes",
+        column.uncompressed_size()
     );
+    assert_eq!(checked(large.clone()), Err(reason.clone()));
+    // Whoever reads it.
+    let file = directory.store("shard.parquet", large).expect("store");
+    let large = ShardFile {
+        file,
+        ..shard.clone()
+    };
+    let error = ShardRows::load(&directory, &large, &space()).expect_err("large");
+    assert_eq!(error.to_string(), format!("memory/shard.parquet: {reason}"));
     let mut other = good.to_vec();
     other[page + 1] = 4;
     assert_eq!(

@@ -42,11 +42,11 @@ fn page(rest: &mut &[u8]) -> Result<Page, &'static str> {
     }
     let unpacked = number(rest)?;
     let packed = number(rest)?;
-    let mut next = byte(rest)?;
+    let mut next = byte(rest).ok_or(CUT)?;
     if next == NEXT_I32 {
         // A checksum.
-        varint(rest)?;
-        next = byte(rest)?;
+        varint(rest).ok_or(CUT)?;
+        next = byte(rest).ok_or(CUT)?;
         if next != NEXT_STRUCT {
             return Err(UNKNOWN);
         }
@@ -58,7 +58,7 @@ fn page(rest: &mut &[u8]) -> Result<Page, &'static str> {
         return Err("one whose values are not plain");
     }
     let (_definition_levels, _repetition_levels) = (number(rest)?, number(rest)?);
-    if (byte(rest)?, byte(rest)?) != (STOP, STOP) {
+    if (byte(rest), byte(rest)) != (Some(STOP), Some(STOP)) {
         return Err(UNKNOWN);
     }
     Ok(Page { unpacked, packed })
@@ -69,33 +69,34 @@ const CUT: &str = "one that is cut";
 
 /// The next field, which must be a number of at least 0.
 fn number(rest: &mut &[u8]) -> Result<u32, &'static str> {
-    if byte(rest)? != NEXT_I32 {
+    if byte(rest).ok_or(CUT)? != NEXT_I32 {
         return Err(UNKNOWN);
     }
-    let zigzag = varint(rest)?;
+    let zigzag = varint(rest).ok_or(CUT)?;
     // The last bit is the sign.
     if zigzag & 1 == 1 {
         return Err("one with a negative size");
     }
-    Ok(zigzag >> 1)
+    u32::try_from(zigzag >> 1).map_err(|_| UNKNOWN)
 }
 
-fn varint(rest: &mut &[u8]) -> Result<u32, &'static str> {
+/// A number of Thrift's compact protocol; None where it is cut or longer than any number is.
+pub(super) fn varint(rest: &mut &[u8]) -> Option<u64> {
     let mut value: u64 = 0;
-    for shift in [0, 7, 14, 21, 28] {
+    for shift in (0..64).step_by(7) {
         let byte = byte(rest)?;
         value |= u64::from(byte & 0x7f) << shift;
         if byte & 0x80 == 0 {
-            return u32::try_from(value).map_err(|_| UNKNOWN);
+            return Some(value);
         }
     }
-    Err(UNKNOWN)
+    None
 }
 
-fn byte(rest: &mut &[u8]) -> Result<u8, &'static str> {
-    let (first, later) = rest.split_first().ok_or(CUT)?;
+pub(super) fn byte(rest: &mut &[u8]) -> Option<u8> {
+    let (first, later) = rest.split_first()?;
     *rest = later;
-    Ok(*first)
+    Some(*first)
 }
 
 #[cfg(test)]
