@@ -29,6 +29,7 @@ use sidereal_inference::samples::Samples;
 use sidereal_inference::seeds::Purpose;
 use sidereal_inference::shard::ShardRows;
 use sidereal_inference::summary::{ParameterSummary, WeightDiagnostics, parameter_summaries};
+use sidereal_inference::tails::thin_tail;
 use sidereal_inference::trust::{misfit, trust_prediction};
 use sidereal_inference::weights;
 use sidereal_trainer::Model;
@@ -228,6 +229,7 @@ impl Predictor<'_> {
             .count() as u64;
         let mut warnings = trust_prediction(&diagnostics, n_failed);
         warnings.extend(misfit(&fit, campaign.trust.misfit));
+        warnings.extend(thin_tail(&campaign.space, &posterior));
         let parameters = match diagnostics.evidence {
             Some(_) => parameter_summaries(&campaign.space, &posterior),
             None => Vec::new(),

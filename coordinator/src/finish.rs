@@ -18,6 +18,7 @@ use sidereal_inference::summary::{
     SUMMARY_FORMAT, SUMMARY_VERSION, Summary, Timing, WeightDiagnostics, parameter_summaries,
 };
 use sidereal_inference::table::TableError;
+use sidereal_inference::tails::thin_tail;
 use sidereal_inference::task::{ModelFiles, StoredFile};
 use sidereal_inference::trust::{misfit, trust};
 use sidereal_inference::weights::{CombinedWeights, RoundColumns, WeightsError, combine};
@@ -185,6 +186,8 @@ pub fn so_far(
         )?;
         if state.stopped.is_some() {
             summary.warnings.extend(misfit(&fit, campaign.trust.misfit));
+            let tail = thin_tail(&campaign.space, &posterior);
+            summary.warnings.extend(tail);
             summary.missing_mass = Some(missing);
         }
         summary.fit = Some(fit);

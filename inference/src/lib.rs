@@ -43,6 +43,7 @@ pub mod status;
 pub mod stopping;
 pub mod summary;
 pub mod table;
+pub mod tails;
 pub mod task;
 pub mod trust;
 pub mod weights;
