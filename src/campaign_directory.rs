@@ -114,9 +114,23 @@ fn inspect_entries(directory: &Path) -> Result<Found, CommandError> {
     Ok(Found::Begun)
 }
 
+/// Refuses a directory in which no campaign was begun, such as that of an example.
+pub fn refuse_unbegun(directory: &Directory) -> Result<(), CommandError> {
+    let records = directory.list(JOURNAL).map_err(CommandError::failed)?;
+    if records.is_empty() {
+        return Err(CommandError::unusable(format!(
+            "{}: no campaign was begun here, its journal is empty or missing; expected a directory that `sidereal fit` or \
+             `sidereal coordinator` made",
+            directory.location()
+        )));
+    }
+    Ok(())
+}
+
 /// Campaign and result of a finished campaign directory, whose result files are those that its journal records.
 pub fn load_finished(directory: &Directory) -> Result<(Campaign, Summary), CommandError> {
     let campaign = load_campaign(directory)?;
+    refuse_unbegun(directory)?;
     match sidereal_coordinator::read_results(directory).map_err(CommandError::failed)? {
         Some(summary) => {
             check_version(directory, &summary)?;

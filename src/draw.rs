@@ -29,7 +29,7 @@ pub struct DrawArguments {
     directory: String,
 
     /// Effective sample size that all draws together shall have
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
     n_eff: f64,
 
     /// Most further simulations [default: ten times N]

@@ -2,6 +2,7 @@
 
 use crate::numbers;
 use crate::words;
+use sidereal_inference::allocation::first_round_size;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::draws::Draws;
 use sidereal_inference::forecast::{Prospect, prospect};
@@ -129,7 +130,8 @@ fn seconds(
     });
     let most_epochs = f64::from(training.max_epochs);
     let fewest_epochs = (FEWEST_EPOCHS + f64::from(training.patience)).min(most_epochs);
-    let first_rows = campaign.rounds.simulations as f64;
+    let is_refined = campaign.observation.is_some() && campaign.is_refined();
+    let first_rows = first_round_size(&campaign.rounds, campaign.space.len(), is_refined) as f64;
     let later_rows = first_rows * f64::from(training.rounds.max(1));
     let of =
         |n: u64, n_first: u32, n_draws: u32, rows: f64, epochs: f64, of_draws: f64, own: f64| {

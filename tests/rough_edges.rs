@@ -284,3 +284,34 @@ fn a_key_that_others_may_read_is_warned_of() {
     let expected = format!("{}: has mode 644, expected 600", key.display());
     assert!(errors(&output).contains(&expected), "{}", errors(&output));
 }
+
+#[test]
+fn a_folder_in_which_nothing_was_begun_is_no_campaign() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    write(
+        directory.path(),
+        "campaign.toml",
+        &format!("{SMALL}{OBSERVED}"),
+    );
+    let folder = text(directory.path());
+    for arguments in [
+        vec!["report", folder],
+        vec!["repair", folder],
+        vec!["draw", folder, "--n-eff", "100"],
+    ] {
+        let output = run(&arguments);
+        let message = errors(&output);
+        assert_eq!(status(&output), 2, "{arguments:?}: {message}");
+        assert!(
+            message.contains("no campaign was begun here"),
+            "{arguments:?}: {message}"
+        );
+    }
+    let output = run(&["draw", folder, "--n-eff", "-3"]);
+    let message = errors(&output);
+    assert_eq!(status(&output), 2);
+    assert!(
+        message.contains("found \"-3\", expected a positive number"),
+        "{message}"
+    );
+}

@@ -8,6 +8,7 @@
 use crate::circle::embedded;
 use crate::hills::{Hills, neighbours};
 use crate::local::{cholesky, moments, solved_lower, solved_upper, squared_distance};
+use crate::model_band::equal_draws;
 use crate::posterior::Posterior;
 use crate::space::ParameterSpace;
 use crate::stopping::MIN_N_EFF;
@@ -68,7 +69,6 @@ pub fn modes(space: &ParameterSpace, posterior: &Posterior, n_eff: f64) -> Vec<M
 /// The mode of each row; None for rows of no weight.
 fn assigned(space: &ParameterSpace, posterior: &Posterior) -> Vec<Option<usize>> {
     let chosen = highest_first(posterior);
-    let height = |row: usize| posterior.log_likelihood[row] + posterior.log_prior[row];
     let at = |row: usize| {
         let mut z = vec![0.0; space.len()];
         space.unconstrain(posterior.theta_row(row), &mut z);
@@ -76,7 +76,7 @@ fn assigned(space: &ParameterSpace, posterior: &Posterior) -> Vec<Option<usize>>
     };
     let mut places: Vec<Vec<f64>> = chosen.iter().map(|&row| at(row)).collect();
     let factors = spread_alike(&mut places);
-    let heights: Vec<f64> = chosen.iter().map(|&row| height(row)).collect();
+    let heights: Vec<f64> = chosen.iter().map(|&row| height(posterior, row)).collect();
     let piece_of = separated(&places, hills(&places, &heights));
     let nearest_piece = |row: usize| {
         let place = factors
@@ -100,21 +100,18 @@ fn assigned(space: &ParameterSpace, posterior: &Posterior) -> Vec<Option<usize>>
 
 /// Rows that stand for the posterior, each once.
 fn highest_first(posterior: &Posterior) -> Vec<usize> {
-    let total: f64 = posterior.weight.iter().sum();
-    let mut rows = BTreeSet::new();
-    let mut passed = 0.0;
-    let mut next = 0.5;
-    for (row, weight) in posterior.weight.iter().enumerate() {
-        passed += weight / total * N_DRAWS as f64;
-        while next < passed {
-            rows.insert(row);
-            next += 1.0;
-        }
-    }
-    let height = |row: &usize| posterior.log_likelihood[*row] + posterior.log_prior[*row];
-    let mut rows: Vec<usize> = rows.into_iter().collect();
-    rows.sort_by(|a, b| height(b).total_cmp(&height(a)).then(a.cmp(b)));
+    let mut rows = equal_draws(&posterior.weight, N_DRAWS, 0.5);
+    rows.dedup();
+    rows.sort_by(|&a, &b| {
+        let (a_height, b_height) = (height(posterior, a), height(posterior, b));
+        b_height.total_cmp(&a_height).then(a.cmp(&b))
+    });
     rows
+}
+
+/// The posterior density of a row, up to a constant.
+fn height(posterior: &Posterior, row: usize) -> f64 {
+    posterior.log_likelihood[row] + posterior.log_prior[row]
 }
 
 /// Moves the places to where neighbours differ alike in all directions; by lower triangular factors, one after the other.

@@ -53,6 +53,19 @@ fn store(rows: &ShardRows) -> (Directory, ShardFile) {
     (directory, shard)
 }
 
+/// Gaussian noise with the errors of an observation of two data.
+fn two_data() -> (GaussianNoise, Observation) {
+    let noise = GaussianNoise {
+        sigma: SigmaSource::Observed,
+    };
+    let observation = Observation {
+        grid: vec![0.0, 1.0],
+        value: vec![0.5, 0.5],
+        sigma: vec![0.1, 0.1],
+    };
+    (noise, observation)
+}
+
 #[test]
 fn shards_are_found_again_and_pass_their_check() {
     let rows = rows();
@@ -472,14 +485,7 @@ fn the_rows_that_are_looked_at_follow_from_the_content_and_the_secret() {
     assert_ne!(found, lines(1000, "b", SECRET));
     assert_ne!(found, lines(1000, "a", "of another one"));
 
-    let noise = GaussianNoise {
-        sigma: SigmaSource::Observed,
-    };
-    let observation = Observation {
-        grid: vec![0.0, 1.0],
-        value: vec![0.5, 0.5],
-        sigma: vec![0.1, 0.1],
-    };
+    let (noise, observation) = two_data();
     let good = many_rows(64, &noise, &observation);
     let mut n_refused = 0;
     for line in 0..64 {
@@ -505,14 +511,7 @@ fn the_rows_that_are_looked_at_follow_from_the_content_and_the_secret() {
 
 #[test]
 fn pages_that_say_to_unpack_to_more_than_their_column_are_refused_before_they_are() {
-    let noise = GaussianNoise {
-        sigma: SigmaSource::Observed,
-    };
-    let observation = Observation {
-        grid: vec![0.0, 1.0],
-        value: vec![0.5, 0.5],
-        sigma: vec![0.1, 0.1],
-    };
+    let (noise, observation) = two_data();
     let rows = many_rows(100, &noise, &observation);
     let (directory, shard) = store(&rows);
     let good = directory.read("shard.parquet").expect("read");
