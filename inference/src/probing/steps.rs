@@ -229,11 +229,10 @@ fn step_of(
         .iter()
         .map(Near::log_posterior)
         .fold(f64::NEG_INFINITY, f64::max);
-    let density = ascent::next(&search.density, around);
     let search = match looks_closer {
         true => Search {
             n_steps,
-            density: density.scaled(CLOSER),
+            density: ascent::top(&search.density, around).scaled(CLOSER),
             share: found_share,
             peak: None,
             past: Vec::new(),
@@ -241,7 +240,7 @@ fn step_of(
         },
         false => Search {
             n_steps,
-            density,
+            density: ascent::next(&search.density, around),
             share: found_share,
             peak: is_at_peak.then_some(share),
             past,
