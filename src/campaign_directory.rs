@@ -56,7 +56,7 @@ pub fn inspect(location: &str, campaign: &Campaign) -> Result<Found, CommandErro
         return Ok(Found::Nothing);
     };
     let text = String::from_utf8_lossy(&bytes);
-    let begun = campaign_file::parse(&text, &directory.join(CAMPAIGN_FILE))
+    let begun = campaign_file::parse_recorded(&text, &directory.join(CAMPAIGN_FILE))
         .map_err(CommandError::unusable)?;
     let changed = campaign_file::changed_keys(&begun, campaign);
     if changed.is_empty() {
@@ -216,7 +216,8 @@ pub fn load_campaign(directory: &Directory) -> Result<Campaign, CommandError> {
         )));
     };
     let text = String::from_utf8_lossy(&bytes);
-    campaign_file::parse(&text, &directory.join(CAMPAIGN_FILE)).map_err(CommandError::unusable)
+    campaign_file::parse_recorded(&text, &directory.join(CAMPAIGN_FILE))
+        .map_err(CommandError::unusable)
 }
 
 fn read(directory: &Directory, name: &str) -> Result<Option<bytes::Bytes>, CommandError> {
@@ -233,6 +234,7 @@ fn cannot_read(directory: &Path, error: &io::Error) -> CommandError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sidereal_models::Catalogue;
 
     const CAMPAIGN: &str = r#"
         name = "line"
@@ -250,7 +252,8 @@ mod tests {
     "#;
 
     fn campaign(text: &str) -> Campaign {
-        campaign_file::parse(text, Path::new("line.toml")).expect("a campaign")
+        campaign_file::parse(text, Path::new("line.toml"), &Catalogue::default())
+            .expect("a campaign")
     }
 
     #[test]

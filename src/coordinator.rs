@@ -18,6 +18,7 @@ use sidereal_coordinator::{
 };
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
+use sidereal_models::Catalogue;
 use sidereal_proto::access::{ACCESS_FILE, SERVER_NAME, Secrets};
 use sidereal_store::Kind;
 use std::net::SocketAddr;
@@ -106,7 +107,11 @@ pub struct CoordinatorArguments {
     json: bool,
 }
 
-pub fn run(arguments: &CoordinatorArguments, terminal: &Terminal) -> Result<Ending, CommandError> {
+pub fn run(
+    arguments: &CoordinatorArguments,
+    terminal: &Terminal,
+    models: &Catalogue,
+) -> Result<Ending, CommandError> {
     // Before anything is written.
     if arguments.plaintext && !arguments.listen.ip().is_loopback() {
         return Err(CommandError::unusable(format!(
@@ -114,8 +119,8 @@ pub fn run(arguments: &CoordinatorArguments, terminal: &Terminal) -> Result<Endi
             arguments.listen
         )));
     }
-    let (campaign, source) = arguments.settings.campaign(&arguments.campaign)?;
-    for note in words::data_notes(&campaign, source.as_ref()) {
+    let (campaign, source) = arguments.settings.campaign(&arguments.campaign, models)?;
+    for note in words::data_notes(&campaign, source.as_ref(), models) {
         terminal.note(&note);
     }
     if campaign_directory::inspect(&arguments.dir, &campaign)? == Found::Begun {
@@ -138,7 +143,7 @@ pub fn run(arguments: &CoordinatorArguments, terminal: &Terminal) -> Result<Endi
         terminal.note("interrupted; the same command goes on");
         return Ok(Ending::Interrupted);
     };
-    report::write(&directory, &campaign, &outcome.summary, terminal)?;
+    report::write(&directory, &campaign, &outcome.summary, terminal, models)?;
     results::show(&outcome.summary, &directory, arguments.json, terminal)
 }
 

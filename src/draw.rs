@@ -16,6 +16,7 @@ use sidereal_inference::directory::Directory;
 use sidereal_inference::proposal::Component;
 use sidereal_inference::stopping::fresh_draws_for;
 use sidereal_inference::summary::{RoundKind, RoundSummary, Summary};
+use sidereal_models::Catalogue;
 
 /// Simulations for each effective draw asked for that are made without being told to.
 const DEAREST: f64 = 10.0;
@@ -60,7 +61,11 @@ fn positive(text: &str) -> Result<f64, String> {
     }
 }
 
-pub fn run(arguments: &DrawArguments, terminal: &Terminal) -> Result<Ending, CommandError> {
+pub fn run(
+    arguments: &DrawArguments,
+    terminal: &Terminal,
+    models: &Catalogue,
+) -> Result<Ending, CommandError> {
     let directory = sidereal_store::open(&arguments.directory).map_err(CommandError::unusable)?;
     let (mut campaign, mut summary) = campaign_directory::load_finished(&directory)?;
     if campaign.observation.is_none() {
@@ -69,7 +74,8 @@ pub fn run(arguments: &DrawArguments, terminal: &Terminal) -> Result<Ending, Com
             directory.location()
         )));
     }
-    sidereal_worker::simulators::build(&campaign.simulator, &campaign.space)
+    models
+        .build(&campaign.simulator, &campaign.space)
         .map_err(|error| CommandError::unusable(format!("{}: {error}", directory.location())))?;
     let n_workers = arguments
         .workers
@@ -96,6 +102,7 @@ pub fn run(arguments: &DrawArguments, terminal: &Terminal) -> Result<Ending, Com
         let local = LocalCampaign {
             campaign: campaign.clone(),
             directory: directory.clone(),
+            models: models.clone(),
             n_workers,
             n_threads: n_cores(),
             earlier: if arguments.take_over {
@@ -114,7 +121,7 @@ pub fn run(arguments: &DrawArguments, terminal: &Terminal) -> Result<Ending, Com
             LocalEnding::Finished(outcome) | LocalEnding::WasFinished(outcome) => outcome.summary,
         };
     }
-    report::write(&directory, &campaign, &summary, terminal)?;
+    report::write(&directory, &campaign, &summary, terminal, models)?;
     results::show(&summary, &directory, arguments.json, terminal)
 }
 

@@ -8,8 +8,8 @@ use sidereal_inference::draws::Draws;
 use sidereal_inference::forecast::{Prospect, prospect};
 use sidereal_inference::ids::{RoundId, RowId};
 use sidereal_inference::seeds::{Purpose, stream};
+use sidereal_models::Simulator;
 use sidereal_trainer::timing::{RowSeconds, row_seconds};
-use sidereal_worker::simulators::Simulator;
 use std::time::{Duration, Instant};
 
 /// Simulations that are timed, unless they take longer than this.
@@ -225,6 +225,7 @@ fn duration(seconds: f64) -> String {
 mod tests {
     use super::*;
     use sidereal_inference::campaign_file;
+    use sidereal_models::Catalogue;
     use std::path::Path;
 
     fn campaign(observation: &str, rounds: &str) -> Campaign {
@@ -233,7 +234,8 @@ mod tests {
              [simulator]\nbuiltin = \"linear-gaussian\"\n{observation}\n[training]\nmax_epochs = 100\npatience = 20\n\
              [rounds]\n{rounds}\n"
         );
-        campaign_file::parse(&text, Path::new("line.toml")).expect("a campaign")
+        campaign_file::parse(&text, Path::new("line.toml"), &Catalogue::default())
+            .expect("a campaign")
     }
 
     const OBSERVED: &str = "[observation]\ngrid = [0.0]\nvalue = [0.3]\nsigma = [0.1]\n[noise]\ngaussian = { sigma = \"observed\" }";
@@ -302,8 +304,9 @@ mod tests {
     #[test]
     fn what_is_timed_is_what_would_be_run() {
         let one = campaign(OBSERVED, "simulations = 1000");
-        let simulator =
-            sidereal_worker::simulators::build(&one.simulator, &one.space).expect("built");
+        let simulator = sidereal_models::Catalogue::default()
+            .build(&one.simulator, &one.space)
+            .expect("built");
         let timed = time(
             &one,
             &Machine {

@@ -21,6 +21,7 @@ use sidereal_inference::observation::Source;
 use sidereal_inference::progress::Progress;
 use sidereal_inference::status::Stage;
 use sidereal_inference::summary::Summary;
+use sidereal_models::Catalogue;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -82,16 +83,21 @@ pub struct SettingArguments {
 impl SettingArguments {
     /// The campaign file with these settings, checked as far as it goes without running, and where its observation is
     /// from, if that is a file.
-    pub fn campaign(&self, path: &Path) -> Result<(Campaign, Option<Source>), CommandError> {
+    pub fn campaign(
+        &self,
+        path: &Path,
+        models: &Catalogue,
+    ) -> Result<(Campaign, Option<Source>), CommandError> {
         let (mut campaign, source) =
-            campaign_file::load_with_source(path).map_err(CommandError::unusable)?;
+            campaign_file::load_with_source(path, models).map_err(CommandError::unusable)?;
         if let Some(seed) = self.seed {
             campaign.seed = seed;
         }
         if let Some(device) = self.device {
             campaign.training.device = device.into();
         }
-        sidereal_worker::simulators::build(&campaign.simulator, &campaign.space)
+        models
+            .build(&campaign.simulator, &campaign.space)
             .map_err(|error| CommandError::unusable(format!("{}: {error}", path.display())))?;
         Ok((campaign, source))
     }
@@ -117,8 +123,12 @@ impl From<DeviceArgument> for DeviceChoice {
     }
 }
 
-pub fn run(arguments: &FitArguments, terminal: &Terminal) -> Result<Ending, CommandError> {
-    let (mut campaign, source) = arguments.settings.campaign(&arguments.campaign)?;
+pub fn run(
+    arguments: &FitArguments,
+    terminal: &Terminal,
+    models: &Catalogue,
+) -> Result<Ending, CommandError> {
+    let (mut campaign, source) = arguments.settings.campaign(&arguments.campaign, models)?;
     if let Some(count) = arguments.workers {
         campaign.workers.count = Some(count);
     }
@@ -129,12 +139,12 @@ pub fn run(arguments: &FitArguments, terminal: &Terminal) -> Result<Ending, Comm
     let found = campaign_directory::inspect(&directory, &campaign)?;
     if arguments.dry_run {
         let state = state(&directory, &campaign, found)?;
-        let data = words::data(&campaign, source.as_ref());
+        let data = words::data(&campaign, source.as_ref(), models);
         results::print(&plan(&campaign, data, &directory, &state));
         if found == Found::Nothing {
-            let simulator =
-                sidereal_worker::simulators::build(&campaign.simulator, &campaign.space)
-                    .map_err(CommandError::unusable)?;
+            let simulator = models
+                .build(&campaign.simulator, &campaign.space)
+                .map_err(CommandError::unusable)?;
             let machine = estimate::Machine {
                 simulator: simulator.as_ref(),
                 n_workers: n_workers(&campaign),
@@ -152,7 +162,7 @@ pub fn run(arguments: &FitArguments, terminal: &Terminal) -> Result<Ending, Comm
     if found == Found::Begun {
         let begun = sidereal_store::open(&directory).map_err(CommandError::unusable)?;
         if let Some(summary) = campaign_directory::finished_before(&begun, &campaign, terminal)? {
-            return show_again(&begun, &campaign, &summary, arguments, terminal);
+            return show_again(&begun, &campaign, &summary, arguments, terminal, models);
         }
     }
     let device = sidereal_trainer::device::choose(campaign.training.device)
@@ -173,7 +183,7 @@ pub fn run(arguments: &FitArguments, terminal: &Terminal) -> Result<Ending, Comm
         if n_workers == 1 { "" } else { "s" },
         sidereal_trainer::device::name(&device)
     ));
-    for note in words::data_notes(&campaign, source.as_ref()) {
+    for note in words::data_notes(&campaign, source.as_ref(), models) {
         terminal.note(&note);
     }
     let needed = FEWEST_OPEN_FILES + OPEN_FILES_PER_WORKER * n_workers as u64;
@@ -182,6 +192,7 @@ pub fn run(arguments: &FitArguments, terminal: &Terminal) -> Result<Ending, Comm
     let local = LocalCampaign {
         campaign: campaign.clone(),
         directory: directory.clone(),
+        models: models.clone(),
         n_workers,
         n_threads,
         earlier: if arguments.take_over {
@@ -194,19 +205,24 @@ pub fn run(arguments: &FitArguments, terminal: &Terminal) -> Result<Ending, Comm
     terminal.clear();
     match ending {
         LocalEnding::Interrupted => {
-            if let Err(error) = report::write_so_far(&directory, &campaign) {
+            if let Err(error) = report::write_so_far(&directory, &campaign, models) {
                 tracing::debug!(%error, "no page of what is there so far");
             }
             terminal.note("interrupted; the same command goes on");
             Ok(Ending::Interrupted)
         }
         LocalEnding::Finished(outcome) => {
-            report::write(&directory, &campaign, &outcome.summary, terminal)?;
+            report::write(&directory, &campaign, &outcome.summary, terminal, models)?;
             results::show(&outcome.summary, &directory, arguments.json, terminal)
         }
-        LocalEnding::WasFinished(outcome) => {
-            show_again(&directory, &campaign, &outcome.summary, arguments, terminal)
-        }
+        LocalEnding::WasFinished(outcome) => show_again(
+            &directory,
+            &campaign,
+            &outcome.summary,
+            arguments,
+            terminal,
+            models,
+        ),
     }
 }
 
@@ -217,10 +233,11 @@ fn show_again(
     summary: &Summary,
     arguments: &FitArguments,
     terminal: &Terminal,
+    models: &Catalogue,
 ) -> Result<Ending, CommandError> {
     terminal.note("finished before; this is its result");
     campaign_directory::keep_truth(directory, campaign, terminal)?;
-    report::write(directory, campaign, summary, terminal)?;
+    report::write(directory, campaign, summary, terminal, models)?;
     results::show(summary, directory, arguments.json, terminal)
 }
 
@@ -231,7 +248,7 @@ pub fn run_here(
     terminal: &Terminal,
 ) -> Result<LocalEnding, CommandError> {
     let runtime = runtime(SERVICE_THREADS)?;
-    let mut page = LivePage::new(&local.directory, &local.campaign);
+    let mut page = LivePage::new(&local.directory, &local.campaign, &local.models);
     let ending = runtime.block_on(async {
         let interrupted = shutdown_on_signals(terminal, STATUS_INTERRUPTED);
         let on_progress = |step: &Progress| {

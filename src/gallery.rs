@@ -20,6 +20,7 @@ use sidereal_inference::summary::{
     ParameterSummary, RoundKind, RoundSummary, RoundTiming, SUMMARY_FORMAT, SUMMARY_VERSION,
     Summary, Timing, TrainingSummary, WeightDiagnostics, parameter_summaries,
 };
+use sidereal_models::Catalogue;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -53,7 +54,8 @@ fn campaign(parameters: &[(&str, f64, f64)]) -> Campaign {
     text.push_str(&format!(
         "[observation]\ngrid = {ones:?}\nvalue = {ones:?}\nsigma = {ones:?}\n"
     ));
-    campaign_file::parse(&text, Path::new("gallery.toml")).expect("a campaign")
+    campaign_file::parse(&text, Path::new("gallery.toml"), &Catalogue::default())
+        .expect("a campaign")
 }
 
 /// Draws of `row`, which gives parameters and weight.
@@ -289,7 +291,8 @@ fn all_kinds(n: usize) -> (Campaign, Posterior) {
     text.push_str(&format!(
         "[observation]\ngrid = {ones:?}\nvalue = {ones:?}\nsigma = {ones:?}\n"
     ));
-    let campaign = campaign_file::parse(&text, Path::new("gallery.toml")).expect("a campaign");
+    let campaign = campaign_file::parse(&text, Path::new("gallery.toml"), &Catalogue::default())
+        .expect("a campaign");
     let posterior = posterior(3000, |noise| {
         let [a, b, c] = [(); 3].map(|()| noise.normal());
         let side = f64::from(u8::from(noise.uniform() < 0.4));
@@ -558,7 +561,13 @@ fn pictures_are_left_out_where_nothing_may_be_written() {
     let write = |kind: io::ErrorKind| {
         let directory = Directory::new(TakesNothing(kind));
         let terminal = Terminal::new(true);
-        crate::report::write(&directory, &campaign, &summary(Vec::new()), &terminal)
+        crate::report::write(
+            &directory,
+            &campaign,
+            &summary(Vec::new()),
+            &terminal,
+            &Catalogue::default(),
+        )
     };
     assert_eq!(write(io::ErrorKind::ReadOnlyFilesystem), Ok(Vec::new()));
     assert_eq!(write(io::ErrorKind::PermissionDenied), Ok(Vec::new()));

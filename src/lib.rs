@@ -1,4 +1,14 @@
 //! The `sidereal` command: arguments, progress and printing; the work is done by the other crates.
+//!
+//! A program with forward models of its own gets the whole command with them:
+//!
+//! ```no_run
+//! use sidereal::models::Catalogue;
+//!
+//! fn main() -> std::process::ExitCode {
+//!     sidereal::run(Catalogue::default()) // .with_guest(MyModel)
+//! }
+//! ```
 
 mod access;
 mod campaign_directory;
@@ -24,7 +34,10 @@ mod trainer;
 mod words;
 mod worker;
 
+pub use sidereal_models as models;
+
 use clap::{Parser, Subcommand};
+use sidereal_models::Catalogue;
 use std::process::ExitCode;
 use terminal::Terminal;
 
@@ -73,7 +86,8 @@ const EXIT_STATUS: &str = "Exit status: 0 done; 1 failed; 2 unusable input; 3 fi
                            4 interrupted, the same command goes on.\nResults go to standard output, everything \
                            else to standard error. SIDEREAL_LOG sets what is logged.";
 
-fn main() -> ExitCode {
+/// The command with these forward models, and how it ended.
+pub fn run(models: Catalogue) -> ExitCode {
     let cli = Cli::parse();
     let (quiet, filter) = match &cli.verb {
         Verb::Fit(arguments) => (arguments.quiet, "warn"),
@@ -86,7 +100,7 @@ fn main() -> ExitCode {
     let result = match services::log_filter(cli.log.as_deref(), filter) {
         Ok(filter) => {
             terminal.start_logging(cli.log_format, filter);
-            run(cli.verb, &terminal)
+            run_verb(cli.verb, &terminal, &models)
         }
         Err(error) => Err(error),
     };
@@ -96,18 +110,22 @@ fn main() -> ExitCode {
     exit::status(&result)
 }
 
-fn run(verb: Verb, terminal: &Terminal) -> Result<exit::Ending, exit::CommandError> {
+fn run_verb(
+    verb: Verb,
+    terminal: &Terminal,
+    models: &Catalogue,
+) -> Result<exit::Ending, exit::CommandError> {
     match verb {
-        Verb::Fit(arguments) => fit::run(&arguments, terminal),
-        Verb::Coordinator(arguments) => coordinator::run(&arguments, terminal),
-        Verb::Worker(arguments) => worker::run(&arguments, terminal),
+        Verb::Fit(arguments) => fit::run(&arguments, terminal, models),
+        Verb::Coordinator(arguments) => coordinator::run(&arguments, terminal, models),
+        Verb::Worker(arguments) => worker::run(&arguments, terminal, models),
         Verb::Trainer(arguments) => trainer::run(&arguments, terminal),
         Verb::Status(arguments) => status::run(&arguments, terminal),
         Verb::Access(arguments) => access::run(&arguments),
-        Verb::Predict(arguments) => predict::run(&arguments, terminal),
-        Verb::Draw(arguments) => draw::run(&arguments, terminal),
-        Verb::Report(arguments) => report::run(&arguments, terminal),
-        Verb::Repair(arguments) => repair::run(&arguments),
+        Verb::Predict(arguments) => predict::run(&arguments, terminal, models),
+        Verb::Draw(arguments) => draw::run(&arguments, terminal, models),
+        Verb::Report(arguments) => report::run(&arguments, terminal, models),
+        Verb::Repair(arguments) => repair::run(&arguments, models),
     }
 }
 

@@ -10,6 +10,7 @@ use sidereal_coordinator::{
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
 use sidereal_inference::progress::Progress;
+use sidereal_models::Catalogue;
 use sidereal_proto::access::{ACCESS_FILE, Access, AccessSource, SERVER_NAME, Secrets};
 use sidereal_proto::client::{Client, ClientError, Incoming};
 use sidereal_store::{Kind, StorageChoice};
@@ -32,6 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct LocalCampaign {
     pub campaign: Campaign,
     pub directory: Directory,
+    pub models: Catalogue,
     pub n_workers: usize,
     /// Threads that the trainer shares a minibatch among.
     pub n_threads: usize,
@@ -159,6 +161,7 @@ fn start_peers(
             identity: None,
             storage: StorageChoice::Directory(local.directory.clone()),
             name: format!("worker {index}"),
+            models: local.models.clone(),
             n_threads: 1,
             patience: PATIENCE,
             idle_timeout: None,

@@ -32,10 +32,10 @@ use sidereal_inference::summary::{ParameterSummary, WeightDiagnostics, parameter
 use sidereal_inference::tails::thin_tail;
 use sidereal_inference::trust::{misfit, trust_prediction};
 use sidereal_inference::weights;
+use sidereal_models::{Catalogue, Simulator};
 use sidereal_trainer::Model;
 use sidereal_trainer::draw::{DrawPlan, draw};
 use sidereal_trainer::model::{MODEL_FILE, WEIGHTS_FILE};
-use sidereal_worker::simulators::{self, Simulator};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
@@ -113,7 +113,11 @@ struct Prediction {
     warnings: Vec<String>,
 }
 
-pub fn run(arguments: &PredictArguments, terminal: &Terminal) -> Result<Ending, CommandError> {
+pub fn run(
+    arguments: &PredictArguments,
+    terminal: &Terminal,
+    models: &Catalogue,
+) -> Result<Ending, CommandError> {
     let model_directory = model_directory(&arguments.model)?;
     for name in [MODEL_FILE, WEIGHTS_FILE] {
         files::check(&model_directory.join(name), files::MOST_DATA_BYTES)
@@ -134,9 +138,10 @@ pub fn run(arguments: &PredictArguments, terminal: &Terminal) -> Result<Ending, 
             )));
         }
     }
-    let simulator = simulators::build(&model.campaign().simulator, &model.campaign().space)
+    let simulator = models
+        .build(&model.campaign().simulator, &model.campaign().space)
         .map_err(CommandError::unusable)?;
-    let targets = targets(arguments, model.campaign())?;
+    let targets = targets(arguments, model.campaign(), models)?;
     // Before anything is simulated.
     for target in &targets {
         create_directory(&target.directory.display().to_string())?;
@@ -157,6 +162,7 @@ pub fn run(arguments: &PredictArguments, terminal: &Terminal) -> Result<Ending, 
         model_directory: &model_directory,
         model: &model,
         simulator: &*simulator,
+        grid_name: models.grid_name(&model.campaign().simulator),
         pool: &pool,
     };
     let mut predictions = Vec::with_capacity(targets.len());
@@ -200,6 +206,8 @@ struct Predictor<'a> {
     model_directory: &'a Path,
     model: &'a Model,
     simulator: &'a dyn Simulator,
+    /// What the data lie on, for pictures.
+    grid_name: &'static str,
     pool: &'a rayon::ThreadPool,
 }
 
@@ -317,7 +325,7 @@ impl Predictor<'_> {
         if let Some(band) = band {
             band.store(&storage, FIT_FILE)
                 .map_err(CommandError::failed)?;
-            let grid_name = campaign.simulator.model.grid_name();
+            let grid_name = self.grid_name;
             picture(FIT_PICTURE, fit::draw(band, grid_name))?;
         }
         let corner = corner::draw(

@@ -8,6 +8,7 @@ use clap::Args;
 use sidereal_coordinator::{Committed, DamagedShard, Earlier, StartError};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
+use sidereal_models::Catalogue;
 
 #[derive(Args)]
 pub struct RepairArguments {
@@ -24,7 +25,7 @@ pub struct RepairArguments {
     take_over: bool,
 }
 
-pub fn run(arguments: &RepairArguments) -> Result<Ending, CommandError> {
+pub fn run(arguments: &RepairArguments, models: &Catalogue) -> Result<Ending, CommandError> {
     let directory = sidereal_store::open(&arguments.directory).map_err(CommandError::unusable)?;
     let campaign = campaign_directory::load_campaign(&directory)?;
     campaign_directory::refuse_unbegun(&directory)?;
@@ -62,7 +63,7 @@ pub fn run(arguments: &RepairArguments) -> Result<Ending, CommandError> {
         ));
         return Ok(Ending::Done);
     }
-    repair(&directory, &campaign, &committed, &damaged)
+    repair(&directory, &campaign, &committed, &damaged, models)
 }
 
 /// Repairs what can be repaired; an error names what cannot.
@@ -71,8 +72,10 @@ fn repair(
     campaign: &Campaign,
     committed: &Committed,
     damaged: &[DamagedShard],
+    models: &Catalogue,
 ) -> Result<Ending, CommandError> {
-    let simulator = sidereal_worker::simulators::build(&campaign.simulator, &campaign.space)
+    let simulator = models
+        .build(&campaign.simulator, &campaign.space)
         .map_err(|error| CommandError::unusable(format!("{}: {error}", directory.location())))?;
     let mut failures = Vec::new();
     for found in damaged {

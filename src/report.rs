@@ -18,6 +18,7 @@ use sidereal_inference::posterior::Posterior;
 use sidereal_inference::samples::{SAMPLES_FILE, Samples};
 use sidereal_inference::status::Stage;
 use sidereal_inference::summary::Summary;
+use sidereal_models::Catalogue;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -39,16 +40,20 @@ pub struct ReportArguments {
     directory: String,
 }
 
-pub fn run(arguments: &ReportArguments, terminal: &Terminal) -> Result<Ending, CommandError> {
+pub fn run(
+    arguments: &ReportArguments,
+    terminal: &Terminal,
+    models: &Catalogue,
+) -> Result<Ending, CommandError> {
     let directory = sidereal_store::open(&arguments.directory).map_err(CommandError::unusable)?;
     let campaign = campaign_directory::load_campaign(&directory)?;
-    if let Some(page) = write_so_far(&directory, &campaign)? {
+    if let Some(page) = write_so_far(&directory, &campaign, models)? {
         results::print(&format!("{}\n", page.path.display()));
         terminal.note(&page.note);
         return Ok(Ending::Done);
     }
     let (campaign, summary) = campaign_directory::load_finished(&directory)?;
-    let written = write(&directory, &campaign, &summary, terminal)?;
+    let written = write(&directory, &campaign, &summary, terminal, models)?;
     for path in &written {
         results::print(&format!("{}\n", path.display()));
     }
@@ -74,6 +79,7 @@ pub struct PageSoFar {
 pub fn write_so_far(
     directory: &Directory,
     campaign: &Campaign,
+    models: &Catalogue,
 ) -> Result<Option<PageSoFar>, CommandError> {
     let found =
         sidereal_coordinator::read_unfinished(directory, campaign).map_err(CommandError::failed)?;
@@ -94,7 +100,7 @@ pub fn write_so_far(
         summary.parameters.clear();
     }
     let has_weights = !summary.parameters.is_empty();
-    let grid_name = campaign.simulator.model.grid_name();
+    let grid_name = models.grid_name(&campaign.simulator);
     let is_gaussian = matches!(campaign.noise, Noise::Gaussian(_));
     // What cannot be drawn yet is left out.
     let fit = match band {
@@ -156,16 +162,18 @@ fn capitalized(text: &str) -> String {
 pub struct LivePage {
     directory: Directory,
     campaign: Campaign,
+    models: Catalogue,
     /// Gives the time that the page took.
     writer: Option<JoinHandle<Duration>>,
     next: Instant,
 }
 
 impl LivePage {
-    pub fn new(directory: &Directory, campaign: &Campaign) -> Self {
+    pub fn new(directory: &Directory, campaign: &Campaign, models: &Catalogue) -> Self {
         Self {
             directory: directory.clone(),
             campaign: campaign.clone(),
+            models: models.clone(),
             writer: None,
             next: Instant::now(),
         }
@@ -190,8 +198,9 @@ impl LivePage {
         }
         self.next = now + PAGE_INTERVAL;
         let (directory, campaign) = (self.directory.clone(), self.campaign.clone());
+        let models = self.models.clone();
         let write = move || {
-            if let Err(error) = write_so_far(&directory, &campaign) {
+            if let Err(error) = write_so_far(&directory, &campaign, &models) {
                 tracing::debug!(%error, "no page of what is there so far");
             }
             now.elapsed()
@@ -216,6 +225,7 @@ pub fn write(
     campaign: &Campaign,
     summary: &Summary,
     terminal: &Terminal,
+    models: &Catalogue,
 ) -> Result<Vec<PathBuf>, CommandError> {
     let mut written = Vec::new();
     let mut store = |name: &str, bytes: Vec<u8>| match directory.write(name, bytes) {
@@ -257,7 +267,7 @@ pub fn write(
         };
     let fit = match (&summary.fit, summary.parameters.as_slice(), &campaign.noise) {
         (Some(_), [_, ..], Noise::Gaussian(_)) => {
-            let grid_name = campaign.simulator.model.grid_name();
+            let grid_name = models.grid_name(&campaign.simulator);
             let drawn = ModelBand::load(directory, FIT_FILE)
                 .map_err(|error| PlotError::Table(error.to_string()))
                 .and_then(|band| fit::draw(&band, grid_name));

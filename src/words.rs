@@ -14,9 +14,10 @@ pub use stops::stop_reason;
 
 use crate::numbers;
 use sidereal_inference::campaign::{
-    BuiltinModel, Campaign, DeviceChoice, Featurizer, Flow, Loss, Normalization, NsfSize,
+    Campaign, DeviceChoice, Featurizer, Flow, Loss, Normalization, NsfSize,
 };
 use sidereal_inference::evidence::Evidence;
+use sidereal_inference::model::OptionValue;
 use sidereal_inference::modes::Mode;
 use sidereal_inference::noise::{Noise, SigmaSource};
 use sidereal_inference::prior::Prior;
@@ -37,7 +38,7 @@ pub fn campaign_line(campaign: &Campaign) -> String {
     };
     format!(
         "{} with {} parameters and {} data, {kind}, {} and {}, seed {}",
-        campaign.simulator.model.name(),
+        campaign.simulator.model.name,
         campaign.space.len(),
         campaign.simulator.grid.len(),
         featurizer_name(&campaign.featurizer),
@@ -295,58 +296,10 @@ pub fn device(device: DeviceChoice) -> &'static str {
 }
 
 fn simulator(campaign: &Campaign) -> String {
-    let n = |number: &f64| numbers::plain(*number);
-    let constants = match &campaign.simulator.model {
-        BuiltinModel::Sine
-        | BuiltinModel::Microlensing
-        | BuiltinModel::TwoMoons
-        | BuiltinModel::GaussianMixture
-        | BuiltinModel::Slcp => String::new(),
-        BuiltinModel::Transit { period } => format!(", period {}", n(period)),
-        BuiltinModel::AbsorptionSpectrum {
-            pivot,
-            half_range,
-            lines: [first, second],
-        } => {
-            format!(
-                ", pivot {}, half_range {}, lines {} and {}",
-                n(pivot),
-                n(half_range),
-                n(first),
-                n(second)
-            )
-        }
-        BuiltinModel::LinearGaussian { matrix } => {
-            format!(", matrix of {} x {}", matrix.len(), campaign.space.len())
-        }
-        BuiltinModel::BernoulliGlm { design_matrix } => {
-            let n_draws = design_matrix.len();
-            format!(", design matrix of {n_draws} x {}", campaign.space.len())
-        }
-        BuiltinModel::Sir {
-            population,
-            infected,
-            tests,
-        } => {
-            format!(
-                ", population {}, infected {}, tests {tests}",
-                n(population),
-                n(infected)
-            )
-        }
-        BuiltinModel::LotkaVolterra {
-            prey,
-            predators,
-            scatter,
-        } => {
-            format!(
-                ", prey {}, predators {}, scatter {}",
-                n(prey),
-                n(predators),
-                n(scatter)
-            )
-        }
-    };
+    let options = campaign.simulator.options.0.iter();
+    let constants: String = options
+        .map(|(name, value)| format!(", {name} {}", option_value(value)))
+        .collect();
     let grid = &campaign.simulator.grid;
     let ends = match (grid.first(), grid.last()) {
         (Some(first), Some(last)) => format!(" {}", span(*first, *last)),
@@ -354,9 +307,25 @@ fn simulator(campaign: &Campaign) -> String {
     };
     format!(
         "{} at {} points{ends}{constants}",
-        campaign.simulator.model.name(),
+        campaign.simulator.model.name,
         grid.len()
     )
+}
+
+fn option_value(value: &OptionValue) -> String {
+    match value {
+        OptionValue::Whole(number) => number.to_string(),
+        OptionValue::Number(number) => numbers::plain(*number),
+        OptionValue::Text(text) => format!("{text:?}"),
+        OptionValue::Numbers(values) => {
+            let values: Vec<String> = values.iter().map(|&value| numbers::plain(value)).collect();
+            values.join(" and ")
+        }
+        OptionValue::Rows(rows) => {
+            let n_columns = rows.first().map_or(0, Vec::len);
+            format!("of {} x {n_columns}", rows.len())
+        }
+    }
 }
 
 fn noise(noise: &Noise) -> String {

@@ -7,6 +7,7 @@ use crate::services::{
 };
 use crate::terminal::Terminal;
 use clap::Args;
+use sidereal_models::Catalogue;
 use sidereal_store::StorageChoice;
 use sidereal_worker::WorkerConfig;
 use std::time::Duration;
@@ -31,7 +32,11 @@ pub struct WorkerArguments {
     upload: bool,
 }
 
-pub fn run(arguments: &WorkerArguments, terminal: &Terminal) -> Result<Ending, CommandError> {
+pub fn run(
+    arguments: &WorkerArguments,
+    terminal: &Terminal,
+    models: &Catalogue,
+) -> Result<Ending, CommandError> {
     let Peer {
         access,
         identity,
@@ -50,6 +55,7 @@ pub fn run(arguments: &WorkerArguments, terminal: &Terminal) -> Result<Ending, C
             storage
         },
         name,
+        models: models.clone(),
         n_threads: arguments.threads.map_or_else(n_cores, usize::from),
         patience,
         idle_timeout,

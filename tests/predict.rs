@@ -6,6 +6,7 @@ use setup::{errors, fit, run, status, text, write};
 use sidereal_inference::campaign_file;
 use sidereal_inference::posterior::Posterior;
 use sidereal_inference::samples::{SAMPLES_FILE, Samples};
+use sidereal_models::Catalogue;
 use std::path::Path;
 
 const CAMPAIGN: &str = r#"
@@ -45,7 +46,8 @@ fn predict(directory: &Path, name: &str, header: &str, more: &[&str]) -> Result<
 
 /// The samples of a prediction are those of its posterior and the seed 0.
 fn check_samples(found: &Path, run_directory: &Path) {
-    let campaign = campaign_file::load(&run_directory.join("campaign.toml")).expect("a campaign");
+    let campaign = campaign_file::load(&run_directory.join("campaign.toml"), &Catalogue::default())
+        .expect("a campaign");
     let directory = sidereal_store::open(text(found)).expect("a directory");
     let posterior = Posterior::load(&directory, "posterior.parquet", &campaign.space);
     let path = directory.join(SAMPLES_FILE);

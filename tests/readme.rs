@@ -2,6 +2,7 @@
 
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
+use sidereal_models::Catalogue;
 use std::path::Path;
 
 const MINIMAL: &str = r#"
@@ -15,7 +16,8 @@ builtin = "linear-gaussian"
 
 fn campaign(more: &str) -> Campaign {
     let text = format!("{MINIMAL}{more}");
-    campaign_file::parse(&text, Path::new("minimal.toml")).expect("a campaign")
+    campaign_file::parse(&text, Path::new("minimal.toml"), &Catalogue::default())
+        .expect("a campaign")
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A coordinator in a process of its own, with TLS and a journal on disk as by default.
 
 use crate::Fallible;
+use crate::models::{MODEL, Trivial, catalogue};
 use crate::usage::Usage;
 use serde::{Deserialize, Serialize};
 use sidereal_coordinator::{
@@ -10,12 +11,14 @@ use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
 use sidereal_inference::directory::Directory;
 use sidereal_inference::progress::Progress;
+use sidereal_models::Simulator;
 use sidereal_proto::access::{ACCESS_FILE, Access, AccessFile, SERVER_NAME, Secrets};
 use sidereal_proto::client::{Client, ClientError, Incoming};
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -39,8 +42,6 @@ pub struct Setup {
 
 impl Setup {
     pub fn campaign(&self) -> Fallible<Campaign> {
-        let row = |i: usize| format!("[1.0, {:.3}, {:.6}]", i as f64, (i * i) as f64);
-        let matrix: Vec<String> = (0..self.n_data).map(row).collect();
         let grid: Vec<String> = (0..self.n_data).map(|i| format!("{i}.0")).collect();
         let workers = match self.batch_rows {
             Some(rows) => format!("[workers]\nbatch_rows = {rows}\n"),
@@ -51,15 +52,22 @@ impl Setup {
         };
         let text = format!(
             "name = \"dispatch\"\nseed = 1\nparameters = [{}]\n\
-             [simulator]\nbuiltin = \"linear-gaussian\"\nown = true\ngrid = [{}]\nmatrix = [{}]\n\
+             [simulator]\nguest = \"{MODEL}\"\ngrid = [{}]\n\
              [noise]\ngaussian = {{ sigma = 1.0 }}\n\
              [rounds]\nmax = 1\nsimulations = {}\n{workers}",
             ["a", "b", "c"].map(parameter).join(", "),
             grid.join(", "),
-            matrix.join(", "),
             self.n_rows,
         );
-        Ok(campaign_file::parse(&text, Path::new("campaign.toml"))?)
+        // Of a declared model only the name is asked for here.
+        let any: Arc<dyn Simulator> = Arc::new(Trivial {
+            n_data: self.n_data,
+        });
+        Ok(campaign_file::parse(
+            &text,
+            Path::new("campaign.toml"),
+            &catalogue(&any),
+        )?)
     }
 }
 

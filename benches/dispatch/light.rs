@@ -1,6 +1,8 @@
 //! Clients that speak as workers do and simulate nothing.
 
 use crate::Fallible;
+use crate::models::MODEL;
+use sidereal_inference::model::{ModelId, Origin};
 use sidereal_inference::task::{BatchLease, BatchReport, ShardFile, StoredFile};
 use sidereal_proto::access::Access;
 use sidereal_proto::client::{Client, Incoming};
@@ -12,6 +14,15 @@ use tokio_stream::wrappers::ReceiverStream;
 const OUTBOX: usize = 256;
 
 /// A registered worker with an open stream and a connection of its own.
+/// What the campaigns here name.
+fn model() -> ModelId {
+    ModelId {
+        origin: Origin::Guest,
+        name: MODEL.to_owned(),
+        version: 1,
+    }
+}
+
 pub struct LightWorker {
     pub outgoing: mpsc::Sender<FromWorker>,
     pub incoming: Incoming<ToWorker>,
@@ -26,6 +37,7 @@ impl LightWorker {
             n_threads: 1,
             campaign: None,
             remaining_s: None,
+            models: vec![model()],
         };
         let session = client.register(&registration).await?;
         let (outgoing, messages) = mpsc::channel(OUTBOX);

@@ -1,9 +1,19 @@
 //! Forward models that cost nothing, or time alone.
 
-use sidereal_worker::{ChaCha8Rng, SimulationError, Simulator};
-use std::sync::OnceLock;
+use sidereal_models::{Catalogue, ChaCha8Rng, ReadyModel, SimulationError, Simulator};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+
+/// What the campaigns of this benchmark name.
+pub const MODEL: &str = "trial";
+
+pub fn catalogue(simulator: &Arc<dyn Simulator>) -> Catalogue {
+    Catalogue::default().with_guest(ReadyModel {
+        name: MODEL,
+        simulator: Arc::clone(simulator),
+    })
+}
 
 /// A parabola.
 pub struct Trivial {

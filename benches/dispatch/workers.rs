@@ -2,9 +2,11 @@
 
 use crate::Fallible;
 use crate::coordinator::Coordinator;
+use crate::models::catalogue;
+use sidereal_models::Simulator;
 use sidereal_proto::access::AccessSource;
 use sidereal_store::StorageChoice;
-use sidereal_worker::{Simulator, WorkerConfig, WorkerError, run_with_simulator};
+use sidereal_worker::{WorkerConfig, WorkerError};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -30,17 +32,14 @@ impl Workers {
                 identity: None,
                 storage: StorageChoice::Directory(coordinator.directory.clone()),
                 name: format!("worker {index}"),
+                models: catalogue(&simulator),
                 n_threads: 1,
                 patience: WorkerConfig::DEFAULT_PATIENCE,
                 idle_timeout: None,
                 grace: Duration::ZERO,
                 ends_at: None,
             };
-            tasks.spawn(run_with_simulator(
-                config,
-                Arc::clone(&simulator),
-                shutdown.clone(),
-            ));
+            tasks.spawn(sidereal_worker::run(config, shutdown.clone()));
         }
         Self { tasks, shut_down }
     }

@@ -13,6 +13,7 @@ use sidereal_inference::proposal::{Component, Proposal};
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::seeds::Purpose;
 use sidereal_inference::summary::TrainingSummary;
+use sidereal_models::Catalogue;
 use sidereal_trainer::draw::{self, DrawPlan};
 use sidereal_trainer::estimator::Estimator;
 use sidereal_trainer::model::{Model, Scorer};
@@ -127,7 +128,7 @@ fn campaign(kind: &str, d: usize) -> Fallible<Campaign> {
         list(&|_| "0.0".to_owned()),
         list(&|_| "1.0".to_owned()),
     );
-    sidereal_inference::campaign_file::parse(&text, Path::new("draw.toml"))
+    sidereal_inference::campaign_file::parse(&text, Path::new("draw.toml"), &Catalogue::default())
         .map_err(|error| error.to_string().into())
 }
 

@@ -1,7 +1,7 @@
 //! One campaign in this process, with coordinator, worker and trainer as `sidereal fit` has them.
 
 use crate::Fallible;
-use crate::problems::{Problem, Source};
+use crate::problems::{Mirrored, Problem, Source};
 use sidereal_coordinator::{
     AfterTheEnd, CoordinatorConfig, Earlier, ServeConfig, ShardChecks, start,
 };
@@ -9,12 +9,14 @@ use sidereal_inference::campaign::{Campaign, DeviceChoice};
 use sidereal_inference::campaign_file;
 use sidereal_inference::posterior::Posterior;
 use sidereal_inference::probing::Outcome;
+use sidereal_models::{Catalogue, ReadyModel};
 use sidereal_proto::access::{AccessSource, SERVER_NAME, Secrets};
 use sidereal_store::StorageChoice;
 use sidereal_trainer::TrainerConfig;
 use sidereal_worker::WorkerConfig;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -32,11 +34,10 @@ pub async fn run(problem: &Problem, is_cut: bool, seed: u64) -> Fallible<Found> 
     let place = tempfile::tempdir()?;
     let location = place.path().to_str().ok_or("a path that is not UTF-8")?;
     let directory = sidereal_store::create(location)?;
-    let mut campaign = Campaign {
+    let campaign = Campaign {
         seed,
         ..campaign(problem)?
     };
-    campaign.simulator.is_own = problem.simulator.is_some();
     let running = start(CoordinatorConfig {
         directory: directory.clone(),
         campaign: campaign.clone(),
@@ -66,20 +67,14 @@ pub async fn run(problem: &Problem, is_cut: bool, seed: u64) -> Fallible<Found> 
         identity: None,
         storage: StorageChoice::Directory(directory.clone()),
         name: "worker".to_owned(),
+        models: models(),
         n_threads: 1,
         patience: WorkerConfig::DEFAULT_PATIENCE,
         idle_timeout: None,
         grace: Duration::ZERO,
         ends_at: None,
     };
-    let worker = match problem.simulator {
-        Some(simulator) => tokio::spawn(sidereal_worker::run_with_simulator(
-            worker,
-            simulator(),
-            shutdown.clone(),
-        )),
-        None => tokio::spawn(sidereal_worker::run(worker, shutdown.clone())),
-    };
+    let worker = tokio::spawn(sidereal_worker::run(worker, shutdown.clone()));
     let trainer = tokio::spawn(sidereal_trainer::run(
         TrainerConfig {
             access: AccessSource::Fixed(running.access.clone()),
@@ -118,10 +113,17 @@ pub async fn run(problem: &Problem, is_cut: bool, seed: u64) -> Fallible<Found> 
     })
 }
 
+fn models() -> Catalogue {
+    Catalogue::default().with_guest(ReadyModel {
+        name: "mirrored",
+        simulator: Arc::new(Mirrored),
+    })
+}
+
 fn campaign(problem: &Problem) -> Fallible<Campaign> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     Ok(match problem.file {
-        Source::Path(path) => campaign_file::load(&root.join(path))?,
-        Source::Text(text) => campaign_file::parse(text, Path::new(problem.name))?,
+        Source::Path(path) => campaign_file::load(&root.join(path), &models())?,
+        Source::Text(text) => campaign_file::parse(text, Path::new(problem.name), &models())?,
     })
 }

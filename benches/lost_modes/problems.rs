@@ -1,8 +1,7 @@
 //! Problems whose posterior has two modes of equal mass.
 
+use sidereal_models::{ChaCha8Rng, SimulationError, Simulator};
 use sidereal_trainer::BlindSpot;
-use sidereal_worker::{ChaCha8Rng, SimulationError, Simulator};
-use std::sync::Arc;
 
 pub struct Problem {
     pub name: &'static str,
@@ -10,8 +9,6 @@ pub struct Problem {
     pub file: Source,
     /// Where one of the modes lies.
     pub mode: BlindSpot,
-    /// None: the one that the file names.
-    pub simulator: Option<fn() -> Arc<dyn Simulator>>,
 }
 
 pub enum Source {
@@ -24,19 +21,16 @@ pub static PROBLEMS: [Problem; 3] = [
         name: "sine",
         file: Source::Path("examples/sine/campaign.toml"),
         mode: |theta| theta[1] > 0.0,
-        simulator: None,
     },
     Problem {
         name: "two-moons",
         file: Source::Text(TWO_MOONS),
         mode: |theta| theta[0] + theta[1] > 0.0,
-        simulator: None,
     },
     Problem {
         name: "mixture",
         file: Source::Text(MIXTURE),
         mode: |theta| theta[0] > 0.0,
-        simulator: Some(|| Arc::new(Mirrored)),
     },
 ];
 
@@ -65,7 +59,7 @@ parameters = [
     { name = "e", prior = { uniform = { low = -3.0, high = 3.0 } } },
 ]
 [simulator]
-builtin = "linear-gaussian"
+guest = "mirrored"
 [noise]
 gaussian = { sigma = 0.1 }
 [observation]
@@ -76,7 +70,7 @@ stop = { n_eff = 3000, simulations = 12000 }
 "#;
 
 /// θ, or -θ where its first element is negative: a posterior of two Gaussians.
-struct Mirrored;
+pub struct Mirrored;
 
 impl Simulator for Mirrored {
     fn n_data(&self) -> usize {

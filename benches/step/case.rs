@@ -9,6 +9,7 @@ use sidereal_inference::campaign_file;
 use sidereal_inference::draws::Draws;
 use sidereal_inference::ids::{FlowId, RoundId};
 use sidereal_inference::refinement::Objective;
+use sidereal_models::Catalogue;
 use sidereal_trainer::device;
 use sidereal_trainer::estimator::Estimator;
 use sidereal_trainer::parameters;
@@ -279,7 +280,11 @@ validation_fraction = 1e-6
             sizes.flow_hidden,
             self.batch
         );
-        Ok(campaign_file::parse(&text, Path::new("step.toml"))?)
+        Ok(campaign_file::parse(
+            &text,
+            Path::new("step.toml"),
+            &Catalogue::default(),
+        )?)
     }
 }
 

@@ -50,6 +50,7 @@ pub enum Reason {
     Token,
     Version,
     Campaign,
+    Model,
     Message,
     Nonsense,
 }
@@ -213,6 +214,7 @@ impl Metrics {
             Reason::Token,
             Reason::Version,
             Reason::Campaign,
+            Reason::Model,
             Reason::Message,
             Reason::Nonsense,
         ]

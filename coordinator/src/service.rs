@@ -5,13 +5,14 @@ use crate::driver::{Message, Messages, StreamId};
 use crate::metrics::{Metrics, Reason};
 use sidereal_inference::directory::Directory;
 use sidereal_inference::ids::PeerId;
+use sidereal_inference::model::{self, ModelId};
 use sidereal_inference::progress::Progress;
 use sidereal_proto::convert::{
     WireError, progress_to_wire, registration_from_wire, status_to_wire, trainer_message_from_wire,
     worker_message_from_wire,
 };
 use sidereal_proto::message::{
-    FromTrainer, FromWorker, Identification, ToTrainer, ToWorker, UploadPiece,
+    FromTrainer, FromWorker, Identification, PeerKind, ToTrainer, ToWorker, UploadPiece,
 };
 use sidereal_proto::v1::coordinator_server::{Coordinator, CoordinatorServer};
 use sidereal_proto::{MAX_MESSAGE_BYTES, auth, v1};
@@ -40,6 +41,7 @@ const WATCHER_OUTBOX: usize = 8192;
 pub struct Service {
     token: Arc<str>,
     identification: Arc<Identification>,
+    model: ModelId,
     directory: Directory,
     messages: Messages,
     metrics: Metrics,
@@ -51,6 +53,7 @@ impl Service {
     pub fn new(
         token: &str,
         identification: Identification,
+        model: ModelId,
         directory: Directory,
         messages: Messages,
         metrics: Metrics,
@@ -58,6 +61,7 @@ impl Service {
         let service = Self {
             token: token.into(),
             identification: Arc::new(identification),
+            model,
             directory,
             messages,
             metrics,
@@ -131,6 +135,22 @@ impl Coordinator for Service {
                 campaign.0,
                 self.identification.campaign_name,
                 self.identification.campaign.0
+            );
+            tracing::warn!(message, "registration refused");
+            return Err(Status::failed_precondition(message));
+        }
+        let can_run = match registration.kind {
+            PeerKind::Worker => registration.models.contains(&self.model),
+            PeerKind::Trainer => true,
+        };
+        if !can_run {
+            self.metrics.on_refused(Reason::Model);
+            let message = format!(
+                "{} has {}, the model of {:?} is {}",
+                registration.name,
+                model::list(&registration.models),
+                self.identification.campaign_name,
+                self.model
             );
             tracing::warn!(message, "registration refused");
             return Err(Status::failed_precondition(message));

@@ -259,6 +259,7 @@ pub async fn start(config: CoordinatorConfig) -> Result<Running, StartError> {
     let service = Service::new(
         &config.secrets.token,
         identification,
+        campaign.simulator.model.clone(),
         config.directory.clone(),
         messages.clone(),
         metrics.clone(),
@@ -419,7 +420,7 @@ fn read_campaign(directory: &Directory) -> Result<Option<Campaign>, StartError> 
         return Ok(None);
     };
     let text = String::from_utf8_lossy(&bytes);
-    let campaign = campaign_file::parse(&text, &directory.join(CAMPAIGN_FILE))?;
+    let campaign = campaign_file::parse_recorded(&text, &directory.join(CAMPAIGN_FILE))?;
     Ok(Some(campaign))
 }
 

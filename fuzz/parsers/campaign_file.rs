@@ -1,6 +1,7 @@
 //! A campaign file: refused with messages, or a campaign whose copy is the same campaign.
 
-use sidereal_inference::campaign_file::{check, parse as parse_campaign, to_toml};
+use sidereal_inference::campaign_file::{check, parse as parse_campaign, parse_recorded, to_toml};
+use sidereal_models::Catalogue;
 use std::path::Path;
 
 /// Longer data are as good as others and take time.
@@ -16,7 +17,8 @@ pub fn parse(bytes: &[u8]) -> bool {
         return false;
     }
     let path = Path::new("nowhere/campaign.toml");
-    let campaign = match parse_campaign(text, path) {
+    let models = Catalogue::default();
+    let campaign = match parse_campaign(text, path, &models) {
         Ok(campaign) => campaign,
         Err(error) => {
             assert!(!error.mistakes.is_empty(), "refused without a reason");
@@ -24,12 +26,17 @@ pub fn parse(bytes: &[u8]) -> bool {
         }
     };
     if campaign.simulator.grid.len() <= MOST_DATA {
-        let copy = parse_campaign(&to_toml(&campaign), path);
-        assert_eq!(
-            copy.ok().as_ref(),
-            Some(&campaign),
-            "the copy is another one"
-        );
+        let copy = to_toml(&campaign);
+        for copy in [
+            parse_campaign(&copy, path, &models),
+            parse_recorded(&copy, path),
+        ] {
+            assert_eq!(
+                copy.ok().as_ref(),
+                Some(&campaign),
+                "the copy is another one"
+            );
+        }
         assert_eq!(check(&campaign), Ok(()), "what a file gave is refused");
     }
     true

@@ -1,7 +1,8 @@
 //! A campaign as validated: what every service works from. Built by `campaign_file` only.
 
+use crate::model::SimulatorSpec;
 use crate::noise::Noise;
-use crate::observation::{Errors, Observation, Reading};
+use crate::observation::{Observation, Reading};
 use crate::space::ParameterSpace;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -20,7 +21,6 @@ pub struct Campaign {
     /// None for amortized campaigns.
     pub observation: Option<Observation>,
     /// How files of observations are read: its own, and those that its model is asked about.
-    #[serde(default)]
     pub reading: Reading,
     /// Noise and likelihood in one.
     pub noise: Noise,
@@ -29,7 +29,6 @@ pub struct Campaign {
     pub training: Training,
     pub rounds: Rounds,
     pub workers: Workers,
-    #[serde(default)]
     pub trust: Trust,
 }
 
@@ -39,156 +38,6 @@ impl Campaign {
         match self.rounds.stop.rule {
             StopRule::Bootstrap => self.training.refinement,
             StopRule::Paper => false,
-        }
-    }
-}
-
-/// The forward model, without its noise where that is Gaussian: a built-in model on a grid of abscissae.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SimulatorSpec {
-    pub model: BuiltinModel,
-    /// Whether `model` only lends its name and data to a model of the user's own, which no stock worker can run.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub is_own: bool,
-    /// Abscissae of the data (times, wavelengths); its length is the data's length.
-    pub grid: Vec<f64>,
-}
-
-/// The built-in forward models with their constants, and the names of their parameters.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BuiltinModel {
-    /// phi0, A, omega
-    Sine,
-    /// t0, u0, log10tE, fs, m_base
-    Microlensing,
-    /// rp, aRs, b, t0, u1, u2; `period` in the grid's units
-    Transit { period: f64 },
-    /// c0, s, d, v, w, r
-    AbsorptionSpectrum {
-        pivot: f64,
-        half_range: f64,
-        lines: [f64; 2],
-    },
-    /// Any parameters: x = matrix · θ; one row of `matrix` per datum.
-    LinearGaussian { matrix: Vec<Vec<f64>> },
-    /// Any two parameters: a crescent-shaped scatter around a folded map of them.
-    TwoMoons,
-    /// Any parameters, as many data: θ with a scatter of 1 or of 0.1.
-    GaussianMixture,
-    /// Any five parameters: four points in the plane from one Gaussian.
-    Slcp,
-    /// Any parameters, one a column of the design matrix: Xᵀy of Bernoulli draws y.
-    BernoulliGlm { design_matrix: Vec<Vec<f64>> },
-    /// beta, gamma; the grid has days.
-    Sir {
-        population: f64,
-        /// At day 0.
-        infected: f64,
-        /// People tested on each day.
-        tests: u64,
-    },
-    /// alpha, beta, gamma, delta; the grid has times, those of the prey and then those of the predators.
-    LotkaVolterra {
-        /// At time 0.
-        prey: f64,
-        /// At time 0.
-        predators: f64,
-        /// Standard deviation of the logarithm of a count.
-        scatter: f64,
-    },
-}
-
-impl BuiltinModel {
-    /// As campaign files call it.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Sine => "sine",
-            Self::Microlensing => "microlensing",
-            Self::Transit { .. } => "transit",
-            Self::AbsorptionSpectrum { .. } => "absorption-spectrum",
-            Self::LinearGaussian { .. } => "linear-gaussian",
-            Self::TwoMoons => "two-moons",
-            Self::GaussianMixture => "gaussian-mixture",
-            Self::Slcp => "slcp",
-            Self::BernoulliGlm { .. } => "bernoulli-glm",
-            Self::Sir { .. } => "sir",
-            Self::LotkaVolterra { .. } => "lotka-volterra",
-        }
-    }
-
-    /// What the grid of its data has, for pictures.
-    pub fn grid_name(&self) -> &'static str {
-        match self {
-            Self::Sine | Self::Microlensing | Self::Transit { .. } | Self::LotkaVolterra { .. } => {
-                "time"
-            }
-            Self::AbsorptionSpectrum { .. } => "wavelength",
-            Self::Sir { .. } => "day",
-            Self::LinearGaussian { .. }
-            | Self::TwoMoons
-            | Self::GaussianMixture
-            | Self::Slcp
-            | Self::BernoulliGlm { .. } => "grid",
-        }
-    }
-
-    /// Where the errors of an observation of it are; `constant` is the noise's, where it is one number.
-    pub fn errors(&self, constant: Option<f64>) -> Errors {
-        match self {
-            Self::Sine
-            | Self::Microlensing
-            | Self::Transit { .. }
-            | Self::AbsorptionSpectrum { .. }
-            | Self::LinearGaussian { .. } => constant.map_or(Errors::Column, Errors::ColumnOr),
-            Self::Sir { .. } | Self::LotkaVolterra { .. } => Errors::None,
-            Self::TwoMoons | Self::GaussianMixture | Self::Slcp | Self::BernoulliGlm { .. } => {
-                Errors::NoneNorGrid
-            }
-        }
-    }
-
-    /// Why no parameters whatever give this observation, with the datum; None where some may. Models with
-    /// Gaussian noise give anything.
-    pub fn impossible_datum(&self, value: &[f64]) -> Option<String> {
-        let (is_possible, expected): (&dyn Fn(f64) -> bool, String) = match self {
-            Self::Sir { tests, .. } => (
-                &|x| x.fract() == 0.0 && (0.0..=*tests as f64).contains(&x),
-                format!("a whole number of positive tests, 0 to {tests}"),
-            ),
-            Self::LotkaVolterra { .. } => (&|x| x > 0.0, "a count above zero".to_owned()),
-            Self::Sine
-            | Self::Microlensing
-            | Self::Transit { .. }
-            | Self::AbsorptionSpectrum { .. }
-            | Self::LinearGaussian { .. }
-            | Self::TwoMoons
-            | Self::GaussianMixture
-            | Self::Slcp
-            | Self::BernoulliGlm { .. } => return None,
-        };
-        let datum = value.iter().position(|&x| !is_possible(x))?;
-        Some(format!(
-            "datum {datum} is {}, expected {expected}",
-            value[datum]
-        ))
-    }
-
-    /// The parameters that it needs, which a campaign may list in any order; none where it takes any
-    /// parameters, in the campaign's order.
-    pub fn parameter_names(&self) -> &'static [&'static str] {
-        match self {
-            Self::Sine => &["phi0", "A", "omega"],
-            Self::Microlensing => &["t0", "u0", "log10tE", "fs", "m_base"],
-            Self::Transit { .. } => &["rp", "aRs", "b", "t0", "u1", "u2"],
-            Self::AbsorptionSpectrum { .. } => &["c0", "s", "d", "v", "w", "r"],
-            Self::Sir { .. } => &["beta", "gamma"],
-            Self::LotkaVolterra { .. } => &["alpha", "beta", "gamma", "delta"],
-            Self::LinearGaussian { .. }
-            | Self::TwoMoons
-            | Self::GaussianMixture
-            | Self::Slcp
-            | Self::BernoulliGlm { .. } => &[],
         }
     }
 }
@@ -300,15 +149,9 @@ pub struct Training {
     /// The newest rounds whose rows a flow is trained on, at least 1.
     pub rounds: u32,
     /// How flows are fitted to simulations; weighted draws have weighted maximum likelihood.
-    #[serde(default)]
     pub loss: Loss,
     /// Whether later flows are fitted to weighted draws (`StopRule::Paper` leaves that out in any case).
-    #[serde(default = "refined")]
     pub refinement: bool,
-}
-
-fn refined() -> bool {
-    true
 }
 
 /// What a flow that is fitted to simulations minimizes.

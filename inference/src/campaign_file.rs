@@ -2,28 +2,27 @@
 //!
 //! Every mistake is collected, so that a user mends a file in one go.
 
-mod builtin;
 mod compare;
 mod defaults;
 mod document;
 mod estimator;
 mod forward_model;
+mod model;
 mod noise;
 mod observation;
 mod parameters;
 mod validate;
 mod write;
 
-#[cfg(test)]
-mod tests;
-
 pub use compare::{changed_keys, identity};
 pub use write::to_toml;
 
 use crate::campaign::Campaign;
 use crate::files;
+use crate::model::Declarations;
 use crate::observation::{ColumnNames, Source};
 use document::{Mistakes, Section};
+use model::Known;
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -38,13 +37,16 @@ pub struct CampaignError {
     pub mistakes: Vec<String>,
 }
 
-/// Reads and validates a campaign file; paths in it are relative to its directory.
-pub fn load(path: &Path) -> Result<Campaign, CampaignError> {
-    load_with_source(path).map(|(campaign, _)| campaign)
+/// Reads and validates a campaign file that names one of `models`; paths in it are relative to its directory.
+pub fn load(path: &Path, models: &dyn Declarations) -> Result<Campaign, CampaignError> {
+    load_with_source(path, models).map(|(campaign, _)| campaign)
 }
 
 /// As [`load`], with where the observation is from, if that is a file.
-pub fn load_with_source(path: &Path) -> Result<(Campaign, Option<Source>), CampaignError> {
+pub fn load_with_source(
+    path: &Path,
+    models: &dyn Declarations,
+) -> Result<(Campaign, Option<Source>), CampaignError> {
     let error = |message: String| CampaignError {
         path: path.to_owned(),
         mistakes: vec![message],
@@ -61,20 +63,34 @@ pub fn load_with_source(path: &Path) -> Result<(Campaign, Option<Source>), Campa
             path.display()
         ))
     })?;
-    parse_with_source(text, path)
+    parse_against(text, path, Known::Models(models))
 }
 
 /// As [`load`], for text; `path` is for messages and for relative paths.
-pub fn parse(text: &str, path: &Path) -> Result<Campaign, CampaignError> {
-    parse_with_source(text, path).map(|(campaign, _)| campaign)
+pub fn parse(
+    text: &str,
+    path: &Path,
+    models: &dyn Declarations,
+) -> Result<Campaign, CampaignError> {
+    parse_against(text, path, Known::Models(models)).map(|(campaign, _)| campaign)
 }
 
-fn parse_with_source(text: &str, path: &Path) -> Result<(Campaign, Option<Source>), CampaignError> {
+/// Reads what [`to_toml`] has written, also where nobody here knows the model: what stands in the file about it is
+/// held against the model's own declaration before it is built.
+pub fn parse_recorded(text: &str, path: &Path) -> Result<Campaign, CampaignError> {
+    parse_against(text, path, Known::Recorded).map(|(campaign, _)| campaign)
+}
+
+fn parse_against(
+    text: &str,
+    path: &Path,
+    known: Known<'_>,
+) -> Result<(Campaign, Option<Source>), CampaignError> {
     let directory = path.parent().unwrap_or(Path::new(""));
     // A byte order mark is no part of the text.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     read_document(text, Mistakes::of_file(path, text), |root| {
-        validate::campaign(root, directory)
+        validate::campaign(root, directory, known)
     })
     .map_err(|mistakes| CampaignError {
         path: path.to_owned(),
@@ -83,16 +99,11 @@ fn parse_with_source(text: &str, path: &Path) -> Result<(Campaign, Option<Source
 }
 
 /// Refuses a campaign that was not read from a campaign file where none would give it: all rules of campaign files hold
-/// of it too. One message a mistake, with the key, what was found and what is expected.
+/// of it too, but those of its model. One message a mistake, with the key, what was found and what is expected.
 pub fn check(campaign: &Campaign) -> Result<(), Vec<String>> {
-    let (mut again, _) = read_document(&to_toml(campaign), Mistakes::of_values(), |root| {
-        validate::campaign(root, Path::new(""))
+    let (again, _) = read_document(&to_toml(campaign), Mistakes::of_values(), |root| {
+        validate::campaign(root, Path::new(""), Known::Recorded)
     })?;
-    if campaign.rounds.stop.simulations.is_none() {
-        // Models of earlier versions know of no budget that follows from the rounds.
-        again.rounds.max = campaign.rounds.max;
-        again.rounds.stop.simulations = None;
-    }
     if again == *campaign {
         return Ok(());
     }

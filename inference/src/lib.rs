@@ -20,6 +20,7 @@ pub mod ids;
 pub mod joint_normal;
 pub mod local;
 pub mod minibatch;
+pub mod model;
 pub mod model_band;
 pub mod modes;
 pub mod noise;

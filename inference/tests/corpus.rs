@@ -10,6 +10,7 @@ mod shard;
 use sidereal_inference::campaign_file::{load, parse, to_toml};
 use sidereal_inference::directory::Directory;
 use sidereal_inference::shard::{RowStatus, ShardRows};
+use sidereal_models::Catalogue;
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -149,7 +150,7 @@ fn write_the_corpus() {
     };
     let example = |name: &str| {
         let path = root().join(format!("examples/sine/{name}.toml"));
-        to_toml(&load(&path).expect("an example"))
+        to_toml(&load(&path, &Catalogue::default()).expect("an example"))
     };
     let mut campaigns = vec![
         ("sine", example("campaign")),
@@ -157,7 +158,7 @@ fn write_the_corpus() {
     ];
     campaigns.extend(MORE.map(|(name, text)| (name, text.to_owned())));
     for (name, text) in campaigns {
-        let campaign = parse(&text, Path::new(name)).expect(name);
+        let campaign = parse(&text, Path::new(name), &Catalogue::default()).expect(name);
         write("campaign_file", name, text.as_bytes());
         let json = serde_json::to_vec(&campaign).expect("JSON");
         write("campaign_json", name, &json);

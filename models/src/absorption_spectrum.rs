@@ -6,57 +6,84 @@
 //! optical depths of lines with a Gaussian profile (Draine 2011, Physics of the Interstellar and
 //! Intergalactic Medium, chapter 9) and the non-relativistic Doppler shift.
 
-use super::{SimulationError, Simulator, check_finite, ordered, positions};
+use crate::{
+    Abscissae, Complaint, Declaration, ForwardModel, ModelOption, ModelParameters, OptionKind,
+    Options, Shape, SimulationError, Simulator, exactly, impossible,
+};
 use rand_chacha::ChaCha8Rng;
-use sidereal_inference::space::ParameterSpace;
-
-const PARAMETERS: [&str; 6] = ["c0", "s", "d", "v", "w", "r"];
+use std::sync::Arc;
 
 /// Speed of light in km/s, the unit of `v`.
 const SPEED_OF_LIGHT: f64 = 299_792.458;
 
-#[derive(Debug)]
-pub(super) struct AbsorptionSpectrum {
+pub(crate) struct AbsorptionSpectrum;
+
+impl Declaration for AbsorptionSpectrum {
+    fn name(&self) -> &str {
+        "absorption-spectrum"
+    }
+
+    fn parameters(&self) -> ModelParameters {
+        ModelParameters::Named(&["c0", "s", "d", "v", "w", "r"])
+    }
+
+    fn abscissae(&self) -> Abscissae {
+        Abscissae::Grid("wavelength")
+    }
+
+    fn options(&self) -> Vec<ModelOption> {
+        vec![
+            ModelOption::settled("pivot", OptionKind::Number, "where the continuum is c0"),
+            ModelOption::settled(
+                "half_range",
+                OptionKind::Positive,
+                "how far from the pivot it has changed by c0 s",
+            ),
+            ModelOption::required(
+                "lines",
+                OptionKind::Positives(2),
+                "the two rest wavelengths",
+            ),
+        ]
+    }
+
+    /// The pivot is the middle of the grid, half_range how far it reaches from there.
+    fn settle(&self, options: &mut Options, shape: Shape<'_>) -> Result<(), Complaint> {
+        let low = shape.grid.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = shape.grid.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        if !options.is_set("pivot") {
+            options.set("pivot", 0.5 * (low + high));
+        }
+        if !options.is_set("half_range") {
+            if low == high {
+                let message = "the grid has no width, expected half_range to be given";
+                return Err(Complaint::of_model(message));
+            }
+            options.set("half_range", 0.5 * (high - low));
+        }
+        Ok(())
+    }
+}
+
+impl ForwardModel for AbsorptionSpectrum {
+    fn build(&self, options: &Options, shape: Shape<'_>) -> Result<Arc<dyn Simulator>, String> {
+        Ok(Arc::new(AbsorptionSpectrumAt {
+            wavelengths: shape.grid.to_vec(),
+            pivot: options.number("pivot")?,
+            half_range: options.number("half_range")?,
+            lines: options.numbers("lines")?,
+        }))
+    }
+}
+
+struct AbsorptionSpectrumAt {
     wavelengths: Vec<f64>,
     pivot: f64,
     half_range: f64,
     lines: [f64; 2],
-    positions: [usize; 6],
 }
 
-impl AbsorptionSpectrum {
-    pub(super) fn build(
-        pivot: f64,
-        half_range: f64,
-        lines: [f64; 2],
-        wavelengths: Vec<f64>,
-        space: &ParameterSpace,
-    ) -> Result<Self, String> {
-        if !pivot.is_finite() {
-            return Err(format!("pivot is {pivot}, expected a finite number"));
-        }
-        if !(half_range.is_finite() && half_range > 0.0) {
-            return Err(format!(
-                "half_range is {half_range}, expected a positive number"
-            ));
-        }
-        if !lines.iter().all(|line| line.is_finite() && *line > 0.0) {
-            return Err(format!(
-                "lines are {lines:?}, expected two positive numbers"
-            ));
-        }
-        let positions = positions(PARAMETERS, space)?;
-        Ok(Self {
-            wavelengths,
-            pivot,
-            half_range,
-            lines,
-            positions,
-        })
-    }
-}
-
-impl Simulator for AbsorptionSpectrum {
+impl Simulator for AbsorptionSpectrumAt {
     fn n_data(&self) -> usize {
         self.wavelengths.len()
     }
@@ -67,10 +94,9 @@ impl Simulator for AbsorptionSpectrum {
         _rng: &mut ChaCha8Rng,
         out: &mut [f64],
     ) -> Result<(), SimulationError> {
-        let [c0, slope, depth, velocity, width, ratio] =
-            ordered(PARAMETERS, self.positions, parameters)?;
+        let [c0, slope, depth, velocity, width, ratio] = exactly(parameters)?;
         if width <= 0.0 {
-            return Err(SimulationError::Impossible(format!(
+            return Err(impossible(format!(
                 "w is {width}, expected a positive number"
             )));
         }
@@ -82,7 +108,7 @@ impl Simulator for AbsorptionSpectrum {
             let continuum = c0 * (1.0 + slope * (wavelength - self.pivot) / self.half_range);
             *value = continuum * libm::exp(-optical_depth);
         }
-        check_finite(out)
+        Ok(())
     }
 }
 

@@ -1,49 +1,75 @@
 //! `bernoulli-glm`: yes-or-no events y, one a row of a design matrix X, with log odds Xθ; the data are the
 //! sufficient statistics Xᵀy (Lueckmann et al. 2021, appendix T.5).
 
-use super::SimulationError;
-use super::own_noise::{OwnNoise, check_parameters, check_sizes};
+use crate::linear_gaussian::check_rows;
+use crate::{
+    Abscissae, Complaint, Declaration, ForwardModel, ModelNoise, ModelOption, OptionKind, Options,
+    OwnNoise, Shape, SimulationError, Simulator, WithOwnNoise, impossible,
+};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
-use sidereal_inference::space::ParameterSpace;
+use std::sync::Arc;
 
-#[derive(Debug)]
-pub(super) struct BernoulliGlm {
+/// Takes any parameters, one a column of the design matrix, and has as many data.
+pub(crate) struct BernoulliGlm;
+
+impl Declaration for BernoulliGlm {
+    fn name(&self) -> &str {
+        "bernoulli-glm"
+    }
+
+    fn abscissae(&self) -> Abscissae {
+        Abscissae::None
+    }
+
+    fn n_data(&self, n_parameters: usize) -> Option<usize> {
+        Some(n_parameters)
+    }
+
+    fn options(&self) -> Vec<ModelOption> {
+        let about = "a list of rows, or a CSV file without a header, with one column a parameter";
+        vec![ModelOption::required(
+            "design_matrix",
+            OptionKind::Rows,
+            about,
+        )]
+    }
+
+    fn noise(&self) -> ModelNoise {
+        ModelNoise::Own
+    }
+
+    fn settle(&self, options: &mut Options, shape: Shape<'_>) -> Result<(), Complaint> {
+        let rows = options.rows("design_matrix")?;
+        if rows.is_empty() {
+            let message = "found no rows, expected one a Bernoulli draw";
+            return Err(Complaint::of_option("design_matrix", message));
+        }
+        check_rows("design_matrix", rows, shape.n_parameters)
+    }
+}
+
+impl ForwardModel for BernoulliGlm {
+    fn build(&self, options: &Options, shape: Shape<'_>) -> Result<Arc<dyn Simulator>, String> {
+        Ok(Arc::new(WithOwnNoise(Events {
+            design_matrix: options.rows("design_matrix")?.to_vec(),
+            n: shape.n_parameters,
+        })))
+    }
+}
+
+struct Events {
     design_matrix: Vec<Vec<f64>>,
     n: usize,
 }
 
 /// One θ, and the log odds of each event.
-#[derive(Debug)]
-pub(super) struct LogOdds {
+struct LogOdds {
     parameters: Vec<f64>,
     log_odds: Vec<f64>,
 }
 
-impl BernoulliGlm {
-    pub(super) fn build(
-        design_matrix: &[Vec<f64>],
-        grid: &[f64],
-        space: &ParameterSpace,
-    ) -> Result<Self, String> {
-        let n = space.len();
-        check_sizes((grid.len(), n), (n, n))?;
-        for (i, row) in design_matrix.iter().enumerate() {
-            if row.len() != n || !row.iter().all(|entry| entry.is_finite()) {
-                return Err(format!(
-                    "row {i} of the design matrix has {} numbers, expected {n}, all finite",
-                    row.len()
-                ));
-            }
-        }
-        Ok(Self {
-            design_matrix: design_matrix.to_vec(),
-            n,
-        })
-    }
-}
-
-impl OwnNoise for BernoulliGlm {
+impl OwnNoise for Events {
     type State = LogOdds;
 
     fn n_data(&self) -> usize {
@@ -51,15 +77,13 @@ impl OwnNoise for BernoulliGlm {
     }
 
     fn state(&self, parameters: &[f64]) -> Result<LogOdds, SimulationError> {
-        check_parameters(parameters, self.n)?;
         let log_odds: Vec<f64> = self
             .design_matrix
             .iter()
             .map(|row| row.iter().zip(parameters).map(|(x, theta)| x * theta).sum())
             .collect();
         if !log_odds.iter().all(|log_odds: &f64| log_odds.is_finite()) {
-            let message = "the log odds are beyond what numbers can hold".to_owned();
-            return Err(SimulationError::Impossible(message));
+            return Err(impossible("the log odds are beyond what numbers can hold"));
         }
         Ok(LogOdds {
             parameters: parameters.to_vec(),

@@ -1,6 +1,8 @@
 //! Ordinary differential equations by the Runge-Kutta pair of orders 5 and 4 of Dormand and Prince (1980), with
 //! the step size that keeps the error within a tolerance (Hairer, Nørsett and Wanner 1993, section II.4).
 
+use sidereal_inference::model::Complaint;
+
 /// Steps after which an equation counts as too stiff for an explicit method.
 const MOST_STEPS: usize = 200_000;
 
@@ -43,9 +45,23 @@ const ERROR: [f64; 7] = [
     -1.0 / 40.0,
 ];
 
+/// Refuses times that are not from 0 on, where differential equations begin, each after the one before.
+pub(crate) fn check_times(what: &str, times: &[f64]) -> Result<(), Complaint> {
+    let mut last = -f64::MIN_POSITIVE;
+    for (i, &time) in times.iter().enumerate() {
+        if time <= last {
+            return Err(Complaint::of_model(format!(
+                "point {i} of {what} is {time}, expected times from 0 on, each after the one before"
+            )));
+        }
+        last = time;
+    }
+    Ok(())
+}
+
 /// Why there is no solution.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub(super) enum IntegrationError {
+pub(crate) enum IntegrationError {
     #[error("no solution from t = {time} on within {MOST_STEPS} steps")]
     TooManySteps { time: f64 },
     #[error("the solution is not finite at t = {time}")]
@@ -54,7 +70,7 @@ pub(super) enum IntegrationError {
 
 /// The solution of y' = slope(y) with y(0) = `start` at `times`, which ascend from 0 or later. In each step the
 /// estimated error of every y_i is at most `tolerance` (1 + |y_i|) in the root mean square.
-pub(super) fn integrate<const N: usize>(
+pub(crate) fn integrate<const N: usize>(
     slope: impl Fn(&[f64; N]) -> [f64; N],
     start: [f64; N],
     times: &[f64],

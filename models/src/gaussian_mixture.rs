@@ -1,30 +1,52 @@
 //! `gaussian-mixture`: θ with a wide or a narrow Gaussian scatter, each half of the time (Sisson et al. 2007;
 //! Lueckmann et al. 2021, appendix T.7).
 
-use super::SimulationError;
-use super::own_noise::{OwnNoise, check_parameters, check_sizes};
+use crate::{
+    Abscissae, Declaration, ForwardModel, ModelNoise, Options, OwnNoise, Shape, SimulationError,
+    Simulator, WithOwnNoise,
+};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
-use sidereal_inference::space::ParameterSpace;
 use std::f64::consts::{LN_2, PI};
+use std::sync::Arc;
 
 /// Standard deviations of the two components, which weigh the same.
 const SCATTERS: [f64; 2] = [1.0, 0.1];
 
-#[derive(Debug)]
-pub(super) struct GaussianMixture {
-    n: usize,
-}
+/// Takes any parameters, and has as many data.
+pub(crate) struct GaussianMixture;
 
-impl GaussianMixture {
-    pub(super) fn build(grid: &[f64], space: &ParameterSpace) -> Result<Self, String> {
-        check_sizes((grid.len(), space.len()), (space.len(), space.len()))?;
-        Ok(Self { n: space.len() })
+impl Declaration for GaussianMixture {
+    fn name(&self) -> &str {
+        "gaussian-mixture"
+    }
+
+    fn abscissae(&self) -> Abscissae {
+        Abscissae::None
+    }
+
+    fn n_data(&self, n_parameters: usize) -> Option<usize> {
+        Some(n_parameters)
+    }
+
+    fn noise(&self) -> ModelNoise {
+        ModelNoise::Own
     }
 }
 
-impl OwnNoise for GaussianMixture {
+impl ForwardModel for GaussianMixture {
+    fn build(&self, _: &Options, shape: Shape<'_>) -> Result<Arc<dyn Simulator>, String> {
+        let n = shape.n_parameters;
+        Ok(Arc::new(WithOwnNoise(Mixture { n })))
+    }
+}
+
+struct Mixture {
+    n: usize,
+}
+
+impl OwnNoise for Mixture {
     type State = Vec<f64>;
 
     fn n_data(&self) -> usize {
@@ -32,7 +54,6 @@ impl OwnNoise for GaussianMixture {
     }
 
     fn state(&self, parameters: &[f64]) -> Result<Vec<f64>, SimulationError> {
-        check_parameters(parameters, self.n)?;
         Ok(parameters.to_vec())
     }
 

@@ -2,57 +2,82 @@
 //! with its evidence in closed form (Bishop 2006, Pattern Recognition and Machine Learning, section
 //! 2.3.3).
 
-use super::{SimulationError, Simulator, check_finite};
+use crate::{
+    Complaint, Declaration, ForwardModel, ModelOption, OptionKind, Options, Shape, SimulationError,
+    Simulator,
+};
 use rand_chacha::ChaCha8Rng;
-use sidereal_inference::space::ParameterSpace;
+use std::sync::Arc;
 
-/// Parameters come in the campaign's order, one column of the matrix each.
-#[derive(Debug)]
-pub(super) struct LinearGaussian {
-    rows: Vec<Vec<f64>>,
-    names: Vec<String>,
-}
+/// Takes any parameters, one column of the matrix each.
+pub(crate) struct LinearGaussian;
 
-impl LinearGaussian {
-    pub(super) fn build(
-        matrix: &[Vec<f64>],
-        grid: &[f64],
-        space: &ParameterSpace,
-    ) -> Result<Self, String> {
-        let names: Vec<String> = space
-            .parameters
-            .iter()
-            .map(|parameter| parameter.name.clone())
-            .collect();
-        if matrix.len() != grid.len() {
-            return Err(format!(
-                "matrix has {} rows, expected one per datum, {}",
-                matrix.len(),
-                grid.len()
-            ));
-        }
-        for (index, row) in matrix.iter().enumerate() {
-            if row.len() != names.len() {
-                let n_columns = row.len();
-                return Err(format!(
-                    "row {index} of matrix has {n_columns} columns, expected one per parameter, {}",
-                    names.len()
-                ));
+impl Declaration for LinearGaussian {
+    fn name(&self) -> &str {
+        "linear-gaussian"
+    }
+
+    fn options(&self) -> Vec<ModelOption> {
+        let about = "one row a datum, of one number a parameter";
+        vec![ModelOption::settled("matrix", OptionKind::Rows, about)]
+    }
+
+    /// The matrix of as many data as parameters is the unit matrix.
+    fn settle(&self, options: &mut Options, shape: Shape<'_>) -> Result<(), Complaint> {
+        let (n_data, n_parameters) = (shape.grid.len(), shape.n_parameters);
+        if !options.is_set("matrix") {
+            if n_data != n_parameters {
+                let message = format!(
+                    "missing, expected {n_data} rows (the data) of {n_parameters} numbers (the parameters)"
+                );
+                return Err(Complaint::of_option("matrix", message));
             }
-            if let Some(entry) = row.iter().find(|entry| !entry.is_finite()) {
-                return Err(format!(
-                    "row {index} of matrix has {entry}, expected finite numbers"
-                ));
-            }
+            let row = |i: usize| {
+                (0..n_parameters)
+                    .map(|j| f64::from(u8::from(i == j)))
+                    .collect()
+            };
+            options.set("matrix", (0..n_data).map(row).collect::<Vec<Vec<f64>>>());
         }
-        Ok(Self {
-            rows: matrix.to_vec(),
-            names,
-        })
+        let rows = options.rows("matrix")?;
+        if rows.len() != n_data {
+            let message = format!("found {} rows, expected {n_data}, one a datum", rows.len());
+            return Err(Complaint::of_option("matrix", message));
+        }
+        check_rows("matrix", rows, n_parameters)
     }
 }
 
-impl Simulator for LinearGaussian {
+impl ForwardModel for LinearGaussian {
+    fn build(&self, options: &Options, _: Shape<'_>) -> Result<Arc<dyn Simulator>, String> {
+        let rows = options.rows("matrix")?.to_vec();
+        Ok(Arc::new(Matrix { rows }))
+    }
+}
+
+/// Refuses rows that do not have one number a parameter.
+pub(crate) fn check_rows(
+    option: &'static str,
+    rows: &[Vec<f64>],
+    n_parameters: usize,
+) -> Result<(), Complaint> {
+    match rows.iter().position(|row| row.len() != n_parameters) {
+        None => Ok(()),
+        Some(i) => Err(Complaint::of_option(
+            option,
+            format!(
+                "row {i} has {} numbers, expected {n_parameters}, one a parameter",
+                rows[i].len()
+            ),
+        )),
+    }
+}
+
+struct Matrix {
+    rows: Vec<Vec<f64>>,
+}
+
+impl Simulator for Matrix {
     fn n_data(&self) -> usize {
         self.rows.len()
     }
@@ -63,20 +88,6 @@ impl Simulator for LinearGaussian {
         _rng: &mut ChaCha8Rng,
         out: &mut [f64],
     ) -> Result<(), SimulationError> {
-        if parameters.len() != self.names.len() {
-            let message = format!(
-                "found {} parameters, expected {}",
-                parameters.len(),
-                self.names.len()
-            );
-            return Err(SimulationError::Impossible(message));
-        }
-        for (name, parameter) in self.names.iter().zip(parameters) {
-            if !parameter.is_finite() {
-                let message = format!("{name} is {parameter}, expected a finite number");
-                return Err(SimulationError::Impossible(message));
-            }
-        }
         for (value, row) in out.iter_mut().zip(&self.rows) {
             *value = row
                 .iter()
@@ -84,6 +95,6 @@ impl Simulator for LinearGaussian {
                 .map(|(entry, parameter)| entry * parameter)
                 .sum();
         }
-        check_finite(out)
+        Ok(())
     }
 }

@@ -1,16 +1,21 @@
 //! `lotka-volterra`: prey and predators, counted with a log-normal scatter (Lotka 1920; Lueckmann et al. 2021,
 //! appendix T.10).
 
-use super::dormand_prince::integrate;
-use super::own_noise::OwnNoise;
-use super::sir::check_times;
-use super::{SimulationError, ordered, positions};
+use crate::dormand_prince::{check_times, integrate};
+use crate::{
+    Abscissae, Complaint, Declaration, ForwardModel, ModelNoise, ModelOption, ModelParameters,
+    OptionKind, Options, OwnNoise, Shape, SimulationError, Simulator, WithOwnNoise, exactly,
+    impossible,
+};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
-use sidereal_inference::space::ParameterSpace;
 use std::f64::consts::PI;
+use std::sync::Arc;
 
-const PARAMETERS: [&str; 4] = ["alpha", "beta", "gamma", "delta"];
+/// As in sbibm.
+const PREY: f64 = 30.0;
+const PREDATORS: f64 = 1.0;
+const SCATTER: f64 = 0.1;
 
 const TOLERANCE: f64 = 1e-10;
 
@@ -18,47 +23,80 @@ const TOLERANCE: f64 = 1e-10;
 const LEAST: f64 = 1e-10;
 const MOST: f64 = 1e4;
 
-#[derive(Debug)]
-pub(super) struct LotkaVolterra {
-    times: Vec<f64>,
-    /// ln of prey and predators at time 0.
-    start: [f64; 2],
-    /// Standard deviation of the logarithm of a count.
-    scatter: f64,
-    positions: [usize; 4],
-}
+/// The grid has the times of the prey, then the same of the predators.
+pub(crate) struct LotkaVolterra;
 
-impl LotkaVolterra {
-    /// `grid` has the times of the prey, then the same of the predators.
-    pub(super) fn build(
-        [prey, predators]: [f64; 2],
-        scatter: f64,
-        grid: &[f64],
-        space: &ParameterSpace,
-    ) -> Result<Self, String> {
-        let (times, again) = grid.split_at(grid.len() / 2);
-        if times != again {
-            return Err("the grid is not the same times twice".to_owned());
+impl Declaration for LotkaVolterra {
+    fn name(&self) -> &str {
+        "lotka-volterra"
+    }
+
+    fn parameters(&self) -> ModelParameters {
+        ModelParameters::Named(&["alpha", "beta", "gamma", "delta"])
+    }
+
+    fn abscissae(&self) -> Abscissae {
+        Abscissae::GridPerSeries("time")
+    }
+
+    fn options(&self) -> Vec<ModelOption> {
+        vec![
+            ModelOption::with_default("prey", OptionKind::Positive, PREY, "at time 0"),
+            ModelOption::with_default("predators", OptionKind::Positive, PREDATORS, "at time 0"),
+            ModelOption::with_default(
+                "scatter",
+                OptionKind::Positive,
+                SCATTER,
+                "standard deviation of the logarithm of a count",
+            ),
+        ]
+    }
+
+    fn noise(&self) -> ModelNoise {
+        ModelNoise::Own
+    }
+
+    fn settle(&self, _: &mut Options, shape: Shape<'_>) -> Result<(), Complaint> {
+        let n = shape.grid.len();
+        if !n.is_multiple_of(2) {
+            return Err(Complaint::of_model(format!(
+                "lotka-volterra has as many data of the prey as of the predators, found {n} in all"
+            )));
         }
-        check_times(times)?;
-        if ![prey, predators, scatter]
-            .iter()
-            .all(|number| *number > 0.0 && number.is_finite())
-        {
-            return Err(format!(
-                "prey {prey}, predators {predators} and scatter {scatter} are not all positive numbers"
+        let (of_prey, of_predators) = shape.grid.split_at(n / 2);
+        if of_prey != of_predators {
+            return Err(Complaint::of_model(
+                "the grid's second half, the times of the predators, is not its first, those of the prey",
             ));
         }
-        Ok(Self {
-            times: times.to_vec(),
-            start: [prey, predators].map(libm::log),
-            scatter,
-            positions: positions(PARAMETERS, space)?,
-        })
+        check_times("the first half of the grid", of_prey)
+    }
+
+    fn impossible(&self, _: &Options, datum: f64) -> Option<String> {
+        (datum <= 0.0).then(|| "a count above zero".to_owned())
     }
 }
 
-impl OwnNoise for LotkaVolterra {
+impl ForwardModel for LotkaVolterra {
+    fn build(&self, options: &Options, shape: Shape<'_>) -> Result<Arc<dyn Simulator>, String> {
+        let start = [options.number("prey")?, options.number("predators")?];
+        Ok(Arc::new(WithOwnNoise(Animals {
+            times: shape.grid[..shape.grid.len() / 2].to_vec(),
+            start: start.map(libm::log),
+            scatter: options.number("scatter")?,
+        })))
+    }
+}
+
+pub(crate) struct Animals {
+    pub times: Vec<f64>,
+    /// ln of prey and predators at time 0.
+    pub start: [f64; 2],
+    /// Standard deviation of the logarithm of a count.
+    pub scatter: f64,
+}
+
+impl OwnNoise for Animals {
     /// ln of the prey at each time, then of the predators.
     type State = Vec<f64>;
 
@@ -68,7 +106,7 @@ impl OwnNoise for LotkaVolterra {
 
     /// In logarithms, so that few animals are as exact as many: (ln x)' = α - β y, (ln y)' = δ x - γ.
     fn state(&self, parameters: &[f64]) -> Result<Vec<f64>, SimulationError> {
-        let [alpha, beta, gamma, delta] = ordered(PARAMETERS, self.positions, parameters)?;
+        let [alpha, beta, gamma, delta] = exactly(parameters)?;
         let slope = |&[log_prey, log_predators]: &[f64; 2]| {
             [
                 alpha - beta * libm::exp(log_predators),
@@ -76,7 +114,7 @@ impl OwnNoise for LotkaVolterra {
             ]
         };
         let solution = integrate(slope, self.start, &self.times, TOLERANCE)
-            .map_err(|error| SimulationError::Impossible(error.to_string()))?;
+            .map_err(|error| impossible(error.to_string()))?;
         let (least, most) = (libm::log(LEAST), libm::log(MOST));
         let of = |species: usize| {
             solution

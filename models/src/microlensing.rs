@@ -4,31 +4,44 @@
 //! u² = u0² + ((t - t0)/tE)², magnification A = (u² + 2)/(u sqrt(u² + 4)),
 //! m = m_base - 2.5 log10(max(fs A + 1 - fs, 1e-12)).
 
-use super::{SimulationError, Simulator, check_finite, ordered, positions};
+use crate::{
+    Abscissae, Declaration, ForwardModel, ModelParameters, Options, Shape, SimulationError,
+    Simulator, exactly, impossible,
+};
 use rand_chacha::ChaCha8Rng;
-use sidereal_inference::space::ParameterSpace;
-
-const PARAMETERS: [&str; 5] = ["t0", "u0", "log10tE", "fs", "m_base"];
+use std::sync::Arc;
 
 /// Relative fluxes below this (negative blending) count as this.
 const FLUX_FLOOR: f64 = 1e-12;
 
-#[derive(Debug)]
-pub(super) struct Microlensing {
-    times: Vec<f64>,
-    positions: [usize; 5],
-}
+pub(crate) struct Microlensing;
 
-impl Microlensing {
-    pub(super) fn build(times: Vec<f64>, space: &ParameterSpace) -> Result<Self, String> {
-        Ok(Self {
-            times,
-            positions: positions(PARAMETERS, space)?,
-        })
+impl Declaration for Microlensing {
+    fn name(&self) -> &str {
+        "microlensing"
+    }
+
+    fn parameters(&self) -> ModelParameters {
+        ModelParameters::Named(&["t0", "u0", "log10tE", "fs", "m_base"])
+    }
+
+    fn abscissae(&self) -> Abscissae {
+        Abscissae::Grid("time")
     }
 }
 
-impl Simulator for Microlensing {
+impl ForwardModel for Microlensing {
+    fn build(&self, _: &Options, shape: Shape<'_>) -> Result<Arc<dyn Simulator>, String> {
+        let times = shape.grid.to_vec();
+        Ok(Arc::new(MicrolensingAt { times }))
+    }
+}
+
+struct MicrolensingAt {
+    times: Vec<f64>,
+}
+
+impl Simulator for MicrolensingAt {
     fn n_data(&self) -> usize {
         self.times.len()
     }
@@ -39,13 +52,12 @@ impl Simulator for Microlensing {
         _rng: &mut ChaCha8Rng,
         out: &mut [f64],
     ) -> Result<(), SimulationError> {
-        let [t0, u0, log10_t_e, fs, m_base] = ordered(PARAMETERS, self.positions, parameters)?;
+        let [t0, u0, log10_t_e, fs, m_base] = exactly(parameters)?;
         let t_e = libm::exp10(log10_t_e);
         if t_e == 0.0 || t_e.is_infinite() {
-            let message = format!(
+            return Err(impossible(format!(
                 "log10tE is {log10_t_e}, which makes tE = {t_e}, expected a positive number"
-            );
-            return Err(SimulationError::Impossible(message));
+            )));
         }
         for (value, time) in out.iter_mut().zip(&self.times) {
             let tau = (time - t0) / t_e;
@@ -54,7 +66,7 @@ impl Simulator for Microlensing {
             let flux = if flux < FLUX_FLOOR { FLUX_FLOOR } else { flux };
             *value = m_base - 2.5 * libm::log10(flux);
         }
-        check_finite(out)
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ const SMALLEST_MEAN_INTENSITY: f64 = 1e-9;
 
 /// Intensity 1 - u1 (1 - μ) - u2 (1 - μ)² over the star's disc, normalized to a total flux of 1.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct QuadraticLimbDarkening {
+pub(crate) struct QuadraticLimbDarkening {
     /// Coefficients of 1, μ and 4μ² - 2, whose integrals over the visible disc
     /// [`visible_integrals`] gives.
     coefficients: [f64; 3],
@@ -22,7 +22,7 @@ pub(super) struct QuadraticLimbDarkening {
 
 impl QuadraticLimbDarkening {
     /// None where the star has no positive flux.
-    pub(super) fn new(u1: f64, u2: f64) -> Option<Self> {
+    pub(crate) fn new(u1: f64, u2: f64) -> Option<Self> {
         let coefficients = [1.0 - u1 - 1.5 * u2, u1 + 2.0 * u2, -0.25 * u2];
         let mean = 1.0 - u1 / 3.0 - u2 / 6.0;
         (mean > SMALLEST_MEAN_INTENSITY).then_some(Self {
@@ -33,7 +33,7 @@ impl QuadraticLimbDarkening {
 
     /// Flux that a disc of `radius` leaves, its centre `separation` from the star's; both at least
     /// 0, in stellar radii.
-    pub(super) fn flux(&self, separation: f64, radius: f64) -> f64 {
+    pub(crate) fn flux(&self, separation: f64, radius: f64) -> f64 {
         if separation >= 1.0 + radius || radius < SMALLEST_RADIUS {
             return 1.0;
         }

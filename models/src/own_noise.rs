@@ -1,6 +1,6 @@
 //! Forward models that draw noise of their own and give their own likelihood.
 
-use super::{SimulationError, Simulator, check_finite};
+use crate::simulator::{SimulationError, Simulator};
 use rand_chacha::ChaCha8Rng;
 
 /// A model whose data have a distribution of their own: what is expensive is done once for each θ, and
@@ -40,7 +40,7 @@ impl<M: OwnNoise> Simulator for WithOwnNoise<M> {
         out: &mut [f64],
     ) -> Result<(), SimulationError> {
         self.0.draw(&self.0.state(parameters)?, rng, out);
-        check_finite(out)
+        Ok(())
     }
 
     fn gives_likelihood(&self) -> bool {
@@ -56,53 +56,6 @@ impl<M: OwnNoise> Simulator for WithOwnNoise<M> {
     ) -> Result<f64, SimulationError> {
         let state = self.0.state(parameters)?;
         self.0.draw(&state, rng, out);
-        check_finite(out)?;
-        if observed.len() != self.n_data() {
-            let (found, expected) = (observed.len(), self.n_data());
-            let message = format!("the observation has {found} values, expected {expected}");
-            return Err(SimulationError::Impossible(message));
-        }
         Ok(self.0.log_likelihood(&state, observed))
     }
-}
-
-/// Parameters in the campaign's order under any names, all finite.
-pub(super) fn finite<const N: usize>(parameters: &[f64]) -> Result<[f64; N], SimulationError> {
-    let Ok(parameters) = <[f64; N]>::try_from(parameters) else {
-        let message = format!("found {} parameters, expected {N}", parameters.len());
-        return Err(SimulationError::Impossible(message));
-    };
-    check_parameters(&parameters, N)?;
-    Ok(parameters)
-}
-
-/// Refuses parameters that are not `n` finite numbers.
-pub(super) fn check_parameters(parameters: &[f64], n: usize) -> Result<(), SimulationError> {
-    if parameters.len() != n {
-        let message = format!("found {} parameters, expected {n}", parameters.len());
-        return Err(SimulationError::Impossible(message));
-    }
-    match parameters.iter().position(|value| !value.is_finite()) {
-        None => Ok(()),
-        Some(index) => Err(SimulationError::Impossible(format!(
-            "parameter {index} is {}, expected a finite number",
-            parameters[index]
-        ))),
-    }
-}
-
-/// Refuses campaigns whose numbers of data or parameters are not the model's.
-pub(super) fn check_sizes(
-    (found_data, n_data): (usize, usize),
-    (found_parameters, n_parameters): (usize, usize),
-) -> Result<(), String> {
-    for (what, found, expected) in [
-        ("data", found_data, n_data),
-        ("parameters", found_parameters, n_parameters),
-    ] {
-        if found != expected {
-            return Err(format!("found {found} {what}, expected {expected}"));
-        }
-    }
-    Ok(())
 }

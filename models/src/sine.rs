@@ -1,28 +1,41 @@
 //! `sine`: A sin(ω t + φ0), the demonstration of nbi 0.4.1 (Zhang et al. 2023,
 //! <https://github.com/kmzzhang/nbi>).
 
-use super::{SimulationError, Simulator, check_finite, ordered, positions};
+use crate::{
+    Abscissae, Declaration, ForwardModel, ModelParameters, Options, Shape, SimulationError,
+    Simulator, exactly,
+};
 use rand_chacha::ChaCha8Rng;
-use sidereal_inference::space::ParameterSpace;
+use std::sync::Arc;
 
-const PARAMETERS: [&str; 3] = ["phi0", "A", "omega"];
+pub(crate) struct Sine;
 
-#[derive(Debug)]
-pub(super) struct Sine {
-    times: Vec<f64>,
-    positions: [usize; 3],
-}
+impl Declaration for Sine {
+    fn name(&self) -> &str {
+        "sine"
+    }
 
-impl Sine {
-    pub(super) fn build(times: Vec<f64>, space: &ParameterSpace) -> Result<Self, String> {
-        Ok(Self {
-            times,
-            positions: positions(PARAMETERS, space)?,
-        })
+    fn parameters(&self) -> ModelParameters {
+        ModelParameters::Named(&["phi0", "A", "omega"])
+    }
+
+    fn abscissae(&self) -> Abscissae {
+        Abscissae::Grid("time")
     }
 }
 
-impl Simulator for Sine {
+impl ForwardModel for Sine {
+    fn build(&self, _: &Options, shape: Shape<'_>) -> Result<Arc<dyn Simulator>, String> {
+        let times = shape.grid.to_vec();
+        Ok(Arc::new(SineAt { times }))
+    }
+}
+
+struct SineAt {
+    times: Vec<f64>,
+}
+
+impl Simulator for SineAt {
     fn n_data(&self) -> usize {
         self.times.len()
     }
@@ -33,10 +46,10 @@ impl Simulator for Sine {
         _rng: &mut ChaCha8Rng,
         out: &mut [f64],
     ) -> Result<(), SimulationError> {
-        let [phi0, amplitude, omega] = ordered(PARAMETERS, self.positions, parameters)?;
+        let [phi0, amplitude, omega] = exactly(parameters)?;
         for (value, time) in out.iter_mut().zip(&self.times) {
             *value = amplitude * libm::sin(omega * time + phi0);
         }
-        check_finite(out)
+        Ok(())
     }
 }

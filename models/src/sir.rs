@@ -1,54 +1,98 @@
 //! `sir`: an epidemic of susceptible, infected and recovered people (Kermack and McKendrick 1927), of which on some
 //! days a number of people is tested (Lueckmann et al. 2021, appendix T.9).
 
-use super::dormand_prince::integrate;
-use super::own_noise::OwnNoise;
-use super::{SimulationError, ordered, positions};
+use crate::dormand_prince::{check_times, integrate};
+use crate::{
+    Abscissae, Complaint, Declaration, ForwardModel, ModelNoise, ModelOption, ModelParameters,
+    OptionKind, Options, OwnNoise, Shape, SimulationError, Simulator, WithOwnNoise, exactly,
+    impossible,
+};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Binomial, Distribution};
-use sidereal_inference::space::ParameterSpace;
+use std::sync::Arc;
 
-const PARAMETERS: [&str; 2] = ["beta", "gamma"];
+/// As in sbibm.
+const POPULATION: f64 = 1e6;
+const INFECTED: f64 = 1.0;
+const TESTS: u64 = 1000;
 
 const TOLERANCE: f64 = 1e-10;
 
 /// An infected share below this has no place among normal numbers.
 const LEAST_SHARE: f64 = 1e-300;
 
-#[derive(Debug)]
-pub(super) struct Sir {
-    days: Vec<f64>,
-    /// Infected at day 0, as a share of the population.
-    infected: f64,
-    tests: u64,
-    positions: [usize; 2],
-}
+pub(crate) struct Sir;
 
-impl Sir {
-    pub(super) fn build(
-        population: f64,
-        infected: f64,
-        tests: u64,
-        days: Vec<f64>,
-        space: &ParameterSpace,
-    ) -> Result<Self, String> {
-        check_times(&days)?;
-        let share = infected / population;
-        if !(LEAST_SHARE..1.0).contains(&share) {
-            return Err(format!(
-                "{infected} infected of {population} are not a share in (0, 1)"
-            ));
+impl Declaration for Sir {
+    fn name(&self) -> &str {
+        "sir"
+    }
+
+    fn parameters(&self) -> ModelParameters {
+        ModelParameters::Named(&["beta", "gamma"])
+    }
+
+    fn abscissae(&self) -> Abscissae {
+        Abscissae::Grid("day")
+    }
+
+    fn options(&self) -> Vec<ModelOption> {
+        vec![
+            ModelOption::with_default("population", OptionKind::Positive, POPULATION, "people"),
+            ModelOption::with_default(
+                "infected",
+                OptionKind::Positive,
+                INFECTED,
+                "infected people at day 0",
+            ),
+            ModelOption::with_default(
+                "tests",
+                OptionKind::Whole(1..=1_000_000_000),
+                TESTS,
+                "people tested on each day",
+            ),
+        ]
+    }
+
+    fn noise(&self) -> ModelNoise {
+        ModelNoise::Own
+    }
+
+    fn settle(&self, options: &mut Options, shape: Shape<'_>) -> Result<(), Complaint> {
+        let (infected, population) = (options.number("infected")?, options.number("population")?);
+        if !(LEAST_SHARE..1.0).contains(&(infected / population)) {
+            return Err(Complaint::of_model(format!(
+                "infected {infected} are not fewer than the population, {population}"
+            )));
         }
-        Ok(Self {
-            days,
-            infected: share,
-            tests,
-            positions: positions(PARAMETERS, space)?,
-        })
+        check_times("the grid", shape.grid)
+    }
+
+    fn impossible(&self, options: &Options, datum: f64) -> Option<String> {
+        let tests = options.whole("tests").ok()?;
+        let is_possible = datum.fract() == 0.0 && (0.0..=tests as f64).contains(&datum);
+        (!is_possible).then(|| format!("a whole number of positive tests, 0 to {tests}"))
     }
 }
 
-impl OwnNoise for Sir {
+impl ForwardModel for Sir {
+    fn build(&self, options: &Options, shape: Shape<'_>) -> Result<Arc<dyn Simulator>, String> {
+        Ok(Arc::new(WithOwnNoise(Epidemic {
+            days: shape.grid.to_vec(),
+            infected: options.number("infected")? / options.number("population")?,
+            tests: options.whole("tests")?,
+        })))
+    }
+}
+
+pub(crate) struct Epidemic {
+    pub days: Vec<f64>,
+    /// Infected at day 0, as a share of the population.
+    pub infected: f64,
+    pub tests: u64,
+}
+
+impl OwnNoise for Epidemic {
     /// The infected share on each day.
     type State = Vec<f64>;
 
@@ -58,14 +102,14 @@ impl OwnNoise for Sir {
 
     /// With s = S/N and u = ln(I/N): s' = -β s exp(u), u' = β s - γ. R follows from the two.
     fn state(&self, parameters: &[f64]) -> Result<Vec<f64>, SimulationError> {
-        let [beta, gamma] = ordered(PARAMETERS, self.positions, parameters)?;
+        let [beta, gamma] = exactly(parameters)?;
         let slope = |&[susceptible, log_infected]: &[f64; 2]| {
             let contacts = beta * susceptible;
             [-contacts * libm::exp(log_infected), contacts - gamma]
         };
         let start = [1.0 - self.infected, libm::log(self.infected)];
         let solution = integrate(slope, start, &self.days, TOLERANCE)
-            .map_err(|error| SimulationError::Impossible(error.to_string()))?;
+            .map_err(|error| impossible(error.to_string()))?;
         Ok(solution
             .iter()
             .map(|[_, log_infected]| libm::exp(*log_infected).clamp(LEAST_SHARE, 1.0))
@@ -101,13 +145,4 @@ fn log_binomial(n: f64, share: f64, count: f64) -> f64 {
     // 0 ln 0 = 0.
     let log_power = |count: f64, log_share: f64| if count == 0.0 { 0.0 } else { count * log_share };
     log_choices + log_power(count, libm::log(share)) + log_power(n - count, libm::log1p(-share))
-}
-
-/// Differential equations begin at time 0.
-pub(super) fn check_times(times: &[f64]) -> Result<(), String> {
-    let ascend = times.windows(2).all(|pair| pair[0] < pair[1]);
-    match times.first() {
-        Some(&first) if first >= 0.0 && ascend => Ok(()),
-        Some(_) | None => Err("expected times from 0 on, each after the one before".to_owned()),
-    }
 }

@@ -1,12 +1,14 @@
 //! `slcp` ("simple likelihood, complex posterior"): four points in the plane from one Gaussian whose mean,
 //! scatters and correlation are the five parameters (Papamakarios et al. 2019; Lueckmann et al. 2021, appendix T.3).
 
-use super::SimulationError;
-use super::own_noise::{OwnNoise, check_sizes, finite};
+use crate::{
+    Abscissae, Declaration, ForwardModel, ModelNoise, ModelParameters, Options, OwnNoise, Shape,
+    SimulationError, Simulator, WithOwnNoise, exactly, impossible,
+};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
-use sidereal_inference::space::ParameterSpace;
 use std::f64::consts::PI;
+use std::sync::Arc;
 
 const N_POINTS: usize = 4;
 
@@ -15,22 +17,44 @@ const LEAST_VARIANCE: f64 = 1e-6;
 
 /// The Gaussian of the points: its mean, and the lower Cholesky factor [[a, 0], [b, c]] of its covariance.
 #[derive(Debug)]
-pub(super) struct PointDistribution {
+struct PointDistribution {
     mean: [f64; 2],
     factor: [f64; 3],
 }
 
-#[derive(Debug)]
-pub(super) struct Slcp;
+pub(crate) struct Slcp;
 
-impl Slcp {
-    pub(super) fn build(grid: &[f64], space: &ParameterSpace) -> Result<Self, String> {
-        check_sizes((grid.len(), 2 * N_POINTS), (space.len(), 5))?;
-        Ok(Self)
+impl Declaration for Slcp {
+    fn name(&self) -> &str {
+        "slcp"
+    }
+
+    fn parameters(&self) -> ModelParameters {
+        ModelParameters::Count(5)
+    }
+
+    fn abscissae(&self) -> Abscissae {
+        Abscissae::None
+    }
+
+    fn n_data(&self, _: usize) -> Option<usize> {
+        Some(2 * N_POINTS)
+    }
+
+    fn noise(&self) -> ModelNoise {
+        ModelNoise::Own
     }
 }
 
-impl OwnNoise for Slcp {
+impl ForwardModel for Slcp {
+    fn build(&self, _: &Options, _: Shape<'_>) -> Result<Arc<dyn Simulator>, String> {
+        Ok(Arc::new(WithOwnNoise(Points)))
+    }
+}
+
+struct Points;
+
+impl OwnNoise for Points {
     type State = PointDistribution;
 
     fn n_data(&self) -> usize {
@@ -38,7 +62,7 @@ impl OwnNoise for Slcp {
     }
 
     fn state(&self, parameters: &[f64]) -> Result<PointDistribution, SimulationError> {
-        let [x, y, root_x, root_y, slope] = finite(parameters)?;
+        let [x, y, root_x, root_y, slope] = exactly(parameters)?;
         let (scatter_x, scatter_y) = (root_x * root_x, root_y * root_y);
         let (variance_x, variance_y) = (scatter_x * scatter_x, scatter_y * scatter_y);
         // 1 - tanh² without cancellation.
@@ -51,8 +75,9 @@ impl OwnNoise for Slcp {
             + LEAST_VARIANCE * (variance_x + variance_y + LEAST_VARIANCE);
         let factor = [a, b, libm::sqrt(determinant) / a];
         if !factor.iter().all(|entry| entry.is_finite()) {
-            let message = format!("the scatters {scatter_x} and {scatter_y} are too large");
-            return Err(SimulationError::Impossible(message));
+            return Err(impossible(format!(
+                "the scatters {scatter_x} and {scatter_y} are too large"
+            )));
         }
         Ok(PointDistribution {
             mean: [x, y],

@@ -6,40 +6,51 @@
 //! where cos φ > 0. Held against the `batman` package (Kreidberg 2015, PASP 127, 1161) in
 //! `tests/transit_table.rs`.
 
-use super::occultation::QuadraticLimbDarkening;
-use super::{SimulationError, Simulator, check_finite, ordered, positions};
+use crate::occultation::QuadraticLimbDarkening;
+use crate::{
+    Abscissae, Declaration, ForwardModel, ModelOption, ModelParameters, OptionKind, Options, Shape,
+    SimulationError, Simulator, exactly, impossible,
+};
 use rand_chacha::ChaCha8Rng;
-use sidereal_inference::space::ParameterSpace;
 use std::f64::consts::TAU;
+use std::sync::Arc;
 
-const PARAMETERS: [&str; 6] = ["rp", "aRs", "b", "t0", "u1", "u2"];
+pub(crate) struct Transit;
 
-#[derive(Debug)]
-pub(super) struct Transit {
-    period: f64,
-    times: Vec<f64>,
-    positions: [usize; 6],
-}
+impl Declaration for Transit {
+    fn name(&self) -> &str {
+        "transit"
+    }
 
-impl Transit {
-    pub(super) fn build(
-        period: f64,
-        times: Vec<f64>,
-        space: &ParameterSpace,
-    ) -> Result<Self, String> {
-        if !(period.is_finite() && period > 0.0) {
-            let message = format!("period is {period}, expected a positive number");
-            return Err(message);
-        }
-        Ok(Self {
-            period,
-            times,
-            positions: positions(PARAMETERS, space)?,
-        })
+    fn parameters(&self) -> ModelParameters {
+        ModelParameters::Named(&["rp", "aRs", "b", "t0", "u1", "u2"])
+    }
+
+    fn abscissae(&self) -> Abscissae {
+        Abscissae::Grid("time")
+    }
+
+    fn options(&self) -> Vec<ModelOption> {
+        let about = "the orbital period in the grid's units";
+        vec![ModelOption::required("period", OptionKind::Positive, about)]
     }
 }
 
-impl Simulator for Transit {
+impl ForwardModel for Transit {
+    fn build(&self, options: &Options, shape: Shape<'_>) -> Result<Arc<dyn Simulator>, String> {
+        Ok(Arc::new(TransitAt {
+            period: options.number("period")?,
+            times: shape.grid.to_vec(),
+        }))
+    }
+}
+
+struct TransitAt {
+    period: f64,
+    times: Vec<f64>,
+}
+
+impl Simulator for TransitAt {
     fn n_data(&self) -> usize {
         self.times.len()
     }
@@ -50,8 +61,8 @@ impl Simulator for Transit {
         _rng: &mut ChaCha8Rng,
         out: &mut [f64],
     ) -> Result<(), SimulationError> {
-        let [rp, a_rs, b, t0, u1, u2] = ordered(PARAMETERS, self.positions, parameters)?;
-        let refuse = |message| Err(SimulationError::Impossible(message));
+        let [rp, a_rs, b, t0, u1, u2] = exactly(parameters)?;
+        let refuse = |message: String| Err(impossible(message));
         if rp < 0.0 {
             return refuse(format!(
                 "rp is {rp}, expected a number that is not negative"
@@ -77,6 +88,6 @@ impl Simulator for Transit {
                 star.flux(a_rs * libm::hypot(sin, cos_inclination * cos), rp)
             };
         }
-        check_finite(out)
+        Ok(())
     }
 }

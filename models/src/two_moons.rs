@@ -1,30 +1,54 @@
 //! `two-moons`: a crescent-shaped scatter around a folded map of two parameters, whose posterior has two modes
 //! (Greenberg et al. 2019; Lueckmann et al. 2021, appendix T.8).
 
-use super::SimulationError;
-use super::own_noise::{OwnNoise, check_sizes, finite};
+use crate::{
+    Abscissae, Declaration, ForwardModel, ModelNoise, ModelParameters, Options, OwnNoise, Shape,
+    SimulationError, Simulator, WithOwnNoise, exactly,
+};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
-use sidereal_inference::space::ParameterSpace;
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
+use std::sync::Arc;
 
 /// The crescent: half a circle of this radius, with this scatter of it, around (CENTRE, 0).
 const RADIUS: f64 = 0.1;
 const SCATTER: f64 = 0.01;
 const CENTRE: f64 = 0.25;
 
-#[derive(Debug)]
-pub(super) struct TwoMoons;
+pub(crate) struct TwoMoons;
 
-impl TwoMoons {
-    pub(super) fn build(grid: &[f64], space: &ParameterSpace) -> Result<Self, String> {
-        check_sizes((grid.len(), 2), (space.len(), 2))?;
-        Ok(Self)
+impl Declaration for TwoMoons {
+    fn name(&self) -> &str {
+        "two-moons"
+    }
+
+    fn parameters(&self) -> ModelParameters {
+        ModelParameters::Count(2)
+    }
+
+    fn abscissae(&self) -> Abscissae {
+        Abscissae::None
+    }
+
+    fn n_data(&self, _: usize) -> Option<usize> {
+        Some(2)
+    }
+
+    fn noise(&self) -> ModelNoise {
+        ModelNoise::Own
     }
 }
 
-impl OwnNoise for TwoMoons {
+impl ForwardModel for TwoMoons {
+    fn build(&self, _: &Options, _: Shape<'_>) -> Result<Arc<dyn Simulator>, String> {
+        Ok(Arc::new(WithOwnNoise(Crescent)))
+    }
+}
+
+struct Crescent;
+
+impl OwnNoise for Crescent {
     /// What the crescent is shifted by.
     type State = [f64; 2];
 
@@ -33,7 +57,7 @@ impl OwnNoise for TwoMoons {
     }
 
     fn state(&self, parameters: &[f64]) -> Result<[f64; 2], SimulationError> {
-        let [first, second] = finite(parameters)?;
+        let [first, second] = exactly(parameters)?;
         Ok([
             -(first + second).abs() * FRAC_1_SQRT_2,
             (second - first) * FRAC_1_SQRT_2,

@@ -1,7 +1,7 @@
 """Makes transit_table.csv, the values that the built-in `transit` model is held against.
 
     python -m venv /tmp/batman && /tmp/batman/bin/pip install batman-package==2.5.3 scipy==1.17.1
-    /tmp/batman/bin/python worker/tests/make_transit_table.py
+    /tmp/batman/bin/python models/tests/make_transit_table.py
 
 Column `batman` is batman's flux (Kreidberg 2015, quadratic limb darkening, circular orbit). Column `integral` is the
 same flux integrated over the star by adaptive quadrature. batman's formulas have a few points at which they are wrong

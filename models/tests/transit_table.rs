@@ -3,10 +3,10 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use sidereal_inference::campaign::{BuiltinModel, SimulatorSpec};
+use sidereal_inference::model::{ModelId, Options, Origin, SimulatorSpec};
 use sidereal_inference::prior::Prior;
 use sidereal_inference::space::{Parameter, ParameterSpace};
-use sidereal_worker::simulators;
+use sidereal_models::Catalogue;
 
 const COLUMNS: &str = "rp,aRs,b,t0,u1,u2,period,t,batman,integral";
 
@@ -23,6 +23,7 @@ fn flux_agrees_with_batman_and_with_the_integral() {
     };
     let space =
         ParameterSpace::independent(["rp", "aRs", "b", "t0", "u1", "u2"].map(parameter).to_vec());
+    let catalogue = Catalogue::default();
     let mut lines = include_str!("transit_table.csv").lines();
     assert_eq!(lines.next(), Some(COLUMNS));
     let (mut n_batman, mut n_in_transit) = (0, 0);
@@ -35,12 +36,18 @@ fn flux_agrees_with_batman_and_with_the_integral() {
             .iter()
             .map(|field| field.expect("parameter"))
             .collect();
+        let mut options = Options::default();
+        options.set("period", period);
         let spec = SimulatorSpec {
-            is_own: false,
-            model: BuiltinModel::Transit { period },
+            model: ModelId {
+                origin: Origin::Builtin,
+                name: "transit".to_owned(),
+                version: 1,
+            },
+            options,
             grid: vec![time],
         };
-        let simulator = simulators::build(&spec, &space).expect("simulator");
+        let simulator = catalogue.build(&spec, &space).expect("simulator");
         let mut flux = [f64::NAN];
         simulator
             .simulate(&theta, &mut ChaCha8Rng::seed_from_u64(0), &mut flux)

@@ -27,7 +27,7 @@ pub mod v1 {
 pub const FILE_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/sidereal.bin"));
 
 /// Of the messages in [`v1`]; a peer that speaks another one is refused.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// How often each side asks whether the other is still there, and how long it waits for the answer.
 pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);

@@ -2,6 +2,7 @@
 
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::ids::{AttemptId, CampaignHash, PeerId, RoundId, RunId};
+use sidereal_inference::model::ModelId;
 use sidereal_inference::task::{
     BatchLease, BatchReport, TrainerReport, TrainerTask, TrainingProgress,
 };
@@ -24,6 +25,8 @@ pub struct Registration {
     pub campaign: Option<CampaignHash>,
     /// Seconds that the peer will live; None: without a limit that it knows.
     pub remaining_s: Option<f64>,
+    /// That a worker can run.
+    pub models: Vec<ModelId>,
 }
 
 /// The coordinator's answer to a [`Registration`].

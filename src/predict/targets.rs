@@ -8,6 +8,7 @@ use sidereal_inference::campaign_file;
 use sidereal_inference::files;
 use sidereal_inference::noise::{GaussianNoise, Noise, SigmaSource};
 use sidereal_inference::observation::Observation;
+use sidereal_models::Catalogue;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -22,6 +23,7 @@ pub struct Target {
 pub fn targets(
     arguments: &PredictArguments,
     campaign: &Campaign,
+    models: &Catalogue,
 ) -> Result<Vec<Target>, CommandError> {
     let constant = match &campaign.noise {
         Noise::Gaussian(GaussianNoise { sigma }) => match sigma {
@@ -33,7 +35,10 @@ pub fn targets(
         },
         Noise::Simulator => None,
     };
-    let errors = campaign.simulator.model.errors(constant);
+    let declaration = models
+        .declaration_of(&campaign.simulator)
+        .map_err(CommandError::unusable)?;
+    let errors = declaration.errors(constant);
     let mut reading = campaign.reading.clone();
     if let Some(columns) = &arguments.columns {
         reading.columns =
@@ -54,11 +59,8 @@ pub fn targets(
             mistakes.push(format!("{}: {mistake}", path.display()));
             continue;
         }
-        if let Some(mistake) = campaign
-            .simulator
-            .model
-            .impossible_datum(&observation.value)
-        {
+        let options = &campaign.simulator.options;
+        if let Some(mistake) = declaration.impossible_datum(options, &observation.value) {
             mistakes.push(format!("{}: {mistake}", path.display()));
             continue;
         }

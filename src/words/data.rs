@@ -1,13 +1,18 @@
 //! What was observed and where it is from, in words.
 
 use crate::numbers;
-use sidereal_inference::campaign::{BuiltinModel, Campaign};
+use sidereal_inference::campaign::Campaign;
 use sidereal_inference::noise::{Noise, SigmaSource};
 use sidereal_inference::observation::{Column, Format, Observation, Source};
+use sidereal_models::{Abscissae, Catalogue};
 
 /// The observation by name: how much there is, from where, and in what range. `source` is None where the campaign file
 /// has the numbers themselves.
-pub fn data(campaign: &Campaign, source: Option<&Source>) -> Vec<(&'static str, String)> {
+pub fn data(
+    campaign: &Campaign,
+    source: Option<&Source>,
+    models: &Catalogue,
+) -> Vec<(&'static str, String)> {
     let Some(observation) = &campaign.observation else {
         let kind = "none: a model for any observation is trained";
         return vec![("observation", kind.to_owned())];
@@ -68,7 +73,7 @@ pub fn data(campaign: &Campaign, source: Option<&Source>) -> Vec<(&'static str, 
         }
     }
     lines.extend(
-        data_notes(campaign, source)
+        data_notes(campaign, source, models)
             .into_iter()
             .map(|note| ("  note", note)),
     );
@@ -76,7 +81,7 @@ pub fn data(campaign: &Campaign, source: Option<&Source>) -> Vec<(&'static str, 
 }
 
 /// What a user may not have meant.
-pub fn data_notes(campaign: &Campaign, source: Option<&Source>) -> Vec<String> {
+pub fn data_notes(campaign: &Campaign, source: Option<&Source>, models: &Catalogue) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(Source {
         path, n_dropped, ..
@@ -90,10 +95,11 @@ pub fn data_notes(campaign: &Campaign, source: Option<&Source>) -> Vec<String> {
         ));
     }
     let disorder = campaign.observation.as_ref().map(Observation::disorder);
-    let (n_repeated, n_back) = match (&campaign.simulator.model, disorder) {
-        // Its grid has the times twice.
-        (BuiltinModel::LotkaVolterra { .. }, _) | (_, None) => (0, 0),
-        (_, Some(disorder)) => disorder,
+    let declaration = models.declaration_of(&campaign.simulator);
+    let abscissae = declaration.map(|declaration| declaration.abscissae());
+    let (n_repeated, n_back) = match (abscissae, disorder) {
+        (Ok(Abscissae::GridPerSeries(_)), _) | (_, None) => (0, 0),
+        (Ok(Abscissae::Grid(_) | Abscissae::None) | Err(_), Some(disorder)) => disorder,
     };
     if n_back > 0 {
         notes.push(format!(
@@ -150,14 +156,15 @@ mod tests {
         );
         let path = directory.path().join("campaign.toml");
         std::fs::write(&path, text).expect("write");
-        let (campaign, source) = campaign_file::load_with_source(&path).expect("a campaign");
+        let (campaign, source) =
+            campaign_file::load_with_source(&path, &Catalogue::default()).expect("a campaign");
         let prefix = format!("{}/", directory.path().display());
         let lines = data_lines(&campaign, source.as_ref());
         lines.replace(&prefix, "")
     }
 
     fn data_lines(campaign: &Campaign, source: Option<&Source>) -> String {
-        let lines = data(campaign, source);
+        let lines = data(campaign, source, &Catalogue::default());
         let shown = lines.iter().map(|(name, text)| format!("{name}: {text}"));
         shown.collect::<Vec<_>>().join("\n")
     }

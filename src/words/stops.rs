@@ -145,6 +145,7 @@ pub fn stops(campaign: &Campaign) -> String {
 mod tests {
     use super::*;
     use sidereal_inference::campaign_file;
+    use sidereal_models::Catalogue;
     use std::path::Path;
 
     fn campaign(rounds: &str) -> Campaign {
@@ -164,7 +165,8 @@ mod tests {
             {rounds}
             "#
         );
-        campaign_file::parse(&text, Path::new("line.toml")).expect("a campaign")
+        campaign_file::parse(&text, Path::new("line.toml"), &Catalogue::default())
+            .expect("a campaign")
     }
 
     #[test]

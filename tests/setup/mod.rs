@@ -9,6 +9,7 @@ use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
 use sidereal_inference::posterior::Posterior;
 use sidereal_inference::summary::Summary;
+use sidereal_models::Catalogue;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -91,7 +92,8 @@ pub struct Results {
 }
 
 pub fn results(out: &Path) -> Results {
-    let campaign = campaign_file::load(&out.join("campaign.toml")).expect("campaign.toml is valid");
+    let campaign = campaign_file::load(&out.join("campaign.toml"), &Catalogue::default())
+        .expect("campaign.toml is valid");
     let summary =
         serde_json::from_slice(&std::fs::read(out.join("summary.json")).expect("summary.json"))
             .expect("summary.json is a summary");

@@ -386,6 +386,7 @@ fn restore(estimator: Estimator, tensors: &[NamedTensor]) -> Estimator {
 mod tests {
     use super::*;
     use sidereal_inference::campaign::Campaign;
+    use sidereal_models::Catalogue;
     use std::path::Path;
 
     fn campaign(training: &str) -> Campaign {
@@ -394,8 +395,12 @@ mod tests {
              [simulator]\nbuiltin = \"linear-gaussian\"\ngrid = [0.0]\nmatrix = [[1.0]]\n[noise]\n\
              gaussian = {{ sigma = 0.5 }}\n[training]\nvalidation_fraction = 0.3\n{training}\n"
         );
-        sidereal_inference::campaign_file::parse(&text, Path::new("one.toml"))
-            .expect("the campaign file is valid")
+        sidereal_inference::campaign_file::parse(
+            &text,
+            Path::new("one.toml"),
+            &Catalogue::default(),
+        )
+        .expect("the campaign file is valid")
     }
 
     /// Atoms are the rows that follow.

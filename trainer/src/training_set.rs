@@ -308,6 +308,7 @@ impl<'a> TrainingSet<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sidereal_models::Catalogue;
     use std::path::Path;
 
     #[test]
@@ -315,8 +316,12 @@ mod tests {
         let text = "name = \"one\"\nparameters = [{ name = \"a\", prior = { normal = { mean = 0, sd = 1 } } }]\n\
                     [simulator]\nbuiltin = \"linear-gaussian\"\ngrid = [0.0, 1.0]\nmatrix = [[1.0], [2.0]]\n[noise]\n\
                     gaussian = { sigma = 0.5 }\n";
-        let campaign = sidereal_inference::campaign_file::parse(text, Path::new("one.toml"))
-            .expect("the campaign file is valid");
+        let campaign = sidereal_inference::campaign_file::parse(
+            text,
+            Path::new("one.toml"),
+            &Catalogue::default(),
+        )
+        .expect("the campaign file is valid");
         let mut set = TrainingSet::new(&campaign, FlowId(0), Objective::Simulations);
         for i in 0..100u8 {
             let a = f64::from(i) / 50.0 - 1.0;

@@ -10,6 +10,7 @@ use sidereal_inference::ids::{FlowId, RoundId, RowId};
 use sidereal_inference::proposal::{Component, Proposal};
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::seeds::{Purpose, stream};
+use sidereal_models::Catalogue;
 use sidereal_trainer::draw::{self, DrawPlan};
 use sidereal_trainer::estimator::Estimator;
 use sidereal_trainer::flow::axis::Axis;
@@ -452,8 +453,12 @@ blocks = 2
 hidden = 32
 "#
     );
-    sidereal_inference::campaign_file::parse(&text, std::path::Path::new("ring.toml"))
-        .expect("the campaign file is valid")
+    sidereal_inference::campaign_file::parse(
+        &text,
+        std::path::Path::new("ring.toml"),
+        &Catalogue::default(),
+    )
+    .expect("the campaign file is valid")
 }
 
 #[test]

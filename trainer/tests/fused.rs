@@ -8,6 +8,7 @@ use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
 use sidereal_inference::ids::FlowId;
 use sidereal_inference::refinement::Objective;
+use sidereal_models::Catalogue;
 use sidereal_trainer::estimator::{Estimator, Leaves};
 use sidereal_trainer::parameters::{self, host};
 use std::path::Path;
@@ -43,7 +44,8 @@ layers = 3
 components = {components}
 "#
     );
-    campaign_file::parse(&text, Path::new("small.toml")).expect("the campaign file is valid")
+    campaign_file::parse(&text, Path::new("small.toml"), &Catalogue::default())
+        .expect("the campaign file is valid")
 }
 
 /// Log densities, the gradient of each tensor of weights by its name, and that of y.

@@ -11,6 +11,7 @@ use sidereal_inference::ids::{FlowId, RoundId, RowId};
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::seeds::{Purpose, stream};
 use sidereal_inference::space::standard_normal_log_density;
+use sidereal_models::Catalogue;
 use sidereal_trainer::estimator::Estimator;
 use sidereal_trainer::loss::log_score;
 use sidereal_trainer::parameters::{host, named_tensors};
@@ -49,7 +50,8 @@ max_epochs = 60
 {training}
 "#
     );
-    campaign_file::parse(&text, Path::new("one.toml")).expect("the campaign file is valid")
+    campaign_file::parse(&text, Path::new("one.toml"), &Catalogue::default())
+        .expect("the campaign file is valid")
 }
 
 fn log_normal(z: f64) -> f64 {

@@ -7,6 +7,7 @@ use sidereal_inference::campaign_file;
 use sidereal_inference::ids::FlowId;
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::seeds::Purpose;
+use sidereal_models::Catalogue;
 use sidereal_trainer::standardization::Standardization;
 use sidereal_trainer::training_set::TrainingSet;
 use std::path::Path;
@@ -27,7 +28,8 @@ builtin = "sir"
 grid = [0, 10, 60]
 value = [0, 0, 250]
 "#;
-    campaign_file::parse(text, Path::new("counts.toml")).expect("the campaign file is valid")
+    campaign_file::parse(text, Path::new("counts.toml"), &Catalogue::default())
+        .expect("the campaign file is valid")
 }
 
 fn set(campaign: &Campaign) -> TrainingSet<'_> {

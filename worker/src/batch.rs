@@ -1,6 +1,5 @@
 //! One batch: draws in, shard rows out, as a pure function.
 
-use crate::simulators::{SimulationError, Simulator, check_finite};
 use rayon::prelude::*;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::draws::Draws;
@@ -8,6 +7,7 @@ use sidereal_inference::ids::RowId;
 use sidereal_inference::noise::Noise;
 use sidereal_inference::seeds::{Purpose, stream};
 use sidereal_inference::shard::{RowStatus, ShardRows};
+use sidereal_models::{SimulationError, Simulator};
 use sidereal_proto::peer::words_of_panic;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -194,13 +194,15 @@ fn run_row(
             }
         }
     };
-    check_finite(values).map_err(|error| error.to_string())?;
     if let Some((datum, value)) = values
         .iter()
         .enumerate()
         .find(|(_, value)| !(**value as f32).is_finite())
     {
-        return Err(format!("datum {datum} is {value}, beyond single precision"));
+        return Err(match value.is_finite() {
+            true => format!("datum {datum} is {value}, beyond single precision"),
+            false => format!("datum {datum} is {value}, expected a finite number"),
+        });
     }
     let log_likelihood = match (&campaign.noise, &campaign.observation) {
         (Noise::Gaussian(noise), Some(observed)) => Some(noise.log_likelihood(observed, values)),

@@ -1,5 +1,6 @@
 //! What a worker is started with.
 
+use sidereal_models::Catalogue;
 use sidereal_proto::access::AccessSource;
 use sidereal_proto::client::ClientIdentity;
 use sidereal_store::StorageChoice;
@@ -16,6 +17,8 @@ pub struct WorkerConfig {
     pub storage: StorageChoice,
     /// For logs: host name and process id.
     pub name: String,
+    /// The models that it can run.
+    pub models: Catalogue,
     /// Rows simulated at once, at least 1.
     pub n_threads: usize,
     /// How long to wait for a coordinator that is not up yet or restarts.

@@ -1,6 +1,6 @@
 //! Why a worker stopped without being told to.
 
-use crate::simulators::BuildError;
+use sidereal_models::BuildError;
 use sidereal_proto::access::AccessError;
 use sidereal_proto::client::ClientError;
 use sidereal_proto::peer::{GaveUp, OpeningError, ThreadError};

@@ -7,10 +7,8 @@
 use crate::config::WorkerConfig;
 use crate::error::WorkerError;
 use crate::simulation::{Model, SimulationThread};
-use crate::simulators::{self, BuildError, Simulator};
 use crate::storing::{ShardStorage, Uploader};
 use crate::stream::{self, OpenSession, SessionEnd};
-use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
 use sidereal_proto::access::AccessFile;
 use sidereal_proto::client::Client;
@@ -30,44 +28,22 @@ use tracing::{info, warn};
 /// Longest wait for the simulation thread's last row.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Works until the coordinator has no more work or `shutdown` turns true, with the simulator that
-/// the campaign names.
+/// Works until the coordinator has no more work or `shutdown` turns true, with the campaign's model out of
+/// `config.models`.
 ///
 /// On shutdown the batch that runs is finished and reported first, as far as `config.grace` allows.
-pub async fn run(config: WorkerConfig, shutdown: watch::Receiver<bool>) -> Result<(), WorkerError> {
-    work_until_done(config, ModelSource::Campaign, shutdown).await
-}
-
-/// [`run`] with a simulator of the user's own; it gives as many values as the campaign's grid has
-/// points. The campaign file says so (`own = true` under `[simulator]`), or is refused: a stock worker would simulate the
-/// built-in model that it names.
-pub async fn run_with_simulator(
+pub async fn run(
     config: WorkerConfig,
-    simulator: Arc<dyn Simulator>,
-    shutdown: watch::Receiver<bool>,
-) -> Result<(), WorkerError> {
-    work_until_done(config, ModelSource::Own(simulator), shutdown).await
-}
-
-enum ModelSource {
-    Campaign,
-    Own(Arc<dyn Simulator>),
-}
-
-async fn work_until_done(
-    config: WorkerConfig,
-    model: ModelSource,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), WorkerError> {
     let mut simulation = SimulationThread::start(config.n_threads)?;
-    let result = reconnect_until_done(&config, &model, &mut simulation, &mut shutdown).await;
+    let result = reconnect_until_done(&config, &mut simulation, &mut shutdown).await;
     simulation.end(FAREWELL).await;
     result
 }
 
 async fn reconnect_until_done(
     config: &WorkerConfig,
-    model: &ModelSource,
     simulation: &mut SimulationThread,
     shutdown: &mut watch::Receiver<bool>,
 ) -> Result<(), WorkerError> {
@@ -75,7 +51,7 @@ async fn reconnect_until_done(
     let mut patience = Patience::new(&config.access, config.patience);
     loop {
         let opened = tokio::select! {
-            opened = open(config, model) => opened,
+            opened = open(config) => opened,
             () = asked_to_stop(shutdown) => return Ok(()),
         };
         let end = match opened {
@@ -120,10 +96,7 @@ async fn reconnect_until_done(
 }
 
 /// From the access to the opened stream of leases; None where the campaign has its results.
-async fn open(
-    config: &WorkerConfig,
-    source: &ModelSource,
-) -> Result<Option<OpenSession>, Unopened<WorkerError>> {
+async fn open(config: &WorkerConfig) -> Result<Option<OpenSession>, Unopened<WorkerError>> {
     let file = read_access(&config.access).await?;
     if file.finished {
         return Ok(None);
@@ -136,12 +109,14 @@ async fn open(
         address = %file.access.address, peer = %session.peer, run = %session.run.0,
         campaign = %session.campaign.name, storage = %place(&storage), "registered"
     );
+    let Session { peer, campaign, .. } = session;
+    let simulator = config.models.build(&campaign.simulator, &campaign.space);
     let model = Model {
-        simulator: simulator_for(&session.campaign, source).map_err(WorkerError::from)?,
-        campaign: session.campaign,
+        simulator: simulator.map_err(WorkerError::from)?,
+        campaign,
     };
     let (outgoing, messages) = mpsc::channel(stream::OUTBOX);
-    let call = client.work(session.peer, ReceiverStream::new(messages));
+    let call = client.work(peer, ReceiverStream::new(messages));
     let incoming = answer_to("work", &config.access, call).await?;
     Ok(Some(OpenSession {
         model: Arc::new(model),
@@ -157,6 +132,7 @@ fn registration(config: &WorkerConfig, file: &AccessFile) -> Registration {
         name: config.name.clone(),
         n_threads: u32::try_from(config.n_threads.max(1)).unwrap_or(u32::MAX),
         campaign: file.campaign.clone(),
+        models: config.models.ids(),
         remaining_s: config
             .ends_at
             .map(|end| end.saturating_duration_since(Instant::now()).as_secs_f64()),
@@ -202,23 +178,4 @@ fn place(storage: &ShardStorage) -> &str {
         ShardStorage::Directory(directory) => directory.location(),
         ShardStorage::Upload(_) => "through the coordinator",
     }
-}
-
-fn simulator_for(
-    campaign: &Campaign,
-    model: &ModelSource,
-) -> Result<Arc<dyn Simulator>, BuildError> {
-    let simulator = match model {
-        ModelSource::Campaign => simulators::build(&campaign.simulator, &campaign.space)?,
-        ModelSource::Own(_) if !campaign.simulator.is_own => {
-            let model = campaign.simulator.model.name();
-            return Err(BuildError::NotOwn { model });
-        }
-        ModelSource::Own(simulator) => Arc::clone(simulator),
-    };
-    let (found, expected) = (simulator.n_data(), campaign.simulator.grid.len());
-    if found != expected || found == 0 {
-        return Err(BuildError::Length { found, expected });
-    }
-    Ok(simulator)
 }

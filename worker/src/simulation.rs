@@ -2,12 +2,12 @@
 
 use crate::batch::{BatchError, run_batch_unless};
 use crate::error::WorkerError;
-use crate::simulators::Simulator;
 use bytes::Bytes;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
 use sidereal_inference::task::{BatchLease, ShardFile};
+use sidereal_models::Simulator;
 use sidereal_proto::peer::{ThreadError, words_of_panic};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

@@ -148,6 +148,7 @@ impl World {
             n_threads: 1,
             campaign: None,
             remaining_s: (self.below(4) == 0).then_some(30.0),
+            models: Vec::new(),
         };
         let peer = self
             .leases

@@ -4,12 +4,13 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 use sidereal_inference::campaign::{
-    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Loss, Rounds, SimulatorSpec,
-    Stop, StopRule, Training, Trust, Workers,
+    Campaign, Combine, DeviceChoice, Featurizer, Flow, Loss, Rounds, Stop, StopRule, Training,
+    Trust, Workers,
 };
 use sidereal_inference::directory::Directory;
 use sidereal_inference::draws::Draws;
 use sidereal_inference::ids::{AttemptId, FlowId, RowId};
+use sidereal_inference::model::{ModelId, Options, Origin, SimulatorSpec};
 use sidereal_inference::noise::{GaussianNoise, Noise, SigmaSource};
 use sidereal_inference::observation::{Observation, Reading};
 use sidereal_inference::prior::Prior;
@@ -40,7 +41,16 @@ use tonic::Code;
 const DATA: [f64; 2] = [1.5, -1.0];
 const SIGMA: f64 = 0.5;
 
+fn linear_gaussian() -> ModelId {
+    ModelId {
+        origin: Origin::Builtin,
+        name: "linear-gaussian".to_owned(),
+        version: 1,
+    }
+}
+
 pub fn campaign() -> Campaign {
+    let matrix = vec![vec![1.0, 0.0], vec![0.0, 1.0]];
     let parameter = |name: &str| Parameter {
         name: name.to_owned(),
         prior: Prior::Normal { mean: 0.0, sd: 1.0 },
@@ -52,10 +62,8 @@ pub fn campaign() -> Campaign {
         space: ParameterSpace::independent(vec![parameter("a"), parameter("b")]),
         truth_by_name: BTreeMap::new(),
         simulator: SimulatorSpec {
-            is_own: false,
-            model: BuiltinModel::LinearGaussian {
-                matrix: vec![vec![1.0, 0.0], vec![0.0, 1.0]],
-            },
+            model: linear_gaussian(),
+            options: Options(BTreeMap::from([("matrix".to_owned(), matrix.into())])),
             grid: vec![0.0, 1.0],
         },
         observation: Some(Observation {
@@ -348,6 +356,7 @@ pub fn registration(kind: PeerKind) -> Registration {
         n_threads: 1,
         campaign: None,
         remaining_s: None,
+        models: vec![linear_gaussian()],
     }
 }
 

@@ -58,6 +58,18 @@ async fn strangers_are_refused_with_a_reason_and_counted() {
     assert!(refusal.message().contains("linear"), "{refusal}");
     assert_eq!(trial.n_refused().await, 5);
 
+    let other_models = Registration {
+        models: Vec::new(),
+        ..registration(PeerKind::Worker)
+    };
+    let refusal = status(client.register(&other_models).await.expect_err("refused"));
+    assert_eq!(refusal.code(), Code::FailedPrecondition);
+    assert_eq!(
+        refusal.message(),
+        "test has the built-in models only, the model of \"linear\" is linear-gaussian (built in, version 1)"
+    );
+    assert_eq!(trial.n_refused().await, 6);
+
     let mut raw = raw_client(&trial.running.access).await;
     for (protocol_version, kind) in [
         (PROTOCOL_VERSION - 1, 1),
@@ -74,6 +86,7 @@ async fn strangers_are_refused_with_a_reason_and_counted() {
                 n_threads: 1,
                 campaign: None,
                 remaining_s: None,
+                models: Vec::new(),
             })
             .await
             .expect_err("refused");

@@ -118,23 +118,12 @@ fn fixed_values(campaign: &Campaign) -> BTreeMap<String, Value> {
                         | "observation.missing"
                         | "observation.hdu"
                 );
-            if !may_change && !is_later_default(&key, &value) {
+            if !may_change {
                 insert_leaves(&mut values, key, value);
             }
         }
     }
     values
-}
-
-/// Keys that campaign directories of earlier versions do not have: as long as they have their default, they
-/// take no part, so that these directories stay the same campaigns.
-fn is_later_default(key: &str, value: &Value) -> bool {
-    match key {
-        "training.loss" => value.as_str() == Some("nll"),
-        "training.refinement" => value.as_bool() == Some(true),
-        "trust.misfit" => value.as_str() == Some("fail"),
-        _ => false,
-    }
 }
 
 fn insert_leaves(values: &mut BTreeMap<String, Value>, key: String, value: Value) {

@@ -115,14 +115,29 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// All that stands in the table.
+    pub fn entries(&self) -> impl Iterator<Item = (&'a str, Entry<'a>)> {
+        let table = self.table.into_iter().flatten();
+        table.map(|(name, value)| {
+            let name: &'a str = name.get_ref();
+            let key = self.key_of(name);
+            let mistakes = self.mistakes;
+            (
+                name,
+                Entry {
+                    mistakes,
+                    key,
+                    value,
+                },
+            )
+        })
+    }
+
     /// A mistake where it is missing.
     pub fn require(&self, name: &str, expected: &str) -> Option<Entry<'a>> {
         let entry = self.get(name);
         if entry.is_none() {
-            self.mistakes.add(
-                self.offset,
-                format!("{}: missing, expected {expected}", self.key_of(name)),
-            );
+            self.mistake_of(name, format!("missing, expected {expected}"));
         }
         entry
     }
@@ -138,6 +153,12 @@ impl<'a> Section<'a> {
         });
         section.check_keys(known);
         section
+    }
+
+    /// A mistake about `name`, which is not there.
+    pub fn mistake_of(&self, name: &str, message: impl Display) {
+        self.mistakes
+            .add(self.offset, format!("{}: {message}", self.key_of(name)));
     }
 
     /// A mistake about the table as a whole.
@@ -190,6 +211,10 @@ impl<'a> Entry<'a> {
 
     pub fn is_number(&self) -> bool {
         self.value.get_ref().is_float() || self.value.get_ref().is_integer()
+    }
+
+    pub fn is_whole(&self) -> bool {
+        self.value.get_ref().is_integer()
     }
 
     pub fn is_array(&self) -> bool {

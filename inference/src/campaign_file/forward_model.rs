@@ -1,11 +1,11 @@
 //! `[simulator]`, `[observation]`, `[noise]` and `[likelihood]`, which depend on each other.
 
-use super::builtin::Builtin;
 use super::document::{Entry, Section};
+use super::model::{Known, ModelSection};
 use super::noise::{noise, sigma_entry};
 use super::observation::{Given, observation, reading};
 use super::parameters::Named;
-use crate::campaign::SimulatorSpec;
+use crate::model::SimulatorSpec;
 use crate::noise::{GaussianNoise, Noise, SigmaSource};
 use crate::observation::{Errors, Observation, Reading, Source};
 use std::path::Path;
@@ -32,30 +32,31 @@ pub(super) fn forward_model(
     root: &Section<'_>,
     directory: &Path,
     names: Option<&[Named<'_>]>,
+    known: Known<'_>,
 ) -> ForwardModel {
     let observation_section = root.section("observation", &super::observation::KEYS);
     let has_observation = has_observation(root);
     let reading = reading(&observation_section);
-    let builtin = Builtin::read(root);
+    let model = ModelSection::read(root, known);
     let read = |errors| {
         let reading = reading.as_ref()?;
         observation(&observation_section, directory, errors, reading)
     };
-    if builtin.draws_own_noise() {
+    if model.draws_own_noise() {
         if let Some(noise) = root.get("noise") {
             noise.mistake(format!(
                 "{} draws noise of its own, expected no [noise]",
-                builtin.name.unwrap_or_default()
+                model.name().unwrap_or_default()
             ));
         }
         let (observation, source) = if has_observation {
-            apart(read(builtin.errors()))
+            apart(read(model.errors()))
         } else {
             (Some(None), None)
         };
-        let (simulator, n_data) = simulator(&builtin, directory, observation.as_ref(), names);
+        let (simulator, n_data) = simulator(&model, directory, observation.as_ref(), names);
         if let (Some(simulator), Some(Some(observation))) = (&simulator, &observation)
-            && let Some(mistake) = simulator.model.impossible_datum(&observation.value)
+            && let Some(mistake) = model.impossible_datum(&simulator.options, &observation.value)
         {
             observation_section.mistake(mistake);
         }
@@ -64,7 +65,7 @@ pub(super) fn forward_model(
             observation,
             source,
             reading,
-            noise: likelihood(root, &builtin).map(|()| Noise::Simulator),
+            noise: likelihood(root, &model).map(|()| Noise::Simulator),
             n_data,
         };
     }
@@ -84,7 +85,7 @@ pub(super) fn forward_model(
     } else {
         apart(read(constant.map_or(Errors::Column, Errors::Constant)))
     };
-    let (simulator, n_data) = simulator(&builtin, directory, observation.as_ref(), names);
+    let (simulator, n_data) = simulator(&model, directory, observation.as_ref(), names);
     let noise = match &sigma {
         Some(entry) => noise(entry, directory, observation.as_ref(), n_data),
         None => (has_observation && root.get("noise").is_none()).then_some(GaussianNoise {
@@ -96,7 +97,7 @@ pub(super) fn forward_model(
         observation,
         source,
         reading,
-        noise: likelihood(root, &builtin).and(noise).map(Noise::Gaussian),
+        noise: likelihood(root, &model).and(noise).map(Noise::Gaussian),
         n_data,
     }
 }
@@ -122,7 +123,7 @@ fn apart(given: Option<Given>) -> (Option<Option<Observation>>, Option<Source>) 
 }
 
 /// The kind of likelihood follows from the model; a file may say it.
-fn likelihood(root: &Section<'_>, builtin: &Builtin<'_>) -> Option<()> {
+fn likelihood(root: &Section<'_>, model: &ModelSection<'_>) -> Option<()> {
     #[derive(Clone, Copy, PartialEq)]
     enum Kind {
         Gaussian,
@@ -134,8 +135,8 @@ fn likelihood(root: &Section<'_>, builtin: &Builtin<'_>) -> Option<()> {
     };
     let kind = entry.choice(&[("gaussian", Kind::Gaussian), ("simulator", Kind::Simulator)])?;
     // Where the model is not known, its mistake is told already.
-    let name = builtin.name?;
-    match (kind, builtin.draws_own_noise()) {
+    let name = model.name()?;
+    match (kind, model.draws_own_noise()) {
         (Kind::Gaussian, false) | (Kind::Simulator, true) => Some(()),
         (Kind::Gaussian, true) => {
             entry.mistake(format!(
@@ -153,32 +154,27 @@ fn likelihood(root: &Section<'_>, builtin: &Builtin<'_>) -> Option<()> {
 }
 
 fn simulator(
-    builtin: &Builtin<'_>,
+    model: &ModelSection<'_>,
     directory: &Path,
     observation: Option<&Option<Observation>>,
     names: Option<&[Named<'_>]>,
 ) -> (Option<SimulatorSpec>, Option<usize>) {
-    let Some(section) = &builtin.section else {
+    let Some(section) = &model.section else {
         let n_data = observation.and_then(Option::as_ref).map(Observation::len);
         return (None, n_data);
     };
-    let default = builtin.default_grid(names.map(<[_]>::len));
+    let default = model.default_grid(names.map(<[_]>::len));
     let grid = match observation {
         Some(observation) => grid(section, observation.as_ref(), default),
         None => None,
     };
     let n_data = grid.as_ref().map(Vec::len);
-    let model = builtin.model(directory, grid.as_deref(), names);
-    let is_own = match section.get("own") {
-        Some(entry) => entry.boolean(),
-        None => Some(false),
-    };
-    let spec = model
+    let chosen = model.model(directory, grid.as_deref(), names);
+    let spec = chosen
         .zip(grid)
-        .zip(is_own)
-        .map(|((model, grid), is_own)| SimulatorSpec {
+        .map(|((model, options), grid)| SimulatorSpec {
             model,
-            is_own,
+            options,
             grid,
         });
     (spec, n_data)

@@ -1,8 +1,8 @@
 //! `[[parameters]]` and `[prior]`: names and priors.
 
 use super::document::{Entry, Section, suggestion};
-use crate::campaign::BuiltinModel;
 use crate::joint_normal::{JointNormal, Spread};
+use crate::model::{Declaration, ModelParameters};
 use crate::prior::Prior;
 use crate::space::{Parameter, ParameterSpace};
 use std::collections::BTreeMap;
@@ -336,37 +336,37 @@ fn bounds(section: &Section<'_>, low: Option<f64>, high: Option<f64>) -> Option<
     Some((low, high))
 }
 
-/// Refuses parameters that a built-in simulator does not have, and the want of those that it needs.
-pub(super) fn check_names(simulator: &Section<'_>, model: &BuiltinModel, parameters: &[Named<'_>]) {
-    let needed = model.parameter_names();
-    if needed.is_empty() {
-        return;
-    }
-    for parameter in parameters {
-        if !needed.contains(&parameter.name) {
-            let missing: Vec<&str> = needed
-                .iter()
-                .copied()
-                .filter(|needed| parameters.iter().all(|parameter| parameter.name != *needed))
-                .collect();
-            let hint = if missing.is_empty() {
-                format!(", expected only {}", needed.join(", "))
-            } else {
-                suggestion(parameter.name, &missing)
-            };
-            let message = format!(
-                "simulator {} has no parameter {:?}{hint}",
-                model.name(),
-                parameter.name
-            );
-            parameter.entry.mistake(message);
-        }
-    }
+/// Refuses parameters that a model does not have, and the want of those that it needs.
+pub(super) fn check_names(
+    simulator: &Section<'_>,
+    model: &dyn Declaration,
+    parameters: &[Named<'_>],
+) -> Option<()> {
+    let needed = match model.parameters() {
+        ModelParameters::Named(names) => names,
+        ModelParameters::Count(_) | ModelParameters::Any => return Some(()),
+    };
     let missing: Vec<&str> = needed
         .iter()
         .copied()
         .filter(|needed| parameters.iter().all(|parameter| parameter.name != *needed))
         .collect();
+    let unknown = parameters
+        .iter()
+        .filter(|parameter| !needed.contains(&parameter.name));
+    for parameter in unknown.clone() {
+        let hint = if missing.is_empty() {
+            format!(", expected only {}", needed.join(", "))
+        } else {
+            suggestion(parameter.name, &missing)
+        };
+        let message = format!(
+            "simulator {} has no parameter {:?}{hint}",
+            model.name(),
+            parameter.name
+        );
+        parameter.entry.mistake(message);
+    }
     if !missing.is_empty() {
         simulator.mistake(format!(
             "{} needs the parameters {}, and {} not under [[parameters]]",
@@ -378,4 +378,5 @@ pub(super) fn check_names(simulator: &Section<'_>, model: &BuiltinModel, paramet
             }
         ));
     }
+    (missing.is_empty() && unknown.count() == 0).then_some(())
 }

@@ -1,6 +1,7 @@
 //! From the document to a [`Campaign`]: every key is looked at, whatever is wrong with the others.
 
 use super::document::{Entry, Section};
+use super::model::Known;
 use super::{defaults, estimator, forward_model, parameters};
 use crate::campaign::{
     Campaign, Combine, Flow, Loss, MOST_WORKERS, Misfit, Rounds, Stop, StopRule, Trust, Workers,
@@ -40,7 +41,11 @@ const SECTIONS: [&str; 14] = [
 /// None where there is a mistake. Relative paths are relative to `directory`.
 ///
 /// With the campaign comes where its observation is from, if that is a file.
-pub(super) fn campaign(root: &Section<'_>, directory: &Path) -> Option<(Campaign, Option<Source>)> {
+pub(super) fn campaign(
+    root: &Section<'_>,
+    directory: &Path,
+    known: Known<'_>,
+) -> Option<(Campaign, Option<Source>)> {
     root.check_keys(&SECTIONS);
     let name = root
         .require("name", "the campaign's name")
@@ -55,7 +60,7 @@ pub(super) fn campaign(root: &Section<'_>, directory: &Path) -> Option<(Campaign
         truth_by_name,
     } = parameters::parameters(root);
     let n_parameters = names.as_ref().map(Vec::len);
-    let forward = forward_model::forward_model(root, directory, names.as_deref());
+    let forward = forward_model::forward_model(root, directory, names.as_deref(), known);
     let featurizer = estimator::featurizer(root, forward.n_data, n_parameters);
     let flow = estimator::flow(root, n_parameters);
     let training = estimator::training(root, flow.as_ref());

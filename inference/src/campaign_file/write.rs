@@ -1,19 +1,20 @@
 //! A campaign as a file again: `campaign.toml` as validated and run, on its own.
 
 use crate::campaign::{
-    BuiltinModel, Campaign, Combine, DeviceChoice, Featurizer, Flow, Loss, Misfit, Normalization,
-    NsfSize, StopRule,
+    Campaign, Combine, DeviceChoice, Featurizer, Flow, Loss, Misfit, Normalization, NsfSize,
+    StopRule,
 };
+use crate::model::OptionValue;
 use crate::noise::{Noise, SigmaSource};
 use crate::observation::{Hdu, Missing, Reading};
 use crate::prior::Prior;
 use toml::Value;
 
 /// One table of the file: its header as a key path, and its keys in order.
-pub(super) struct Part {
+pub(super) struct Part<'a> {
     /// Empty for the keys above all tables; parameters are `parameters[0]` and so on.
     pub key: String,
-    pub entries: Vec<(&'static str, Value)>,
+    pub entries: Vec<(&'a str, Value)>,
 }
 
 /// The campaign as validated and run, on its own: observation and sigma table stand in it, and what was
@@ -34,7 +35,7 @@ pub fn to_toml(campaign: &Campaign) -> String {
 }
 
 /// Everything in a campaign, under the keys of the campaign file.
-pub(super) fn parts(campaign: &Campaign) -> Vec<Part> {
+pub(super) fn parts(campaign: &Campaign) -> Vec<Part<'_>> {
     let part = |key: &str, entries| Part {
         key: key.to_owned(),
         entries,
@@ -190,54 +191,28 @@ fn prior(prior: &Prior) -> Value {
     }
 }
 
-fn simulator(campaign: &Campaign) -> Vec<(&'static str, Value)> {
-    let model = &campaign.simulator.model;
-    let mut entries = vec![("builtin", Value::from(model.name()))];
-    if campaign.simulator.is_own {
-        entries.push(("own", Value::from(true)));
-    }
-    match model {
-        BuiltinModel::Sine
-        | BuiltinModel::Microlensing
-        | BuiltinModel::TwoMoons
-        | BuiltinModel::GaussianMixture
-        | BuiltinModel::Slcp => {}
-        BuiltinModel::Transit { period } => entries.push(("period", Value::Float(*period))),
-        BuiltinModel::AbsorptionSpectrum {
-            pivot,
-            half_range,
-            lines,
-        } => {
-            entries.push(("pivot", Value::Float(*pivot)));
-            entries.push(("half_range", Value::Float(*half_range)));
-            entries.push(("lines", numbers(lines)));
-        }
-        BuiltinModel::LinearGaussian { matrix } => entries.push(("matrix", rows(matrix))),
-        BuiltinModel::BernoulliGlm { design_matrix } => {
-            entries.push(("design_matrix", rows(design_matrix)));
-        }
-        BuiltinModel::Sir {
-            population,
-            infected,
-            tests,
-        } => {
-            entries.push(("population", Value::Float(*population)));
-            entries.push(("infected", Value::Float(*infected)));
-            entries.push(("tests", whole(*tests)));
-        }
-        BuiltinModel::LotkaVolterra {
-            prey,
-            predators,
-            scatter,
-        } => {
-            entries.push(("prey", Value::Float(*prey)));
-            entries.push(("predators", Value::Float(*predators)));
-            entries.push(("scatter", Value::Float(*scatter)));
-        }
+fn simulator(campaign: &Campaign) -> Vec<(&str, Value)> {
+    let simulator = &campaign.simulator;
+    let mut entries = vec![
+        (
+            simulator.model.origin.key(),
+            Value::from(simulator.model.name.as_str()),
+        ),
+        ("version", whole(simulator.model.version.into())),
+    ];
+    for (name, value) in &simulator.options.0 {
+        let value = match value {
+            OptionValue::Whole(number) => whole(*number),
+            OptionValue::Number(number) => Value::Float(*number),
+            OptionValue::Text(text) => Value::from(text.as_str()),
+            OptionValue::Numbers(values) => numbers(values),
+            OptionValue::Rows(values) => rows(values),
+        };
+        entries.push((name.as_str(), value));
     }
     // With an observation the grid is its first column.
     if campaign.observation.is_none() {
-        entries.push(("grid", numbers(&campaign.simulator.grid)));
+        entries.push(("grid", numbers(&simulator.grid)));
     }
     entries
 }

@@ -3,10 +3,11 @@
 use super::bad_cases::{FORWARD_MODEL, PARAMETERS, TOP_LEVEL};
 use super::bad_estimators::{ESTIMATOR, ROUNDS};
 use super::{SINE, directory, parse_in};
-use crate::campaign_file::load;
-use crate::seeds::{Purpose, stream};
-use crate::{ids::RoundId, ids::RowId};
 use rand::RngExt;
+use sidereal_inference::campaign_file::load;
+use sidereal_inference::ids::{RoundId, RowId};
+use sidereal_inference::seeds::{Purpose, stream};
+use sidereal_models::Catalogue;
 
 const SIGMA: &str = "expected \"observed\", a positive number, or { uniform = { low, high } }, \
                      { log_uniform = { low, high } } or { table = \"sigmas.csv\" }";
@@ -56,7 +57,9 @@ fn a_file_full_of_mistakes_is_answered_in_one_go() {
 fn files_that_cannot_be_read_are_named() {
     let directory = directory();
     let path = directory.path().join("none.toml");
-    let message = load(&path).expect_err("missing").to_string();
+    let message = load(&path, &Catalogue::default())
+        .expect_err("missing")
+        .to_string();
     assert_eq!(
         message,
         format!(
@@ -66,14 +69,18 @@ fn files_that_cannot_be_read_are_named() {
     );
 
     std::fs::write(&path, b"name = 1\nseed = \xff").expect("write");
-    let message = load(&path).expect_err("not text").to_string();
+    let message = load(&path, &Catalogue::default())
+        .expect_err("not text")
+        .to_string();
     assert_eq!(
         message,
         format!("{}:2: found bytes that are not UTF-8 text", path.display())
     );
 
     std::fs::write(&path, b"").expect("write");
-    let mistakes = load(&path).expect_err("empty").mistakes;
+    let mistakes = load(&path, &Catalogue::default())
+        .expect_err("empty")
+        .mistakes;
     let prefix = format!("{}: ", path.display());
     let keys: Vec<&str> = mistakes
         .iter()

@@ -1,11 +1,12 @@
 //! `[observation]` with files as people have them.
 
 use super::{SINE, directory, parse_in};
-use crate::campaign_file::{
+use sidereal_inference::campaign_file::{
     changed_keys, identity, load, load_with_source, parse_columns, to_toml,
 };
-use crate::noise::{GaussianNoise, Noise, SigmaSource};
-use crate::observation::{ColumnNames, Hdu, Missing, Observation, Reading};
+use sidereal_inference::noise::{GaussianNoise, Noise, SigmaSource};
+use sidereal_inference::observation::{ColumnNames, Hdu, Missing, Observation, Reading};
+use sidereal_models::Catalogue;
 use std::path::Path;
 
 fn names(grid: Option<&str>, value: Option<&str>, sigma: Option<&str>) -> ColumnNames {
@@ -26,7 +27,7 @@ fn columns_and_missing_rows_are_as_the_file_says_and_the_copy_needs_no_file() {
     let keys = "path = \"kepler.csv\"\ncolumns = { value = \"SAP_FLUX\" }\nmissing = \"drop\"";
     let path = directory.path().join("c.toml");
     std::fs::write(&path, SINE.replace("path = \"observation.csv\"", keys)).expect("write");
-    let (campaign, source) = load_with_source(&path).expect("campaign");
+    let (campaign, source) = load_with_source(&path, &Catalogue::default()).expect("campaign");
     let plain = parse_in(directory.path(), SINE).expect("campaign");
     assert_eq!(campaign.observation, plain.observation);
     assert_eq!(
@@ -45,7 +46,10 @@ fn columns_and_missing_rows_are_as_the_file_says_and_the_copy_needs_no_file() {
     let elsewhere = tempfile::tempdir().expect("temporary directory");
     let copy = elsewhere.path().join("campaign.toml");
     std::fs::write(&copy, to_toml(&campaign)).expect("write");
-    assert_eq!(load_with_source(&copy).expect("copy"), (campaign, None));
+    assert_eq!(
+        load_with_source(&copy, &Catalogue::default()).expect("copy"),
+        (campaign, None)
+    );
 }
 
 #[test]
@@ -128,12 +132,12 @@ fn campaign_files_may_begin_with_a_byte_order_mark() {
     let path = directory.path().join("c.toml");
     std::fs::write(&path, format!("\u{feff}{}", SINE.replace('\n', "\r\n"))).expect("write");
     let plain = parse_in(directory.path(), SINE).expect("campaign");
-    assert_eq!(load(&path).expect("campaign"), plain);
+    assert_eq!(load(&path, &Catalogue::default()).expect("campaign"), plain);
 }
 
 #[test]
 fn what_has_no_end_is_no_campaign_file() {
-    let message = load(Path::new("/dev/zero"))
+    let message = load(Path::new("/dev/zero"), &Catalogue::default())
         .expect_err("a device")
         .to_string();
     assert_eq!(

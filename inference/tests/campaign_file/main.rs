@@ -8,7 +8,9 @@ mod correlated;
 mod data_files;
 mod good_files;
 
-use super::*;
+use sidereal_inference::campaign::Campaign;
+use sidereal_inference::campaign_file::parse;
+use sidereal_models::Catalogue;
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -41,7 +43,7 @@ fn directory() -> TempDir {
 fn parse_in(directory: &Path, text: &str) -> Result<Campaign, Vec<String>> {
     let prefix = format!("{}/", directory.display());
     let shorten = |message: String| message.replace(&prefix, "");
-    parse(text, &directory.join("c.toml"))
+    parse(text, &directory.join("c.toml"), &Catalogue::default())
         .map_err(|error| error.mistakes.into_iter().map(shorten).collect())
 }
 

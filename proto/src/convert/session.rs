@@ -7,6 +7,7 @@ use crate::message::{
 };
 use crate::{PROTOCOL_VERSION, v1};
 use sidereal_inference::ids::{AttemptId, CampaignHash, PeerId, RoundId, RunId};
+use sidereal_inference::model::{ModelId, Origin};
 use sidereal_inference::progress::Progress;
 use sidereal_inference::status::CampaignStatus;
 
@@ -23,21 +24,24 @@ impl From<&Registration> for v1::RegisterRequest {
             n_threads: registration.n_threads,
             campaign: registration.campaign.as_ref().map(|hash| hash.0.clone()),
             remaining_s: registration.remaining_s,
+            models: registration.models.iter().map(model_to_wire).collect(),
         }
     }
 }
 
 /// Longest name of a peer.
 const MAX_NAME_BYTES: usize = 256;
+/// Most models of a worker.
+const MAX_MODELS: usize = 1000;
 /// Length of a hash.
 const MAX_HASH_BYTES: usize = 64;
 /// Longest message of a failure that is kept: it goes into the journal and into shards.
 const MAX_FAILURE_CHARS: usize = 2000;
 
 /// For messages.
-const EXPECTED_VERSION: &str = "2";
+const EXPECTED_VERSION: &str = "3";
 const _: () = assert!(
-    PROTOCOL_VERSION == 2,
+    PROTOCOL_VERSION == 3,
     "EXPECTED_VERSION says something else"
 );
 
@@ -93,7 +97,60 @@ pub fn registration_from_wire(wire: v1::RegisterRequest) -> Result<Registration,
             .remaining_s
             .map(|seconds| finite_and_not_negative(seconds, MESSAGE, "remaining_s"))
             .transpose()?,
+        models: models_from_wire(wire.models)?,
     })
+}
+
+fn model_to_wire(model: &ModelId) -> v1::ForwardModel {
+    let origin = match model.origin {
+        Origin::Builtin => v1::ModelOrigin::Builtin,
+        Origin::Guest => v1::ModelOrigin::Guest,
+    };
+    v1::ForwardModel {
+        origin: origin.into(),
+        name: model.name.clone(),
+        version: model.version,
+    }
+}
+
+fn models_from_wire(models: Vec<v1::ForwardModel>) -> Result<Vec<ModelId>, WireError> {
+    const MESSAGE: &str = "registration";
+    if models.len() > MAX_MODELS {
+        return Err(WireError::Value {
+            message: MESSAGE,
+            field: "models",
+            found: models.len().to_string(),
+            expected: "at most 1000",
+        });
+    }
+    let model = |model: v1::ForwardModel| {
+        let origin = match v1::ModelOrigin::try_from(model.origin) {
+            Ok(v1::ModelOrigin::Builtin) => Origin::Builtin,
+            Ok(v1::ModelOrigin::Guest) => Origin::Guest,
+            Ok(v1::ModelOrigin::Unspecified) | Err(_) => {
+                return Err(WireError::Value {
+                    message: MESSAGE,
+                    field: "models",
+                    found: format!("origin {}", model.origin),
+                    expected: "1 (built in) or 2 (a guest)",
+                });
+            }
+        };
+        if model.name.len() > MAX_NAME_BYTES {
+            return Err(WireError::Value {
+                message: MESSAGE,
+                field: "models",
+                found: format!("a name of {} bytes", model.name.len()),
+                expected: "at most 256 bytes",
+            });
+        }
+        Ok(ModelId {
+            origin,
+            name: model.name,
+            version: model.version,
+        })
+    };
+    models.into_iter().map(model).collect()
 }
 
 impl TryFrom<&Session> for v1::RegisterReply {

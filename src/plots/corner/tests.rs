@@ -3,6 +3,7 @@
 use super::*;
 use sidereal_inference::campaign_file;
 use sidereal_inference::summary::parameter_summaries;
+use sidereal_models::Catalogue;
 use std::path::Path;
 
 /// Quantiles, axis, ends and truth of an angle of period 8 with these draws.
@@ -12,7 +13,8 @@ fn angle(draws: &[f64], truth: &str) -> ([f64; 3], [f64; 2], Ends, Option<f64>) 
          prior = {{ uniform = {{ low = 1, high = 9 }} }}\n[simulator]\nbuiltin = \"linear-gaussian\"\n\
          [observation]\ngrid = [0]\nvalue = [1]\nsigma = [1]\n"
     );
-    let campaign = campaign_file::parse(&text, Path::new("ring.toml")).expect("a campaign");
+    let campaign = campaign_file::parse(&text, Path::new("ring.toml"), &Catalogue::default())
+        .expect("a campaign");
     let n = draws.len();
     let posterior = Posterior {
         n_parameters: 1,

@@ -30,6 +30,7 @@ pub(super) async fn open(
         return Ok(None);
     }
     let registration = Registration {
+        models: Vec::new(),
         kind: PeerKind::Trainer,
         name: config.name.clone(),
         n_threads: u32::try_from(config.n_threads.max(1)).unwrap_or(u32::MAX),

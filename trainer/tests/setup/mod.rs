@@ -12,6 +12,7 @@ use sidereal_inference::campaign_file;
 use sidereal_inference::draws::Draws;
 use sidereal_inference::ids::{FlowId, RoundId};
 use sidereal_inference::refinement::Objective;
+use sidereal_models::Catalogue;
 use sidereal_trainer::estimator::Estimator;
 use sidereal_trainer::standardization::Standardization;
 use sidereal_trainer::training::{self, Fitted, Observer, TrainingError, TrainingState};
@@ -40,7 +41,8 @@ simulations = 400
 {extra}
 "#
     );
-    campaign_file::parse(&text, Path::new("small.toml")).expect("the campaign file is valid")
+    campaign_file::parse(&text, Path::new("small.toml"), &Catalogue::default())
+        .expect("the campaign file is valid")
 }
 
 /// Rows of round 0 in a training set.

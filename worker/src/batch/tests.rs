@@ -5,6 +5,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 use sidereal_inference::campaign_file;
 use sidereal_inference::ids::RoundId;
+use sidereal_models::Catalogue;
 use std::ops::Range;
 use std::sync::atomic::AtomicUsize;
 
@@ -28,8 +29,12 @@ fn campaign(sigma: &str) -> Campaign {
         [observation]
         path = "observation.csv"
     "#;
-    campaign_file::parse(text, &directory.path().join("campaign.toml"))
-        .unwrap_or_else(|error| panic!("{error}"))
+    campaign_file::parse(
+        text,
+        &directory.path().join("campaign.toml"),
+        &Catalogue::default(),
+    )
+    .unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn draws(campaign: &Campaign, rows: Range<u64>) -> Draws {
@@ -291,7 +296,7 @@ fn no_rows_are_a_batch_too() {
 /// Two counts of one rate, and their Poisson-like likelihood up to a constant.
 struct Counts;
 
-impl crate::simulators::OwnNoise for Counts {
+impl sidereal_models::OwnNoise for Counts {
     type State = f64;
 
     fn n_data(&self) -> usize {
@@ -323,7 +328,7 @@ impl crate::simulators::OwnNoise for Counts {
 fn a_simulators_own_likelihood_is_taken_as_it_is() {
     let mut own = campaign("1");
     own.noise = Noise::Simulator;
-    let simulator = crate::simulators::WithOwnNoise(Counts);
+    let simulator = sidereal_models::WithOwnNoise(Counts);
     let rows = run_batch(&own, &simulator, draws(&own, 0..300)).expect("rows");
     let (mut n_failed, mut n_zero) = (0, 0);
     for row in 0..300 {

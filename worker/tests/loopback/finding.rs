@@ -7,9 +7,8 @@ use sidereal_inference::ids::CampaignHash;
 use sidereal_proto::access::{Access, AccessFile, AccessSource};
 use sidereal_proto::peer::GaveUp;
 use sidereal_store::StorageChoice;
-use sidereal_worker::{Simulator, WorkerConfig, WorkerError, run, run_with_simulator};
+use sidereal_worker::{WorkerConfig, WorkerError, run};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
@@ -101,9 +100,7 @@ async fn what_waiting_cannot_mend_ends_at_once() {
     );
     let foreign = tempfile::tempdir().expect("temporary directory");
     let text = std::fs::read_to_string(workplace.directory.path().join("campaign.toml"));
-    let text = text
-        .expect("read")
-        .replace("name = \"loopback\"", "name = \"x\"\nseed = 5");
+    let text = text.expect("read").replace("seed = 0", "seed = 5");
     std::fs::write(foreign.path().join("campaign.toml"), text).expect("write");
     let observation = workplace.directory.path().join("observation.csv");
     std::fs::copy(observation, foreign.path().join("observation.csv")).expect("copy");
@@ -118,19 +115,14 @@ async fn what_waiting_cannot_mend_ends_at_once() {
 
 #[tokio::test]
 async fn work_for_a_coordinator_that_died_is_abandoned() {
-    let workplace = workplace_of_ones_own();
+    let (workplace, simulator) = workplace_of_slow();
     let coordinator = workplace.coordinator(
         anywhere(),
         vec![workplace.lease(0, 0..1000)],
         Manner::Endless,
     );
     let address = coordinator.address;
-    let simulator = slow();
-    let worker = tokio::spawn(run_with_simulator(
-        config(access(address)),
-        Arc::clone(&simulator) as Arc<dyn Simulator>,
-        never(),
-    ));
+    let worker = tokio::spawn(run(slow_config(access(address), &simulator), never()));
     wait_for_rows(&simulator, 1).await;
     drop(coordinator);
     let leases = vec![workplace.lease(1, 0..2)];

@@ -4,54 +4,35 @@ use crate::coordinator::Manner;
 use crate::workplace::*;
 use sidereal_inference::ids::AttemptId;
 use sidereal_proto::message::FromWorker;
-use sidereal_worker::{Simulator, WorkerConfig, run, run_with_simulator};
-use std::sync::Arc;
+use sidereal_worker::{WorkerConfig, run};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 #[tokio::test]
-async fn a_model_of_ones_own_and_a_stock_worker_never_share_a_campaign() {
-    let (_ask, shutdown) = watch::channel(false);
-    let marked = workplace_of_ones_own();
-    let coordinator = marked.coordinator(anywhere(), marked.leases(8, 40), Manner::Endless);
-    let error = run(config(coordinator.access()), shutdown.clone())
+async fn a_worker_without_the_campaigns_model_ends_with_the_names_of_both() {
+    let (workplace, _) = workplace_of_slow();
+    let coordinator = workplace.coordinator(anywhere(), workplace.leases(8, 40), Manner::Endless);
+    let error = run(config(coordinator.access()), never())
         .await
-        .expect_err("only its user can run it");
+        .expect_err("only the program that brings it can run it");
     assert!(error.is_unusable_input(), "{error}");
     assert_eq!(
         error.to_string(),
-        "cannot build the campaign's simulator: the campaign's model is its user's own (simulator.own = true), expected \
-         a built-in one: only the program that brings the model can run it"
-    );
-    let unmarked = workplace();
-    let coordinator = unmarked.coordinator(anywhere(), unmarked.leases(8, 40), Manner::Endless);
-    let simulator = slow() as Arc<dyn Simulator>;
-    let error = run_with_simulator(config(coordinator.access()), simulator, shutdown)
-        .await
-        .expect_err("a stock worker would simulate a sine");
-    assert!(error.is_unusable_input(), "{error}");
-    assert_eq!(
-        error.to_string(),
-        "cannot build the campaign's simulator: the campaign file names the built-in model `sine` and a model of one's \
-         own was given, expected own = true under [simulator]"
+        "cannot build the campaign's simulator: the campaign's model is slow (a guest, version 1), this program has the \
+         built-in models only"
     );
 }
 
 #[tokio::test]
 async fn shutdown_finishes_the_batch_at_work_and_hands_back_the_next() {
-    let workplace = workplace_of_ones_own();
+    let (workplace, simulator) = workplace_of_slow();
     let mut leases = workplace.leases(8, 40);
     leases[0].lease_s = 0.3;
     leases[1].lease_s = 0.3;
     let coordinator = workplace.coordinator(anywhere(), leases, Manner::Endless);
-    let simulator = slow();
     let (ask, shutdown) = watch::channel(false);
-    let worker = tokio::spawn(run_with_simulator(
-        config(coordinator.access()),
-        Arc::clone(&simulator) as Arc<dyn Simulator>,
-        shutdown,
-    ));
+    let worker = tokio::spawn(run(slow_config(coordinator.access(), &simulator), shutdown));
     wait_for_rows(&simulator, 1).await;
     ask.send(true).expect("worker listens");
     let ended = worker.await.expect("no panic");
@@ -79,20 +60,15 @@ async fn shutdown_finishes_the_batch_at_work_and_hands_back_the_next() {
 
 #[tokio::test]
 async fn a_batch_that_takes_longer_than_the_grace_is_handed_back() {
-    let workplace = workplace_of_ones_own();
+    let (workplace, simulator) = workplace_of_slow();
     let leases = workplace.leases(1000, 2000);
     let coordinator = workplace.coordinator(anywhere(), leases, Manner::Endless);
-    let simulator = slow();
     let (ask, shutdown) = watch::channel(false);
     let config = WorkerConfig {
         grace: Duration::from_millis(200),
-        ..config(coordinator.access())
+        ..slow_config(coordinator.access(), &simulator)
     };
-    let worker = tokio::spawn(run_with_simulator(
-        config,
-        Arc::clone(&simulator) as Arc<dyn Simulator>,
-        shutdown,
-    ));
+    let worker = tokio::spawn(run(config, shutdown));
     wait_for_rows(&simulator, 1).await;
     ask.send(true).expect("worker listens");
     let asked = Instant::now();
@@ -111,16 +87,11 @@ async fn a_batch_that_takes_longer_than_the_grace_is_handed_back() {
 
 #[tokio::test]
 async fn a_coordinator_lost_while_draining_ends_the_wait() {
-    let workplace = workplace_of_ones_own();
+    let (workplace, simulator) = workplace_of_slow();
     let coordinator =
         workplace.coordinator(anywhere(), workplace.leases(1000, 1000), Manner::Endless);
-    let simulator = slow();
     let (ask, shutdown) = watch::channel(false);
-    let worker = tokio::spawn(run_with_simulator(
-        config(coordinator.access()),
-        Arc::clone(&simulator) as Arc<dyn Simulator>,
-        shutdown,
-    ));
+    let worker = tokio::spawn(run(slow_config(coordinator.access(), &simulator), shutdown));
     wait_for_rows(&simulator, 1).await;
     ask.send(true).expect("worker listens");
     wait_for_rows(&simulator, 4).await;
@@ -136,20 +107,15 @@ async fn a_coordinator_lost_while_draining_ends_the_wait() {
 
 #[tokio::test]
 async fn cancelled_batches_are_answered_by_a_credit_each() {
-    let workplace = workplace_of_ones_own();
+    let (workplace, simulator) = workplace_of_slow();
     let leases = vec![
         workplace.lease(0, 0..1000),
         workplace.lease(1, 1000..1008),
         workplace.lease(2, 1008..1010),
     ];
     let coordinator = workplace.coordinator(anywhere(), leases.clone(), Manner::Endless);
-    let simulator = slow();
     let (ask, shutdown) = watch::channel(false);
-    let worker = tokio::spawn(run_with_simulator(
-        config(coordinator.access()),
-        Arc::clone(&simulator) as Arc<dyn Simulator>,
-        shutdown,
-    ));
+    let worker = tokio::spawn(run(slow_config(coordinator.access(), &simulator), shutdown));
     wait_for_rows(&simulator, 1).await;
     // Nobody has it.
     coordinator.cancel(AttemptId(9));

@@ -11,22 +11,20 @@ use sidereal_inference::directory::{Created, Directory, Storage};
 use sidereal_inference::files::FileError;
 use sidereal_inference::ids::AttemptId;
 use sidereal_inference::shard::ShardRows;
+use sidereal_models::Catalogue;
 use sidereal_proto::message::{FailureCause, FromWorker};
 use sidereal_store::StorageChoice;
-use sidereal_worker::{Simulator, WorkerConfig, WorkerError, run, run_batch, run_with_simulator};
+use sidereal_worker::{WorkerConfig, WorkerError, run, run_batch};
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 use workplace::*;
 
 #[tokio::test]
 async fn batches_become_the_same_rows_whatever_threads_and_lease_sizes() {
     let workplace = workplace();
-    let simulator = sidereal_worker::simulators::build(
-        &workplace.campaign.simulator,
-        &workplace.campaign.space,
-    )
-    .expect("simulator");
+    let simulator = Catalogue::default()
+        .build(&workplace.campaign.simulator, &workplace.campaign.space)
+        .expect("simulator");
     let expected =
         run_batch(&workplace.campaign, &*simulator, workplace.draws(0..100)).expect("rows");
     for (n_threads, n_rows) in [(1, 100), (4, 17), (1, 30)] {
@@ -135,10 +133,9 @@ async fn a_shard_path_outside_the_directory_writes_nothing() {
 
 #[tokio::test]
 async fn leases_beyond_the_credits_are_refused() {
-    let workplace = workplace_of_ones_own();
+    let (workplace, simulator) = workplace_of_slow();
     let coordinator = workplace.coordinator(anywhere(), workplace.leases(2, 8), Manner::AllAtOnce);
-    let simulator = slow() as Arc<dyn Simulator>;
-    run_with_simulator(config(coordinator.access()), simulator, never())
+    run(slow_config(coordinator.access(), &simulator), never())
         .await
         .unwrap_or_else(|error| panic!("{error}"));
     let heard = coordinator.heard();

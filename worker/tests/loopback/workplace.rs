@@ -8,10 +8,11 @@ use sidereal_inference::draws::Draws;
 use sidereal_inference::ids::{AttemptId, RoundId};
 use sidereal_inference::shard::{self, ShardRows, Weighed};
 use sidereal_inference::task::{BatchLease, BatchReport};
+use sidereal_models::{Catalogue, ChaCha8Rng, ReadyModel, SimulationError, Simulator};
 use sidereal_proto::access::{Access, AccessSource};
 use sidereal_proto::message::{FailureCause, FromWorker};
 use sidereal_store::StorageChoice;
-use sidereal_worker::{ChaCha8Rng, SimulationError, Simulator, WorkerConfig};
+use sidereal_worker::WorkerConfig;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,15 +28,26 @@ pub struct Workplace {
 }
 
 pub fn workplace() -> Workplace {
-    workplace_of("builtin = \"sine\"")
+    workplace_of("builtin = \"sine\"", &Catalogue::default())
 }
 
-/// Whose model is brought along.
-pub fn workplace_of_ones_own() -> Workplace {
-    workplace_of("builtin = \"sine\"\nown = true")
+/// Whose model is a guest.
+pub fn workplace_of_slow() -> (Workplace, Arc<Slow>) {
+    let simulator = Arc::new(Slow {
+        n_rows_begun: AtomicUsize::new(0),
+    });
+    let workplace = workplace_of("guest = \"slow\"", &with_slow(&simulator));
+    (workplace, simulator)
 }
 
-fn workplace_of(simulator: &str) -> Workplace {
+fn with_slow(simulator: &Arc<Slow>) -> Catalogue {
+    Catalogue::default().with_guest(ReadyModel {
+        name: "slow",
+        simulator: Arc::clone(simulator) as Arc<dyn Simulator>,
+    })
+}
+
+fn workplace_of(simulator: &str, models: &Catalogue) -> Workplace {
     let directory = tempfile::tempdir().expect("temporary directory");
     let observation = "time,value,sigma\n0,1,0.5\n0.5,2,0.5\n1,3,0.5\n";
     std::fs::write(directory.path().join("observation.csv"), observation).expect("write");
@@ -55,7 +67,8 @@ fn workplace_of(simulator: &str) -> Workplace {
     );
     let path = directory.path().join("campaign.toml");
     std::fs::write(&path, text).expect("write");
-    let campaign = campaign_file::load(&path).unwrap_or_else(|error| panic!("{error}"));
+    let campaign = campaign_file::load(&path, models).unwrap_or_else(|error| panic!("{error}"));
+    std::fs::write(&path, campaign_file::to_toml(&campaign)).expect("write");
     Workplace {
         campaign,
         directory,
@@ -130,11 +143,20 @@ pub fn config(access: Access) -> WorkerConfig {
         identity: None,
         storage: StorageChoice::AsCoordinatorSays,
         name: "test".to_owned(),
+        models: Catalogue::default(),
         n_threads: 1,
         patience: Duration::from_secs(20),
         idle_timeout: None,
         grace: Duration::from_secs(20),
         ends_at: None,
+    }
+}
+
+/// Of a worker that has the guest.
+pub fn slow_config(access: Access, simulator: &Arc<Slow>) -> WorkerConfig {
+    WorkerConfig {
+        models: with_slow(simulator),
+        ..config(access)
     }
 }
 
@@ -200,12 +222,6 @@ impl Simulator for Slow {
         out.fill(0.0);
         Ok(())
     }
-}
-
-pub fn slow() -> Arc<Slow> {
-    Arc::new(Slow {
-        n_rows_begun: AtomicUsize::new(0),
-    })
 }
 
 pub async fn wait_for_rows(simulator: &Slow, n_rows: usize) {

@@ -40,6 +40,7 @@ fn registration(kind: PeerKind, name: &str) -> Registration {
         n_threads: 1,
         campaign: None,
         remaining_s: None,
+        models: Vec::new(),
     }
 }
 
