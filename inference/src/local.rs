@@ -196,6 +196,54 @@ impl LocalDensity {
         self
     }
 
+    /// The density with its middle on the bounds that it is near, and the other parameters as they are expected there; None
+    /// where it is near none, or on all of them.
+    pub fn at_bounds(&self) -> Option<Self> {
+        /// In standard deviations.
+        const NEAR: f64 = 3.0;
+        let d = self.mean.len();
+        let covariance = |i: usize, j: usize| -> f64 {
+            (0..d)
+                .map(|k| self.factor[i * d + k] * self.factor[j * d + k])
+                .sum()
+        };
+        let mut near = Vec::new();
+        for (i, lean) in self.leans.iter().enumerate() {
+            let (low, high) = lean.bounds();
+            let (to_low, to_high) = (low - self.mean[i], high - self.mean[i]);
+            let step = if -to_low < to_high { to_low } else { to_high };
+            if step.abs() < NEAR * covariance(i, i).sqrt() {
+                near.push((i, step));
+            }
+        }
+        if near.iter().all(|(_, step)| *step == 0.0) {
+            return None;
+        }
+        let n = near.len();
+        let among: Vec<f64> = near
+            .iter()
+            .flat_map(|&(i, _)| near.iter().map(move |&(j, _)| covariance(i, j)))
+            .collect();
+        let steps: Vec<f64> = near.iter().map(|(_, step)| *step).collect();
+        let factor = cholesky(&among, n)?;
+        let pull = solved_upper(&factor, &solved_lower(&factor, &steps));
+        let mut mean = self.mean.clone();
+        for (j, mean) in mean.iter_mut().enumerate() {
+            let pulls = near.iter().zip(&pull);
+            *mean += pulls
+                .map(|((i, _), pull)| covariance(*i, j) * pull)
+                .sum::<f64>();
+        }
+        for (i, step) in near {
+            mean[i] = self.mean[i] + step;
+        }
+        let moved = Self {
+            mean,
+            ..self.clone()
+        };
+        Some(moved.within_bounds())
+    }
+
     fn log_density(&self, cut: &[f64]) -> f64 {
         let d = self.mean.len();
         let nu = DEGREES_OF_FREEDOM as f64;
@@ -376,6 +424,31 @@ mod tests {
         }
         let integral = sum / n_turns as f64 * 2.0 * half_width / n_z as f64;
         assert!((integral - 1.0).abs() < 2e-3, "{integral}");
+    }
+
+    #[test]
+    fn a_middle_near_a_bound_is_moved_onto_it_with_what_goes_along() {
+        let density = LocalDensity {
+            leans: vec![Lean::High, Lean::None],
+            mean: vec![-0.1, -1.0],
+            ..density()
+        };
+        // Half a standard deviation of the first; the second falls by 0.5 times that.
+        let moved = density.at_bounds().expect("it is near");
+        assert_eq!(moved.mean[0], 0.0);
+        assert!((moved.mean[1] - -1.05).abs() < 1e-12, "{moved:?}");
+        assert_eq!(moved.factor, density.factor);
+        assert_eq!(moved.at_bounds(), None, "it is there");
+        let far = LocalDensity {
+            mean: vec![-0.7, -1.0],
+            ..density.clone()
+        };
+        assert_eq!(far.at_bounds(), None);
+        let nowhere = LocalDensity {
+            leans: Vec::new(),
+            ..density
+        };
+        assert_eq!(nowhere.at_bounds(), None);
     }
 
     #[test]

@@ -47,35 +47,18 @@ impl Near {
 }
 
 /// The next density of a search, the same one where nothing around it says more.
-pub(super) fn next(density: &LocalDensity, around: Vec<Near>) -> LocalDensity {
+pub(super) fn next(density: &LocalDensity, mut around: Vec<Near>) -> LocalDensity {
+    around.sort_by(|a, b| b.log_posterior.total_cmp(&a.log_posterior));
     let d = density.mean.len();
-    let around = highest_first(around);
-    paraboloid(&around, d, DAMPING)
+    paraboloid(&around, d)
         .or_else(|| best(&around, d))
         .and_then(|(mean, covariance)| moved(density, &mean, &covariance))
         .unwrap_or_else(|| density.clone())
 }
 
-/// As [`next`] for a search at a peak: at its very top. Damped steps stop short of it where all draws are on one side, at a
-/// bound.
-pub(super) fn top(density: &LocalDensity, around: Vec<Near>) -> LocalDensity {
-    let around = highest_first(around);
-    let top = paraboloid(&around, density.mean.len(), 0.0)
-        .and_then(|(mean, covariance)| moved(density, &mean, &covariance));
-    match top {
-        Some(top) => top,
-        None => next(density, around),
-    }
-}
-
-fn highest_first(mut around: Vec<Near>) -> Vec<Near> {
-    around.sort_by(|a, b| b.log_posterior.total_cmp(&a.log_posterior));
-    around
-}
-
 /// Mean and covariance at the top of a paraboloid fitted to the highest draws; None where these are too few or say that
-/// there is no top. `damping` is a curvature over that of the density.
-fn paraboloid(around: &[Near], d: usize, damping: f64) -> Option<(Vec<f64>, Vec<f64>)> {
+/// there is no top.
+fn paraboloid(around: &[Near], d: usize) -> Option<(Vec<f64>, Vec<f64>)> {
     let n_coefficients = 1 + d + d * (d + 1) / 2;
     if (around.len() as f64) < FEWEST_PER_COEFFICIENT * n_coefficients as f64 {
         return None;
@@ -102,7 +85,7 @@ fn paraboloid(around: &[Near], d: usize, damping: f64) -> Option<(Vec<f64>, Vec<
             curvature[i * d + j] -= coefficient;
             curvature[j * d + i] -= coefficient;
         }
-        curvature[i * d + i] += damping;
+        curvature[i * d + i] += DAMPING;
     }
     let factor = cholesky(&curvature, d)?;
     let inverse_times = |x: &[f64]| solved_upper(&factor, &solved_lower(&factor, x));
@@ -242,7 +225,6 @@ fn moved(density: &LocalDensity, mean: &[f64], covariance: &[f64]) -> Option<Loc
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bound::Lean;
     use crate::local::mahalanobis_squared;
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::SeedableRng;
@@ -284,31 +266,6 @@ mod tests {
             let expected = PARABOLOID_WIDENING.sqrt() * expected;
             assert!((found - expected).abs() < 2e-4, "{next:?}");
         }
-    }
-
-    #[test]
-    fn a_top_at_a_bound_is_reached_from_one_side_of_it() {
-        let density = LocalDensity {
-            leans: vec![Lean::High, Lean::None],
-            mean: vec![-0.2, 1.0],
-            ..density()
-        };
-        // The top lies just beyond the bound at 0.
-        let (mean, factor) = ([0.01, 0.9], [0.8, 0.0, 0.1, 0.3]);
-        let around = || {
-            let mut rng = ChaCha8Rng::seed_from_u64(5);
-            let near = (0..20).filter_map(|_| {
-                let v = density.cut(&density.draw(&mut rng));
-                let height = -0.5 * mahalanobis_squared(&v, &mean, &factor);
-                Near::new(&density, &v, height)
-            });
-            near.collect()
-        };
-        let top = top(&density, around());
-        assert_eq!(top.mean[0], 0.0);
-        assert!((top.mean[1] - 0.9).abs() < 1e-3, "{top:?}");
-        // A damped step stays away from it.
-        assert!(next(&density, around()).mean[0] < -0.03);
     }
 
     #[test]

@@ -40,6 +40,8 @@ struct Place {
 /// A search after a step.
 struct Stepped {
     search: Search,
+    /// A second one to go on beside it.
+    beside: Option<Search>,
     outcome: Option<Outcome>,
     /// log posterior density of the best draw around it that the flow does not know.
     height: f64,
@@ -90,6 +92,13 @@ pub(super) fn step(
             }
             None => {
                 taken.push(density.clone());
+                if let Some(search) = stepped.beside.clone() {
+                    under_way.push(Stepped {
+                        search,
+                        beside: None,
+                        ..stepped
+                    });
+                }
                 under_way.push(stepped);
             }
         }
@@ -169,6 +178,7 @@ fn step_of(
     let d = search.density.mean.len();
     let ended = |outcome| Stepped {
         search: search.clone(),
+        beside: None,
         outcome: Some(outcome),
         height: f64::NEG_INFINITY,
     };
@@ -229,18 +239,26 @@ fn step_of(
         .iter()
         .map(Near::log_posterior)
         .fold(f64::NEG_INFINITY, f64::max);
+    let density = ascent::next(&search.density, around);
+    let closer = |density: LocalDensity| Search {
+        n_steps,
+        density: density.scaled(CLOSER),
+        share: found_share,
+        peak: None,
+        past: Vec::new(),
+        aim: Aim::Summited,
+    };
+    // Where a bound is near, the top may well be on it: all draws are on one side of such a top, and what is fitted to
+    // them stops short of it.
+    let beside = match looks_closer {
+        true => density.at_bounds().map(closer),
+        false => None,
+    };
     let search = match looks_closer {
-        true => Search {
-            n_steps,
-            density: ascent::top(&search.density, around).scaled(CLOSER),
-            share: found_share,
-            peak: None,
-            past: Vec::new(),
-            aim: Aim::Summited,
-        },
+        true => closer(density),
         false => Search {
             n_steps,
-            density: ascent::next(&search.density, around),
+            density,
             share: found_share,
             peak: is_at_peak.then_some(share),
             past,
@@ -249,6 +267,7 @@ fn step_of(
     };
     Stepped {
         search,
+        beside,
         outcome,
         height,
     }
