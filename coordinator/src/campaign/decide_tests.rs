@@ -3,10 +3,10 @@
 use super::apply::{Misfit, apply};
 use super::decide::Input;
 use super::effects::{Effect, effects_to_resume, progress_so_far};
-use super::event::{Event, Fact, RoundOpened, Settings};
-use super::state::{Phase, State, Task};
+use super::event::{Event, Fact, Settings};
+use super::state::{Phase, RoundPlan, State, Task};
 use super::test_inputs::*;
-use crate::weigh::Weighed;
+use crate::weigh::Findings;
 use sidereal_inference::ids::{FlowId, RoundId};
 use sidereal_inference::probing::{Outcome, Probing};
 use sidereal_inference::progress::Progress;
@@ -24,7 +24,7 @@ fn proposal_of_flow_0() -> Proposal {
 
 fn weighed(round: u32, kind: RoundKind, n: u64, proposal: Proposal, efficiency: f64) -> Input {
     let n_eff = efficiency * n as f64 * f64::from(round + 1);
-    Input::RoundWeighed(Box::new(Weighed {
+    Input::RoundWeighed(Box::new(Findings {
         summary: summary(round, kind, n, proposal, efficiency),
         combined: Some(diagnostics(
             n * u64::from(round + 1),
@@ -35,7 +35,7 @@ fn weighed(round: u32, kind: RoundKind, n: u64, proposal: Proposal, efficiency: 
 }
 
 /// Round 0 is simulated and weighed; what is next is up to `settings`.
-fn after_round_0(settings: Settings) -> (Played, super::decide::Decision) {
+fn after_round_0(settings: Settings) -> (Played, Decided) {
     let mut played = Played::default();
     played.step(start("a", settings), 0.0);
     played.step(Input::ShardsChecked(vec![shard(0, 0..100)]), 10.0);
@@ -47,7 +47,7 @@ fn after_round_0(settings: Settings) -> (Played, super::decide::Decision) {
 }
 
 /// Rounds 0 and 1 are weighed, with one round more than allowed.
-fn after_round_1(mut settings: Settings) -> (Played, super::decide::Decision) {
+fn after_round_1(mut settings: Settings) -> (Played, Decided) {
     settings.rounds.max = 2;
     let (mut played, _) = after_round_0(settings);
     let draw = DrawTask {
@@ -69,7 +69,7 @@ fn after_round_1(mut settings: Settings) -> (Played, super::decide::Decision) {
 fn a_start_opens_round_0_from_the_prior() {
     let mut played = Played::default();
     let decision = played.step(start("a", settings()), 0.0);
-    let round = RoundOpened {
+    let round = RoundPlan {
         round: RoundId(0),
         kind: RoundKind::Training,
         n_rows: 100,
@@ -131,6 +131,65 @@ fn of_shards_for_the_same_rows_the_first_is_recorded() {
 }
 
 #[test]
+fn a_coordinator_that_ends_begins_nothing() {
+    let mut played = Played::default();
+    played.step(start("a", settings()), 0.0);
+    let decision = played.step(Input::Close, 1.0);
+    assert_eq!(Played::facts(&decision), [Fact::Closed]);
+    assert_eq!(decision.effects, []);
+}
+
+#[test]
+fn too_many_rows_given_up_are_more_than_a_hundredth_of_the_round_and_ten_at_least() {
+    // Of a round of so many rows, how many were given up, and whether another one is too many.
+    for (n_rows, n_given_up, expected) in [
+        (100, 9, None),
+        (100, 10, Some(10)),
+        (2000, 19, None),
+        (2000, 20, Some(20)),
+    ] {
+        let mut settings = settings();
+        settings.rounds.simulations = n_rows;
+        let mut played = Played::default();
+        played.step(start("a", settings), 0.0);
+        for row in 0..n_given_up {
+            let shard = shard(0, row..row + 1);
+            let message = "kills its workers".to_owned();
+            played.step(Input::RowGivenUp { shard, message }, 1.0);
+        }
+        let open = played.state.current_round().expect("an open round");
+        assert_eq!((open.plan.n_rows, open.n_committed), (n_rows, n_given_up));
+        assert_eq!(played.state.too_many_given_up(), expected, "{n_rows} rows");
+    }
+}
+
+#[test]
+fn rows_given_up_in_earlier_rounds_do_not_count() {
+    let mut played = Played::default();
+    played.step(start("a", settings()), 0.0);
+    for row in 0..20 {
+        let shard = shard(0, row..row + 1);
+        let message = "kills its workers".to_owned();
+        played.step(Input::RowGivenUp { shard, message }, 1.0);
+    }
+    assert_eq!(played.state.too_many_given_up(), Some(20));
+    played.step(Input::ShardsChecked(vec![shard(0, 20..100)]), 2.0);
+    played.step(
+        weighed(0, RoundKind::Training, 100, Proposal::prior(), 0.01),
+        3.0,
+    );
+    let draw = DrawTask {
+        round: RoundId(1),
+        n_rows: 100,
+        proposal: proposal_of_flow_0(),
+    };
+    let result = task_result(Some(FlowId(0)), Some(&draw), 1);
+    played.step(Input::TaskChecked(Box::new(result)), 4.0);
+    assert_eq!(played.state.given_up.len(), 20);
+    assert_eq!(played.state.too_many_given_up(), None);
+}
+
+#[test]
 fn a_weighed_round_leads_to_training_and_then_to_the_next_round() {
     let (mut played, decision) = after_round_0(settings());
     let draw = DrawTask {
@@ -150,7 +209,7 @@ fn a_weighed_round_leads_to_training_and_then_to_the_next_round() {
 
     let result = task_result(Some(FlowId(0)), Some(&draw), 1);
     let decision = played.step(Input::TaskChecked(Box::new(result.clone())), 20.0);
-    let round = RoundOpened {
+    let round = RoundPlan {
         round: RoundId(1),
         kind: RoundKind::Training,
         n_rows: 100,
@@ -205,12 +264,15 @@ fn a_stop_without_a_missed_target_writes_the_results() {
         summary: file("summary.json"),
         posterior: Some(file("posterior.parquet")),
     };
-    let decision = played.step(written, 40.0);
-    assert_eq!(
-        decision.effects,
-        [Effect::Announce(Progress::Finished), Effect::End]
-    );
-    assert_eq!(played.state.phase.name(), "finished");
+    // Results that turn out to be damaged are written again.
+    for _ in 0..2 {
+        let decision = played.step(written.clone(), 40.0);
+        assert_eq!(
+            decision.effects,
+            [Effect::Announce(Progress::Finished), Effect::End]
+        );
+        assert_eq!(played.state.phase.name(), "finished");
+    }
 }
 
 #[test]
@@ -258,7 +320,7 @@ fn without_an_observation_one_flow_is_trained_and_nothing_drawn() {
     played.step(start("a", settings), 0.0);
     played.step(Input::ShardsChecked(vec![shard(0, 0..100)]), 1.0);
     let decision = played.step(
-        Input::RoundWeighed(Box::new(Weighed {
+        Input::RoundWeighed(Box::new(Findings {
             summary: summary(0, RoundKind::Training, 100, Proposal::prior(), 0.0),
             combined: None,
             probing: None,

@@ -1,7 +1,8 @@
 //! Inputs that the tests of the campaign share.
 
 use super::apply::apply;
-use super::decide::{Decision, Input, decide};
+use super::decide::{Input, decide};
+use super::effects::{Effect, effects_of};
 use super::event::{Event, Fact, Opened, Settings};
 use super::state::{State, TaskResult};
 use sidereal_inference::campaign::{Combine, DeviceChoice, Rounds, Stop, StopRule, Workers};
@@ -149,18 +150,24 @@ pub struct Played {
     pub events: Vec<Event>,
 }
 
+/// What came of an input.
+#[derive(Debug, Default, PartialEq)]
+pub struct Decided {
+    pub events: Vec<Event>,
+    pub effects: Vec<Effect>,
+}
+
 impl Played {
     /// One step, as the driver makes it.
-    pub fn step(&mut self, input: Input, now_s: f64) -> Decision {
-        let decision = decide(&self.state, input, now_s);
-        for event in &decision.events {
-            apply(&mut self.state, event).expect("a decision's events fit its state");
-        }
-        self.events.extend(decision.events.iter().cloned());
-        decision
+    pub fn step(&mut self, input: Input, now_s: f64) -> Decided {
+        let decided = decide(&mut self.state, input, now_s);
+        let events = decided.expect("a decision's events fit its state");
+        self.events.extend(events.iter().cloned());
+        let effects = effects_of(&self.state, &events);
+        Decided { events, effects }
     }
 
-    pub fn facts(decision: &Decision) -> Vec<Fact> {
+    pub fn facts(decision: &Decided) -> Vec<Fact> {
         decision
             .events
             .iter()
