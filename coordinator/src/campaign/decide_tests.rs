@@ -15,25 +15,6 @@ use sidereal_inference::stopping::StopReason;
 use sidereal_inference::summary::RoundKind;
 use sidereal_inference::task::DrawTask;
 
-fn proposal_of_flow_0() -> Proposal {
-    Proposal::of(vec![
-        (Component::Flow(FlowId(0)), 0.9),
-        (Component::Prior, 0.1),
-    ])
-}
-
-fn weighed(round: u32, kind: RoundKind, n: u64, proposal: Proposal, efficiency: f64) -> Input {
-    let n_eff = efficiency * n as f64 * f64::from(round + 1);
-    Input::RoundWeighed(Box::new(Findings {
-        summary: summary(round, kind, n, proposal, efficiency),
-        combined: Some(diagnostics(
-            n * u64::from(round + 1),
-            n_eff / (n as f64 * f64::from(round + 1)),
-        )),
-        probing: None,
-    }))
-}
-
 /// Round 0 is simulated and weighed; what is next is up to `settings`.
 fn after_round_0(settings: Settings) -> (Played, Decided) {
     let mut played = Played::default();
@@ -137,56 +118,6 @@ fn a_coordinator_that_ends_begins_nothing() {
     let decision = played.step(Input::Close, 1.0);
     assert_eq!(Played::facts(&decision), [Fact::Closed]);
     assert_eq!(decision.effects, []);
-}
-
-#[test]
-fn too_many_rows_given_up_are_more_than_a_hundredth_of_the_round_and_ten_at_least() {
-    // Of a round of so many rows, how many were given up, and whether another one is too many.
-    for (n_rows, n_given_up, expected) in [
-        (100, 9, None),
-        (100, 10, Some(10)),
-        (2000, 19, None),
-        (2000, 20, Some(20)),
-    ] {
-        let mut settings = settings();
-        settings.rounds.simulations = n_rows;
-        let mut played = Played::default();
-        played.step(start("a", settings), 0.0);
-        for row in 0..n_given_up {
-            let shard = shard(0, row..row + 1);
-            let message = "kills its workers".to_owned();
-            played.step(Input::RowGivenUp { shard, message }, 1.0);
-        }
-        let open = played.state.current_round().expect("an open round");
-        assert_eq!((open.plan.n_rows, open.n_committed), (n_rows, n_given_up));
-        assert_eq!(played.state.too_many_given_up(), expected, "{n_rows} rows");
-    }
-}
-
-#[test]
-fn rows_given_up_in_earlier_rounds_do_not_count() {
-    let mut played = Played::default();
-    played.step(start("a", settings()), 0.0);
-    for row in 0..20 {
-        let shard = shard(0, row..row + 1);
-        let message = "kills its workers".to_owned();
-        played.step(Input::RowGivenUp { shard, message }, 1.0);
-    }
-    assert_eq!(played.state.too_many_given_up(), Some(20));
-    played.step(Input::ShardsChecked(vec![shard(0, 20..100)]), 2.0);
-    played.step(
-        weighed(0, RoundKind::Training, 100, Proposal::prior(), 0.01),
-        3.0,
-    );
-    let draw = DrawTask {
-        round: RoundId(1),
-        n_rows: 100,
-        proposal: proposal_of_flow_0(),
-    };
-    let result = task_result(Some(FlowId(0)), Some(&draw), 1);
-    played.step(Input::TaskChecked(Box::new(result)), 4.0);
-    assert_eq!(played.state.given_up.len(), 20);
-    assert_eq!(played.state.too_many_given_up(), None);
 }
 
 #[test]

@@ -41,4 +41,6 @@ mod decide_tests;
 #[cfg(test)]
 mod interleaving_tests;
 #[cfg(test)]
+mod state_tests;
+#[cfg(test)]
 mod test_inputs;

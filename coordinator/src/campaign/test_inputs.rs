@@ -5,11 +5,12 @@ use super::decide::{Input, decide};
 use super::effects::{Effect, effects_of};
 use super::event::{Event, Fact, Opened, Settings};
 use super::state::{State, TaskResult};
+use crate::weigh::Findings;
 use sidereal_inference::campaign::{Combine, DeviceChoice, Rounds, Stop, StopRule, Workers};
 use sidereal_inference::ids::{CampaignHash, FlowId, LocalId, RoundId, RunId};
 use sidereal_inference::local::LocalDensity;
 use sidereal_inference::probing::{Aim, Probing, Search};
-use sidereal_inference::proposal::Proposal;
+use sidereal_inference::proposal::{Component, Proposal};
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::summary::{RoundKind, RoundSummary, TrainingSummary, WeightDiagnostics};
 use sidereal_inference::task::{DrawTask, ModelFiles, ScoresFile, ShardFile, StoredFile};
@@ -209,4 +210,24 @@ pub fn session(ids: &[u32]) -> Probing {
         outcomes: Vec::new(),
         found: BTreeMap::new(),
     }
+}
+
+pub fn proposal_of_flow_0() -> Proposal {
+    Proposal::of(vec![
+        (Component::Flow(FlowId(0)), 0.9),
+        (Component::Prior, 0.1),
+    ])
+}
+
+/// A round that weighs in with this efficiency, as all rounds together do.
+pub fn weighed(round: u32, kind: RoundKind, n: u64, proposal: Proposal, efficiency: f64) -> Input {
+    let n_eff = efficiency * n as f64 * f64::from(round + 1);
+    Input::RoundWeighed(Box::new(Findings {
+        summary: summary(round, kind, n, proposal, efficiency),
+        combined: Some(diagnostics(
+            n * u64::from(round + 1),
+            n_eff / (n as f64 * f64::from(round + 1)),
+        )),
+        probing: None,
+    }))
 }
