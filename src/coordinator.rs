@@ -13,8 +13,8 @@ use crate::terminal::Terminal;
 use crate::words;
 use clap::Args;
 use sidereal_coordinator::{
-    AfterTheEnd, CampaignFailure, CoordinatorConfig, Earlier, Outcome, Running, ServeConfig,
-    ShardChecks,
+    AfterTheEnd, CampaignFailure, CampaignOutcome, CoordinatorConfig, Earlier, Running,
+    ServeConfig, ShardChecks,
 };
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
@@ -151,7 +151,7 @@ pub fn run(
 async fn serve(
     config: CoordinatorConfig,
     terminal: &Terminal,
-) -> Result<Option<Outcome>, CommandError> {
+) -> Result<Option<CampaignOutcome>, CommandError> {
     let mut interrupted = shutdown_on_signals(terminal, STATUS_INTERRUPTED);
     let location = config.directory.location().to_owned();
     let access_file = config.access_file.clone();

@@ -4,8 +4,8 @@ use crate::coordinator;
 use crate::exit::CommandError;
 use crate::services::{host_name, load_or_create_secrets};
 use sidereal_coordinator::{
-    AfterTheEnd, CampaignFailure, CoordinatorConfig, Earlier, Outcome, Running, ServeConfig,
-    ShardChecks,
+    AfterTheEnd, CampaignFailure, CampaignOutcome, CoordinatorConfig, Earlier, Running,
+    ServeConfig, ShardChecks,
 };
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
@@ -42,9 +42,9 @@ pub struct LocalCampaign {
 
 /// How a campaign in this process ended.
 pub enum LocalEnding {
-    Finished(Box<Outcome>),
+    Finished(Box<CampaignOutcome>),
     /// Finished before, nothing was run.
-    WasFinished(Box<Outcome>),
+    WasFinished(Box<CampaignOutcome>),
     Interrupted,
 }
 
@@ -143,7 +143,7 @@ async fn next_step(
     }
 }
 
-async fn running_outcome(running: Running) -> Result<Outcome, CampaignFailure> {
+async fn running_outcome(running: Running) -> Result<CampaignOutcome, CampaignFailure> {
     running.wait().await
 }
 

@@ -9,9 +9,9 @@ mod outbox;
 pub use jobs::ShardChecks;
 pub use messages::{Message, Messages, StreamId, TrainerOutbox, WatcherOutbox, WorkerOutbox};
 
-use crate::campaign::apply::{Misfit, apply};
-use crate::campaign::decide::{Decision, Input, decide};
-use crate::campaign::effects::Effect;
+use crate::campaign::apply::Misfit;
+use crate::campaign::decide::{Input, decide};
+use crate::campaign::effects::{Effect, effects_of};
 use crate::campaign::event::{Event, Opened};
 use crate::campaign::leases::{LeaseRules, Leases, Loss};
 use crate::campaign::state::{Phase, State, rows_of};
@@ -57,7 +57,7 @@ const CHECKS_AT_A_TIME: usize = 8;
 
 /// What a finished campaign leaves.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
+pub struct CampaignOutcome {
     pub summary: Summary,
     /// Paths in the campaign directory.
     pub summary_path: String,
@@ -178,14 +178,13 @@ pub struct Driver {
     told_pause: Option<String>,
     /// When the directory is looked for; None while it is.
     look_at: Option<Instant>,
-    n_refused_in_a_row: u32,
     access: Option<(PathBuf, AccessFile)>,
     after_the_end: AfterTheEnd,
     shard_checks: ShardChecks,
     secret: String,
     /// There once the results are.
-    outcome: Option<Outcome>,
-    ended: Option<Result<Outcome, CampaignFailure>>,
+    outcome: Option<CampaignOutcome>,
+    ended: Option<Result<CampaignOutcome, CampaignFailure>>,
 }
 
 impl Driver {
@@ -216,7 +215,6 @@ impl Driver {
             directory_gone: None,
             told_pause: None,
             look_at: Some(Instant::now() + LOOK),
-            n_refused_in_a_row: 0,
             access: config.access,
             after_the_end: config.after_the_end,
             shard_checks: config.shard_checks,
@@ -242,7 +240,7 @@ impl Driver {
     pub async fn run(
         mut self,
         mut inbox: mpsc::Receiver<Message>,
-    ) -> Result<Outcome, CampaignFailure> {
+    ) -> Result<CampaignOutcome, CampaignFailure> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.ended.is_none() {
@@ -280,24 +278,31 @@ impl Driver {
         self.started.elapsed().as_secs_f64()
     }
 
-    /// One step of the campaign, in the order that everything rests on: decide, record, apply, act.
+    /// One step of the campaign, in the order that everything rests on: decide and apply, record, act.
     async fn step(&mut self, input: Input) -> Result<(), CampaignFailure> {
-        let Decision { events, effects } = decide(&self.state, input, self.now_s());
-        if !events.is_empty() {
-            for event in &self.record(events).await? {
-                apply(&mut self.state, event)?;
-                self.count(event);
-            }
+        let recorded = self.recorded_status();
+        let now_s = self.now_s();
+        let events = decide(&mut self.state, input, now_s)?;
+        if events.is_empty() {
+            return Ok(());
         }
-        for effect in effects {
+        let events = self.record(events, recorded).await?;
+        for event in &events {
+            self.count(event);
+        }
+        for effect in effects_of(&self.state, &events) {
             self.carry_out(effect);
         }
         Ok(())
     }
 
     /// Makes events durable. A store that refuses (a full disk, a server that is down) pauses the campaign
-    /// until it takes them or the run is interrupted.
-    async fn record(&mut self, mut events: Vec<Event>) -> Result<Vec<Event>, CampaignFailure> {
+    /// until it takes them or the run is interrupted; who asks meanwhile is told what is `recorded`.
+    async fn record(
+        &mut self,
+        mut events: Vec<Event>,
+        recorded: CampaignStatus,
+    ) -> Result<Vec<Event>, CampaignFailure> {
         let mut pause = SHORTEST_PAUSE;
         let first_try = Instant::now();
         loop {
@@ -334,8 +339,8 @@ impl Driver {
                 let reason = error.to_string();
                 self.outboxes.announce(&Progress::Paused { reason });
             }
-            self.messages
-                .set_paused(Some(self.status(Some(error.to_string()))));
+            let status = self.with_live(recorded.clone(), Some(error.to_string()));
+            self.messages.set_paused(Some(status));
             tracing::error!(%error, retry_s = pause.as_secs(), "the campaign is paused: its journal cannot be written");
             let again_at = Instant::now() + pause;
             while Instant::now() < again_at {
@@ -397,30 +402,17 @@ impl Driver {
         }
     }
 
-    /// Rows of the open round that were given up.
-    fn n_given_up(&self, round: RoundId) -> u64 {
-        let given_up = self.state.given_up.iter();
-        given_up.filter(|given_up| given_up.round == round).count() as u64
+    /// Where the campaign stands, as far as it is recorded.
+    fn recorded_status(&self) -> CampaignStatus {
+        let elapsed_s = self.state.elapsed_at(self.now_s());
+        status_of(&self.state, &self.campaign.name, elapsed_s)
     }
 
-    /// More of them are no matter of single rows.
-    fn most_given_up(&self) -> u64 {
-        match &self.state.phase {
-            Phase::Simulating(open) => (open.plan.n_rows / 100).max(10),
-            Phase::New
-            | Phase::Weighing(_)
-            | Phase::Deciding
-            | Phase::Training(_)
-            | Phase::Finishing
-            | Phase::Finished(_) => 0,
-        }
-    }
-
-    /// Where the campaign stands, with what only this run knows.
-    fn status(&self, paused: Option<String>) -> CampaignStatus {
+    /// The status with what only this run knows.
+    fn with_live(&self, recorded: CampaignStatus, paused: Option<String>) -> CampaignStatus {
         let now_s = self.now_s();
-        let elapsed_s = self.state.elapsed_at(now_s);
         CampaignStatus {
+            elapsed_s: self.state.elapsed_at(now_s),
             live: Some(LiveStatus {
                 peers: self.leases.status(now_s),
                 held_back: self.leases.held_back(now_s),
@@ -428,7 +420,7 @@ impl Driver {
                 paused: paused.or_else(|| self.standstill()),
                 n_refused: self.metrics.n_refused(),
             }),
-            ..status_of(&self.state, &self.campaign.name, elapsed_s)
+            ..recorded
         }
     }
 
@@ -493,26 +485,12 @@ impl Driver {
 
     /// Tells how many rows are final, where that has changed.
     fn announce_rows(&mut self) {
-        let (plan, n_committed, n_failed) = match &self.state.phase {
-            Phase::Simulating(open) => (&open.plan, open.n_committed, open.n_failed),
-            Phase::Weighing(complete) => (&complete.plan, complete.plan.n_rows, complete.n_failed),
-            Phase::New
-            | Phase::Deciding
-            | Phase::Training(_)
-            | Phase::Finishing
-            | Phase::Finished(_) => return,
-        };
-        if n_committed == self.announced_rows {
-            return;
+        if let Some(current) = self.state.current_round()
+            && current.n_committed != self.announced_rows
+        {
+            self.announced_rows = current.n_committed;
+            self.outboxes.announce(&current.rows_committed());
         }
-        let progress = Progress::RowsCommitted {
-            round: plan.round,
-            n_committed,
-            n_rows: plan.n_rows,
-            n_failed,
-        };
-        self.announced_rows = n_committed;
-        self.outboxes.announce(&progress);
     }
 
     /// Ends this run without a result; what is recorded stays.
@@ -549,7 +527,7 @@ impl Driver {
             | Phase::Training(_)
             | Phase::Finishing => None,
         };
-        let outcome = Outcome {
+        let outcome = CampaignOutcome {
             summary_path: "summary.json".to_owned(),
             posterior_path: posterior.map(|stored| stored.path.clone()),
             model_path: summary.model.clone(),

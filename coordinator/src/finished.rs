@@ -1,7 +1,7 @@
 //! A finished campaign: whether its results are still those that the journal records, and how they come back.
 
-use crate::campaign::decide::{Input, decide, standing_stop};
-use crate::campaign::event::{Event, Fact, Opened, Settings};
+use crate::campaign::decide::{Input, decide};
+use crate::campaign::event::{Event, Fact, Opened};
 use crate::campaign::state::{Finished, Phase, State};
 use crate::finish::{Computed, FinishError, SoFar, compute, copy_model, so_far};
 use crate::journal;
@@ -14,7 +14,7 @@ use sidereal_inference::files::{StoredFileError, sha256_hex};
 use sidereal_inference::ids::RunId;
 use sidereal_inference::model_band::FIT_FILE;
 use sidereal_inference::status::CampaignStatus;
-use sidereal_inference::stopping::StopReason;
+use sidereal_inference::stopping::{Decision, StopReason, after_round};
 use sidereal_inference::summary::Summary;
 use sidereal_inference::task::StoredFile;
 use std::path::PathBuf;
@@ -122,32 +122,27 @@ pub fn read_or_restore(
 ) -> Result<Option<FinishedCampaign>, ResultsError> {
     let events = journal::read(directory).map_err(StatusError::from)?.events;
     let state = replay(directory, &events)?;
-    if goes_on(&state, campaign) {
-        return Ok(None);
-    }
-    let Some((n_before, finished)) = last_finished(&events) else {
+    let (Some(started), Some((n_before, finished))) =
+        (started(&state, campaign), last_finished(&events))
+    else {
         return Ok(None);
     };
     let written_again = restore(directory, campaign, &events[..n_before], &finished)?;
     Ok(Some(FinishedCampaign {
         summary: read_summary(directory, &finished)?,
         written_again,
-        still_stopped: still_stopped(&state, &settings(campaign)),
+        still_stopped: still_stopped(&state, &started),
     }))
 }
 
-/// Whether a coordinator that starts on this state has more to do than to tell the result.
-fn goes_on(state: &State, campaign: &Campaign) -> bool {
-    let Phase::Finished(_) = &state.phase else {
-        return true;
-    };
+/// The state once a coordinator has started on it; None where that has more to do than to tell the result.
+fn started(state: &State, campaign: &Campaign) -> Option<State> {
     let identity = campaign_file::identity(campaign);
-    if state
-        .run
-        .as_ref()
-        .is_none_or(|run| run.campaign != identity)
-    {
-        return true;
+    let (Phase::Finished(_), Some(run)) = (&state.phase, &state.run) else {
+        return None;
+    };
+    if run.campaign != identity {
+        return None;
     }
     let opened = Opened {
         run: RunId("a look".to_owned()),
@@ -158,18 +153,20 @@ fn goes_on(state: &State, campaign: &Campaign) -> bool {
         server_name: None,
         host: None,
     };
-    let events = decide(state, Input::Start(Box::new(opened)), 0.0).events;
-    events
-        .iter()
-        .any(|event| !matches!(event.fact, Fact::Opened(_)))
+    let mut started = state.clone();
+    let events = decide(&mut started, Input::Start(Box::new(opened)), 0.0).ok()?;
+    (events.len() == 1).then_some(started)
 }
 
-fn still_stopped(state: &State, settings: &Settings) -> Option<StopReason> {
-    let old = &state.run.as_ref()?.settings.rounds;
-    if old.max == settings.rounds.max && old.stop == settings.rounds.stop {
+fn still_stopped(before: &State, started: &State) -> Option<StopReason> {
+    let (old, new) = (before.run.as_ref()?, started.run.as_ref()?);
+    if old.settings.stops_like(&new.settings) {
         return None;
     }
-    standing_stop(state, settings)
+    match started.judged(after_round)? {
+        Decision::Continue { .. } => None,
+        Decision::Stop(reason) => Some(reason),
+    }
 }
 
 /// What the newest record of results says, and how many events there were before it.

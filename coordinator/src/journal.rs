@@ -90,7 +90,7 @@ struct Record {
 
 /// A journal as found.
 #[derive(Debug)]
-pub struct Opened {
+pub struct OpenedJournal {
     pub journal: Journal,
     /// All events so far, in order.
     pub events: Vec<Event>,
@@ -143,7 +143,7 @@ pub fn read(directory: &Directory) -> Result<Records, JournalError> {
 impl Journal {
     /// Reads all records; a damaged last one is put aside, any other damage is an error. Refuses a store
     /// on which two runs could create the same record.
-    pub fn open(directory: &Directory, run: RunId) -> Result<Opened, JournalError> {
+    pub fn open(directory: &Directory, run: RunId) -> Result<OpenedJournal, JournalError> {
         probe(directory, &run)?;
         let records = read(directory)?;
         let put_aside = match &records.damaged {
@@ -155,7 +155,7 @@ impl Journal {
             run,
             next_sequence: records.next_sequence,
         };
-        Ok(Opened {
+        Ok(OpenedJournal {
             journal,
             events: records.events,
             put_aside,
@@ -365,7 +365,7 @@ mod tests {
         }]
     }
 
-    fn open(directory: &Directory, run: &str) -> Opened {
+    fn open(directory: &Directory, run: &str) -> OpenedJournal {
         Journal::open(directory, RunId(run.to_owned())).expect("journal opens")
     }
 

@@ -28,7 +28,7 @@ mod verify;
 mod weigh;
 
 pub use asking::Earlier;
-pub use driver::{AfterTheEnd, CampaignFailure, Outcome, ShardChecks};
+pub use driver::{AfterTheEnd, CampaignFailure, CampaignOutcome, ShardChecks};
 pub use finish::{FinishError, SoFar};
 pub use finished::{
     FinishedCampaign, ResultsError, Unfinished, read_or_restore, read_results, read_unfinished,

@@ -6,7 +6,7 @@ use crate::campaign::event::{Opened, Settings};
 use crate::campaign::leases::LeaseRules;
 use crate::campaign::state::{Phase, State};
 use crate::driver::{
-    AfterTheEnd, CampaignFailure, Driver, DriverConfig, Messages, Outcome, ShardChecks,
+    AfterTheEnd, CampaignFailure, CampaignOutcome, Driver, DriverConfig, Messages, ShardChecks,
 };
 use crate::journal::{Journal, JournalError};
 use crate::metrics::Metrics;
@@ -167,7 +167,7 @@ pub struct Running {
     /// Whether the journal says that the results are there already and still stand.
     pub was_finished: bool,
     messages: Messages,
-    driver: JoinHandle<Result<Outcome, CampaignFailure>>,
+    driver: JoinHandle<Result<CampaignOutcome, CampaignFailure>>,
     servers: Servers,
 }
 
@@ -197,7 +197,7 @@ impl Running {
     }
 
     /// Until the campaign is finished, fails, or is stopped; the service has ended then.
-    pub async fn wait(self) -> Result<Outcome, CampaignFailure> {
+    pub async fn wait(self) -> Result<CampaignOutcome, CampaignFailure> {
         let result = match self.driver.await {
             Ok(result) => result,
             Err(error) => Err(error.into()),

@@ -47,31 +47,21 @@ pub fn replay(directory: &Directory, events: &[Event]) -> Result<State, StatusEr
 
 /// What the recorded state says.
 pub fn status_of(state: &State, campaign: &str, elapsed_s: f64) -> CampaignStatus {
-    let (stage, open_round) = match &state.phase {
-        Phase::New | Phase::Deciding => (Stage::New, None),
-        Phase::Simulating(open) => (
-            Stage::Simulating,
-            Some(OpenRoundStatus {
-                round: open.plan.round,
-                n_rows: open.plan.n_rows,
-                n_committed: open.n_committed,
-                n_failed: open.n_failed,
-            }),
-        ),
-        Phase::Weighing(complete) => (
-            Stage::Weighing,
-            Some(OpenRoundStatus {
-                round: complete.plan.round,
-                n_rows: complete.plan.n_rows,
-                n_committed: complete.plan.n_rows,
-                n_failed: complete.n_failed,
-            }),
-        ),
-        Phase::Training(open) if open.task.train.is_some() => (Stage::Training, None),
-        Phase::Training(_) => (Stage::Drawing, None),
-        Phase::Finishing => (Stage::Finishing, None),
-        Phase::Finished(_) => (Stage::Finished, None),
+    let stage = match &state.phase {
+        Phase::New | Phase::Deciding => Stage::New,
+        Phase::Simulating(_) => Stage::Simulating,
+        Phase::Weighing(_) => Stage::Weighing,
+        Phase::Training(open) if open.task.train.is_some() => Stage::Training,
+        Phase::Training(_) => Stage::Drawing,
+        Phase::Finishing => Stage::Finishing,
+        Phase::Finished(_) => Stage::Finished,
     };
+    let open_round = state.current_round().map(|current| OpenRoundStatus {
+        round: current.plan.round,
+        n_rows: current.plan.n_rows,
+        n_committed: current.n_committed,
+        n_failed: current.n_failed,
+    });
     CampaignStatus {
         campaign: campaign.to_owned(),
         run: state.run.as_ref().map(|run| run.id.clone()),

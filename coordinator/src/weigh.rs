@@ -35,7 +35,7 @@ impl WeighError {
 
 /// What a weighed round tells.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Weighed {
+pub struct Findings {
     pub summary: RoundSummary,
     /// All rounds together; None without an observation.
     pub combined: Option<WeightDiagnostics>,
@@ -52,7 +52,7 @@ pub fn weigh(
     kind: RoundKind,
     objectives: &BTreeMap<FlowId, Objective>,
     probing: Option<&Probing>,
-) -> Result<Option<Weighed>, WeighError> {
+) -> Result<Option<Findings>, WeighError> {
     let Some((last, earlier)) = rounds.split_last() else {
         return Ok(None);
     };
@@ -60,7 +60,7 @@ pub fn weigh(
     let mut rng = stream(campaign.seed, last.round, RowId(0), Purpose::Bootstrap);
     let summary = summarize_round(kind, &rows.columns, &rows.theta, &rows.is_failed, &mut rng)?;
     if campaign.observation.is_none() {
-        return Ok(Some(Weighed {
+        return Ok(Some(Findings {
             summary,
             combined: None,
             probing: None,
@@ -86,7 +86,7 @@ pub fn weigh(
         }),
         (RoundKind::TopUp, _) | (_, StopRule::Paper) => None,
     };
-    Ok(Some(Weighed {
+    Ok(Some(Findings {
         summary,
         combined: Some(combined),
         probing,

@@ -1,6 +1,6 @@
 //! What an event does to the state: the same function live and after a restart.
 
-use super::event::{Event, Fact, Opened, RoundOpened};
+use super::event::{Event, Fact, Opened};
 use super::state::{
     CompleteRound, Finished, GivenUp, OpenRound, OpenTask, Phase, RoundPlan, Run, State, Stopped,
     Task, TaskResult, WeighedRound, rows_of,
@@ -28,7 +28,7 @@ pub fn apply(state: &mut State, event: &Event) -> Result<(), Misfit> {
                 run.address = None;
             }
         }
-        Fact::RoundOpened(opened) => apply_round_opened(state, opened, elapsed_s)?,
+        Fact::RoundOpened(plan) => apply_round_opened(state, plan, elapsed_s)?,
         Fact::ShardCommitted(shard) => apply_shard_committed(state, shard, elapsed_s)?,
         Fact::RowGivenUp {
             round,
@@ -112,11 +112,7 @@ fn apply_opened(state: &mut State, opened: &Opened, elapsed_s: f64) {
     });
 }
 
-fn apply_round_opened(
-    state: &mut State,
-    opened: &RoundOpened,
-    elapsed_s: f64,
-) -> Result<(), Misfit> {
+fn apply_round_opened(state: &mut State, plan: &RoundPlan, elapsed_s: f64) -> Result<(), Misfit> {
     let expected = state.next_round();
     let fits_phase = match state.phase {
         Phase::New | Phase::Deciding => true,
@@ -126,22 +122,15 @@ fn apply_round_opened(
         | Phase::Finishing
         | Phase::Finished(_) => false,
     };
-    if !fits_phase || opened.round != expected || opened.n_rows == 0 {
+    if !fits_phase || plan.round != expected || plan.n_rows == 0 {
         let detail = format!(
             " with {} of {} rows, expected {expected}",
-            opened.round, opened.n_rows
+            plan.round, plan.n_rows
         );
         return Err(misfit(state, "round opened", Some(detail)));
     }
     state.phase = Phase::Simulating(OpenRound {
-        plan: RoundPlan {
-            round: opened.round,
-            kind: opened.kind,
-            n_rows: opened.n_rows,
-            proposal: opened.proposal.clone(),
-            draws: opened.draws.clone(),
-            scores: opened.scores.clone(),
-        },
+        plan: plan.clone(),
         shards: Default::default(),
         n_committed: 0,
         n_failed: 0,
@@ -158,7 +147,7 @@ fn apply_shard_committed(
     let Phase::Simulating(open) = &mut state.phase else {
         return Err(misfit(state, "shard committed", None));
     };
-    if shard.round != open.plan.round || !open.wants(&rows_of(shard)) {
+    if !open.takes(shard) {
         let detail = format!(
             " with rows {}..{} of {}, which are not wanted",
             shard.first_row,
@@ -248,8 +237,7 @@ fn apply_task_committed(
     let Phase::Training(open) = &state.phase else {
         return Err(misfit(state, "task committed", None));
     };
-    let flow = result.model.as_ref().map(|model| model.flow);
-    if flow != open.task.train || result.draws.is_some() != open.task.draw.is_some() {
+    if !open.task.is_done_by(result) {
         let detail = " with another model or draws than the open task asked for".to_owned();
         return Err(misfit(state, "task committed", Some(detail)));
     }

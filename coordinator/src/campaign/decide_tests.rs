@@ -3,10 +3,10 @@
 use super::apply::{Misfit, apply};
 use super::decide::Input;
 use super::effects::{Effect, effects_to_resume, progress_so_far};
-use super::event::{Event, Fact, RoundOpened, Settings};
-use super::state::{Phase, State, Task};
+use super::event::{Event, Fact, Settings};
+use super::state::{Phase, RoundPlan, State, Task};
 use super::test_inputs::*;
-use crate::weigh::Weighed;
+use crate::weigh::Findings;
 use sidereal_inference::ids::{FlowId, RoundId};
 use sidereal_inference::probing::{Outcome, Probing};
 use sidereal_inference::progress::Progress;
@@ -15,27 +15,8 @@ use sidereal_inference::stopping::StopReason;
 use sidereal_inference::summary::RoundKind;
 use sidereal_inference::task::DrawTask;
 
-fn proposal_of_flow_0() -> Proposal {
-    Proposal::of(vec![
-        (Component::Flow(FlowId(0)), 0.9),
-        (Component::Prior, 0.1),
-    ])
-}
-
-fn weighed(round: u32, kind: RoundKind, n: u64, proposal: Proposal, efficiency: f64) -> Input {
-    let n_eff = efficiency * n as f64 * f64::from(round + 1);
-    Input::RoundWeighed(Box::new(Weighed {
-        summary: summary(round, kind, n, proposal, efficiency),
-        combined: Some(diagnostics(
-            n * u64::from(round + 1),
-            n_eff / (n as f64 * f64::from(round + 1)),
-        )),
-        probing: None,
-    }))
-}
-
 /// Round 0 is simulated and weighed; what is next is up to `settings`.
-fn after_round_0(settings: Settings) -> (Played, super::decide::Decision) {
+fn after_round_0(settings: Settings) -> (Played, Decided) {
     let mut played = Played::default();
     played.step(start("a", settings), 0.0);
     played.step(Input::ShardsChecked(vec![shard(0, 0..100)]), 10.0);
@@ -47,7 +28,7 @@ fn after_round_0(settings: Settings) -> (Played, super::decide::Decision) {
 }
 
 /// Rounds 0 and 1 are weighed, with one round more than allowed.
-fn after_round_1(mut settings: Settings) -> (Played, super::decide::Decision) {
+fn after_round_1(mut settings: Settings) -> (Played, Decided) {
     settings.rounds.max = 2;
     let (mut played, _) = after_round_0(settings);
     let draw = DrawTask {
@@ -69,7 +50,7 @@ fn after_round_1(mut settings: Settings) -> (Played, super::decide::Decision) {
 fn a_start_opens_round_0_from_the_prior() {
     let mut played = Played::default();
     let decision = played.step(start("a", settings()), 0.0);
-    let round = RoundOpened {
+    let round = RoundPlan {
         round: RoundId(0),
         kind: RoundKind::Training,
         n_rows: 100,
@@ -131,6 +112,15 @@ fn of_shards_for_the_same_rows_the_first_is_recorded() {
 }
 
 #[test]
+fn a_coordinator_that_ends_begins_nothing() {
+    let mut played = Played::default();
+    played.step(start("a", settings()), 0.0);
+    let decision = played.step(Input::Close, 1.0);
+    assert_eq!(Played::facts(&decision), [Fact::Closed]);
+    assert_eq!(decision.effects, []);
+}
+
+#[test]
 fn a_weighed_round_leads_to_training_and_then_to_the_next_round() {
     let (mut played, decision) = after_round_0(settings());
     let draw = DrawTask {
@@ -150,7 +140,7 @@ fn a_weighed_round_leads_to_training_and_then_to_the_next_round() {
 
     let result = task_result(Some(FlowId(0)), Some(&draw), 1);
     let decision = played.step(Input::TaskChecked(Box::new(result.clone())), 20.0);
-    let round = RoundOpened {
+    let round = RoundPlan {
         round: RoundId(1),
         kind: RoundKind::Training,
         n_rows: 100,
@@ -205,12 +195,15 @@ fn a_stop_without_a_missed_target_writes_the_results() {
         summary: file("summary.json"),
         posterior: Some(file("posterior.parquet")),
     };
-    let decision = played.step(written, 40.0);
-    assert_eq!(
-        decision.effects,
-        [Effect::Announce(Progress::Finished), Effect::End]
-    );
-    assert_eq!(played.state.phase.name(), "finished");
+    // Results that turn out to be damaged are written again.
+    for _ in 0..2 {
+        let decision = played.step(written.clone(), 40.0);
+        assert_eq!(
+            decision.effects,
+            [Effect::Announce(Progress::Finished), Effect::End]
+        );
+        assert_eq!(played.state.phase.name(), "finished");
+    }
 }
 
 #[test]
@@ -258,7 +251,7 @@ fn without_an_observation_one_flow_is_trained_and_nothing_drawn() {
     played.step(start("a", settings), 0.0);
     played.step(Input::ShardsChecked(vec![shard(0, 0..100)]), 1.0);
     let decision = played.step(
-        Input::RoundWeighed(Box::new(Weighed {
+        Input::RoundWeighed(Box::new(Findings {
             summary: summary(0, RoundKind::Training, 100, Proposal::prior(), 0.0),
             combined: None,
             probing: None,

@@ -1,10 +1,13 @@
 //! What the core wants done, as values; the driver is the one place that does it.
 
-use super::state::{Phase, State, Stopped};
+use super::event::{Event, Fact};
+use super::state::{CurrentRound, Phase, RoundPlan, State};
 use sidereal_inference::ids::RoundId;
+use sidereal_inference::probing::Probing;
 use sidereal_inference::progress::Progress;
+use sidereal_inference::summary::RoundKind;
 
-/// Something to do once the events of the same decision are recorded and applied.
+/// Something to do once the events that lead to it are recorded.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
     /// Lease the missing rows of the open round.
@@ -21,7 +24,69 @@ pub enum Effect {
     Announce(Progress),
 }
 
-/// What was being done when the last run ended.
+/// What is to be done about events that have led to this state.
+pub fn effects_of(state: &State, events: &[Event]) -> Vec<Effect> {
+    let facts = || events.iter().map(|event| &event.fact);
+    let mut effects: Vec<Effect> = facts()
+        .filter_map(|fact| progress_of(state, fact))
+        .map(Effect::Announce)
+        .collect();
+    if facts().any(|fact| ends_work(state, fact)) {
+        effects.extend(effects_to_resume(state));
+    }
+    effects
+}
+
+/// Whether what was being done is over with this fact; else it goes on.
+fn ends_work(state: &State, fact: &Fact) -> bool {
+    match fact {
+        Fact::ShardCommitted(_) => !matches!(state.phase, Phase::Simulating(_)),
+        Fact::RowGivenUp { .. } | Fact::Closed => false,
+        Fact::Opened(_)
+        | Fact::RoundOpened(_)
+        | Fact::RoundWeighed { .. }
+        | Fact::TaskOpened(_)
+        | Fact::TaskCommitted(_)
+        | Fact::Stopped { .. }
+        | Fact::Reopened
+        | Fact::Finished { .. } => true,
+    }
+}
+
+/// What watchers are told of a fact, once all facts of its record are applied.
+fn progress_of(state: &State, fact: &Fact) -> Option<Progress> {
+    match fact {
+        Fact::RoundOpened(plan) => Some(round_opened(plan)),
+        Fact::RoundWeighed {
+            summary, probing, ..
+        } => {
+            let standing = match summary.kind {
+                RoundKind::Training | RoundKind::Probe => state.standing().map(Box::new),
+                RoundKind::TopUp => None,
+            };
+            Some(Progress::RoundWeighed {
+                summary: summary.clone(),
+                seconds: state.weighed(summary.round)?.timing.simulating_s,
+                standing,
+                n_found: probing.as_ref().map_or(0, Probing::n_found),
+            })
+        }
+        Fact::TaskCommitted(result) => Some(Progress::Trained {
+            summary: Box::new(result.training.clone()?),
+            seconds: state.rounds.last()?.timing.training_s,
+        }),
+        Fact::Stopped { .. } => stopped(state),
+        Fact::Finished { .. } => Some(Progress::Finished),
+        Fact::Opened(_)
+        | Fact::Closed
+        | Fact::ShardCommitted(_)
+        | Fact::RowGivenUp { .. }
+        | Fact::TaskOpened(_)
+        | Fact::Reopened => None,
+    }
+}
+
+/// What is being done in this state, and is to be done again where the run that did it has ended.
 pub fn effects_to_resume(state: &State) -> Vec<Effect> {
     match &state.phase {
         Phase::New | Phase::Deciding => Vec::new(),
@@ -59,45 +124,40 @@ pub fn progress_so_far(state: &State) -> Vec<Progress> {
             });
         }
     }
-    if let Some(stopped) = &state.stopped {
-        progress.push(stopped_progress(state, stopped));
+    progress.extend(stopped(state));
+    if let Some(current) = state.current_round() {
+        progress.push(round_opened(current.plan));
+        progress.push(current.rows_committed());
     }
-    match &state.phase {
-        Phase::Simulating(open) => {
-            progress.push(Progress::RoundOpened {
-                round: open.plan.round,
-                kind: open.plan.kind,
-                n_rows: open.plan.n_rows,
-            });
-            progress.push(Progress::RowsCommitted {
-                round: open.plan.round,
-                n_committed: open.n_committed,
-                n_rows: open.plan.n_rows,
-                n_failed: open.n_failed,
-            });
-        }
-        Phase::Weighing(complete) => {
-            progress.push(Progress::RoundOpened {
-                round: complete.plan.round,
-                kind: complete.plan.kind,
-                n_rows: complete.plan.n_rows,
-            });
-            progress.push(Progress::RowsCommitted {
-                round: complete.plan.round,
-                n_committed: complete.plan.n_rows,
-                n_rows: complete.plan.n_rows,
-                n_failed: complete.n_failed,
-            });
-        }
-        Phase::Finished(_) => progress.push(Progress::Finished),
-        Phase::New | Phase::Deciding | Phase::Training(_) | Phase::Finishing => {}
+    if let Phase::Finished(_) = &state.phase {
+        progress.push(Progress::Finished);
     }
     progress
 }
 
-fn stopped_progress(state: &State, stopped: &Stopped) -> Progress {
-    Progress::Stopped {
+fn round_opened(plan: &RoundPlan) -> Progress {
+    Progress::RoundOpened {
+        round: plan.round,
+        kind: plan.kind,
+        n_rows: plan.n_rows,
+    }
+}
+
+fn stopped(state: &State) -> Option<Progress> {
+    let stopped = state.stopped.as_ref()?;
+    Some(Progress::Stopped {
         reason: stopped.reason.clone(),
         best_flow: state.best_flow(),
+    })
+}
+
+impl CurrentRound<'_> {
+    pub fn rows_committed(&self) -> Progress {
+        Progress::RowsCommitted {
+            round: self.plan.round,
+            n_committed: self.n_committed,
+            n_rows: self.plan.n_rows,
+            n_failed: self.n_failed,
+        }
     }
 }

@@ -4,12 +4,11 @@ use serde::{Deserialize, Serialize};
 use sidereal_inference::campaign::{DeviceChoice, Rounds, Workers};
 use sidereal_inference::ids::{CampaignHash, RoundId, RunId};
 use sidereal_inference::probing::Probing;
-use sidereal_inference::proposal::Proposal;
 use sidereal_inference::stopping::StopReason;
-use sidereal_inference::summary::{RoundKind, RoundSummary, WeightDiagnostics};
-use sidereal_inference::task::{ScoresFile, ShardFile, StoredFile};
+use sidereal_inference::summary::{RoundSummary, WeightDiagnostics};
+use sidereal_inference::task::{ShardFile, StoredFile};
 
-use super::state::{Task, TaskResult};
+use super::state::{RoundPlan, Task, TaskResult};
 
 /// A fact and when it was recorded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,7 +26,8 @@ pub enum Fact {
     Opened(Box<Opened>),
     /// The newest coordinator has ended; nobody needs to ask whether it lives.
     Closed,
-    RoundOpened(RoundOpened),
+    /// The rows of a round are to be simulated.
+    RoundOpened(RoundPlan),
     /// These rows are final.
     ShardCommitted(ShardFile),
     /// A row that no worker survived or could run is final as a failed one; its shard is committed by the
@@ -102,15 +102,9 @@ pub struct Settings {
     pub device: DeviceChoice,
 }
 
-/// A round whose rows are to be simulated.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RoundOpened {
-    pub round: RoundId,
-    pub kind: RoundKind,
-    pub n_rows: u64,
-    pub proposal: Proposal,
-    /// None: drawn from the prior on the fly.
-    pub draws: Option<StoredFile>,
-    /// Of the drawn rows under every flow.
-    pub scores: Vec<ScoresFile>,
+impl Settings {
+    /// Whether campaigns stop for the same reasons with both.
+    pub fn stops_like(&self, other: &Self) -> bool {
+        self.rounds.max == other.rounds.max && self.rounds.stop == other.rounds.stop
+    }
 }

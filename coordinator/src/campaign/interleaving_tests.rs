@@ -9,7 +9,7 @@ use super::leases::{
 };
 use super::state::{OpenRound, Phase, Task, rows_of};
 use super::test_inputs::*;
-use crate::weigh::Weighed;
+use crate::weigh::Findings;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
@@ -105,6 +105,7 @@ impl World {
     }
 
     fn step(&mut self, input: Input) {
+        let is_start = matches!(input, Input::Start(_));
         let before = self.played.state.phase.name();
         let decision = self.played.step(input, self.now_s);
         let effects: Vec<Effect> = decision
@@ -112,13 +113,12 @@ impl World {
             .into_iter()
             .filter(|effect| !matches!(effect, Effect::Announce(_)))
             .collect();
-        if !effects.is_empty() || before != self.played.state.phase.name() {
-            assert_eq!(
-                effects,
-                effects_to_resume(&self.played.state),
-                "a decision and a restart want the same"
-            );
-        }
+        let expected = if is_start || before != self.played.state.phase.name() {
+            effects_to_resume(&self.played.state)
+        } else {
+            Vec::new()
+        };
+        assert_eq!(effects, expected, "what is in flight is not begun again");
         for effect in effects {
             match effect {
                 Effect::OfferRows(round) => {
@@ -299,6 +299,7 @@ impl World {
                 let verdict = self.leases.on_shard_refused(attempt, self.now_s);
                 self.on_verdict(verdict);
             } else {
+                self.leases.on_shard_good();
                 shards.push((attempt, shard));
             }
         }
@@ -393,7 +394,7 @@ impl World {
                 (_, RoundKind::Probe) => Some(session(&[])),
                 (_, RoundKind::Training | RoundKind::TopUp) => None,
             };
-            self.step(Input::RoundWeighed(Box::new(Weighed {
+            self.step(Input::RoundWeighed(Box::new(Findings {
                 summary,
                 combined: Some(diagnostics(n, 0.3)),
                 probing,
@@ -435,7 +436,7 @@ fn check_open_round(open: &OpenRound) {
         .sum();
     assert_eq!(open.n_committed + n_missing, open.plan.n_rows);
     for shard in open.shards.values() {
-        assert!(!open.wants(&rows_of(shard)));
+        assert!(!open.takes(shard));
     }
 }
 

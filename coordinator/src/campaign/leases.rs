@@ -25,6 +25,9 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use tasks::Tasks;
 
+/// Shards refused one after the other: more are no matter of single workers.
+const MOST_REFUSED_IN_A_ROW: u32 = 100;
+
 /// How leases are cut and how long they last.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LeaseRules {
@@ -85,6 +88,7 @@ pub struct Leases {
     peers: Peers,
     batches: Option<Batches>,
     tasks: Option<Tasks>,
+    n_refused_in_a_row: u32,
 }
 
 impl Leases {
@@ -96,6 +100,7 @@ impl Leases {
             peers: Peers::default(),
             batches: None,
             tasks: None,
+            n_refused_in_a_row: 0,
         }
     }
 
@@ -282,15 +287,25 @@ impl Leases {
         let Some(batches) = &mut self.batches else {
             return Vec::new();
         };
-        let committed = batches.on_committed(rows);
-        for worker in committed.done {
+        let released = batches.on_committed(rows);
+        for worker in released.done {
             self.peers.on_done(worker);
         }
-        committed.needless
+        released.needless
+    }
+
+    /// A reported shard is what it should be.
+    pub fn on_shard_good(&mut self) {
+        self.n_refused_in_a_row = 0;
     }
 
     /// A reported shard is not what it should be: the worker's fault, not the rows'.
     pub fn on_shard_refused(&mut self, attempt: AttemptId, now_s: f64) -> FailureVerdict {
+        self.n_refused_in_a_row += 1;
+        let n_refused = self.n_refused_in_a_row;
+        if n_refused > MOST_REFUSED_IN_A_ROW {
+            return FailureVerdict::Ends { n_refused };
+        }
         let Some(batches) = &mut self.batches else {
             return FailureVerdict::TooLate;
         };

@@ -22,8 +22,8 @@
 //! ```
 //!
 //! `Deciding` never outlives a record. The order of every step, kept by the driver and nowhere else:
-//! [`decide`](decide::decide), record the events durably, [`apply`](apply::apply) them, carry out the
-//! effects. After a restart the recorded events go through the same `apply`, and
+//! [`decide`](decide::decide), which [`apply`](apply::apply)s each event at once, record the events durably, carry
+//! out their [effects](effects::effects_of). After a restart the recorded events go through the same `apply`, and
 //! [`effects_to_resume`](effects::effects_to_resume) says what was being done.
 //!
 //! Architecture invariant: leases are not part of the state. They live in [`leases`], are never
@@ -40,5 +40,7 @@ pub mod state;
 mod decide_tests;
 #[cfg(test)]
 mod interleaving_tests;
+#[cfg(test)]
+mod state_tests;
 #[cfg(test)]
 mod test_inputs;

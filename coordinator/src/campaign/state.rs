@@ -2,6 +2,7 @@
 
 use super::event::Settings;
 use serde::{Deserialize, Serialize};
+use sidereal_inference::campaign::Rounds;
 use sidereal_inference::forecast::{Pace, Standing, standing};
 use sidereal_inference::ids::{CampaignHash, FlowId, RoundId, RunId};
 use sidereal_inference::probing::{Outcome, Probing};
@@ -108,14 +109,24 @@ pub struct CompleteRound {
 }
 
 /// What a round is made of before any row is simulated.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RoundPlan {
     pub round: RoundId,
     pub kind: RoundKind,
     pub n_rows: u64,
     pub proposal: Proposal,
+    /// None: drawn from the prior on the fly.
     pub draws: Option<StoredFile>,
+    /// Of the drawn rows under every flow.
     pub scores: Vec<ScoresFile>,
+}
+
+/// How far a round is that is not weighed.
+#[derive(Debug, Clone, Copy)]
+pub struct CurrentRound<'a> {
+    pub plan: &'a RoundPlan,
+    pub n_committed: u64,
+    pub n_failed: u64,
 }
 
 /// A round with its weights' diagnostics.
@@ -163,19 +174,57 @@ pub struct Finished {
 }
 
 impl State {
-    /// Calls of the forward model so far, failed ones included.
-    pub fn n_simulations(&self) -> u64 {
-        let weighed: u64 = self.rounds.iter().map(|round| round.files.n_rows).sum();
-        let current = match &self.phase {
-            Phase::Simulating(open) => open.n_committed,
-            Phase::Weighing(complete) => complete.plan.n_rows,
+    /// The round that is simulated or to be weighed.
+    pub fn current_round(&self) -> Option<CurrentRound<'_>> {
+        match &self.phase {
+            Phase::Simulating(open) => Some(CurrentRound {
+                plan: &open.plan,
+                n_committed: open.n_committed,
+                n_failed: open.n_failed,
+            }),
+            Phase::Weighing(complete) => Some(CurrentRound {
+                plan: &complete.plan,
+                n_committed: complete.plan.n_rows,
+                n_failed: complete.n_failed,
+            }),
             Phase::New
             | Phase::Deciding
             | Phase::Training(_)
             | Phase::Finishing
-            | Phase::Finished(_) => 0,
-        };
-        weighed + current
+            | Phase::Finished(_) => None,
+        }
+    }
+
+    /// Final rows of all rounds, the current one included.
+    fn n_rows_by_round(&self) -> impl Iterator<Item = (RoundKind, u64)> {
+        let weighed = self.rounds.iter();
+        let current = self.current_round();
+        weighed
+            .map(|round| (round.summary.kind, round.files.n_rows))
+            .chain(current.map(|round| (round.plan.kind, round.n_committed)))
+    }
+
+    /// Calls of the forward model so far, failed ones included.
+    pub fn n_simulations(&self) -> u64 {
+        self.n_rows_by_round().map(|(_, n_rows)| n_rows).sum()
+    }
+
+    /// Those of them that searches for lost modes took.
+    pub fn n_probes(&self) -> u64 {
+        let probes = self.n_rows_by_round();
+        probes
+            .filter(|(kind, _)| *kind == RoundKind::Probe)
+            .map(|(_, n_rows)| n_rows)
+            .sum()
+    }
+
+    /// Rows of the open round that were given up, once another one is no matter of single rows: more than 1 % of the
+    /// round, ten at least.
+    pub fn too_many_given_up(&self) -> Option<u64> {
+        let plan = self.current_round()?.plan;
+        let given_up = self.given_up.iter();
+        let n_given_up = given_up.filter(|row| row.round == plan.round).count() as u64;
+        (n_given_up >= (plan.n_rows / 100).max(10)).then_some(n_given_up)
     }
 
     /// Seconds spent on the campaign, `now` being seconds since the newest run opened it.
@@ -236,14 +285,10 @@ impl State {
             .collect()
     }
 
-    /// Where the campaign stands after the newest weighed round; None without one or without an observation.
-    pub fn standing(&self) -> Option<Standing> {
+    /// What the weighed rounds have come to, judged by the settings of the newest run; None without a round or without
+    /// an observation.
+    pub fn judged<T>(&self, judge: impl FnOnce(&Rounds, &Past) -> T) -> Option<T> {
         let settings = &self.run.as_ref()?.settings;
-        let timings: Vec<RoundTiming> = self
-            .rounds
-            .iter()
-            .map(|round| round.timing.clone())
-            .collect();
         let past = Past {
             n_parameters: settings.n_parameters,
             is_refined: settings.is_refined,
@@ -254,17 +299,28 @@ impl State {
             simulations: self.rounds.iter().map(|round| round.files.n_rows).sum(),
             elapsed_s: self.elapsed_s,
         };
+        Some(judge(&settings.rounds, &past))
+    }
+
+    /// Where the campaign stands after the newest weighed round; None without one or without an observation.
+    pub fn standing(&self) -> Option<Standing> {
+        let timings: Vec<RoundTiming> = self
+            .rounds
+            .iter()
+            .map(|round| round.timing.clone())
+            .collect();
         let pace = Pace {
             timings: &timings,
             is_searched: self.is_searched(),
         };
-        standing(&settings.rounds, &past, &pace, self.stopped.is_none())
+        self.judged(|rounds, past| standing(rounds, past, &pace, self.stopped.is_none()))?
     }
 
-    /// Whether lost modes were searched for.
-    pub fn is_searched(&self) -> bool {
+    /// Whether lost modes were searched for, and no search goes on.
+    fn is_searched(&self) -> bool {
         let searches = |round: &WeighedRound| round.summary.kind == RoundKind::Probe;
-        self.rounds.iter().any(searches)
+        let goes_on = |probing: &Probing| !probing.searches.is_empty();
+        self.rounds.iter().any(searches) && !self.probing.as_ref().is_some_and(goes_on)
     }
 
     /// How all searches for lost modes ended.
@@ -283,7 +339,15 @@ impl State {
         let proposal = self
             .weighed(stopped.best_round)
             .map(|round| &round.files.proposal);
-        best_flow(&stopped.reason, proposal)
+        match &stopped.reason {
+            StopReason::Amortized => Some(FlowId(0)),
+            StopReason::TargetEffectiveSampleSize { .. }
+            | StopReason::TargetEfficiency { .. }
+            | StopReason::EfficiencyDropped { .. }
+            | StopReason::Rounds { .. }
+            | StopReason::Simulations { .. }
+            | StopReason::WallTime { .. } => proposal.and_then(newest_flow),
+        }
     }
 
     /// The newest training round.
@@ -329,9 +393,10 @@ impl OpenRound {
         missing
     }
 
-    /// Whether none of these rows is final, and all belong to the round.
-    pub fn wants(&self, rows: &Range<u64>) -> bool {
-        if rows.is_empty() || rows.end > self.plan.n_rows {
+    /// Whether none of the shard's rows is final, and all belong to the round.
+    pub fn takes(&self, shard: &ShardFile) -> bool {
+        let rows = rows_of(shard);
+        if shard.round != self.plan.round || rows.is_empty() || rows.end > self.plan.n_rows {
             return false;
         }
         let before = self.shards.range(..rows.end).next_back();
@@ -339,22 +404,17 @@ impl OpenRound {
     }
 }
 
+impl Task {
+    /// Whether the result holds what is asked for.
+    pub fn is_done_by(&self, result: &TaskResult) -> bool {
+        let flow = result.model.as_ref().map(|model| model.flow);
+        flow == self.train && result.draws.is_some() == self.draw.is_some()
+    }
+}
+
 /// The rows of a shard.
 pub fn rows_of(shard: &ShardFile) -> Range<u64> {
     shard.first_row..shard.first_row.saturating_add(shard.n_rows)
-}
-
-/// The flow that a campaign ends with, having stopped for `reason` with this proposal as the best.
-pub fn best_flow(reason: &StopReason, best: Option<&Proposal>) -> Option<FlowId> {
-    match reason {
-        StopReason::Amortized => Some(FlowId(0)),
-        StopReason::TargetEffectiveSampleSize { .. }
-        | StopReason::TargetEfficiency { .. }
-        | StopReason::EfficiencyDropped { .. }
-        | StopReason::Rounds { .. }
-        | StopReason::Simulations { .. }
-        | StopReason::WallTime { .. } => best.and_then(newest_flow),
-    }
 }
 
 /// The flow that a proposal's newest component is; None for the prior.

@@ -1,14 +1,16 @@
 //! Inputs that the tests of the campaign share.
 
 use super::apply::apply;
-use super::decide::{Decision, Input, decide};
+use super::decide::{Input, decide};
+use super::effects::{Effect, effects_of};
 use super::event::{Event, Fact, Opened, Settings};
 use super::state::{State, TaskResult};
+use crate::weigh::Findings;
 use sidereal_inference::campaign::{Combine, DeviceChoice, Rounds, Stop, StopRule, Workers};
 use sidereal_inference::ids::{CampaignHash, FlowId, LocalId, RoundId, RunId};
 use sidereal_inference::local::LocalDensity;
 use sidereal_inference::probing::{Aim, Probing, Search};
-use sidereal_inference::proposal::Proposal;
+use sidereal_inference::proposal::{Component, Proposal};
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::summary::{RoundKind, RoundSummary, TrainingSummary, WeightDiagnostics};
 use sidereal_inference::task::{DrawTask, ModelFiles, ScoresFile, ShardFile, StoredFile};
@@ -149,18 +151,24 @@ pub struct Played {
     pub events: Vec<Event>,
 }
 
+/// What came of an input.
+#[derive(Debug, Default, PartialEq)]
+pub struct Decided {
+    pub events: Vec<Event>,
+    pub effects: Vec<Effect>,
+}
+
 impl Played {
     /// One step, as the driver makes it.
-    pub fn step(&mut self, input: Input, now_s: f64) -> Decision {
-        let decision = decide(&self.state, input, now_s);
-        for event in &decision.events {
-            apply(&mut self.state, event).expect("a decision's events fit its state");
-        }
-        self.events.extend(decision.events.iter().cloned());
-        decision
+    pub fn step(&mut self, input: Input, now_s: f64) -> Decided {
+        let decided = decide(&mut self.state, input, now_s);
+        let events = decided.expect("a decision's events fit its state");
+        self.events.extend(events.iter().cloned());
+        let effects = effects_of(&self.state, &events);
+        Decided { events, effects }
     }
 
-    pub fn facts(decision: &Decision) -> Vec<Fact> {
+    pub fn facts(decision: &Decided) -> Vec<Fact> {
         decision
             .events
             .iter()
@@ -202,4 +210,24 @@ pub fn session(ids: &[u32]) -> Probing {
         outcomes: Vec::new(),
         found: BTreeMap::new(),
     }
+}
+
+pub fn proposal_of_flow_0() -> Proposal {
+    Proposal::of(vec![
+        (Component::Flow(FlowId(0)), 0.9),
+        (Component::Prior, 0.1),
+    ])
+}
+
+/// A round that weighs in with this efficiency, as all rounds together do.
+pub fn weighed(round: u32, kind: RoundKind, n: u64, proposal: Proposal, efficiency: f64) -> Input {
+    let n_eff = efficiency * n as f64 * f64::from(round + 1);
+    Input::RoundWeighed(Box::new(Findings {
+        summary: summary(round, kind, n, proposal, efficiency),
+        combined: Some(diagnostics(
+            n * u64::from(round + 1),
+            n_eff / (n as f64 * f64::from(round + 1)),
+        )),
+        probing: None,
+    }))
 }

@@ -14,9 +14,6 @@ use sidereal_proto::message::{FromTrainer, FromWorker, PeerKind, Registration, S
 use tokio::time::Instant;
 use tonic::Status;
 
-/// Shards refused one after the other: more are no matter of single workers.
-const MOST_REFUSED_IN_A_ROW: u32 = 100;
-
 impl Driver {
     pub(super) async fn on_message(&mut self, message: Message) -> Result<(), CampaignFailure> {
         match message {
@@ -73,7 +70,7 @@ impl Driver {
             }
             Message::Status(reply) => {
                 // Who does not wait for the answer has gone.
-                let _ = reply.send(self.status(None));
+                let _ = reply.send(self.with_live(self.recorded_status(), None));
             }
             Message::ShardPath {
                 peer,
@@ -97,19 +94,12 @@ impl Driver {
                 result,
             } => match result {
                 Ok(()) => {
-                    self.n_refused_in_a_row = 0;
+                    self.leases.on_shard_good();
                     self.metrics.batch_seconds.observe(seconds);
                     self.on_shard_accepted(attempt, shard).await?;
                 }
                 Err(error) => {
                     let message = error.to_string();
-                    self.n_refused_in_a_row += 1;
-                    if self.n_refused_in_a_row > MOST_REFUSED_IN_A_ROW {
-                        return Err(CampaignFailure::Shards {
-                            n_refused: self.n_refused_in_a_row,
-                            message,
-                        });
-                    }
                     let verdict = self.leases.on_shard_refused(attempt, self.now_s());
                     self.on_failure_verdict(peer, attempt, &message, verdict)?;
                     self.dismiss(peer, &message)?;
@@ -259,7 +249,7 @@ impl Driver {
     ) -> Result<(), CampaignFailure> {
         let worker = self.leases.name(peer);
         match &verdict {
-            FailureVerdict::TooLate => {}
+            FailureVerdict::TooLate | FailureVerdict::Ends { .. } => {}
             FailureVerdict::OfferedAgain { .. }
             | FailureVerdict::Split { .. }
             | FailureVerdict::GiveUp { .. } => {
@@ -290,8 +280,7 @@ impl Driver {
                 round,
                 row,
             } => {
-                let n_given_up = self.n_given_up(round);
-                if n_given_up >= self.most_given_up() {
+                if let Some(n_given_up) = self.state.too_many_given_up() {
                     return Err(CampaignFailure::Rows {
                         n_given_up,
                         round,
@@ -307,6 +296,12 @@ impl Driver {
                     "row fails alone each time; it is given up and stays in its round as a failed row"
                 );
                 self.give_up_row(attempt, round, row, message.to_owned());
+            }
+            FailureVerdict::Ends { n_refused } => {
+                return Err(CampaignFailure::Shards {
+                    n_refused,
+                    message: message.to_owned(),
+                });
             }
             FailureVerdict::TooLate => {}
         }

@@ -6,7 +6,7 @@ use crate::campaign::state::TaskResult;
 use crate::finish::{FinishError, Results};
 use crate::rounds::RoundDraws;
 use crate::verify::ReportError;
-use crate::weigh::{WeighError, Weighed};
+use crate::weigh::{Findings, WeighError};
 use sidereal_inference::files::FileError;
 use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
 use sidereal_inference::progress::Progress;
@@ -92,7 +92,7 @@ pub enum Message {
     },
     RoundWeighed {
         round: RoundId,
-        result: Result<Option<Weighed>, WeighError>,
+        result: Result<Option<Findings>, WeighError>,
     },
     TaskChecked {
         peer: PeerId,

@@ -2,8 +2,8 @@
 
 use super::peers::{Habit, Reach, campaign, spawn_trainer, spawn_worker};
 use sidereal_coordinator::{
-    AfterTheEnd, CampaignFailure, CoordinatorConfig, Earlier, Outcome, Running, ServeConfig,
-    ShardChecks, start,
+    AfterTheEnd, CampaignFailure, CampaignOutcome, CoordinatorConfig, Earlier, Running,
+    ServeConfig, ShardChecks, start,
 };
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
@@ -164,7 +164,7 @@ impl Trial {
     }
 
     /// With steady peers the campaign ends as if nothing had happened.
-    pub async fn ends_calmly(self) -> Outcome {
+    pub async fn ends_calmly(self) -> CampaignOutcome {
         let worker = spawn_worker(&self.reach(), Habit::Steady);
         self.ends_calmly_with(worker).await
     }
@@ -173,7 +173,7 @@ impl Trial {
     pub async fn ends_calmly_with(
         self,
         worker: tokio::task::JoinHandle<Option<tonic::Code>>,
-    ) -> Outcome {
+    ) -> CampaignOutcome {
         let trainer = spawn_trainer(&self.running.access, &self.directory);
         let outcome = soon(self.running.wait()).await.expect("finishes");
         expect_calm(&self.directory).await;
@@ -205,7 +205,11 @@ pub fn soon<T>(future: impl Future<Output = T>) -> impl Future<Output = T> {
 }
 
 /// Runs a campaign to its end with these workers, and a watcher that hears of every round.
-pub async fn finish(directory: &Directory, campaign: Campaign, habits: &[Habit]) -> Outcome {
+pub async fn finish(
+    directory: &Directory,
+    campaign: Campaign,
+    habits: &[Habit],
+) -> CampaignOutcome {
     let running = start(config(directory, campaign)).await.expect("starts");
     let mut client = Client::connect(&running.access, None)
         .await

@@ -84,6 +84,12 @@ async fn a_journal_that_cannot_be_written_pauses_the_campaign() {
     faulty.set_journal_down(true);
     let worker = spawn_worker(&trial.reach(), Habit::Steady);
     until_paused(&trial, 1.0).await;
+    let status = trial.client().await.status().await.expect("status");
+    let open_round = status.open_round.expect("an open round");
+    assert_eq!(
+        open_round.n_committed, 0,
+        "what is not recorded is not told"
+    );
     faulty.set_journal_down(false);
     until_paused(&trial, 0.0).await;
     trial.ends_calmly_with(worker).await;

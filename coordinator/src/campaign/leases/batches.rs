@@ -50,12 +50,16 @@ pub enum FailureVerdict {
         round: RoundId,
         row: u64,
     },
+    /// So many refused shards in a row are no matter of single workers: the campaign ends.
+    Ends {
+        n_refused: u32,
+    },
     TooLate,
 }
 
 /// What rows that are final end.
 #[derive(Debug, Default)]
-pub struct Committed {
+pub struct Released {
     /// Leases that are not needed any more, with their holders.
     pub needless: Vec<(PeerId, AttemptId)>,
     /// Workers whose shards hold the rows.
@@ -98,11 +102,11 @@ struct Batch {
     leased_s: f64,
     /// None where no worker has been measured.
     expected_s: Option<f64>,
-    stage: Stage,
+    stage: BatchStage,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
+enum BatchStage {
     Running,
     /// Reported; its file is being checked.
     Checking,
@@ -148,7 +152,7 @@ impl Batches {
     pub fn holds_suspect(&self, peer: PeerId) -> bool {
         let attempts = self.attempts_by_peer.get(&peer).into_iter().flatten();
         let mut batches = attempts.filter_map(|attempt| self.batch_by_attempt.get(attempt));
-        batches.any(|batch| batch.failures.n > 0 && batch.stage != Stage::Checking)
+        batches.any(|batch| batch.failures.n > 0 && batch.stage != BatchStage::Checking)
     }
 
     /// Number and rows of a peer's leases.
@@ -167,7 +171,7 @@ impl Batches {
         let attempts = self.attempts_by_peer.get(&peer).into_iter().flatten();
         let is_unreported = |attempt: &&AttemptId| {
             let batch = self.batch_by_attempt.get(attempt);
-            batch.is_some_and(|batch| batch.stage != Stage::Checking)
+            batch.is_some_and(|batch| batch.stage != BatchStage::Checking)
         };
         attempts.filter(is_unreported).count()
     }
@@ -182,8 +186,8 @@ impl Batches {
     /// All leases that somebody may still be running.
     pub fn held(&self) -> Vec<(PeerId, AttemptId)> {
         let holder = |(&attempt, batch): (&AttemptId, &Batch)| match batch.stage {
-            Stage::Running | Stage::Late => Some((batch.peer?, attempt)),
-            Stage::Checking => None,
+            BatchStage::Running | BatchStage::Late => Some((batch.peer?, attempt)),
+            BatchStage::Checking => None,
         };
         self.batch_by_attempt.iter().filter_map(holder).collect()
     }
@@ -245,7 +249,7 @@ impl Batches {
         let is_straggler = |(_, batch): &(&AttemptId, &Batch)| {
             let expected_s = expected_s(&batch.rows, seconds_per_row).unwrap_or(rules.target_s);
             let patience_s = (STRAGGLING * expected_s).max(rules.least_patience_s);
-            batch.stage == Stage::Running
+            batch.stage == BatchStage::Running
                 && batch.peer != Some(peer)
                 && now_s - batch.leased_s > patience_s
                 && self.n_runs(&batch.rows) < MAX_RUNS
@@ -262,7 +266,7 @@ impl Batches {
         let mut expired = Vec::new();
         let mut offers = Vec::new();
         for (&attempt, batch) in &mut self.batch_by_attempt {
-            let (Some(peer), Stage::Running) = (batch.peer, batch.stage) else {
+            let (Some(peer), BatchStage::Running) = (batch.peer, batch.stage) else {
                 continue;
             };
             let heard_s = peers.heard_s(peer).unwrap_or(f64::NEG_INFINITY);
@@ -271,7 +275,7 @@ impl Batches {
                 now_s - batch.leased_s > (OVERDUE * expected_s).max(rules.least_overdue_s)
             });
             if is_silent || is_overdue {
-                batch.stage = Stage::Late;
+                batch.stage = BatchStage::Late;
                 expired.push(Expired { peer, attempt });
                 offers.push((batch.rows.clone(), batch.failures.clone()));
             }
@@ -303,11 +307,11 @@ impl Batches {
             };
             match stage {
                 // The shard lies there whether or not its worker still lives.
-                Stage::Checking => {}
-                Stage::Late => {
+                BatchStage::Checking => {}
+                BatchStage::Late => {
                     self.remove(attempt);
                 }
-                Stage::Running => {
+                BatchStage::Running => {
                     // One of them, or none, was the cause; each is run alone from now on.
                     let is_suspect = match loss {
                         Loss::Vanished => true,
@@ -359,7 +363,7 @@ impl Batches {
                 expected: path,
             });
         }
-        if batch.stage == Stage::Checking {
+        if batch.stage == BatchStage::Checking {
             return Ok(ReportVerdict::TooLate);
         }
         if !self.are_wanted(&rows) {
@@ -369,13 +373,13 @@ impl Batches {
             return Ok(ReportVerdict::TooLate);
         }
         if let Some(batch) = self.batch_by_attempt.get_mut(&attempt) {
-            batch.stage = Stage::Checking;
+            batch.stage = BatchStage::Checking;
         }
         Ok(ReportVerdict::Check)
     }
 
     /// These rows are final.
-    pub fn on_committed(&mut self, rows: &Range<u64>) -> Committed {
+    pub fn on_committed(&mut self, rows: &Range<u64>) -> Released {
         let overlapping: Vec<(u64, u64)> = self
             .wanted
             .range(..rows.end)
@@ -406,7 +410,7 @@ impl Batches {
             self.offer_again(offer.rows, offer.failures);
         }
         // A late lease's rows may be final now through another one, and the other way round.
-        let mut committed = Committed::default();
+        let mut released = Released::default();
         for attempt in self.overlapping(rows) {
             let is_needed = self
                 .batch_by_attempt
@@ -419,14 +423,14 @@ impl Batches {
                 continue;
             };
             match batch.stage {
-                Stage::Checking => committed.done.extend(batch.worker),
-                Stage::Running | Stage::Late => {
+                BatchStage::Checking => released.done.extend(batch.worker),
+                BatchStage::Running | BatchStage::Late => {
                     let needless = batch.peer.map(|peer| (peer, attempt));
-                    committed.needless.extend(needless);
+                    released.needless.extend(needless);
                 }
             }
         }
-        committed
+        released
     }
 
     /// A checked shard was not recorded: other shards have some of its rows, the rest is offered again.
@@ -493,7 +497,7 @@ impl Batches {
         self.overlapping(rows)
             .iter()
             .filter_map(|attempt| self.batch_by_attempt.get(attempt))
-            .filter(|batch| batch.stage != Stage::Late)
+            .filter(|batch| batch.stage != BatchStage::Late)
             .count()
     }
 
@@ -506,7 +510,7 @@ impl Batches {
         let mut free = parts_within(&self.wanted, &rows);
         for attempt in self.overlapping(&rows) {
             if let Some(batch) = self.batch_by_attempt.get(&attempt)
-                && batch.stage != Stage::Late
+                && batch.stage != BatchStage::Late
             {
                 free = without(free, &batch.rows);
             }
@@ -542,7 +546,7 @@ fn running(
         rows,
         failures,
         leased_s: now_s,
-        stage: Stage::Running,
+        stage: BatchStage::Running,
     }
 }
 

@@ -32,11 +32,11 @@ pub struct Tasks {
 #[derive(Debug)]
 struct TaskLease {
     peer: PeerId,
-    stage: Stage,
+    stage: TaskStage,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Stage {
+enum TaskStage {
     Running { expires_s: f64 },
     Checking,
     Late,
@@ -47,13 +47,13 @@ impl Tasks {
     pub fn is_leased(&self) -> bool {
         self.lease_by_attempt
             .values()
-            .any(|lease| lease.stage != Stage::Late)
+            .any(|lease| lease.stage != TaskStage::Late)
     }
 
     pub fn is_held_by(&self, peer: PeerId) -> bool {
         self.lease_by_attempt
             .values()
-            .any(|lease| lease.peer == peer && lease.stage != Stage::Late)
+            .any(|lease| lease.peer == peer && lease.stage != TaskStage::Late)
     }
 
     pub fn lease(&mut self, attempt: AttemptId, peer: PeerId, expires_s: f64) {
@@ -61,7 +61,7 @@ impl Tasks {
             attempt,
             TaskLease {
                 peer,
-                stage: Stage::Running { expires_s },
+                stage: TaskStage::Running { expires_s },
             },
         );
     }
@@ -69,8 +69,8 @@ impl Tasks {
     pub fn extend(&mut self, peer: PeerId, until_s: f64) {
         for lease in self.lease_by_attempt.values_mut() {
             match &mut lease.stage {
-                Stage::Running { expires_s } if lease.peer == peer => *expires_s = until_s,
-                Stage::Running { .. } | Stage::Checking | Stage::Late => {}
+                TaskStage::Running { expires_s } if lease.peer == peer => *expires_s = until_s,
+                TaskStage::Running { .. } | TaskStage::Checking | TaskStage::Late => {}
             }
         }
     }
@@ -78,8 +78,8 @@ impl Tasks {
     pub fn extend_all(&mut self, until_s: f64) {
         for lease in self.lease_by_attempt.values_mut() {
             match &mut lease.stage {
-                Stage::Running { expires_s } => *expires_s = until_s,
-                Stage::Checking | Stage::Late => {}
+                TaskStage::Running { expires_s } => *expires_s = until_s,
+                TaskStage::Checking | TaskStage::Late => {}
             }
         }
     }
@@ -98,14 +98,14 @@ impl Tasks {
         let mut expired = Vec::new();
         for (&attempt, lease) in &mut self.lease_by_attempt {
             match lease.stage {
-                Stage::Running { expires_s } if expires_s <= now_s => {
-                    lease.stage = Stage::Late;
+                TaskStage::Running { expires_s } if expires_s <= now_s => {
+                    lease.stage = TaskStage::Late;
                     expired.push(Expired {
                         peer: lease.peer,
                         attempt,
                     });
                 }
-                Stage::Running { .. } | Stage::Checking | Stage::Late => {}
+                TaskStage::Running { .. } | TaskStage::Checking | TaskStage::Late => {}
             }
         }
         expired
@@ -113,7 +113,7 @@ impl Tasks {
 
     pub fn on_lost(&mut self, peer: PeerId) {
         self.lease_by_attempt
-            .retain(|_, lease| lease.peer != peer || lease.stage == Stage::Checking);
+            .retain(|_, lease| lease.peer != peer || lease.stage == TaskStage::Checking);
     }
 
     pub fn expect_holder(&self, peer: PeerId, attempt: AttemptId) -> Result<(), Refusal> {
@@ -128,10 +128,10 @@ impl Tasks {
         let Some(lease) = self.lease_by_attempt.get_mut(&attempt) else {
             return Ok(TaskVerdict::TooLate);
         };
-        if lease.stage == Stage::Checking {
+        if lease.stage == TaskStage::Checking {
             return Ok(TaskVerdict::TooLate);
         }
-        lease.stage = Stage::Checking;
+        lease.stage = TaskStage::Checking;
         Ok(TaskVerdict::Check)
     }
 
@@ -140,7 +140,8 @@ impl Tasks {
             // A late one's failure says nothing about the one that runs.
             None
             | Some(TaskLease {
-                stage: Stage::Late, ..
+                stage: TaskStage::Late,
+                ..
             }) => return TaskVerdict::TooLate,
             Some(_) => {}
         }

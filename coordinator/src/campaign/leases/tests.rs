@@ -370,6 +370,21 @@ fn a_lost_workers_batches_are_offered_again_but_not_a_reported_one() {
 }
 
 #[test]
+fn more_than_a_hundred_refused_shards_in_a_row_end_the_campaign() {
+    let mut leases = Leases::new(rules(), AttemptId(100));
+    let refuse = |leases: &mut Leases| leases.on_shard_refused(AttemptId(7), 0.0);
+    for _ in 0..100 {
+        assert_eq!(refuse(&mut leases), FailureVerdict::TooLate);
+    }
+    leases.on_shard_good();
+    for _ in 0..100 {
+        assert_eq!(refuse(&mut leases), FailureVerdict::TooLate);
+    }
+    let ends = FailureVerdict::Ends { n_refused: 101 };
+    assert_eq!(refuse(&mut leases), ends);
+}
+
+#[test]
 fn a_good_row_that_was_in_hand_beside_a_killing_one_is_not_given_up() {
     let mut leases = Leases::new(
         LeaseRules {
@@ -433,7 +448,9 @@ fn a_batch_that_keeps_failing_is_split_down_to_the_row() {
                     return;
                 }
                 FailureVerdict::OfferedAgain { .. } | FailureVerdict::Split { .. } => {}
-                FailureVerdict::TooLate => panic!("{attempt} is current"),
+                FailureVerdict::TooLate | FailureVerdict::Ends { .. } => {
+                    panic!("{attempt} is current")
+                }
             }
         } else {
             let verdict = leases.on_report(PeerId(0), &report(*attempt, rows.clone(), 1.0), 1e6);

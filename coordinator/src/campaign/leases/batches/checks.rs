@@ -1,6 +1,6 @@
 //! What holds between any two steps.
 
-use super::{Batches, Stage};
+use super::{BatchStage, Batches};
 use std::collections::BTreeSet;
 use std::ops::Range;
 
@@ -25,7 +25,7 @@ impl Batches {
         covered.extend(
             self.batch_by_attempt
                 .values()
-                .filter(|batch| batch.stage != Stage::Late)
+                .filter(|batch| batch.stage != BatchStage::Late)
                 .map(|batch| batch.rows.clone()),
         );
         let mut n_wanted = 0;

@@ -1,7 +1,7 @@
 //! Rows that have failed before, and who runs them: a worker that holds nothing else, so that it is known what was
 //! run where it vanishes, and another one than they failed on, so that no sick worker speaks against good rows.
 
-use super::{Batch, Batches, FailureVerdict, MAX_REPEATS, Stage, running};
+use super::{Batch, BatchStage, Batches, FailureVerdict, MAX_REPEATS, running};
 use crate::campaign::leases::LeaseRules;
 use crate::campaign::leases::peers::Peers;
 use crate::campaign::leases::ranges::take_rows;
@@ -69,7 +69,7 @@ impl Batches {
         };
         let rows = batch.rows;
         // Offered already, or final in part: what is missing of it starts afresh.
-        if batch.stage == Stage::Late || !self.are_wanted(&rows) {
+        if batch.stage == BatchStage::Late || !self.are_wanted(&rows) {
             self.offer_again(rows, batch.failures);
             return FailureVerdict::TooLate;
         }
@@ -98,7 +98,7 @@ impl Batches {
                 failures,
                 leased_s: 0.0,
                 expected_s: None,
-                stage: Stage::Checking,
+                stage: BatchStage::Checking,
             };
             self.insert(attempt, batch);
             return FailureVerdict::GiveUp {
@@ -229,6 +229,6 @@ impl Batches {
     fn is_late(&self, peer: PeerId) -> bool {
         let attempts = self.attempts_by_peer.get(&peer).into_iter().flatten();
         let mut batches = attempts.filter_map(|attempt| self.batch_by_attempt.get(attempt));
-        batches.any(|batch| batch.stage == Stage::Late)
+        batches.any(|batch| batch.stage == BatchStage::Late)
     }
 }
