@@ -70,6 +70,7 @@ fn posterior(n_rows: usize, mut row: impl FnMut(&mut Noise) -> (Vec<f64>, f64)) 
         log_prior: vec![0.0; n_rows],
         log_proposal: vec![0.0; n_rows],
         round: vec![0; n_rows],
+        row_id: (0..n_rows as u64).collect(),
         weight: weights.iter().map(|weight| weight / sum).collect(),
     }
 }

@@ -13,37 +13,19 @@ use crate::services::create_directory;
 use crate::terminal::Terminal;
 use crate::words;
 use clap::Args;
-use serde::{Deserialize, Serialize};
 use sidereal_inference::campaign::{Campaign, DeviceChoice};
 use sidereal_inference::directory::Directory;
 use sidereal_inference::files;
-use sidereal_inference::fit_check::{Fit, check_posterior};
-use sidereal_inference::ids::{FlowId, RoundId};
-use sidereal_inference::model_band::{FIT_FILE, ModelBand};
-use sidereal_inference::modes::{Mode, modes};
-use sidereal_inference::observation::Observation;
-use sidereal_inference::posterior::Posterior;
-use sidereal_inference::proposal::{Component, Proposal};
-use sidereal_inference::refinement::Objective;
+use sidereal_inference::model_band::FIT_FILE;
 use sidereal_inference::samples::Samples;
-use sidereal_inference::seeds::Purpose;
-use sidereal_inference::shard::ShardRows;
-use sidereal_inference::summary::{ParameterSummary, WeightDiagnostics, parameter_summaries};
-use sidereal_inference::tails::thin_tail;
-use sidereal_inference::trust::{misfit, trust_prediction};
-use sidereal_inference::weights;
-use sidereal_models::{Catalogue, Simulator};
+use sidereal_inference::summary::WeightDiagnostics;
+use sidereal_models::Catalogue;
+use sidereal_predict::{PredictError, Predicted, Prediction, Predictor};
 use sidereal_trainer::Model;
-use sidereal_trainer::draw::{DrawPlan, draw};
 use sidereal_trainer::model::{MODEL_FILE, WEIGHTS_FILE};
-use std::collections::{BTreeMap, BTreeSet};
-use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use targets::{Target, targets};
-
-const FORMAT: &str = "sidereal-prediction";
-const VERSION: u32 = 1;
 
 #[derive(Args)]
 pub struct PredictArguments {
@@ -89,30 +71,6 @@ pub struct PredictArguments {
     pub quiet: bool,
 }
 
-/// The `summary.json` of one prediction.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Prediction {
-    format: String,
-    version: u32,
-    observation: String,
-    model: String,
-    flow: FlowId,
-    /// SHA-256 of the model's weights.
-    weights_sha256: String,
-    seed: u64,
-    n_failed: u64,
-    #[serde(flatten)]
-    weights: WeightDiagnostics,
-    parameters: Vec<ParameterSummary>,
-    #[serde(default)]
-    modes: Vec<Mode>,
-    /// Whether the model fits the observation.
-    #[serde(default)]
-    fit: Option<Fit>,
-    /// Why the result is not to be trusted; empty where it is.
-    warnings: Vec<String>,
-}
-
 pub fn run(
     arguments: &PredictArguments,
     terminal: &Terminal,
@@ -127,52 +85,47 @@ pub fn run(
         .map_err(CommandError::unusable)?;
     let model =
         Model::load(&open(&model_directory)?, "", &device).map_err(CommandError::unusable)?;
-    match model.training().objective {
-        Objective::Simulations => {}
-        Objective::WeightedDraws { .. } => {
-            return Err(CommandError::unusable(format!(
-                "{}: {} was fitted to the posterior of the campaign's own observation, expected a model for any \
-                 observation (from a campaign file without [observation])",
-                model_directory.display(),
-                model.flow()
-            )));
-        }
-    }
-    let simulator = models
-        .build(&model.campaign().simulator, &model.campaign().space)
-        .map_err(CommandError::unusable)?;
-    let targets = targets(arguments, model.campaign(), models)?;
-    // Before anything is simulated.
-    for target in &targets {
-        create_directory(&target.directory.display().to_string())?;
-    }
     let n_threads = arguments.threads.map_or_else(
         || available_parallelism().map_or(1, usize::from),
         usize::from,
     );
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(n_threads)
-        .build()
-        .map_err(|error| {
-            CommandError::failed(format!("cannot start {n_threads} threads: {error}"))
-        })?;
-
-    let predictor = Predictor {
-        arguments,
-        model_directory: &model_directory,
-        model: &model,
-        simulator: &*simulator,
+    let predictor = Predictor::new(&model, models, n_threads).map_err(|error| {
+        let message = format!("{}: {error}", model_directory.display());
+        as_command_error(&error, message)
+    })?;
+    let targets = targets(arguments, &model, &predictor)?;
+    // Before anything is simulated.
+    for target in &targets {
+        create_directory(&target.directory.display().to_string())?;
+    }
+    let results = Results {
+        campaign: model.campaign(),
         grid_name: models.grid_name(&model.campaign().simulator),
-        pool: &pool,
+        terminal,
     };
     let mut predictions = Vec::with_capacity(targets.len());
     terminal.count("predicting", targets.len() as u64);
     for target in &targets {
-        predictions.push(predictor.predict(target, terminal)?);
+        let names = (target.path.as_path(), model_directory.as_path());
+        let predicted = predictor
+            .predict(&target.observation, arguments.draws, arguments.seed, names)
+            .map_err(|error| {
+                let message = format!("{}: {error}", target.path.display());
+                as_command_error(&error, message)
+            })?;
+        results.write(target, &predicted)?;
+        predictions.push(predicted.prediction);
         terminal.advance();
     }
     terminal.clear();
     show(arguments, &targets, &predictions, terminal)
+}
+
+fn as_command_error(error: &PredictError, message: String) -> CommandError {
+    match error.is_unusable_input() {
+        true => CommandError::unusable(message),
+        false => CommandError::failed(message),
+    }
 }
 
 fn open(path: &Path) -> Result<Directory, CommandError> {
@@ -201,103 +154,22 @@ fn model_directory(path: &Path) -> Result<PathBuf, CommandError> {
     }
 }
 
-struct Predictor<'a> {
-    arguments: &'a PredictArguments,
-    model_directory: &'a Path,
-    model: &'a Model,
-    simulator: &'a dyn Simulator,
+/// Where predictions are written.
+struct Results<'a> {
+    campaign: &'a Campaign,
     /// What the data lie on, for pictures.
     grid_name: &'static str,
-    pool: &'a rayon::ThreadPool,
+    terminal: &'a Terminal,
 }
 
-impl Predictor<'_> {
-    /// Draws, simulates and weighs, and writes the results.
-    fn predict(&self, target: &Target, terminal: &Terminal) -> Result<Prediction, CommandError> {
-        let rows = self.simulate(&target.observation).map_err(|error| {
-            let reason = error.to_string();
-            CommandError::failed(format!("{}: {reason}", target.path.display()))
-        })?;
-        let log_weights: Vec<f64> = rows
-            .log_likelihood
-            .iter()
-            .zip(rows.draws.log_prior.iter().zip(&rows.draws.log_proposal))
-            .map(|(log_likelihood, (log_prior, log_proposal))| {
-                weights::log_weight(*log_likelihood, *log_prior, *log_proposal)
-            })
-            .collect();
-        let diagnostics = weights::diagnostics(&log_weights);
-        let posterior = posterior(&rows, &weights::normalized(&log_weights));
-        let campaign = self.model.campaign();
-        let (fit, band) = check_fit(campaign, &target.observation, &rows, &posterior);
-        let n_failed = rows
-            .log_likelihood
-            .iter()
-            .filter(|log_likelihood| log_likelihood.is_none())
-            .count() as u64;
-        let mut warnings = trust_prediction(&diagnostics, n_failed);
-        warnings.extend(misfit(&fit, campaign.trust.misfit));
-        warnings.extend(thin_tail(&campaign.space, &posterior));
-        let parameters = match diagnostics.evidence {
-            Some(_) => parameter_summaries(&campaign.space, &posterior),
-            None => Vec::new(),
-        };
-        let modes = modes(&campaign.space, &posterior, diagnostics.n_eff);
-        let prediction = Prediction {
-            format: FORMAT.to_owned(),
-            version: VERSION,
-            observation: target.path.display().to_string(),
-            model: self.model_directory.display().to_string(),
-            flow: self.model.flow(),
-            weights_sha256: self.model.training().weights_sha256.clone(),
-            seed: self.arguments.seed,
-            n_failed,
-            warnings,
-            fit: Some(fit),
-            weights: diagnostics,
-            parameters,
-            modes,
-        };
-        self.write(target, &posterior, band.as_ref(), &prediction, terminal)?;
-        Ok(prediction)
-    }
-
-    fn simulate(&self, observation: &Observation) -> Result<ShardRows, CommandError> {
-        let flow = self.model.flow();
-        let scorer = self
-            .model
-            .scorer(observation)
-            .map_err(CommandError::unusable)?;
-        let proposal = Proposal::of(vec![(Component::Flow(flow), 1.0)]);
-        let plan = DrawPlan {
-            campaign: self.model.campaign(),
-            seed: self.arguments.seed,
-            purpose: Purpose::Predict,
-            round: RoundId(0),
-            rows: 0..self.arguments.draws,
-            proposal: &proposal,
-        };
-        let (draws, _) = draw(&plan, &BTreeMap::from([(flow, scorer)]), self.pool)
-            .map_err(CommandError::failed)?;
-        let campaign = Campaign {
-            seed: self.arguments.seed,
-            observation: Some(observation.clone()),
-            ..self.model.campaign().clone()
-        };
-        self.pool
-            .install(|| sidereal_worker::run_batch(&campaign, self.simulator, draws))
-            .map_err(CommandError::failed)
-    }
-
-    fn write(
-        &self,
-        target: &Target,
-        posterior: &Posterior,
-        band: Option<&ModelBand>,
-        prediction: &Prediction,
-        terminal: &Terminal,
-    ) -> Result<(), CommandError> {
-        let campaign = self.model.campaign();
+impl Results<'_> {
+    fn write(&self, target: &Target, predicted: &Predicted) -> Result<(), CommandError> {
+        let Predicted {
+            prediction,
+            posterior,
+            band,
+        } = predicted;
+        let (campaign, terminal) = (self.campaign, self.terminal);
         let directory = &target.directory;
         let storage = create_directory(&directory.display().to_string())?;
         posterior
@@ -325,8 +197,7 @@ impl Predictor<'_> {
         if let Some(band) = band {
             band.store(&storage, FIT_FILE)
                 .map_err(CommandError::failed)?;
-            let grid_name = self.grid_name;
-            picture(FIT_PICTURE, fit::draw(band, grid_name))?;
+            picture(FIT_PICTURE, fit::draw(band, self.grid_name))?;
         }
         let corner = corner::draw(
             posterior,
@@ -339,52 +210,6 @@ impl Predictor<'_> {
         }
         picture(CORNER_FILE, corner.and_then(|corner| corner.png()))
     }
-}
-
-/// Whether the model fits, and what its draws predict.
-fn check_fit(
-    campaign: &Campaign,
-    observation: &Observation,
-    rows: &ShardRows,
-    posterior: &Posterior,
-) -> (Fit, Option<ModelBand>) {
-    let places: Vec<usize> = (0..rows.log_likelihood.len())
-        .filter(|&row| rows.log_likelihood[row].is_some())
-        .collect();
-    let simulated = |draws: &BTreeSet<usize>| -> Result<BTreeMap<usize, Vec<f32>>, Infallible> {
-        Ok(draws
-            .iter()
-            .map(|&draw| (draw, rows.simulated_row(places[draw]).to_vec()))
-            .collect())
-    };
-    let Ok(checked) = check_posterior(&campaign.noise, observation, posterior, simulated);
-    checked
-}
-
-/// All rows whose likelihood is known.
-fn posterior(rows: &ShardRows, weight: &[f64]) -> Posterior {
-    let draws = &rows.draws;
-    let mut posterior = Posterior {
-        n_parameters: draws.n_parameters,
-        theta: Vec::new(),
-        log_likelihood: Vec::new(),
-        log_prior: Vec::new(),
-        log_proposal: Vec::new(),
-        round: Vec::new(),
-        weight: Vec::new(),
-    };
-    for (row, log_likelihood) in rows.log_likelihood.iter().enumerate() {
-        let Some(log_likelihood) = *log_likelihood else {
-            continue;
-        };
-        posterior.theta.extend_from_slice(draws.theta_row(row));
-        posterior.log_likelihood.push(log_likelihood);
-        posterior.log_prior.push(draws.log_prior[row]);
-        posterior.log_proposal.push(draws.log_proposal[row]);
-        posterior.round.push(draws.round.0);
-        posterior.weight.push(weight[row]);
-    }
-    posterior
 }
 
 fn show(
@@ -414,7 +239,7 @@ fn show(
         .iter()
         .filter(|prediction| prediction.warnings.is_empty())
     {
-        if let Some(poor) = prediction.fit.as_ref().and_then(words::poor_fit) {
+        if let Some(poor) = words::poor_fit(&prediction.fit) {
             terminal.note(&format!("{}: {poor}", prediction.observation));
         }
     }
@@ -437,9 +262,7 @@ fn text(targets: &[Target], predictions: &[Prediction]) -> String {
             text.push('\n');
         }
         text.push_str(&results::weights(&prediction.weights));
-        if let Some(fit) = &prediction.fit {
-            results::line(&mut text, "fit", &words::fit_in_short(fit));
-        }
+        results::line(&mut text, "fit", &words::fit_in_short(&prediction.fit));
         results::line(
             &mut text,
             "results",
@@ -470,7 +293,7 @@ fn text(targets: &[Target], predictions: &[Prediction]) -> String {
             numbers::short(*n_eff),
             numbers::percent(*efficiency),
             words::pareto_k(*pareto_k),
-            prediction.fit.as_ref().map_or("–".to_owned(), words::fit_p),
+            words::fit_p(&prediction.fit),
             evidence.as_ref().map_or("none".to_owned(), words::evidence)
         ));
     }

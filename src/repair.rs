@@ -80,7 +80,7 @@ fn repair(
     let mut failures = Vec::new();
     for found in damaged {
         let repaired = committed.repair(campaign, found, |draws| {
-            sidereal_worker::run_batch(campaign, &*simulator, draws)
+            sidereal_models::run_batch(campaign, &*simulator, draws)
                 .map_err(|error| error.to_string())
         });
         let kept = match repaired {

@@ -7,10 +7,11 @@ use sidereal_inference::coverage::missing_mass;
 use sidereal_inference::directory::Directory;
 use sidereal_inference::files::{self, FileError, StoredFileError};
 use sidereal_inference::fit_check::{Fit, check_posterior};
+use sidereal_inference::ids::RowId;
 use sidereal_inference::model_band::{FIT_FILE, ModelBand};
 use sidereal_inference::modes::modes;
 use sidereal_inference::observation::Observation;
-use sidereal_inference::posterior::Posterior;
+use sidereal_inference::posterior::{Posterior, PosteriorRow};
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::rounds::{RoundRows, load_rows, load_simulated};
 use sidereal_inference::stopping::StopReason;
@@ -176,14 +177,7 @@ pub fn so_far(
             summary.warnings = trust(&diagnostics, fresh, &last.summary, &missing, tempered);
             summary.fresh = Some(fresh.clone());
         }
-        let (fit, compared) = check_fit(
-            directory,
-            campaign,
-            observation,
-            state,
-            &columns,
-            &posterior,
-        )?;
+        let (fit, compared) = check_fit(directory, campaign, observation, state, &posterior)?;
         if state.stopped.is_some() {
             summary.warnings.extend(misfit(&fit, campaign.trust.misfit));
             let tail = thin_tail(&campaign.space, &posterior);
@@ -294,31 +288,22 @@ fn posterior(
     combined: &CombinedWeights,
 ) -> Posterior {
     let n_parameters = campaign.space.len();
-    let mut posterior = Posterior {
-        n_parameters,
-        theta: Vec::new(),
-        log_likelihood: Vec::new(),
-        log_prior: Vec::new(),
-        log_proposal: Vec::new(),
-        round: Vec::new(),
-        weight: Vec::new(),
-    };
-    for (index, (round, theta)) in columns.iter().zip(thetas).enumerate() {
-        for (row, theta) in theta.chunks_exact(n_parameters).enumerate() {
-            let Some(log_likelihood) = round.log_likelihood[row] else {
-                continue;
-            };
-            posterior.theta.extend_from_slice(theta);
-            posterior.log_likelihood.push(log_likelihood);
-            posterior.log_prior.push(round.log_prior[row]);
-            posterior
-                .log_proposal
-                .push(combined.log_denominator[index][row]);
-            posterior.round.push(round.round.0);
-            posterior.weight.push(combined.normalized[index][row]);
-        }
-    }
-    posterior
+    let rounds = columns.iter().zip(thetas).enumerate();
+    let rows = rounds.flat_map(|(index, (round, theta))| {
+        let thetas = theta.chunks_exact(n_parameters).enumerate();
+        thetas.filter_map(move |(row, theta)| {
+            Some(PosteriorRow {
+                theta,
+                log_likelihood: round.log_likelihood[row]?,
+                log_prior: round.log_prior[row],
+                log_proposal: combined.log_denominator[index][row],
+                round: round.round,
+                row: RowId(row as u64),
+                weight: combined.normalized[index][row],
+            })
+        })
+    });
+    Posterior::of_rows(n_parameters, rows)
 }
 
 /// Checks the fit, as far as the data can be compared.
@@ -327,25 +312,18 @@ fn check_fit(
     campaign: &Campaign,
     observation: &Observation,
     state: &State,
-    columns: &[RoundColumns],
     posterior: &Posterior,
 ) -> Result<(Fit, Option<ModelBand>), TableError> {
-    // Round and row of each draw of the posterior.
-    let places: Vec<(usize, u64)> = columns
-        .iter()
-        .enumerate()
-        .flat_map(|(round, columns)| {
-            let rows = (0..).zip(&columns.log_likelihood);
-            rows.filter(|(_, log_likelihood)| log_likelihood.is_some())
-                .map(move |(row, _)| (round, row))
-        })
-        .collect();
     let simulated = |draws: &BTreeSet<usize>| {
         let mut found = BTreeMap::new();
-        for (index, round) in state.rounds.iter().enumerate() {
-            let of_round = draws.iter().filter(|&&draw| places[draw].0 == index);
-            let draw_by_row: BTreeMap<u64, usize> =
-                of_round.map(|&draw| (places[draw].1, draw)).collect();
+        for round in &state.rounds {
+            let number = round.summary.round.0;
+            let of_round = draws
+                .iter()
+                .filter(|&&draw| posterior.round[draw] == number);
+            let draw_by_row: BTreeMap<u64, usize> = of_round
+                .map(|&draw| (posterior.row_id[draw], draw))
+                .collect();
             let rows = draw_by_row.keys().copied().collect();
             for (row, data) in load_simulated(directory, campaign, &round.files, &rows)? {
                 found.insert(draw_by_row[&row], data);

@@ -39,7 +39,6 @@ pub struct Way {
     /// Fewest and most in all; None while nothing is known of that.
     pub n_in_all: Option<(u32, u32)>,
     /// Whether the campaign will end before it has found the posterior, even if all goes well.
-    #[serde(default)]
     pub is_out_of_reach: bool,
 }
 

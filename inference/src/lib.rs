@@ -26,6 +26,7 @@ pub mod modes;
 pub mod noise;
 mod normal;
 pub mod observation;
+pub mod panics;
 pub mod pareto;
 pub mod posterior;
 pub mod prior;

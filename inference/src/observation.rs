@@ -45,7 +45,6 @@ pub enum Errors {
 
 /// How files of observations are read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
 pub struct Reading {
     pub columns: ColumnNames,
     pub missing: Missing,

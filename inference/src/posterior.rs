@@ -2,10 +2,11 @@
 
 use crate::directory::Directory;
 use crate::draws::theta_of_table;
+use crate::ids::{RoundId, RowId};
 use crate::space::ParameterSpace;
 use crate::table::{Column, Format, Read, TableError, decode, encode, matrix_column};
 use crate::task::StoredFile;
-use arrow::array::{Float64Array, UInt32Array};
+use arrow::array::{Float64Array, UInt32Array, UInt64Array};
 use std::path::Path;
 
 const FORMAT: Format = Format {
@@ -25,11 +26,52 @@ pub struct Posterior {
     /// that do not count.
     pub log_proposal: Vec<f64>,
     pub round: Vec<u32>,
+    /// The row in its round, as shards have it.
+    pub row_id: Vec<u64>,
     /// Sums to 1.
     pub weight: Vec<f64>,
 }
 
+/// One weighted draw.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PosteriorRow<'a> {
+    pub theta: &'a [f64],
+    pub log_likelihood: f64,
+    pub log_prior: f64,
+    pub log_proposal: f64,
+    pub round: RoundId,
+    pub row: RowId,
+    pub weight: f64,
+}
+
 impl Posterior {
+    /// Of rows in order of round and row.
+    pub fn of_rows<'a>(
+        n_parameters: usize,
+        rows: impl IntoIterator<Item = PosteriorRow<'a>>,
+    ) -> Self {
+        let mut posterior = Self {
+            n_parameters,
+            theta: Vec::new(),
+            log_likelihood: Vec::new(),
+            log_prior: Vec::new(),
+            log_proposal: Vec::new(),
+            round: Vec::new(),
+            row_id: Vec::new(),
+            weight: Vec::new(),
+        };
+        for row in rows {
+            posterior.theta.extend_from_slice(row.theta);
+            posterior.log_likelihood.push(row.log_likelihood);
+            posterior.log_prior.push(row.log_prior);
+            posterior.log_proposal.push(row.log_proposal);
+            posterior.round.push(row.round.0);
+            posterior.row_id.push(row.row.0);
+            posterior.weight.push(row.weight);
+        }
+        posterior
+    }
+
     pub fn n_rows(&self) -> usize {
         self.weight.len()
     }
@@ -62,6 +104,10 @@ impl Posterior {
         columns.push(Column::new("log_prior", doubles(&self.log_prior)));
         columns.push(Column::new("log_proposal", doubles(&self.log_proposal)));
         columns.push(Column::new("round", UInt32Array::from(self.round.clone())));
+        columns.push(Column::new(
+            "row_id",
+            UInt64Array::from(self.row_id.clone()),
+        ));
         columns.push(Column::new("weight", doubles(&self.weight)));
         encode(path, FORMAT, &[], columns)
     }
@@ -78,6 +124,7 @@ impl Posterior {
                 "log_prior",
                 "log_proposal",
                 "round",
+                "row_id",
                 "weight",
             ]
             .map(str::to_owned),
@@ -95,6 +142,7 @@ impl Posterior {
             log_prior: table.log_f64s("log_prior")?,
             log_proposal: table.log_denominators("log_proposal")?,
             round: table.u32s("round")?,
+            row_id: table.u64s("row_id")?,
             weight,
         })
     }
@@ -124,6 +172,7 @@ mod tests {
             log_prior: vec![0.0; 3],
             log_proposal: vec![0.5, f64::INFINITY, 0.125],
             round: vec![0, 0, 1],
+            row_id: vec![0, 2, 0],
             weight: vec![0.75, 0.0, 0.25],
         };
         let directory = Directory::in_memory();

@@ -71,12 +71,9 @@ pub struct Search {
     /// The share of the posterior that its last draws held; 0 before the first step.
     pub share: f64,
     /// The share that a peak seemed to hold, where its last draws came to one.
-    #[serde(default)]
     pub peak: Option<f64>,
     /// The densities that its earlier steps drew from.
-    #[serde(default)]
     pub past: Vec<LocalId>,
-    #[serde(default)]
     pub aim: Aim,
 }
 

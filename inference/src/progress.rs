@@ -28,10 +28,8 @@ pub enum Progress {
         summary: Box<RoundSummary>,
         seconds: f64,
         /// None without an observation, and for all but the newest round where a watcher joins late.
-        #[serde(default)]
         standing: Option<Box<Standing>>,
         /// Lost modes that the newest searches have found so far.
-        #[serde(default)]
         n_found: u64,
     },
     Training(TrainingProgress),

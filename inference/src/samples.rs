@@ -90,6 +90,7 @@ mod tests {
             log_prior: rising(0.25),
             log_proposal: vec![0.0; n],
             round: vec![0; n],
+            row_id: (0..n as u64).collect(),
             weight,
         }
     }

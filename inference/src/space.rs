@@ -12,7 +12,6 @@ pub struct Parameter {
     /// Of the parameter alone, where it is one of a joint prior.
     pub prior: Prior,
     /// Whether the bounds of its uniform prior are one and the same point (phases, angles).
-    #[serde(default)]
     pub periodic: bool,
 }
 
@@ -160,8 +159,8 @@ mod tests {
     fn spaces_whose_joint_prior_is_of_no_parameters_are_refused() {
         let stored = |positions: &str| {
             let space = format!(
-                r#"{{"parameters": [{{"name": "a", "prior": {{"normal": {{"mean": 0.0, "sd": 1.0}}}}}},
-                    {{"name": "b", "prior": {{"normal": {{"mean": 0.0, "sd": 1.0}}}}}}],
+                r#"{{"parameters": [{{"name": "a", "prior": {{"normal": {{"mean": 0.0, "sd": 1.0}}}}, "periodic": false}},
+                    {{"name": "b", "prior": {{"normal": {{"mean": 0.0, "sd": 1.0}}}}, "periodic": false}}],
                     "joint": {{"positions": {positions}, "mean": [0.0, 0.0],
                     "spread": {{"covariance": [[1.0, 0.0], [0.0, 1.0]]}}}}}}"#
             );

@@ -21,7 +21,6 @@ pub struct CampaignStatus {
     /// All rounds together.
     pub combined: Option<WeightDiagnostics>,
     /// After the newest weighed round; None without one or without an observation.
-    #[serde(default)]
     pub standing: Option<Standing>,
     pub n_simulations: u64,
     pub n_flows: usize,
@@ -56,7 +55,6 @@ pub struct RoundStatus {
     pub efficiency: f64,
     pub pareto_k: Option<f64>,
     /// Whether its flow is not fitted to the posterior itself yet.
-    #[serde(default)]
     pub is_on_the_way: bool,
     pub simulating_s: f64,
     pub training_s: f64,
@@ -76,7 +74,6 @@ pub struct OpenRoundStatus {
 pub struct LiveStatus {
     pub peers: Vec<PeerStatus>,
     /// Workers with repeated losses, connected or not, which are given nothing for now while there are others.
-    #[serde(default)]
     pub held_back: Vec<HeldBack>,
     /// Of the flow that is trained.
     pub training: Option<TrainingProgress>,

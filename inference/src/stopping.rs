@@ -43,9 +43,8 @@ pub enum StopReason {
     Simulations {
         used: u64,
         max: u64,
-        /// The fewest that another round would have taken; None in summaries of earlier versions.
-        #[serde(default)]
-        next: Option<u64>,
+        /// The fewest that another round would have taken.
+        next: u64,
     },
     WallTime {
         max_s: f64,
@@ -291,7 +290,7 @@ fn budget_left(rounds: &Rounds, past: &Past) -> Result<u64, StopReason> {
     let n_rows = round_size(rounds, past, objective).map_err(|next| StopReason::Simulations {
         used: past.simulations,
         max: rounds.stop.simulations.unwrap_or(u64::MAX),
-        next: Some(next),
+        next,
     })?;
     match rounds.stop.wall_time_s {
         Some(max_s) if past.elapsed_s >= max_s => Err(StopReason::WallTime { max_s }),

@@ -13,7 +13,7 @@ use crate::space::ParameterSpace;
 use crate::stopping::StopReason;
 use crate::weights::{self, RoundColumns, WeightsError};
 use rand_chacha::ChaCha8Rng;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 
 /// `format` of a summary.
 pub const SUMMARY_FORMAT: &str = "sidereal-summary";
@@ -94,8 +94,7 @@ pub struct Summary {
     /// Fresh draws of the last round alone.
     pub fresh: Option<WeightDiagnostics>,
     pub parameters: Vec<ParameterSummary>,
-    /// Pieces of the posterior, the heaviest first; empty where too few draws are worth anything, and in earlier versions.
-    #[serde(default)]
+    /// Pieces of the posterior, the heaviest first; empty where too few draws are worth anything.
     pub modes: Vec<Mode>,
     pub best_flow: Option<FlowId>,
     /// Directory of the best flow's model, in the campaign directory; what `sidereal predict` takes.
@@ -105,32 +104,14 @@ pub struct Summary {
     /// Why the result is not to be trusted; empty where it is. Non-empty means exit status 3.
     pub warnings: Vec<String>,
     /// Whether the model fits the data; None without an observation.
-    #[serde(default)]
     pub fit: Option<Fit>,
     /// None without an observation.
-    #[serde(default, deserialize_with = "missing_mass")]
     pub missing_mass: Option<MissingMass>,
     pub training: Vec<TrainingSummary>,
     /// Conditions of reproducibility that failed; empty: the same file and seed give the same bytes.
     pub not_reproducible: Vec<String>,
     /// Everything that depends on the clock and the machine.
     pub timing: Timing,
-}
-
-/// The first summaries had a sentence in its place.
-fn missing_mass<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<MissingMass>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Stored {
-        Mass(MissingMass),
-        Sentence(#[expect(dead_code, reason = "it says that nothing is known")] String),
-    }
-    Ok(match Option::<Stored>::deserialize(deserializer)? {
-        Some(Stored::Mass(mass)) => Some(mass),
-        Some(Stored::Sentence(_)) | None => None,
-    })
 }
 
 /// How one flow was trained.
@@ -378,6 +359,7 @@ mod tests {
             log_prior: vec![0.0; 3],
             log_proposal: vec![0.0; 3],
             round: vec![0; 3],
+            row_id: vec![0, 1, 2],
             weight: vec![0.75, 0.25, 0.0],
         };
         let found = parameter_summaries(&space, &posterior);
@@ -414,6 +396,7 @@ mod tests {
                 log_prior: vec![0.0; n],
                 log_proposal: vec![0.0; n],
                 round: vec![0; n],
+                row_id: (0..n as u64).collect(),
                 weight: vec![1.0 / n as f64; n],
             };
             let found = parameter_summaries(&space, &posterior).remove(0);
@@ -508,35 +491,5 @@ mod tests {
             serde_json::from_value::<RoundSummary>(json).expect("round trip"),
             summary
         );
-    }
-
-    #[test]
-    fn missing_mass_of_the_first_summaries_is_left_out() {
-        #[derive(Debug, PartialEq, Deserialize)]
-        struct Part {
-            #[serde(default, deserialize_with = "missing_mass")]
-            missing_mass: Option<MissingMass>,
-        }
-        let read = |json: &str| {
-            serde_json::from_str::<Part>(json)
-                .expect("json")
-                .missing_mass
-        };
-        assert_eq!(
-            read(r#"{"missing_mass":"at most 0.4 %, as 800 draws know"}"#),
-            None
-        );
-        assert_eq!(read(r#"{"missing_mass":null}"#), None);
-        assert_eq!(read("{}"), None);
-        let mass = MissingMass {
-            flow: Some(FlowId(2)),
-            mass: Some(0.01),
-            n_prior_draws: 100,
-            prior_volume: Some(0.03),
-            probing_simulations: 0,
-            outcomes: Vec::new(),
-        };
-        let json = serde_json::json!({ "missing_mass": mass }).to_string();
-        assert_eq!(read(&json), Some(mass));
     }
 }

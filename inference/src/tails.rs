@@ -87,6 +87,7 @@ mod tests {
             log_prior: vec![0.0; n],
             log_proposal: vec![0.0; n],
             round: vec![0; n],
+            row_id: (0..n as u64).collect(),
             weight: weight.iter().map(|weight| weight / total).collect(),
         };
         thin_tail(&space, &posterior)

@@ -55,6 +55,7 @@
 //! ```
 
 mod absorption_spectrum;
+mod batch;
 mod bernoulli_glm;
 mod catalogue;
 mod dormand_prince;
@@ -76,6 +77,7 @@ mod own_noise_tests;
 #[cfg(test)]
 mod tests;
 
+pub use batch::{BatchError, run_batch, run_batch_unless};
 pub use catalogue::{BuildError, Catalogue, ForwardModel, ReadyModel};
 pub use own_noise::{OwnNoise, WithOwnNoise};
 pub use rand_chacha::ChaCha8Rng;

@@ -16,7 +16,7 @@ use crate::client::{Client, ClientError, ClientIdentity};
 use crate::message::{Registration, Session};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use std::any::Any;
+use sidereal_inference::panics::words_of_panic;
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -238,13 +238,6 @@ pub async fn on_a_thread<T: Send + 'static>(
         Err(_) => "it ended without a result".to_owned(),
     };
     Err(ThreadError::Panicked { operation, message })
-}
-
-/// What a panic said.
-pub fn words_of_panic(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
-    text.unwrap_or("no message").to_owned()
 }
 
 /// [`on_a_thread`], None where it takes longer than [`ANSWER_TIMEOUT`].

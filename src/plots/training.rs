@@ -479,6 +479,7 @@ mod tests {
             log_prior: vec![0.0; 7],
             log_proposal: vec![0.0; 7],
             round: vec![0, 0, 0, 1, 1, 1, 1],
+            row_id: vec![0, 1, 2, 0, 1, 2, 3],
             // The first round does not count: another one has taken its place.
             weight: vec![0.0, 0.0, 0.0, 0.25, 0.25, 0.25, 0.25],
         };

@@ -28,20 +28,14 @@ pub fn stop_reason(reason: &StopReason) -> String {
         ),
         StopReason::Rounds { max } => format!("all {max} rounds are done"),
         StopReason::Simulations { used, max, next } => {
-            let are_used = format!(
-                "{} of at most {} simulations are used",
+            format!(
+                "{} of at most {} simulations are used, and another round would have needed {}: with \
+                 rounds.stop.simulations of {} or more the same command goes on",
                 numbers::count(*used),
-                numbers::count(*max)
-            );
-            match next {
-                Some(next) => format!(
-                    "{are_used}, and another round would have needed {}: with rounds.stop.simulations of {} or more \
-                     the same command goes on",
-                    numbers::count(*next),
-                    numbers::count(used.saturating_add(*next))
-                ),
-                None => are_used,
-            }
+                numbers::count(*max),
+                numbers::count(*next),
+                numbers::count(used.saturating_add(*next))
+            )
         }
         StopReason::WallTime { max_s } => {
             format!("the time limit of {} is over", numbers::seconds(*max_s))
@@ -206,18 +200,15 @@ mod tests {
 
     #[test]
     fn a_budget_that_ends_a_campaign_says_what_would_go_on() {
-        let reason = |next| {
-            stop_reason(&StopReason::Simulations {
-                used: 1280,
-                max: 2000,
-                next,
-            })
+        let reason = StopReason::Simulations {
+            used: 1280,
+            max: 2000,
+            next: 1280,
         };
         assert_eq!(
-            reason(Some(1280)),
+            stop_reason(&reason),
             "1,280 of at most 2,000 simulations are used, and another round would have needed 1,280: with \
              rounds.stop.simulations of 2,560 or more the same command goes on"
         );
-        assert_eq!(reason(None), "1,280 of at most 2,000 simulations are used");
     }
 }

@@ -29,7 +29,6 @@ pub struct Standardization {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leans: Vec<Lean>,
     /// For a flow that knows circles: the periodic parameters, which it sees in turns.
-    #[serde(default)]
     pub circles: Vec<Option<Circle>>,
     /// Mean of each unconstrained parameter z (or v).
     pub z_mean: Vec<f64>,

@@ -1,14 +1,14 @@
 //! The thread that runs leased batches, away from the async runtime: one at a time.
 
-use crate::batch::{BatchError, run_batch_unless};
 use crate::error::WorkerError;
 use bytes::Bytes;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
+use sidereal_inference::panics::words_of_panic;
 use sidereal_inference::task::{BatchLease, ShardFile};
-use sidereal_models::Simulator;
-use sidereal_proto::peer::{ThreadError, words_of_panic};
+use sidereal_models::{BatchError, Simulator, run_batch_unless};
+use sidereal_proto::peer::ThreadError;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -74,15 +74,11 @@ pub struct Opened {
     pub campaign: CampaignHash,
     pub settings: Settings,
     /// Where the coordinator can be asked whether it still lives; None where nobody can.
-    #[serde(default)]
     pub address: Option<String>,
     /// What to know it by: PEM, and the name in it; None for plain text.
-    #[serde(default)]
     pub certificate: Option<String>,
-    #[serde(default)]
     pub server_name: Option<String>,
     /// The machine that it runs on.
-    #[serde(default)]
     pub host: Option<String>,
 }
 
@@ -91,11 +87,8 @@ pub struct Opened {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     pub has_observation: bool,
-    /// 0 in records of versions that did not need it; each run records it anew.
-    #[serde(default)]
     pub n_parameters: usize,
     /// Whether flows are fitted to weighted draws.
-    #[serde(default)]
     pub is_refined: bool,
     pub rounds: Rounds,
     pub workers: Workers,

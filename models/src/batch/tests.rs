@@ -1,11 +1,11 @@
 //! Rows of a batch: independent of everything but their draws, and failed one by one.
 
 use super::*;
+use crate::{Catalogue, OwnNoise, WithOwnNoise};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 use sidereal_inference::campaign_file;
 use sidereal_inference::ids::RoundId;
-use sidereal_models::Catalogue;
 use std::ops::Range;
 use std::sync::atomic::AtomicUsize;
 
@@ -296,7 +296,7 @@ fn no_rows_are_a_batch_too() {
 /// Two counts of one rate, and their Poisson-like likelihood up to a constant.
 struct Counts;
 
-impl sidereal_models::OwnNoise for Counts {
+impl OwnNoise for Counts {
     type State = f64;
 
     fn n_data(&self) -> usize {
@@ -328,7 +328,7 @@ impl sidereal_models::OwnNoise for Counts {
 fn a_simulators_own_likelihood_is_taken_as_it_is() {
     let mut own = campaign("1");
     own.noise = Noise::Simulator;
-    let simulator = sidereal_models::WithOwnNoise(Counts);
+    let simulator = WithOwnNoise(Counts);
     let rows = run_batch(&own, &simulator, draws(&own, 0..300)).expect("rows");
     let (mut n_failed, mut n_zero) = (0, 0);
     for row in 0..300 {

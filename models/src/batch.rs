@@ -1,14 +1,14 @@
 //! One batch: draws in, shard rows out, as a pure function.
 
+use crate::simulator::{SimulationError, Simulator};
 use rayon::prelude::*;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::draws::Draws;
 use sidereal_inference::ids::RowId;
 use sidereal_inference::noise::Noise;
+use sidereal_inference::panics::words_of_panic;
 use sidereal_inference::seeds::{Purpose, stream};
 use sidereal_inference::shard::{RowStatus, ShardRows};
-use sidereal_models::{SimulationError, Simulator};
-use sidereal_proto::peer::words_of_panic;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -55,7 +55,7 @@ pub fn run_batch(
 }
 
 /// [`run_batch`], given up at the next row once `abandoned` is set.
-pub(crate) fn run_batch_unless(
+pub fn run_batch_unless(
     campaign: &Campaign,
     simulator: &dyn Simulator,
     draws: Draws,

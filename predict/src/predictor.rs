@@ -1,0 +1,268 @@
+//! One observation after the other: draws of the model's flow, simulated once each and weighed.
+
+use crate::observed;
+use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
+use serde::{Deserialize, Serialize};
+use sidereal_inference::campaign::Campaign;
+use sidereal_inference::fit_check::{Fit, check_posterior};
+use sidereal_inference::ids::{FlowId, RoundId, RowId};
+use sidereal_inference::model_band::ModelBand;
+use sidereal_inference::modes::{Mode, modes};
+use sidereal_inference::observation::{Observation, Reading};
+use sidereal_inference::posterior::{Posterior, PosteriorRow};
+use sidereal_inference::proposal::{Component, Proposal};
+use sidereal_inference::refinement::Objective;
+use sidereal_inference::seeds::Purpose;
+use sidereal_inference::shard::ShardRows;
+use sidereal_inference::summary::{ParameterSummary, WeightDiagnostics, parameter_summaries};
+use sidereal_inference::tails::thin_tail;
+use sidereal_inference::trust::{misfit, trust_prediction};
+use sidereal_inference::weights;
+use sidereal_models::{BatchError, BuildError, Catalogue, Simulator, run_batch};
+use sidereal_trainer::Model;
+use sidereal_trainer::draw::{DrawPlan, draw};
+use sidereal_trainer::model::ModelError;
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Of the `summary.json` of a prediction.
+pub const FORMAT: &str = "sidereal-prediction";
+const VERSION: u32 = 1;
+
+/// A prediction that could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PredictError {
+    #[error(
+        "{flow} was fitted to the posterior of the campaign's own observation, expected a model for any observation (from a \
+         campaign file without [observation])"
+    )]
+    NotAmortized { flow: FlowId },
+    #[error(transparent)]
+    Simulator(#[from] BuildError),
+    #[error("cannot start {n_threads} threads: {source}")]
+    Threads {
+        n_threads: usize,
+        #[source]
+        source: ThreadPoolBuildError,
+    },
+    /// The network cannot be asked about the observation.
+    #[error(transparent)]
+    Scorer(ModelError),
+    #[error(transparent)]
+    Draw(ModelError),
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+}
+
+impl PredictError {
+    /// Whether the user has to change something.
+    pub fn is_unusable_input(&self) -> bool {
+        match self {
+            Self::NotAmortized { .. } | Self::Simulator(_) | Self::Scorer(_) => true,
+            Self::Threads { .. } | Self::Draw(_) | Self::Batch(_) => false,
+        }
+    }
+}
+
+/// The `summary.json` of one prediction.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    pub format: String,
+    pub version: u32,
+    /// Path of the observation, and of the model, as they were given.
+    pub observation: String,
+    pub model: String,
+    pub flow: FlowId,
+    /// SHA-256 of the model's weights.
+    pub weights_sha256: String,
+    pub seed: u64,
+    pub n_failed: u64,
+    #[serde(flatten)]
+    pub weights: WeightDiagnostics,
+    pub parameters: Vec<ParameterSummary>,
+    pub modes: Vec<Mode>,
+    /// Whether the model fits the observation.
+    pub fit: Fit,
+    /// Why the result is not to be trusted; empty where it is.
+    pub warnings: Vec<String>,
+}
+
+/// A prediction with its draws.
+#[derive(Debug)]
+pub struct Predicted {
+    pub prediction: Prediction,
+    pub posterior: Posterior,
+    /// None where the data cannot be compared.
+    pub band: Option<ModelBand>,
+}
+
+/// A trained model with the forward model to weigh its draws by.
+pub struct Predictor<'a> {
+    model: &'a Model,
+    models: &'a Catalogue,
+    simulator: Arc<dyn Simulator>,
+    pool: ThreadPool,
+}
+
+impl<'a> Predictor<'a> {
+    pub fn new(
+        model: &'a Model,
+        models: &'a Catalogue,
+        n_threads: usize,
+    ) -> Result<Self, PredictError> {
+        match model.training().objective {
+            Objective::Simulations => {}
+            Objective::WeightedDraws { .. } => {
+                let flow = model.flow();
+                return Err(PredictError::NotAmortized { flow });
+            }
+        }
+        let campaign = model.campaign();
+        let simulator = models.build(&campaign.simulator, &campaign.space)?;
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(n_threads)
+            .build()
+            .map_err(|source| PredictError::Threads { n_threads, source })?;
+        Ok(Self {
+            model,
+            models,
+            simulator,
+            pool,
+        })
+    }
+
+    /// The observation in a file, where the model can be asked about it; else why not, with the file's name.
+    pub fn observation(&self, path: &Path, reading: &Reading) -> Result<Observation, String> {
+        let campaign = self.model.campaign();
+        let declaration = self.models.declaration_of(&campaign.simulator);
+        let declaration = declaration.map_err(|error| error.to_string())?;
+        let errors = observed::errors(campaign, declaration);
+        let (observation, _) =
+            Observation::read(path, errors, reading).map_err(|error| error.to_string())?;
+        match observed::mistake(campaign, declaration, &observation) {
+            None => Ok(observation),
+            Some(mistake) => Err(format!("{}: {mistake}", path.display())),
+        }
+    }
+
+    /// Draws, simulates and weighs. The same seed gives the same bytes, whatever the number of threads. `name` and
+    /// `model_name` are told in the prediction.
+    pub fn predict(
+        &self,
+        observation: &Observation,
+        n_draws: u64,
+        seed: u64,
+        (name, model_name): (&Path, &Path),
+    ) -> Result<Predicted, PredictError> {
+        let rows = self.simulate(observation, n_draws, seed)?;
+        let draws = &rows.draws;
+        let log_weights: Vec<f64> = rows
+            .log_likelihood
+            .iter()
+            .zip(draws.log_prior.iter().zip(&draws.log_proposal))
+            .map(|(log_likelihood, (log_prior, log_proposal))| {
+                weights::log_weight(*log_likelihood, *log_prior, *log_proposal)
+            })
+            .collect();
+        let diagnostics = weights::diagnostics(&log_weights);
+        let posterior = posterior(&rows, &weights::normalized(&log_weights));
+        let campaign = self.model.campaign();
+        let space = &campaign.space;
+        let (fit, band) = check_fit(campaign, observation, &rows, &posterior);
+        let failed = rows.log_likelihood.iter().filter(|value| value.is_none());
+        let n_failed = failed.count() as u64;
+        let mut warnings = trust_prediction(&diagnostics, n_failed);
+        warnings.extend(misfit(&fit, campaign.trust.misfit));
+        warnings.extend(thin_tail(space, &posterior));
+        let prediction = Prediction {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            observation: name.display().to_string(),
+            model: model_name.display().to_string(),
+            flow: self.model.flow(),
+            weights_sha256: self.model.training().weights_sha256.clone(),
+            seed,
+            n_failed,
+            parameters: match diagnostics.evidence {
+                Some(_) => parameter_summaries(space, &posterior),
+                None => Vec::new(),
+            },
+            modes: modes(space, &posterior, diagnostics.n_eff),
+            weights: diagnostics,
+            fit,
+            warnings,
+        };
+        Ok(Predicted {
+            prediction,
+            posterior,
+            band,
+        })
+    }
+
+    fn simulate(
+        &self,
+        observation: &Observation,
+        n_draws: u64,
+        seed: u64,
+    ) -> Result<ShardRows, PredictError> {
+        let flow = self.model.flow();
+        let scorer = self.model.scorer(observation);
+        let scorer = scorer.map_err(PredictError::Scorer)?;
+        let proposal = Proposal::of(vec![(Component::Flow(flow), 1.0)]);
+        let plan = DrawPlan {
+            campaign: self.model.campaign(),
+            seed,
+            purpose: Purpose::Predict,
+            round: RoundId(0),
+            rows: 0..n_draws,
+            proposal: &proposal,
+        };
+        let (draws, _) = draw(&plan, &BTreeMap::from([(flow, scorer)]), &self.pool)
+            .map_err(PredictError::Draw)?;
+        let campaign = Campaign {
+            seed,
+            observation: Some(observation.clone()),
+            ..self.model.campaign().clone()
+        };
+        let run = || run_batch(&campaign, self.simulator.as_ref(), draws);
+        Ok(self.pool.install(run)?)
+    }
+}
+
+/// Whether the model fits, and what its draws predict.
+fn check_fit(
+    campaign: &Campaign,
+    observation: &Observation,
+    rows: &ShardRows,
+    posterior: &Posterior,
+) -> (Fit, Option<ModelBand>) {
+    let simulated = |draws: &BTreeSet<usize>| -> Result<BTreeMap<usize, Vec<f32>>, Infallible> {
+        let of_draw = |&draw: &usize| {
+            let row = posterior.row_id[draw] as usize;
+            (draw, rows.simulated_row(row).to_vec())
+        };
+        Ok(draws.iter().map(of_draw).collect())
+    };
+    let Ok(checked) = check_posterior(&campaign.noise, observation, posterior, simulated);
+    checked
+}
+
+/// All rows whose likelihood is known.
+fn posterior(rows: &ShardRows, weight: &[f64]) -> Posterior {
+    let draws = &rows.draws;
+    let known = rows.log_likelihood.iter().enumerate();
+    let known = known.filter_map(|(row, log_likelihood)| {
+        Some(PosteriorRow {
+            theta: draws.theta_row(row),
+            log_likelihood: (*log_likelihood)?,
+            log_prior: draws.log_prior[row],
+            log_proposal: draws.log_proposal[row],
+            round: draws.round,
+            row: RowId(row as u64),
+            weight: weight[row],
+        })
+    });
+    Posterior::of_rows(draws.n_parameters, known)
+}
