@@ -108,16 +108,9 @@ fn fixed_values(campaign: &Campaign) -> BTreeMap<String, Value> {
             } else {
                 format!("{}.{name}", part.key)
             };
-            let may_change = matches!(part.key.as_str(), "rounds.stop" | "workers")
-                || (part.key.starts_with("parameters[") && name == "truth")
-                || matches!(
-                    key.as_str(),
-                    "rounds.max"
-                        | "training.device"
-                        | "observation.columns"
-                        | "observation.missing"
-                        | "observation.hdu"
-                );
+            let mut declared = part.declared.iter();
+            let declared = declared.find(|key| key.name == name);
+            let may_change = declared.is_some_and(|key| key.may_change);
             if !may_change {
                 insert_leaves(&mut values, key, value);
             }
