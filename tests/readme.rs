@@ -1,5 +1,5 @@
 //! The table of keys in README.md is that of the declarations, and the defaults that it tells are those that a campaign
-//! file without the keys gets.
+//! file without the keys gets; and what `sidereal schema` prints.
 
 use sidereal_inference::campaign::{Campaign, Flow};
 use sidereal_inference::campaign_file;
@@ -9,6 +9,7 @@ use sidereal_inference::campaign_file::keys::{
 use sidereal_models::Catalogue;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 
 const MINIMAL: &str = r#"
 name = "minimal"
@@ -143,4 +144,17 @@ fn defaults_are_as_told() {
         let is_told = matches!(key.default, KeyDefault::Words(words) if words == told);
         assert!(is_told, "{name}: found {:?}, expected {told}", key.default);
     }
+}
+
+#[test]
+fn the_schema_is_printed() {
+    let output = Command::new(env!("CARGO_BIN_EXE_sidereal"))
+        .arg("schema")
+        .output()
+        .expect("the command starts");
+    assert!(output.status.success() && output.stderr.is_empty());
+    let schema = campaign_file::schema(&Catalogue::default());
+    let printed = String::from_utf8(output.stdout).expect("UTF-8");
+    assert_eq!(printed, format!("{schema:#}\n"));
+    assert!(printed.contains("\"$schema\": \"https://json-schema.org/draft/2020-12/schema\""));
 }

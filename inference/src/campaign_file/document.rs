@@ -319,20 +319,22 @@ impl<'a> Entry<'a> {
         let takes = self
             .takes
             .alternative(|takes| matches!(takes, Takes::Number(_)));
-        match takes {
-            Takes::Number(interval) if interval.contains(number) => Some(number),
-            takes => self.wrong_type(&takes.words()),
+        if let Takes::Number(interval) = takes
+            && interval.contains(number)
+        {
+            return Some(number);
         }
+        self.wrong_type(&takes.words())
     }
 
     pub fn whole<T: TryFrom<u64>>(&self) -> Option<T> {
         let takes = self
             .takes
             .alternative(|takes| matches!(takes, Takes::Whole(..)));
-        match takes {
-            Takes::Whole(least, most) => self.whole_in(least..=most),
-            takes => self.wrong_type(&takes.words()),
-        }
+        let Takes::Whole(least, most) = takes else {
+            return self.wrong_type(&takes.words());
+        };
+        self.whole_in(least..=most)
     }
 
     /// A whole number in this range, whatever the declared one.
@@ -366,12 +368,15 @@ impl<'a> Entry<'a> {
         let Some(array) = self.value.get_ref().as_array() else {
             return self.wrong_type(expected);
         };
-        let takes = match self.takes.alternative(is_list) {
+        let mut takes = self
+            .takes
+            .alternative(|takes| matches!(takes, Takes::Numbers(_) | Takes::Rows(_)));
+        if let Takes::Numbers(_) = takes {
             // Whoever reads them knows the precision, too, that they must have.
-            Takes::Numbers(_) => Takes::Number(Interval::All),
-            Takes::Rows(interval) => Takes::Numbers(interval),
-            takes => takes,
-        };
+            takes = Takes::Number(Interval::All);
+        } else if let Takes::Rows(interval) = takes {
+            takes = Takes::Numbers(interval);
+        }
         let entry = |(i, value)| Entry {
             mistakes: self.mistakes,
             key: format!("{}[{i}]", self.key),
@@ -449,10 +454,6 @@ fn find<T: Choice>(name: &str) -> Option<T> {
     let mut named = T::NAMED.iter();
     let found = named.find(|(known, _)| *known == name);
     found.map(|(_, value)| *value)
-}
-
-fn is_list(takes: &Takes) -> bool {
-    matches!(takes, Takes::Numbers(_) | Takes::Rows(_))
 }
 
 /// What to write instead of `found`: the nearest of `known`, or all of them.

@@ -48,16 +48,14 @@ const MOST_ATOMS: u64 = SLICE_ROWS as u64;
 pub mod file {
     use super::*;
 
-    pub const NAME: Key = key("name", Text, Required,
-        "names the campaign");
-    pub const SEED: Key = key("seed", Whole(0, MOST_WHOLE), Value("0"),
-        "of all randomness");
+    pub const NAME: Key = key("name", Text, Required, "names the campaign");
+    pub const SEED: Key = key("seed", Whole(0, MOST_WHOLE), Value("0"), "of all randomness");
     pub const PARAMETERS: Key = key("parameters", Tables(parameters::KEYS), Required,
         "the parameters and their priors");
-    pub const PRIOR: Key = key("prior", OneOf(joint::KEYS, "multivariate_normal = { mean = [...], covariance = [[...], ...] }"), Nothing,
+    pub const PRIOR: Key = key("prior",
+        OneOf(joint::KEYS, "multivariate_normal = { mean = [...], covariance = [[...], ...] }"), Nothing,
         "one joint prior of all parameters that have none of their own, in their order");
-    pub const SIMULATOR: Key = key("simulator", Table(simulator::KEYS), Required,
-        "the forward model and its options");
+    pub const SIMULATOR: Key = key("simulator", Table(simulator::KEYS), Required, "the forward model and its options");
     pub const OBSERVATION: Key = key("observation", Table(observation::KEYS), Nothing,
         "the data; without them a model for any observation is trained");
     pub const LIKELIHOOD: Key = key("likelihood", Table(likelihood::KEYS), Nothing,
@@ -66,16 +64,11 @@ pub mod file {
         "noise and likelihood of models that draw none of their own");
     pub const FEATURIZER: Key = key("featurizer", Table(featurizer::KEYS), Nothing,
         "the network that summarizes the data");
-    pub const FLOW: Key = key("flow", Table(flow::KEYS), Nothing,
-        "the density that proposals are drawn from");
-    pub const TRAINING: Key = key("training", Table(training::KEYS), Nothing,
-        "how flows are fitted");
-    pub const ROUNDS: Key = key("rounds", Table(rounds::KEYS), Nothing,
-        "how much is simulated, and when it ends");
-    pub const WORKERS: Key = key("workers", Table(workers::KEYS), Nothing,
-        "who simulates");
-    pub const TRUST: Key = key("trust", Table(trust::KEYS), Nothing,
-        "what a result is held to");
+    pub const FLOW: Key = key("flow", Table(flow::KEYS), Nothing, "the density that proposals are drawn from");
+    pub const TRAINING: Key = key("training", Table(training::KEYS), Nothing, "how flows are fitted");
+    pub const ROUNDS: Key = key("rounds", Table(rounds::KEYS), Nothing, "how much is simulated, and when it ends");
+    pub const WORKERS: Key = key("workers", Table(workers::KEYS), Nothing, "who simulates");
+    pub const TRUST: Key = key("trust", Table(trust::KEYS), Nothing, "what a result is held to");
 
     pub const KEYS: &[Key] = &[
         NAME, SEED, PARAMETERS, PRIOR, SIMULATOR, OBSERVATION, LIKELIHOOD, NOISE, FEATURIZER, FLOW, TRAINING, ROUNDS,
@@ -88,8 +81,7 @@ pub mod file {
 pub mod parameters {
     use super::*;
 
-    pub const NAME: Key = key("name", Text, Required,
-        "letters, digits and _, a letter first");
+    pub const NAME: Key = key("name", Text, Required, "letters, digits and _, a letter first");
     pub const PRIOR: Key = key("prior", OneOf(PRIORS, "a prior such as { uniform = { low = 0.0, high = 1.0 } }"),
         Words("required, but for parameters of a joint one"),
         "the parameter's own prior");
@@ -100,10 +92,8 @@ pub mod parameters {
 
     pub const KEYS: &[Key] = &[NAME, PRIOR, PERIODIC, TRUTH];
 
-    pub const UNIFORM: Key = key("uniform", Table(&[LOW, HIGH]), Nothing,
-        "the same density from low to high");
-    pub const NORMAL: Key = key("normal", Table(&[MEAN, SD]), Nothing,
-        "normal");
+    pub const UNIFORM: Key = key("uniform", Table(&[LOW, HIGH]), Nothing, "the same density from low to high");
+    pub const NORMAL: Key = key("normal", Table(&[MEAN, SD]), Nothing, "normal");
     pub const TRUNCATED_NORMAL: Key = key("truncated_normal", Table(&[MEAN, SD, LOW, HIGH]), Nothing,
         "normal from low to high, 0 beyond");
     pub const LOG_NORMAL: Key = key("log_normal", Table(&[MEAN, SD]), Nothing,
@@ -123,8 +113,8 @@ pub mod parameters {
     pub const UNIT_HIGH: Key = key("high", Number(All), Value("1"), "upper bound");
     pub const MEAN: Key = key("mean", Number(All), Required, "mean");
     pub const SD: Key = key("sd", Number(Positive), Required, "standard deviation");
-    pub const ALPHA: Key = key("alpha", Number(Positive), Required, "alpha - 1 is the exponent of the distance from low");
-    pub const BETA_EXPONENT: Key = key("beta", Number(Positive), Required, "beta - 1 is the exponent of the distance from high");
+    pub const ALPHA: Key = key("alpha", Number(Positive), Required, "one more than the exponent at low");
+    pub const BETA_EXPONENT: Key = key("beta", Number(Positive), Required, "one more than the exponent at high");
 }
 
 /// `[prior]`
@@ -146,13 +136,12 @@ pub mod joint {
 pub mod simulator {
     use super::*;
 
-    pub const BUILTIN: Key = key(Origin::Builtin.key(), Text, Words("required, or guest"),
-        "a model of every program");
-    pub const GUEST: Key = key(Origin::Guest.key(), Text, Nothing,
-        "a model of the program's own");
+    pub const BUILTIN: Key = key(Origin::Builtin.key(), Text, Words("required, or guest"), "a model of every program");
+    pub const GUEST: Key = key(Origin::Guest.key(), Text, Nothing, "a model of the program's own");
     pub const VERSION: Key = key("version", Whole(1, u32::MAX as u64), Words("the program's"),
         "the model's version, refused where the program's model has another");
-    pub const GRID: Key = key("grid", Any(&[Numbers(All), Table(&[START, STOP, COUNT])], "a list of numbers or { start, stop, count }"),
+    pub const GRID: Key = key("grid",
+        Any(&[Numbers(All), Table(&[START, STOP, COUNT])], "a list of numbers or { start, stop, count }"),
         Words("the observation's grid"),
         "what the data lie on, where there is no observation");
 
@@ -174,14 +163,10 @@ pub mod simulator {
 pub mod observation {
     use super::*;
 
-    pub const PATH: Key = key("path", Text, Nothing,
-        "a table: text with a header, ECSV, or FITS");
-    pub const GRID: Key = key("grid", Numbers(All), Nothing,
-        "the numbers themselves, in place of path");
-    pub const VALUE: Key = key("value", Numbers(All), Nothing,
-        "the numbers themselves, in place of path");
-    pub const SIGMA: Key = key("sigma", Numbers(Positive), Nothing,
-        "the numbers themselves, in place of path");
+    pub const PATH: Key = key("path", Text, Nothing, "a table: text with a header, ECSV, or FITS");
+    pub const GRID: Key = key("grid", Numbers(All), Nothing, "the numbers themselves, in place of path");
+    pub const VALUE: Key = key("value", Numbers(All), Nothing, "the numbers themselves, in place of path");
+    pub const SIGMA: Key = key("sigma", Numbers(Positive), Nothing, "the numbers themselves, in place of path");
     pub const COLUMNS: Key = key("columns", Table(&[GRID_NAME, VALUE_NAME, SIGMA_NAME]), Words("by name"),
         "which column of the file is what").may_change();
     pub const MISSING: Key = key("missing", Choice(names::<Missing>), Value("\"refuse\""),
@@ -227,11 +212,11 @@ pub mod noise {
 
     pub const KEYS: &[Key] = &[GAUSSIAN];
 
-    pub const UNIFORM: Key = key("uniform", Table(&[LOW, HIGH]), Nothing,
-        "one sigma a simulation, uniform");
+    pub const UNIFORM: Key = key("uniform", Table(&[LOW, HIGH]), Nothing, "one sigma a simulation, uniform");
     pub const LOG_UNIFORM: Key = key("log_uniform", Table(&[LOW, HIGH]), Nothing,
         "one sigma a simulation, uniform in the logarithm");
-    pub const TABLE: Key = key("table", Any(&[Rows(Positive), Text], "a list of rows, or a CSV file without a header"), Nothing,
+    pub const TABLE: Key = key("table",
+        Any(&[Rows(Positive), Text], "a list of rows, or a CSV file without a header"), Nothing,
         "rows of real error bars, one of them a simulation");
 
     /// The observation's own.
@@ -250,14 +235,11 @@ pub mod featurizer {
 
     pub const KIND: Key = key("kind", Choice(names::<FeaturizerKind>), Words("\"resnet\", \"mlp\" up to 16 data"),
         "which network; resnet-gru is the paper's");
-    pub const CHANNELS: Key = key("channels", UNITS, Words("32 (16 of \"resnet-gru\")"),
-        "channels of a convolution");
+    pub const CHANNELS: Key = key("channels", UNITS, Words("32 (16 of \"resnet-gru\")"), "channels of a convolution");
     pub const STAGES: Key = key("stages", Whole(0, MOST_STAGES_OF_ANY), Words("from the data"),
         "how often convolutions halve the data's length");
-    pub const HIDDEN: Key = key("hidden", UNITS, Value("64"),
-        "units of the GRU, or of a layer");
-    pub const LAYERS: Key = key("layers", LAYER_COUNT, Value("2"),
-        "hidden layers");
+    pub const HIDDEN: Key = key("hidden", UNITS, Value("64"), "units of the GRU, or of a layer");
+    pub const LAYERS: Key = key("layers", LAYER_COUNT, Value("2"), "hidden layers");
     pub const FEATURES: Key = key("features", UNITS, Words("from the parameters"),
         "how many numbers summarize the data");
     pub const NORMALIZATION: Key = key("normalization", Choice(names::<Normalization>), Value("\"weight\""),
@@ -281,12 +263,9 @@ pub mod flow {
         "how many transforms follow each other");
     pub const HIDDEN: Key = key("hidden", UNITS, Words("from the parameters"),
         "units of a hidden layer, at least one a parameter");
-    pub const LAYERS: Key = key("layers", LAYER_COUNT, Value("2"),
-        "hidden layers of a block");
-    pub const COMPONENTS: Key = key("components", Whole(1, 1000), Value("8"),
-        "maf: Gaussians of the base");
-    pub const BINS: Key = key("bins", Whole(2, MOST_BINS), Value("8"),
-        "nsf, nsf-coupling: bins of a spline");
+    pub const LAYERS: Key = key("layers", LAYER_COUNT, Value("2"), "hidden layers of a block");
+    pub const COMPONENTS: Key = key("components", Whole(1, 1000), Value("8"), "maf: Gaussians of the base");
+    pub const BINS: Key = key("bins", Whole(2, MOST_BINS), Value("8"), "nsf, nsf-coupling: bins of a spline");
     pub const TAIL_BOUND: Key = key("tail_bound", TAIL_BOUNDS, Value("5"),
         "nsf, nsf-coupling: where a spline's linear tails begin");
     pub const MAX_LOG_SCALE: Key = key("max_log_scale", MAX_LOG_SCALES, Words("5 (3 with spline flows)"),
@@ -304,18 +283,15 @@ pub mod training {
 
     pub const DEVICE: Key = key("device", Choice(names::<DeviceChoice>), Value("\"auto\""),
         "where flows are fitted to simulations; auto: a GPU where there is a real one").may_change();
-    pub const BATCH_SIZE: Key = key("batch_size", Whole(1, 1_000_000), Value("64"),
-        "rows of a minibatch");
+    pub const BATCH_SIZE: Key = key("batch_size", Whole(1, 1_000_000), Value("64"), "rows of a minibatch");
     pub const LEARNING_RATE: Key = key("learning_rate", Number(Positive), Words("0.002 (0.001 with spline flows)"),
         "at the start, on simulations; cosine decay");
-    pub const MAX_EPOCHS: Key = key("max_epochs", Whole(1, 1_000_000), Value("100"),
-        "most epochs of a training");
+    pub const MAX_EPOCHS: Key = key("max_epochs", Whole(1, 1_000_000), Value("100"), "most epochs of a training");
     pub const PATIENCE: Key = key("patience", Whole(1, 1_000_000), Value("30"),
         "epochs without a better validation loss before it stops");
     pub const VALIDATION_FRACTION: Key = key("validation_fraction", Number(PositiveUpTo(0.5)), Value("0.1"),
         "share of the rows held out");
-    pub const CLIP_NORM: Key = key("clip_norm", Number(Positive), Value("5"),
-        "largest norm of the gradient");
+    pub const CLIP_NORM: Key = key("clip_norm", Number(Positive), Value("5"), "largest norm of the gradient");
     pub const ROUNDS: Key = key("rounds", Whole(1, 10_000), Value("4"),
         "the newest rounds whose simulations a flow is trained on");
     pub const LOSS: Key = key("loss", Choice(names::<LossKind>), Value("\"nll\""),
@@ -337,7 +313,7 @@ pub mod rounds {
     use super::*;
 
     pub const MAX: Key = key("max", Whole(1, 10_000), Words("50 (1 without an observation)"),
-        "rounds that a flow is trained on; without stop.simulations, this many rounds of one size are the budget").may_change();
+        "rounds that a flow is trained on; without stop.simulations, as many of one size are the budget").may_change();
     pub const SIMULATIONS: Key = key("simulations", Whole(FEWEST_SIMULATIONS, MOST_SIMULATIONS),
         Words("1280 (12800 without an observation)"),
         "of the first round, and the most of many a later one");
@@ -345,8 +321,7 @@ pub mod rounds {
         "share of a round drawn from the prior and earlier flows");
     pub const COMBINE: Key = key("combine", Choice(names::<Combine>), Value("\"fresh\""),
         "how the rounds' weights are combined");
-    pub const STOP: Key = key("stop", Table(stop::KEYS), Nothing,
-        "targets and budgets");
+    pub const STOP: Key = key("stop", Table(stop::KEYS), Nothing, "targets and budgets");
 
     pub const KEYS: &[Key] = &[MAX, SIMULATIONS, DEFENSIVE_SHARE, COMBINE, STOP];
 }
@@ -364,9 +339,11 @@ pub mod stop {
         "stop at this efficiency of a round").may_change();
     pub const SIMULATIONS: Key = key("simulations", Whole(1, MOST_SIMULATIONS), Words("see rounds.max"),
         "most simulations in total").may_change();
-    pub const WALL_TIME: Key = key("wall_time", Any(&[Number(Positive), Text], "seconds or a time such as \"90s\", \"45m\", \"2h\" or \"1d12h\""), Nothing,
+    pub const WALL_TIME: Key = key("wall_time",
+        Any(&[Number(Positive), Text], "seconds or a time such as \"90s\", \"45m\", \"2h\" or \"1d12h\""), Nothing,
         "most seconds since the campaign's first start, or a time such as \"1d12h\"").may_change();
-    pub const TOP_UP: Key = key("top_up", Whole(0, MOST_SIMULATIONS), Words("rounds.simulations where n_eff is given, else 0"),
+    pub const TOP_UP: Key = key("top_up", Whole(0, MOST_SIMULATIONS),
+        Words("rounds.simulations where n_eff is given, else 0"),
         "most simulations of the round of fresh draws after the stop").may_change();
 
     pub const KEYS: &[Key] = &[RULE, N_EFF, EFFICIENCY, SIMULATIONS, WALL_TIME, TOP_UP];

@@ -19,7 +19,8 @@ use std::path::Path;
 /// Keys of models that stand in for models outside the program.
 const EXTERNAL: [&str; 2] = ["python", "command"];
 
-const ORIGINS: [(Key, Origin); 2] = [(BUILTIN, Origin::Builtin), (GUEST, Origin::Guest)];
+/// The keys whose value is the model's name.
+pub(super) const ORIGINS: [(Key, Origin); 2] = [(BUILTIN, Origin::Builtin), (GUEST, Origin::Guest)];
 
 /// What the file is held against.
 #[derive(Clone, Copy)]

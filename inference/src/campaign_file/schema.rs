@@ -4,9 +4,9 @@
 
 use super::choices::{Choice, FeaturizerKind, FlowKind};
 use super::keys::file::{FEATURIZER, FLOW, KEYS, SIMULATOR};
-use super::keys::simulator::{BUILTIN, GRID, GUEST, VERSION};
+use super::keys::simulator::{GRID, VERSION};
 use super::keys::{Interval, Key, KeyDefault, Takes, featurizer, flow};
-use super::model::key_of;
+use super::model::{ORIGINS, key_of};
 use crate::model::{Declaration, Declarations, ModelParameters, OptionDefault, OptionKind, Origin};
 use serde_json::{Map, Value, json};
 
@@ -17,9 +17,14 @@ pub fn schema(models: &dyn Declarations) -> Value {
     properties[SIMULATOR.name] = simulator(models);
     properties[FEATURIZER.name]["allOf"] = by_kind(&featurizer::KIND, FeaturizerKind::options);
     properties[FLOW.name]["allOf"] = by_kind(&flow::KIND, FlowKind::options);
-    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
-    schema["title"] = json!("campaign file of sidereal");
-    schema
+    let mut whole = json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "campaign file of sidereal",
+    });
+    if let (Some(whole), Some(schema)) = (whole.as_object_mut(), schema.as_object_mut()) {
+        whole.append(schema);
+    }
+    whole
 }
 
 /// Which of its keys a section may have, by its kind.
@@ -41,8 +46,7 @@ fn simulator(models: &dyn Declarations) -> Value {
         let models = models.of(origin).into_iter();
         models.map(move |declaration| model(key, declaration))
     };
-    let origins = [(BUILTIN, Origin::Builtin), (GUEST, Origin::Guest)];
-    let models: Vec<Value> = origins.into_iter().flat_map(of_origin).collect();
+    let models: Vec<Value> = ORIGINS.into_iter().flat_map(of_origin).collect();
     json!({ "description": SIMULATOR.about, "oneOf": models })
 }
 
