@@ -85,11 +85,12 @@ fn take_rows(rows: &mut BTreeMap<String, (String, String)>, keys: &[Key], sectio
             KeyDefault::Nothing => "",
         };
         assert_eq!(default, expected, "the default of {path} in README.md");
-        let names = match key.takes {
-            Takes::Choice(names) => names().iter().map(|name| format!("{name:?}")).collect(),
-            Takes::OneOf(keys, _) => keys.iter().map(|key| format!("{} =", key.name)).collect(),
-            _ => Vec::new(),
-        };
+        let mut names = Vec::new();
+        if let Takes::Choice(of_choice) = key.takes {
+            names.extend(of_choice().iter().map(|name| format!("{name:?}")));
+        } else if let Takes::OneOf(keys, _) = key.takes {
+            names.extend(keys.iter().map(|key| format!("{} =", key.name)));
+        }
         for name in names {
             let row = format!("{default} | {meaning}");
             assert!(

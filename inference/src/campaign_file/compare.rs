@@ -1,5 +1,4 @@
-//! What must not change within a campaign: all but stops, budgets, device, worker counts, true values and how data files
-//! are read (what was read may not change).
+//! What must not change within a campaign: every key but those that are declared to.
 
 use super::write::parts;
 use crate::campaign::Campaign;
@@ -109,8 +108,7 @@ fn fixed_values(campaign: &Campaign) -> BTreeMap<String, Value> {
                 format!("{}.{name}", part.key)
             };
             let mut declared = part.declared.iter();
-            let declared = declared.find(|key| key.name == name);
-            let may_change = declared.is_some_and(|key| key.may_change);
+            let may_change = declared.any(|key| key.name == name && key.may_change);
             if !may_change {
                 insert_leaves(&mut values, key, value);
             }

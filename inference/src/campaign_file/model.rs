@@ -363,7 +363,6 @@ fn recorded<'a>(root: &Section<'a>, section: &Section<'a>) -> Option<Chosen<'a>>
         .require(&VERSION, "the model's version")
         .and_then(|entry| entry.whole());
     let likelihood = root.get(&LIKELIHOOD).and_then(|entry| entry.section());
-    // A mistake in it is told where it is read.
     let kind = likelihood
         .and_then(|section| section.get(&KIND))
         .and_then(|entry| entry.text());
