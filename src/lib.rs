@@ -27,6 +27,7 @@ mod predict;
 mod repair;
 mod report;
 mod results;
+mod schema;
 mod services;
 mod status;
 mod terminal;
@@ -80,6 +81,8 @@ enum Verb {
     Report(report::ReportArguments),
     /// Simulate again the rows of committed shards that are damaged or missing
     Repair(repair::RepairArguments),
+    /// Print the JSON Schema of campaign files
+    Schema,
 }
 
 const EXIT_STATUS: &str = "Exit status: 0 done; 1 failed; 2 unusable input; 3 finished but not to be trusted; \
@@ -93,7 +96,9 @@ pub fn run(models: Catalogue) -> ExitCode {
         Verb::Fit(arguments) => (arguments.quiet, "warn"),
         Verb::Predict(arguments) => (arguments.quiet, "warn"),
         Verb::Draw(arguments) => (arguments.quiet, "warn"),
-        Verb::Report(_) | Verb::Repair(_) | Verb::Status(_) | Verb::Access(_) => (false, "warn"),
+        Verb::Report(_) | Verb::Repair(_) | Verb::Status(_) | Verb::Access(_) | Verb::Schema => {
+            (false, "warn")
+        }
         Verb::Coordinator(_) | Verb::Worker(_) | Verb::Trainer(_) => (false, "info"),
     };
     let terminal = Terminal::new(quiet);
@@ -126,6 +131,7 @@ fn run_verb(
         Verb::Draw(arguments) => draw::run(&arguments, terminal, models),
         Verb::Report(arguments) => report::run(&arguments, terminal, models),
         Verb::Repair(arguments) => repair::run(&arguments, models),
+        Verb::Schema => schema::run(models),
     }
 }
 

@@ -13,9 +13,8 @@ pub use missing::{lost_modes, missing_mass};
 pub use stops::stop_reason;
 
 use crate::numbers;
-use sidereal_inference::campaign::{
-    Campaign, DeviceChoice, Featurizer, Flow, Loss, Normalization, NsfSize,
-};
+use sidereal_inference::campaign::{Campaign, Featurizer, Flow, Loss};
+use sidereal_inference::campaign_file::Choice;
 use sidereal_inference::evidence::Evidence;
 use sidereal_inference::model::OptionValue;
 use sidereal_inference::modes::Mode;
@@ -41,12 +40,8 @@ pub fn campaign_line(campaign: &Campaign) -> String {
         campaign.simulator.model.name,
         campaign.space.len(),
         campaign.simulator.grid.len(),
-        featurizer_name(&campaign.featurizer),
-        match campaign.flow {
-            Flow::Maf { .. } => "maf",
-            Flow::Nsf(_) => "nsf",
-            Flow::NsfCoupling(_) => "nsf-coupling",
-        },
+        campaign.featurizer.kind().name(),
+        campaign.flow.kind().name(),
         campaign.seed
     )
 }
@@ -78,7 +73,7 @@ pub fn settings(campaign: &Campaign) -> Vec<(&'static str, String)> {
                 } else {
                     ", no refinement"
                 },
-                device(training.device)
+                training.device.name()
             ),
         ),
         ("rounds", stops::rounds(campaign)),
@@ -287,14 +282,6 @@ pub fn mode(position: usize, n_modes: usize, mode: &Mode) -> String {
     )
 }
 
-pub fn device(device: DeviceChoice) -> &'static str {
-    match device {
-        DeviceChoice::Auto => "auto",
-        DeviceChoice::Cpu => "cpu",
-        DeviceChoice::Wgpu => "wgpu",
-    }
-}
-
 fn simulator(campaign: &Campaign) -> String {
     let options = campaign.simulator.options.0.iter();
     let constants: String = options
@@ -352,21 +339,8 @@ fn sigma_source(source: &SigmaSource) -> String {
     }
 }
 
-fn featurizer_name(featurizer: &Featurizer) -> &'static str {
-    match featurizer {
-        Featurizer::ResnetGru { .. } => "resnet-gru",
-        Featurizer::Resnet { .. } => "resnet",
-        Featurizer::Gru { .. } => "gru",
-        Featurizer::Mlp { .. } => "mlp",
-    }
-}
-
 fn featurizer(featurizer: &Featurizer) -> String {
-    let normalized = |normalization: &Normalization| match normalization {
-        Normalization::Weight => "weight normalization",
-        Normalization::Batch => "batch normalization",
-    };
-    let name = featurizer_name(featurizer);
+    let name = featurizer.kind().name();
     match featurizer {
         Featurizer::ResnetGru {
             channels,
@@ -375,8 +349,8 @@ fn featurizer(featurizer: &Featurizer) -> String {
             features,
             normalization,
         } => format!(
-            "{name}: {stages} stages of {channels} channels, GRU of {hidden}, {features} features, {}",
-            normalized(normalization)
+            "{name}: {stages} stages of {channels} channels, GRU of {hidden}, {features} features, {} normalization",
+            normalization.name()
         ),
         Featurizer::Resnet {
             channels,
@@ -384,8 +358,8 @@ fn featurizer(featurizer: &Featurizer) -> String {
             features,
             normalization,
         } => format!(
-            "{name}: {stages} stages of {channels} channels, {features} features, {}",
-            normalized(normalization)
+            "{name}: {stages} stages of {channels} channels, {features} features, {} normalization",
+            normalization.name()
         ),
         Featurizer::Gru { hidden, features } => format!("{name} of {hidden}, {features} features"),
         Featurizer::Mlp {
@@ -399,6 +373,7 @@ fn featurizer(featurizer: &Featurizer) -> String {
 }
 
 fn flow(flow: &Flow) -> String {
+    let name = flow.kind().name();
     match flow {
         Flow::Maf {
             blocks,
@@ -407,34 +382,21 @@ fn flow(flow: &Flow) -> String {
             components,
             max_log_scale,
         } => format!(
-            "maf: {blocks} blocks of {layers} hidden layers of {hidden}, base of {components} gaussians, log-scales \
+            "{name}: {blocks} blocks of {layers} hidden layers of {hidden}, base of {components} gaussians, log-scales \
              within ±{max_log_scale}"
         ),
-        Flow::Nsf(size) => nsf("nsf", size),
-        Flow::NsfCoupling(size) => nsf("nsf-coupling", size),
+        Flow::Nsf(size) | Flow::NsfCoupling(size) => format!(
+            "{name}: {} blocks of {} hidden layers of {}, splines of {} bins within ±{}, log-scales within ±{}",
+            size.blocks, size.layers, size.hidden, size.bins, size.tail_bound, size.max_log_scale
+        ),
     }
 }
 
-fn nsf(name: &str, size: &NsfSize) -> String {
-    let NsfSize {
-        blocks,
-        hidden,
-        layers,
-        bins,
-        tail_bound,
-        max_log_scale,
-    } = size;
-    format!(
-        "{name}: {blocks} blocks of {layers} hidden layers of {hidden}, splines of {bins} bins within ±{tail_bound}, \
-         log-scales within ±{max_log_scale}"
-    )
-}
-
 fn loss(loss: Loss) -> String {
+    let name = loss.kind().name();
     match loss {
-        Loss::Nll => "loss nll".to_owned(),
-        Loss::Apt { atoms } => format!("loss apt of {atoms} atoms"),
-        Loss::WeightedNll => "loss weighted-nll".to_owned(),
+        Loss::Nll | Loss::WeightedNll => format!("loss {name}"),
+        Loss::Apt { atoms } => format!("loss {name} of {atoms} atoms"),
     }
 }
 

@@ -140,7 +140,7 @@ fn one_datum_off_by_17_sigma_ends_with_status_3_or_is_only_said() {
     let refused = run(&["fit", text(&good), "--out", text(&at("warn"))]);
     assert_eq!(status(&refused), 2);
     assert!(
-        errors(&refused).contains("trust.misfit: \"warn\" -> nothing"),
+        errors(&refused).contains("trust.misfit: \"warn\" -> \"fail\""),
         "{}",
         errors(&refused)
     );

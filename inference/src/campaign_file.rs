@@ -2,19 +2,25 @@
 //!
 //! Every mistake is collected, so that a user mends a file in one go.
 
+mod choices;
 mod compare;
 mod defaults;
 mod document;
 mod estimator;
 mod forward_model;
+mod key;
+pub mod keys;
 mod model;
 mod noise;
 mod observation;
 mod parameters;
+mod schema;
 mod validate;
 mod write;
 
+pub use choices::{Choice, FeaturizerKind, FlowKind, LossKind};
 pub use compare::{changed_keys, identity};
+pub use schema::schema;
 pub use write::to_toml;
 
 use crate::campaign::Campaign;
@@ -22,6 +28,8 @@ use crate::files;
 use crate::model::Declarations;
 use crate::observation::{ColumnNames, Source};
 use document::{Mistakes, Section};
+use keys::Key;
+use keys::observation::COLUMNS;
 use model::Known;
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
@@ -89,9 +97,12 @@ fn parse_against(
     let directory = path.parent().unwrap_or(Path::new(""));
     // A byte order mark is no part of the text.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    read_document(text, Mistakes::of_file(path, text), |root| {
-        validate::campaign(root, directory, known)
-    })
+    read_document(
+        text,
+        Mistakes::of_file(path, text),
+        keys::file::KEYS,
+        |root| validate::campaign(root, directory, known),
+    )
     .map_err(|mistakes| CampaignError {
         path: path.to_owned(),
         mistakes,
@@ -101,9 +112,12 @@ fn parse_against(
 /// Refuses a campaign that was not read from a campaign file where none would give it: all rules of campaign files hold
 /// of it too, but those of its model. One message a mistake, with the key, what was found and what is expected.
 pub fn check(campaign: &Campaign) -> Result<(), Vec<String>> {
-    let (again, _) = read_document(&to_toml(campaign), Mistakes::of_values(), |root| {
-        validate::campaign(root, Path::new(""), Known::Recorded)
-    })?;
+    let (again, _) = read_document(
+        &to_toml(campaign),
+        Mistakes::of_values(),
+        keys::file::KEYS,
+        |root| validate::campaign(root, Path::new(""), Known::Recorded),
+    )?;
     if again == *campaign {
         return Ok(());
     }
@@ -118,11 +132,11 @@ pub fn check(campaign: &Campaign) -> Result<(), Vec<String>> {
 /// The names of columns as `columns` in `[observation]` has them: `{ grid = "bjd", value = "flux" }`. `argument` is
 /// for messages.
 pub fn parse_columns(text: &str, argument: &str) -> Result<ColumnNames, CampaignError> {
-    let text = format!("columns = {text}");
+    let text = format!("{} = {text}", COLUMNS.name);
     let path = Path::new(argument);
-    read_document(&text, Mistakes::of_file(path, &text), |root| {
-        root.check_keys(&["columns"]);
-        let entry = root.require("columns", "{ grid = \"...\", value = \"...\" }")?;
+    read_document(&text, Mistakes::of_file(path, &text), &[COLUMNS], |root| {
+        root.check_keys();
+        let entry = root.require(&COLUMNS, "{ grid = \"...\", value = \"...\" }")?;
         observation::column_names(&entry)
     })
     .map_err(|mistakes| CampaignError {
@@ -135,6 +149,7 @@ pub fn parse_columns(text: &str, argument: &str) -> Result<ColumnNames, Campaign
 fn read_document<T>(
     text: &str,
     mistakes: Mistakes,
+    keys: &'static [Key],
     read: impl FnOnce(&Section<'_>) -> Option<T>,
 ) -> Result<T, Vec<String>> {
     let (table, errors) = DeTable::parse_recoverable(text);
@@ -142,7 +157,7 @@ fn read_document<T>(
         mistakes.add(error.span().map(|span| span.start), error.message());
     }
     let found = if errors.is_empty() {
-        read(&Section::root(&mistakes, table.get_ref()))
+        read(&Section::root(&mistakes, table.get_ref(), keys))
     } else {
         None
     };

@@ -66,7 +66,7 @@ impl Origin {
     pub const ALL: [Self; 2] = [Self::Builtin, Self::Guest];
 
     /// The key in `[simulator]` whose value is the model's name.
-    pub fn key(self) -> &'static str {
+    pub const fn key(self) -> &'static str {
         match self {
             Self::Builtin => "builtin",
             Self::Guest => "guest",

@@ -1,5 +1,4 @@
-//! What must not change within a campaign: all but stops, budgets, device, worker counts, true values and how data files
-//! are read (what was read may not change).
+//! What must not change within a campaign: every key but those that are declared to.
 
 use super::write::parts;
 use crate::campaign::Campaign;
@@ -108,16 +107,8 @@ fn fixed_values(campaign: &Campaign) -> BTreeMap<String, Value> {
             } else {
                 format!("{}.{name}", part.key)
             };
-            let may_change = matches!(part.key.as_str(), "rounds.stop" | "workers")
-                || (part.key.starts_with("parameters[") && name == "truth")
-                || matches!(
-                    key.as_str(),
-                    "rounds.max"
-                        | "training.device"
-                        | "observation.columns"
-                        | "observation.missing"
-                        | "observation.hdu"
-                );
+            let mut declared = part.declared.iter();
+            let may_change = declared.any(|key| key.name == name && key.may_change);
             if !may_change {
                 insert_leaves(&mut values, key, value);
             }

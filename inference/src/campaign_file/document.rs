@@ -1,9 +1,13 @@
 //! A TOML document as it is read: each value knows its key and line, and mistakes are collected.
 
+use super::choices::{Choice, names};
+use super::keys::simulator::OPTION;
+use super::keys::{Interval, Key, KeyDefault, Takes};
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::Path;
+use std::str::FromStr;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -80,79 +84,132 @@ pub(super) struct Section<'a> {
     mistakes: &'a Mistakes,
     /// Empty for the document itself.
     key: String,
+    /// All that may stand in it.
+    keys: &'static [Key],
     offset: Option<usize>,
     table: Option<&'a DeTable<'a>>,
 }
 
 impl<'a> Section<'a> {
-    pub fn root(mistakes: &'a Mistakes, table: &'a DeTable<'a>) -> Self {
+    pub fn root(mistakes: &'a Mistakes, table: &'a DeTable<'a>, keys: &'static [Key]) -> Self {
         Self {
             mistakes,
             key: String::new(),
+            keys,
             offset: None,
             table: Some(table),
         }
     }
 
-    /// Refuses keys other than `known`.
-    pub fn check_keys(&self, known: &[&str]) {
+    /// Refuses keys that are not declared.
+    pub fn check_keys(&self) {
+        let known: Vec<&str> = self.keys.iter().map(|key| key.name).collect();
         for (name, _) in self.table.into_iter().flatten() {
             let name_text: &str = name.get_ref();
             if !known.contains(&name_text) {
                 let key = self.key_of(name_text);
-                let message = format!("{key}: unknown key{}", suggestion(name_text, known));
+                let message = format!("{key}: unknown key{}", suggestion(name_text, &known));
                 self.mistakes.add(Some(name.span().start), message);
             }
         }
     }
 
-    pub fn get(&self, name: &str) -> Option<Entry<'a>> {
-        let value = self.table?.get(name)?;
+    pub fn get(&self, key: &Key) -> Option<Entry<'a>> {
+        let value = self.table?.get(key.name)?;
         Some(Entry {
             mistakes: self.mistakes,
-            key: self.key_of(name),
+            key: self.key_of(key.name),
+            takes: key.takes,
             value,
         })
     }
 
-    /// All that stands in the table.
+    /// All that stands in the table, whatever it is.
     pub fn entries(&self) -> impl Iterator<Item = (&'a str, Entry<'a>)> {
         let table = self.table.into_iter().flatten();
         table.map(|(name, value)| {
             let name: &'a str = name.get_ref();
-            let key = self.key_of(name);
-            let mistakes = self.mistakes;
-            (
-                name,
-                Entry {
-                    mistakes,
-                    key,
-                    value,
-                },
-            )
+            let (mistakes, key) = (self.mistakes, self.key_of(name));
+            let entry = Entry {
+                mistakes,
+                key,
+                takes: OPTION,
+                value,
+            };
+            (name, entry)
         })
     }
 
     /// A mistake where it is missing.
-    pub fn require(&self, name: &str, expected: &str) -> Option<Entry<'a>> {
-        let entry = self.get(name);
+    pub fn require(&self, key: &Key, expected: &str) -> Option<Entry<'a>> {
+        let entry = self.get(key);
         if entry.is_none() {
-            self.mistake_of(name, format!("missing, expected {expected}"));
+            self.mistake_of(key.name, format!("missing, expected {expected}"));
         }
         entry
     }
 
-    /// The table `name`; an empty one where it is missing (or is no table, which is a mistake).
-    pub fn section(&self, name: &str, known: &[&str]) -> Section<'a> {
-        let section = self.get(name).and_then(|entry| entry.section());
+    /// The table `key`; an empty one where it is missing (or is no table, which is a mistake).
+    pub fn section(&self, key: &Key) -> Section<'a> {
+        let section = self.get(key).and_then(|entry| entry.section());
         let section = section.unwrap_or(Self {
             mistakes: self.mistakes,
-            key: self.key_of(name),
+            key: self.key_of(key.name),
+            keys: key.takes.keys(),
             offset: None,
             table: None,
         });
-        section.check_keys(known);
+        section.check_keys();
         section
+    }
+
+    /// What is given, else the default; a mistake where there is neither.
+    pub fn whole<T: TryFrom<u64> + FromStr>(&self, key: &Key) -> Option<T> {
+        self.given_or_default(key, Entry::whole, |default| default.parse().ok())
+    }
+
+    /// As [`whole`](Self::whole).
+    pub fn number(&self, key: &Key) -> Option<f64> {
+        self.given_or_default(key, Entry::number, |default| default.parse().ok())
+    }
+
+    /// As [`whole`](Self::whole).
+    pub fn boolean(&self, key: &Key) -> Option<bool> {
+        self.given_or_default(key, Entry::boolean, |default| default.parse().ok())
+    }
+
+    /// As [`whole`](Self::whole).
+    pub fn choice<T: Choice>(&self, key: &Key) -> Option<T> {
+        self.given_or_default(key, Entry::choice, |default| {
+            find(default.trim_matches('"'))
+        })
+    }
+
+    /// What is given, else this.
+    pub fn whole_or<T: TryFrom<u64>>(&self, key: &Key, default: T) -> Option<T> {
+        let given = self.get(key);
+        given.map_or(Some(default), |entry| entry.whole())
+    }
+
+    /// As [`whole_or`](Self::whole_or).
+    pub fn number_or(&self, key: &Key, default: f64) -> Option<f64> {
+        let given = self.get(key);
+        given.map_or(Some(default), |entry| entry.number())
+    }
+
+    fn given_or_default<T>(
+        &self,
+        key: &Key,
+        read: fn(&Entry<'a>) -> Option<T>,
+        parse: fn(&str) -> Option<T>,
+    ) -> Option<T> {
+        match (self.get(key), key.default) {
+            (Some(entry), _) => read(&entry),
+            (None, KeyDefault::Value(default)) => parse(default),
+            (None, KeyDefault::Required | KeyDefault::Words(_) | KeyDefault::Nothing) => {
+                self.require(key, &key.takes.words()).and(None)
+            }
+        }
     }
 
     /// A mistake about `name`, which is not there.
@@ -180,6 +237,7 @@ impl<'a> Section<'a> {
 pub(super) struct Entry<'a> {
     mistakes: &'a Mistakes,
     key: String,
+    takes: Takes,
     value: &'a Spanned<DeValue<'a>>,
 }
 
@@ -196,8 +254,13 @@ impl<'a> Entry<'a> {
         self.mistakes.add_foreign(messages);
     }
 
+    /// What is expected of it.
+    pub fn expected(&self) -> String {
+        self.takes.words()
+    }
+
     /// Always None, with a mistake.
-    fn wrong_type<T>(&self, expected: &str) -> Option<T> {
+    pub fn wrong_type<T>(&self, expected: &str) -> Option<T> {
         self.mistake(format!(
             "found {}, expected {expected}",
             describe(self.value.get_ref())
@@ -241,7 +304,6 @@ impl<'a> Entry<'a> {
         boolean
     }
 
-    /// A finite number.
     pub fn number(&self) -> Option<f64> {
         let value = self.value.get_ref();
         let number = match (value.as_float(), value.as_integer()) {
@@ -251,68 +313,74 @@ impl<'a> Entry<'a> {
                 .map(|integer| integer as f64),
             (None, None) => return self.wrong_type("a number"),
         };
-        match number {
-            Some(number) if number.is_finite() => Some(number),
-            Some(_) | None => self.wrong_type("a finite number"),
+        let Some(number) = number.filter(|number| number.is_finite()) else {
+            return self.wrong_type("a finite number");
+        };
+        let takes = self
+            .takes
+            .alternative(|takes| matches!(takes, Takes::Number(_)));
+        if let Takes::Number(interval) = takes
+            && interval.contains(number)
+        {
+            return Some(number);
         }
+        self.wrong_type(&takes.words())
     }
 
-    pub fn positive(&self) -> Option<f64> {
-        let number = self.number()?;
-        if number <= 0.0 {
-            return self.wrong_type("a positive number");
-        }
-        Some(number)
+    pub fn whole<T: TryFrom<u64>>(&self) -> Option<T> {
+        let takes = self
+            .takes
+            .alternative(|takes| matches!(takes, Takes::Whole(..)));
+        let Takes::Whole(least, most) = takes else {
+            return self.wrong_type(&takes.words());
+        };
+        self.whole_in(least..=most)
     }
 
-    /// A number in `range`, ends included.
-    pub fn number_in(&self, range: RangeInclusive<f64>) -> Option<f64> {
-        let number = self.number()?;
-        if !range.contains(&number) {
-            return self.wrong_type(&format!(
-                "a number from {} to {}",
-                range.start(),
-                range.end()
-            ));
-        }
-        Some(number)
-    }
-
-    pub fn whole(&self, range: RangeInclusive<u64>) -> Option<u64> {
+    /// A whole number in this range, whatever the declared one.
+    pub fn whole_in<T: TryFrom<u64>>(&self, range: RangeInclusive<u64>) -> Option<T> {
+        let (least, most) = (*range.start(), *range.end());
         let number = self
             .value
             .get_ref()
             .as_integer()
-            .and_then(|integer| u64::from_str_radix(integer.as_str(), integer.radix()).ok());
-        match number {
-            Some(number) if range.contains(&number) => Some(number),
-            Some(_) | None => self.wrong_type(&format!(
-                "a whole number from {} to {}",
-                range.start(),
-                range.end()
-            )),
+            .and_then(|integer| u64::from_str_radix(integer.as_str(), integer.radix()).ok())
+            .filter(|number| range.contains(number))
+            .and_then(|number| T::try_from(number).ok());
+        if number.is_none() {
+            return self.wrong_type(&Takes::Whole(least, most).words());
         }
+        number
     }
 
-    /// One of the names in `choices`.
-    pub fn choice<T: Copy>(&self, choices: &[(&str, T)]) -> Option<T> {
+    /// One of the names of a choice.
+    pub fn choice<T: Choice>(&self) -> Option<T> {
         let text = self.text()?;
-        let choice = choices.iter().find(|(name, _)| *name == text);
-        let Some((_, choice)) = choice else {
-            let names: Vec<&str> = choices.iter().map(|&(name, _)| name).collect();
-            self.mistake(format!("found {text:?}{}", suggestion(text, &names)));
-            return None;
-        };
-        Some(*choice)
+        let choice = find(text);
+        if choice.is_none() {
+            let suggestion = suggestion(text, &names::<T>());
+            self.mistake(format!("found {text:?}{suggestion}"));
+        }
+        choice
     }
 
     pub fn items(&self, expected: &str) -> Option<Vec<Entry<'a>>> {
         let Some(array) = self.value.get_ref().as_array() else {
             return self.wrong_type(expected);
         };
+        let mut takes = self
+            .takes
+            .alternative(|takes| matches!(takes, Takes::Numbers(_) | Takes::Rows(_)));
+        if let Takes::Numbers(_) = takes {
+            // Whoever reads them knows the precision, too, that they must have.
+            takes = Takes::Number(Interval::All);
+        } else if let Takes::Rows(interval) = takes {
+            takes = Takes::Numbers(interval);
+        }
         let entry = |(i, value)| Entry {
             mistakes: self.mistakes,
             key: format!("{}[{i}]", self.key),
+            takes,
             value,
         };
         Some(array.iter().enumerate().map(entry).collect())
@@ -337,29 +405,33 @@ impl<'a> Entry<'a> {
         Some(Section {
             mistakes: self.mistakes,
             key: self.key.clone(),
+            keys: self.takes.keys(),
             offset,
             table: Some(table),
         })
     }
 
-    /// A table with exactly one key, one of `known`: that key and its value.
-    pub fn variant(
-        &self,
-        known: &[&'static str],
-        expected: &str,
-    ) -> Option<(&'static str, Entry<'a>)> {
-        let Some(table) = self.value.get_ref().as_table() else {
-            return self.wrong_type(expected);
-        };
+    /// As [`section`](Self::section), with unknown keys refused.
+    pub fn checked_section(&self) -> Option<Section<'a>> {
         let section = self.section()?;
-        section.check_keys(known);
-        let present: Vec<&'static str> = known
+        section.check_keys();
+        Some(section)
+    }
+
+    /// A table with exactly one of the declared keys: which of the choice it is, and its value.
+    pub fn variant<T: Choice>(&self) -> Option<(T, Entry<'a>)> {
+        let expected = self.takes.words();
+        let Some(table) = self.value.get_ref().as_table() else {
+            return self.wrong_type(&expected);
+        };
+        let section = self.checked_section()?;
+        let present: Vec<&Key> = section
+            .keys
             .iter()
-            .copied()
-            .filter(|name| table.contains_key(*name))
+            .filter(|key| table.contains_key(key.name))
             .collect();
         match present[..] {
-            [name] => section.get(name).map(|entry| (name, entry)),
+            [key] => find(key.name).zip(section.get(key)),
             [] => {
                 if table.is_empty() {
                     self.mistake(format!("found an empty table, expected {expected}"));
@@ -367,6 +439,7 @@ impl<'a> Entry<'a> {
                 None
             }
             [..] => {
+                let present: Vec<&str> = present.iter().map(|key| key.name).collect();
                 self.mistake(format!(
                     "found {}, expected one of them",
                     present.join(" and ")
@@ -375,6 +448,12 @@ impl<'a> Entry<'a> {
             }
         }
     }
+}
+
+fn find<T: Choice>(name: &str) -> Option<T> {
+    let mut named = T::NAMED.iter();
+    let found = named.find(|(known, _)| *known == name);
+    found.map(|(_, value)| *value)
 }
 
 /// What to write instead of `found`: the nearest of `known`, or all of them.

@@ -1,203 +1,119 @@
 //! `[featurizer]`, `[flow]` and `[training]`: what is not given gets a default.
 
+use super::choices::{Choice, FeaturizerKind, FlowKind, LossKind};
 use super::defaults;
 use super::document::Section;
-use crate::campaign::{DeviceChoice, Featurizer, Flow, Loss, Normalization, NsfSize, Training};
-use crate::minibatch::{SLICE_ROWS, fewest_slice_rows};
-use std::ops::RangeInclusive;
-
-/// Largest number of units, channels or features of a layer.
-const MOST_UNITS: u64 = 4096;
-/// Bins have a least width of a thousandth of the spline's interval.
-const MOST_BINS: u64 = 100;
-/// Where a spline's tails begin, in standard deviations of the rows that a flow is fitted to: farther out than this no
-/// row is, nearer none is left to the bins.
-const TAIL_BOUNDS: RangeInclusive<f64> = 0.1..=1000.0;
-/// e to a larger power, in each of a few blocks, is beyond what 32-bit numbers hold; less than this scales nothing.
-const MAX_LOG_SCALES: RangeInclusive<f64> = 0.01..=20.0;
-/// Atoms are taken from the rows that one thread works on.
-const MOST_ATOMS: u64 = SLICE_ROWS as u64;
+use super::keys::file::{FEATURIZER, FLOW, TRAINING};
+use super::keys::{Key, featurizer, flow, training};
+use crate::campaign::{Featurizer, Flow, Loss, NsfSize, Training};
+use crate::minibatch::fewest_slice_rows;
 
 pub(super) fn featurizer(
     root: &Section<'_>,
     n_data: Option<usize>,
     n_parameters: Option<usize>,
 ) -> Option<Featurizer> {
-    let known = [
-        "kind",
-        "channels",
-        "stages",
-        "hidden",
-        "layers",
-        "features",
-        "normalization",
-    ];
-    let section = root.section("featurizer", &known);
-    const KINDS: [&str; 4] = ["resnet-gru", "resnet", "gru", "mlp"];
-    let kind = match section.get("kind") {
-        Some(entry) => entry.choice(&KINDS.map(|kind| (kind, kind)))?,
+    let section = root.section(&FEATURIZER);
+    let kind: FeaturizerKind = match section.get(&featurizer::KIND) {
+        Some(entry) => entry.choice()?,
         None => defaults::featurizer_kind(n_data?),
     };
-    let options: &[&str] = match kind {
-        "resnet-gru" => &["channels", "stages", "hidden", "features", "normalization"],
-        "resnet" => &["channels", "stages", "features", "normalization"],
-        "gru" => &["hidden", "features"],
-        _ => &["layers", "hidden", "features"],
-    };
-    for option in &known[1..] {
-        if let (Some(entry), false) = (section.get(option), options.contains(option)) {
-            entry.mistake(format!(
-                "{kind} has no such option, its options are {}",
-                options.join(", ")
-            ));
-        }
-    }
+    refuse_other_options(&section, kind.name(), FEATURIZER, kind.options());
     // Unknown lengths have their own mistake; sizes are looked at all the same.
-    let most_stages = n_data.map_or(usize::BITS as usize, defaults::most_stages);
-    let (data, parameters) = (n_data.unwrap_or(1), n_parameters.unwrap_or(1));
-    let size = |name: &str, default: usize| whole(&section, name, 1, MOST_UNITS, default);
-    let stages = |default: usize| whole(&section, "stages", 0, most_stages as u64, default);
-    let normalization = |default: Normalization| match section.get("normalization") {
-        Some(entry) => entry.choice(&[
-            ("weight", Normalization::Weight),
-            ("batch", Normalization::Batch),
-        ]),
-        None => Some(default),
+    let most_stages = n_data.map_or(defaults::MOST_STAGES_OF_ANY, |n_data| {
+        defaults::most_stages(n_data) as u64
+    });
+    let stages = || match section.get(&featurizer::STAGES) {
+        Some(entry) => entry.whole_in(0..=most_stages),
+        None => Some(defaults::stages(n_data.unwrap_or(1))),
     };
-    let default = match kind {
-        "resnet-gru" => defaults::resnet_gru(data, parameters),
-        "resnet" => defaults::resnet(data, parameters),
-        "gru" => defaults::gru(parameters),
-        _ => defaults::mlp(parameters),
+    let features = || {
+        let default = defaults::features(n_parameters.unwrap_or(1));
+        section.whole_or(&featurizer::FEATURES, default)
     };
     // Fields are read in turn before any `?`, so that all mistakes are found.
-    let featurizer = match default {
-        Featurizer::ResnetGru {
-            channels,
-            stages: n_stages,
-            hidden,
-            features,
-            normalization: kind,
-        } => {
-            let read = (
-                size("channels", channels),
-                stages(n_stages),
-                size("hidden", hidden),
-                size("features", features),
-                normalization(kind),
-            );
+    let featurizer = match kind {
+        FeaturizerKind::ResnetGru => {
+            let channels = section.whole_or(&featurizer::CHANNELS, defaults::RESNET_GRU_CHANNELS);
+            let stages = stages();
+            let (hidden, features) = (section.whole(&featurizer::HIDDEN), features());
+            let normalization = section.choice(&featurizer::NORMALIZATION);
             Featurizer::ResnetGru {
-                channels: read.0?,
-                stages: read.1?,
-                hidden: read.2?,
-                features: read.3?,
-                normalization: read.4?,
+                channels: channels?,
+                stages: stages?,
+                hidden: hidden?,
+                features: features?,
+                normalization: normalization?,
             }
         }
-        Featurizer::Resnet {
-            channels,
-            stages: n_stages,
-            features,
-            normalization: kind,
-        } => {
-            let read = (
-                size("channels", channels),
-                stages(n_stages),
-                size("features", features),
-                normalization(kind),
-            );
+        FeaturizerKind::Resnet => {
+            let channels = section.whole_or(&featurizer::CHANNELS, defaults::RESNET_CHANNELS);
+            let (stages, features) = (stages(), features());
+            let normalization = section.choice(&featurizer::NORMALIZATION);
             Featurizer::Resnet {
-                channels: read.0?,
-                stages: read.1?,
-                features: read.2?,
-                normalization: read.3?,
+                channels: channels?,
+                stages: stages?,
+                features: features?,
+                normalization: normalization?,
             }
         }
-        Featurizer::Gru { hidden, features } => {
-            let read = (size("hidden", hidden), size("features", features));
+        FeaturizerKind::Gru => {
+            let (hidden, features) = (section.whole(&featurizer::HIDDEN), features());
             Featurizer::Gru {
-                hidden: read.0?,
-                features: read.1?,
+                hidden: hidden?,
+                features: features?,
             }
         }
-        Featurizer::Mlp {
-            layers,
-            hidden,
-            features,
-        } => {
-            let read = (
-                whole(&section, "layers", 1, 100, layers),
-                size("hidden", hidden),
-                size("features", features),
+        FeaturizerKind::Mlp => {
+            let (layers, hidden) = (
+                section.whole(&featurizer::LAYERS),
+                section.whole(&featurizer::HIDDEN),
             );
+            let features = features();
             Featurizer::Mlp {
-                layers: read.0?,
-                hidden: read.1?,
-                features: read.2?,
+                layers: layers?,
+                hidden: hidden?,
+                features: features?,
             }
         }
     };
     n_data.and(n_parameters).map(|_| featurizer)
 }
 
-pub(super) fn flow(root: &Section<'_>, n_parameters: Option<usize>) -> Option<Flow> {
-    let known = [
-        "kind",
-        "blocks",
-        "hidden",
-        "layers",
-        "components",
-        "bins",
-        "tail_bound",
-        "max_log_scale",
-    ];
-    let section = root.section("flow", &known);
-    const KINDS: [&str; 3] = ["maf", "nsf", "nsf-coupling"];
-    let kind = match section.get("kind") {
-        Some(entry) => entry.choice(&KINDS.map(|kind| (kind, kind)))?,
-        None => defaults::FLOW_KIND,
-    };
-    let options: &[&str] = match kind {
-        "maf" => &["blocks", "hidden", "layers", "components", "max_log_scale"],
-        _ => &[
-            "blocks",
-            "hidden",
-            "layers",
-            "bins",
-            "tail_bound",
-            "max_log_scale",
-        ],
-    };
-    for option in &known[1..] {
-        if let (Some(entry), false) = (section.get(option), options.contains(option)) {
+/// Refuses keys of a section that are of another kind.
+fn refuse_other_options(section: &Section<'_>, kind: &str, of: Key, options: &[Key]) {
+    let names: Vec<&str> = options.iter().map(|key| key.name).collect();
+    // The first is the kind itself.
+    for key in &of.takes.keys()[1..] {
+        if let (Some(entry), false) = (section.get(key), names.contains(&key.name)) {
             entry.mistake(format!(
                 "{kind} has no such option, its options are {}",
-                options.join(", ")
+                names.join(", ")
             ));
         }
     }
+}
+
+pub(super) fn flow(root: &Section<'_>, n_parameters: Option<usize>) -> Option<Flow> {
+    let section = root.section(&FLOW);
+    let kind: FlowKind = section.choice(&flow::KIND)?;
+    refuse_other_options(&section, kind.name(), FLOW, kind.options());
     let n = n_parameters.unwrap_or(1);
     let flow = match kind {
-        "maf" => maf(&section, n),
-        "nsf" => nsf(&section, n).map(Flow::Nsf),
-        _ => nsf(&section, n).map(Flow::NsfCoupling),
+        FlowKind::Maf => maf(&section, n),
+        FlowKind::Nsf => nsf(&section, n).map(Flow::Nsf),
+        FlowKind::NsfCoupling => nsf(&section, n).map(Flow::NsfCoupling),
     };
     n_parameters.and(flow)
 }
 
 fn maf(section: &Section<'_>, n_parameters: usize) -> Option<Flow> {
-    let default = defaults::maf(n_parameters);
     // All are read before any `?`, so that all mistakes are found.
-    let blocks = whole(section, "blocks", 1, 100, default.blocks);
-    let hidden = conditioner_units(section, n_parameters, default.hidden);
-    let layers = whole(section, "layers", 1, 100, default.layers);
-    let components = whole(section, "components", 1, 1000, default.components);
-    let max_log_scale = within(
-        section,
-        "max_log_scale",
-        MAX_LOG_SCALES,
-        default.max_log_scale,
-    );
+    let blocks = section.whole_or(&flow::BLOCKS, defaults::maf_blocks(n_parameters));
+    let hidden = conditioner_units(section, n_parameters);
+    let layers = section.whole(&flow::LAYERS);
+    let components = section.whole(&flow::COMPONENTS);
+    let max_log_scale = section.number_or(&flow::MAX_LOG_SCALE, defaults::MAF_MAX_LOG_SCALE);
     Some(Flow::Maf {
         blocks: blocks?,
         hidden: hidden?,
@@ -208,18 +124,12 @@ fn maf(section: &Section<'_>, n_parameters: usize) -> Option<Flow> {
 }
 
 fn nsf(section: &Section<'_>, n_parameters: usize) -> Option<NsfSize> {
-    let default = defaults::nsf(n_parameters);
-    let blocks = whole(section, "blocks", 1, 100, default.blocks);
-    let hidden = conditioner_units(section, n_parameters, default.hidden);
-    let layers = whole(section, "layers", 1, 100, default.layers);
-    let bins = whole(section, "bins", 2, MOST_BINS, default.bins);
-    let tail_bound = within(section, "tail_bound", TAIL_BOUNDS, default.tail_bound);
-    let max_log_scale = within(
-        section,
-        "max_log_scale",
-        MAX_LOG_SCALES,
-        default.max_log_scale,
-    );
+    let blocks = section.whole_or(&flow::BLOCKS, defaults::nsf_blocks(n_parameters));
+    let hidden = conditioner_units(section, n_parameters);
+    let layers = section.whole(&flow::LAYERS);
+    let bins = section.whole(&flow::BINS);
+    let tail_bound = section.number(&flow::TAIL_BOUND);
+    let max_log_scale = section.number_or(&flow::MAX_LOG_SCALE, defaults::NSF_MAX_LOG_SCALE);
     Some(NsfSize {
         blocks: blocks?,
         hidden: hidden?,
@@ -232,11 +142,12 @@ fn nsf(section: &Section<'_>, n_parameters: usize) -> Option<NsfSize> {
 
 /// Units of a conditioner's hidden layers. Each sees the parameters before one of them, so that with fewer units than
 /// parameters some would see nothing of those before.
-fn conditioner_units(section: &Section<'_>, n_parameters: usize, default: usize) -> Option<usize> {
-    let hidden = whole(section, "hidden", 1, MOST_UNITS, default)?;
-    if let Some(entry) = section.get("hidden")
-        && hidden < n_parameters
-    {
+fn conditioner_units(section: &Section<'_>, n_parameters: usize) -> Option<usize> {
+    let Some(entry) = section.get(&flow::HIDDEN) else {
+        return Some(defaults::conditioner_units(n_parameters));
+    };
+    let hidden = entry.whole()?;
+    if hidden < n_parameters {
         entry.mistake(format!(
             "{hidden} units are fewer than the {n_parameters} parameters, whose dependences they could not carry"
         ));
@@ -246,93 +157,49 @@ fn conditioner_units(section: &Section<'_>, n_parameters: usize, default: usize)
 }
 
 pub(super) fn training(root: &Section<'_>, flow: Option<&Flow>) -> Option<Training> {
-    let known = [
-        "device",
-        "batch_size",
-        "learning_rate",
-        "max_epochs",
-        "patience",
-        "validation_fraction",
-        "clip_norm",
-        "rounds",
-        "loss",
-        "atoms",
-        "refinement",
-    ];
-    let section = root.section("training", &known);
-    let default = defaults::training(flow);
-    let device = match section.get("device") {
-        Some(entry) => entry.choice(&[
-            ("auto", DeviceChoice::Auto),
-            ("cpu", DeviceChoice::Cpu),
-            ("wgpu", DeviceChoice::Wgpu),
-        ]),
-        None => Some(default.device),
-    };
-    let batch_size = whole(&section, "batch_size", 1, 1_000_000, default.batch_size);
-    let learning_rate = positive(&section, "learning_rate", default.learning_rate);
-    let max_epochs = whole(
-        &section,
-        "max_epochs",
-        1,
-        1_000_000,
-        default.max_epochs as usize,
-    );
-    let patience = whole(
-        &section,
-        "patience",
-        1,
-        1_000_000,
-        default.patience as usize,
-    );
-    let validation_fraction = match section.get("validation_fraction") {
-        Some(entry) => entry.number().and_then(|fraction| {
-            if !(fraction > 0.0 && fraction <= 0.5) {
-                entry.mistake(format!("validation fraction {fraction} is not in (0, 0.5]"));
-                return None;
-            }
-            Some(fraction)
-        }),
-        None => Some(default.validation_fraction),
-    };
-    let clip_norm = positive(&section, "clip_norm", default.clip_norm);
-    let rounds = whole(&section, "rounds", 1, 10_000, default.rounds as usize);
+    let section = root.section(&TRAINING);
+    let device = section.choice(&training::DEVICE);
+    let batch_size = section.whole(&training::BATCH_SIZE);
+    let default = defaults::learning_rate(flow);
+    let learning_rate = section.number_or(&training::LEARNING_RATE, default);
+    let max_epochs = section.whole(&training::MAX_EPOCHS);
+    let patience = section.whole(&training::PATIENCE);
+    let validation_fraction = section.number(&training::VALIDATION_FRACTION);
+    let clip_norm = section.number(&training::CLIP_NORM);
+    let rounds = section.whole(&training::ROUNDS);
     let loss = loss(&section, batch_size);
-    let refinement = match section.get("refinement") {
-        Some(entry) => entry.boolean(),
-        None => Some(default.refinement),
-    };
+    let refinement = section.boolean(&training::REFINEMENT);
     Some(Training {
         device: device?,
         batch_size: batch_size?,
         learning_rate: learning_rate?,
-        max_epochs: u32::try_from(max_epochs?).ok()?,
-        patience: u32::try_from(patience?).ok()?,
+        max_epochs: max_epochs?,
+        patience: patience?,
         validation_fraction: validation_fraction?,
         clip_norm: clip_norm?,
-        rounds: u32::try_from(rounds?).ok()?,
+        rounds: rounds?,
         loss: loss?,
         refinement: refinement?,
     })
 }
 
 fn loss(section: &Section<'_>, batch_size: Option<usize>) -> Option<Loss> {
-    const LOSSES: [&str; 3] = ["nll", "apt", "weighted-nll"];
-    let name = match section.get("loss") {
-        Some(entry) => entry.choice(&LOSSES.map(|name| (name, name)))?,
-        None => LOSSES[0],
-    };
-    let atoms = whole(section, "atoms", 2, MOST_ATOMS, defaults::ATOMS);
-    if let Some(entry) = section.get("atoms")
-        && name != "apt"
+    let kind: LossKind = section.choice(&training::LOSS)?;
+    let atoms = section.whole(&training::ATOMS);
+    let apt = LossKind::Apt;
+    if let Some(entry) = section.get(&training::ATOMS)
+        && kind != apt
     {
-        entry.mistake(format!("the loss {name} has no atoms, only apt has"));
+        let (found, expected) = (kind.name(), apt.name());
+        entry.mistake(format!(
+            "the loss {found} has no atoms, only {expected} has"
+        ));
         return None;
     }
-    match name {
-        "nll" => Some(Loss::Nll),
-        "weighted-nll" => Some(Loss::WeightedNll),
-        _ => {
+    match kind {
+        LossKind::Nll => Some(Loss::Nll),
+        LossKind::WeightedNll => Some(Loss::WeightedNll),
+        LossKind::Apt => {
             let (atoms, batch_size) = (atoms?, batch_size?);
             let fewest = fewest_slice_rows(batch_size);
             if atoms > fewest {
@@ -345,30 +212,4 @@ fn loss(section: &Section<'_>, batch_size: Option<usize>) -> Option<Loss> {
             Some(Loss::Apt { atoms })
         }
     }
-}
-
-fn whole(section: &Section<'_>, name: &str, min: u64, max: u64, default: usize) -> Option<usize> {
-    match section.get(name) {
-        Some(entry) => entry
-            .whole(min..=max)
-            .and_then(|number| usize::try_from(number).ok()),
-        None => Some(default),
-    }
-}
-
-fn within(
-    section: &Section<'_>,
-    name: &str,
-    range: RangeInclusive<f64>,
-    default: f64,
-) -> Option<f64> {
-    section
-        .get(name)
-        .map_or(Some(default), |entry| entry.number_in(range))
-}
-
-fn positive(section: &Section<'_>, name: &str, default: f64) -> Option<f64> {
-    section
-        .get(name)
-        .map_or(Some(default), |entry| entry.positive())
 }

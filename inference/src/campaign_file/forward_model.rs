@@ -1,17 +1,20 @@
 //! `[simulator]`, `[observation]`, `[noise]` and `[likelihood]`, which depend on each other.
 
+use super::choices::Choice;
 use super::document::{Entry, Section};
+use super::key::Key;
+use super::keys::file::{LIKELIHOOD, NOISE, OBSERVATION};
+use super::keys::likelihood::KIND;
+use super::keys::observation::{DATA, READING};
+use super::keys::simulator::{COUNT, GRID, START, STOP};
 use super::model::{Known, ModelSection};
 use super::noise::{noise, sigma_entry};
 use super::observation::{Given, observation, reading};
-use super::parameters::Named;
-use crate::model::SimulatorSpec;
+use super::parameters::{Named, bounds};
+use crate::model::{ModelNoise, SimulatorSpec};
 use crate::noise::{GaussianNoise, Noise, SigmaSource};
 use crate::observation::{Errors, Observation, Reading, Source};
 use std::path::Path;
-
-/// Longest data.
-const MOST_DATA: u64 = 10_000_000;
 
 const GRID_EXPECTED: &str =
     "a list of numbers or { start, stop, count }, as there is no [observation] to take it from";
@@ -34,7 +37,7 @@ pub(super) fn forward_model(
     names: Option<&[Named<'_>]>,
     known: Known<'_>,
 ) -> ForwardModel {
-    let observation_section = root.section("observation", &super::observation::KEYS);
+    let observation_section = root.section(&OBSERVATION);
     let has_observation = has_observation(root);
     let reading = reading(&observation_section);
     let model = ModelSection::read(root, known);
@@ -42,8 +45,8 @@ pub(super) fn forward_model(
         let reading = reading.as_ref()?;
         observation(&observation_section, directory, errors, reading)
     };
-    if model.draws_own_noise() {
-        if let Some(noise) = root.get("noise") {
+    if model.noise() == ModelNoise::Own {
+        if let Some(noise) = root.get(&NOISE) {
             noise.mistake(format!(
                 "{} draws noise of its own, expected no [noise]",
                 model.name().unwrap_or_default()
@@ -77,9 +80,7 @@ pub(super) fn forward_model(
 
     let (observation, source) = if !has_observation {
         (Some(None), None)
-    } else if sigma.as_ref().is_some_and(Entry::is_number)
-        && constant.is_none_or(|sigma| sigma <= 0.0)
-    {
+    } else if sigma.as_ref().is_some_and(Entry::is_number) && constant.is_none() {
         // The mistake is in `noise`; no further ones are made out of it here.
         (None, None)
     } else {
@@ -87,8 +88,8 @@ pub(super) fn forward_model(
     };
     let (simulator, n_data) = simulator(&model, directory, observation.as_ref(), names);
     let noise = match &sigma {
-        Some(entry) => noise(entry, directory, observation.as_ref(), n_data),
-        None => (has_observation && root.get("noise").is_none()).then_some(GaussianNoise {
+        Some(entry) => noise(entry, constant, directory, observation.as_ref(), n_data),
+        None => (has_observation && root.get(&NOISE).is_none()).then_some(GaussianNoise {
             sigma: SigmaSource::Observed,
         }),
     };
@@ -104,10 +105,10 @@ pub(super) fn forward_model(
 
 /// Whether `[observation]` holds one: names of columns alone are for those that the model is going to be asked about.
 pub(super) fn has_observation(root: &Section<'_>) -> bool {
-    let section = root.get("observation").and_then(|entry| entry.section());
+    let section = root.get(&OBSERVATION).and_then(|entry| entry.section());
     section.is_some_and(|section| {
-        let has = |names: &[&str]| names.iter().any(|name| section.get(name).is_some());
-        has(&super::observation::DATA_KEYS) || !has(&super::observation::READING_KEYS)
+        let has = |keys: &[Key]| keys.iter().any(|key| section.get(key).is_some());
+        has(&DATA) || !has(&READING)
     })
 }
 
@@ -124,33 +125,23 @@ fn apart(given: Option<Given>) -> (Option<Option<Observation>>, Option<Source>) 
 
 /// The kind of likelihood follows from the model; a file may say it.
 fn likelihood(root: &Section<'_>, model: &ModelSection<'_>) -> Option<()> {
-    #[derive(Clone, Copy, PartialEq)]
-    enum Kind {
-        Gaussian,
-        Simulator,
-    }
-    let section = root.section("likelihood", &["kind"]);
-    let Some(entry) = section.get("kind") else {
+    let section = root.section(&LIKELIHOOD);
+    let Some(entry) = section.get(&KIND) else {
         return Some(());
     };
-    let kind = entry.choice(&[("gaussian", Kind::Gaussian), ("simulator", Kind::Simulator)])?;
+    let kind: ModelNoise = entry.choice()?;
     // Where the model is not known, its mistake is told already.
     let name = model.name()?;
-    match (kind, model.draws_own_noise()) {
-        (Kind::Gaussian, false) | (Kind::Simulator, true) => Some(()),
-        (Kind::Gaussian, true) => {
-            entry.mistake(format!(
-                "{name} draws noise of its own and gives its likelihood, expected \"simulator\""
-            ));
-            None
-        }
-        (Kind::Simulator, false) => {
-            entry.mistake(format!(
-                "{name} gives no likelihood of its own, expected \"gaussian\""
-            ));
-            None
-        }
+    let expected = model.noise();
+    if kind == expected {
+        return Some(());
     }
+    let found = match expected {
+        ModelNoise::Own => "draws noise of its own and gives its likelihood",
+        ModelNoise::Gaussian => "gives no likelihood of its own",
+    };
+    entry.mistake(format!("{name} {found}, expected {:?}", expected.name()));
+    None
 }
 
 fn simulator(
@@ -185,7 +176,7 @@ fn grid(
     observation: Option<&Observation>,
     default: Option<Vec<f64>>,
 ) -> Option<Vec<f64>> {
-    let given = match section.get("grid") {
+    let given = match section.get(&GRID) {
         Some(entry) => Some((grid_entry(&entry)?, entry)),
         None => None,
     };
@@ -198,7 +189,7 @@ fn grid(
         (Some((grid, _)), None) => Some(grid),
         (None, None) => match default {
             Some(grid) => Some(grid),
-            None => section.require("grid", GRID_EXPECTED).and(None),
+            None => section.require(&GRID, GRID_EXPECTED).and(None),
         },
     }
 }
@@ -218,25 +209,12 @@ fn grid_entry(entry: &Entry<'_>) -> Option<Vec<f64>> {
         return Some(grid);
     }
     if !entry.is_table() {
-        entry.mistake("expected a list of numbers or { start, stop, count }");
+        entry.mistake(format!("expected {}", GRID.takes.words()));
         return None;
     }
-    let section = entry.section()?;
-    section.check_keys(&["start", "stop", "count"]);
-    let number = |name: &str| {
-        section
-            .require(name, "a number")
-            .and_then(|entry| entry.number())
-    };
-    let (start, stop) = (number("start"), number("stop"));
-    let count = section
-        .require("count", "a whole number")
-        .and_then(|entry| entry.whole(2..=MOST_DATA));
-    let (start, stop, count) = (start?, stop?, count?);
-    if start >= stop {
-        section.mistake(format!("start {start} is not below stop {stop}"));
-        return None;
-    }
+    let section = entry.checked_section()?;
+    let (ends, count) = (bounds(&section, &START, &STOP), section.whole(&COUNT));
+    let ((start, stop), count): (_, u64) = (ends?, count?);
     // The same numbers as numpy.linspace.
     let step = (stop - start) / (count - 1) as f64;
     let mut grid: Vec<f64> = (0..count).map(|i| start + i as f64 * step).collect();

@@ -1,6 +1,11 @@
 //! `[simulator]`: which model it is, and its options.
 
+use super::choices::Choice;
 use super::document::{Entry, Section, suggestion};
+use super::keys::file::{LIKELIHOOD, SIMULATOR};
+use super::keys::likelihood::KIND;
+use super::keys::simulator::{BUILTIN, GUEST, KEYS, VERSION};
+use super::keys::{Interval, Key, KeyDefault, Takes};
 use super::observation::numbers;
 use super::parameters::{Named, check_names};
 use crate::files;
@@ -14,8 +19,8 @@ use std::path::Path;
 /// Keys of models that stand in for models outside the program.
 const EXTERNAL: [&str; 2] = ["python", "command"];
 
-/// Keys besides the origin's and options.
-const COMMON_KEYS: [&str; 2] = ["version", "grid"];
+/// The keys whose value is the model's name.
+pub(super) const ORIGINS: [(Key, Origin); 2] = [(BUILTIN, Origin::Builtin), (GUEST, Origin::Guest)];
 
 /// What the file is held against.
 #[derive(Clone, Copy)]
@@ -42,7 +47,7 @@ enum Chosen<'a> {
 impl<'a> ModelSection<'a> {
     pub fn read(root: &Section<'a>, known: Known<'a>) -> Self {
         let section = root
-            .require("simulator", "[simulator] with builtin = \"...\"")
+            .require(&SIMULATOR, "[simulator] with builtin = \"...\"")
             .and_then(|entry| entry.section());
         let chosen = section.as_ref().and_then(|section| match known {
             Known::Models(models) => declared(section, models),
@@ -58,15 +63,11 @@ impl<'a> ModelSection<'a> {
         })
     }
 
-    pub fn draws_own_noise(&self) -> bool {
-        let noise = match &self.chosen {
+    pub fn noise(&self) -> ModelNoise {
+        match &self.chosen {
             None => ModelNoise::Gaussian,
             Some(Chosen::Declared(_, declaration)) => declaration.noise(),
             Some(Chosen::Recorded { noise, .. }) => *noise,
-        };
-        match noise {
-            ModelNoise::Own => true,
-            ModelNoise::Gaussian => false,
         }
     }
 
@@ -121,10 +122,11 @@ impl<'a> ModelSection<'a> {
             }
             Err(complaints) => {
                 for Complaint { option, message } in complaints {
-                    match option.map(|option| (option, section.get(option))) {
-                        Some((_, Some(entry))) => entry.mistake(message),
-                        Some((option, None)) => section.mistake_of(option, message),
-                        None => section.mistake(message),
+                    let given = section.entries().find(|(name, _)| Some(*name) == option);
+                    match (option, given) {
+                        (Some(_), Some((_, entry))) => entry.mistake(message),
+                        (Some(option), None) => section.mistake_of(option, message),
+                        (None, _) => section.mistake(message),
                     }
                 }
                 None
@@ -141,8 +143,8 @@ fn declared<'a>(section: &Section<'a>, models: &'a dyn Declarations) -> Option<C
     };
     let builtin_names = names_of(Origin::Builtin);
     let mut is_external = false;
-    for name in EXTERNAL {
-        if let Some(entry) = section.get(name) {
+    for (name, entry) in section.entries() {
+        if EXTERNAL.contains(&name) {
             entry.mistake(format!(
                 "external simulators are not in this version, expected builtin = one of {}",
                 builtin_names.join(", ")
@@ -156,7 +158,7 @@ fn declared<'a>(section: &Section<'a>, models: &'a dyn Declarations) -> Option<C
     let (origin, entry) = origin_entry(section, &builtin_names.join(", "))?;
     let name = entry.text()?;
     if let Some(declaration) = models.find(origin, name) {
-        refuse_other_keys(section, origin, declaration);
+        refuse_other_keys(section, declaration);
         return Some(Chosen::Declared(origin, declaration));
     }
     let known = names_of(origin);
@@ -173,9 +175,9 @@ fn declared<'a>(section: &Section<'a>, models: &'a dyn Declarations) -> Option<C
 
 /// The one of `builtin` and `guest` that is given.
 fn origin_entry<'a>(section: &Section<'a>, builtins: &str) -> Option<(Origin, Entry<'a>)> {
-    let given: Vec<(Origin, Entry<'a>)> = Origin::ALL
-        .into_iter()
-        .filter_map(|origin| Some((origin, section.get(origin.key())?)))
+    let given: Vec<(Origin, Entry<'a>)> = ORIGINS
+        .iter()
+        .filter_map(|(key, origin)| Some((*origin, section.get(key)?)))
         .collect();
     let n_given = given.len();
     let mut given = given.into_iter();
@@ -185,23 +187,20 @@ fn origin_entry<'a>(section: &Section<'a>, builtins: &str) -> Option<(Origin, En
             entry.mistake("found builtin and guest, expected one of them");
             None
         }
-        (None, _) => {
-            section.require(Origin::Builtin.key(), &format!("one of {builtins}"));
-            None
-        }
+        (None, _) => section
+            .require(&BUILTIN, &format!("one of {builtins}"))
+            .and(None),
     }
 }
 
-fn refuse_other_keys(section: &Section<'_>, origin: Origin, declaration: &dyn Declaration) {
+fn refuse_other_keys(section: &Section<'_>, declaration: &dyn Declaration) {
     let options: Vec<&str> = declaration
         .options()
         .iter()
         .map(|option| option.name)
         .collect();
     for (name, entry) in section.entries() {
-        let is_known =
-            name == origin.key() || COMMON_KEYS.contains(&name) || options.contains(&name);
-        if !is_known {
+        if !is_common(name) && !options.contains(&name) {
             entry.mistake(match options[..] {
                 [] => format!("{} has no options but grid", declaration.name()),
                 [..] => format!(
@@ -214,13 +213,18 @@ fn refuse_other_keys(section: &Section<'_>, origin: Origin, declaration: &dyn De
     }
 }
 
+/// Whether it is a key of all models.
+fn is_common(name: &str) -> bool {
+    KEYS.iter().any(|key| key.name == name)
+}
+
 /// A file that names a version wants that one.
 fn check_version(section: &Section<'_>, declaration: &dyn Declaration) -> Option<()> {
-    let Some(entry) = section.get("version") else {
+    let Some(entry) = section.get(&VERSION) else {
         return Some(());
     };
-    let (found, expected) = (entry.whole(1..=u32::MAX.into())?, declaration.version());
-    if found != u64::from(expected) {
+    let (found, expected): (u32, u32) = (entry.whole()?, declaration.version());
+    if found != expected {
         entry.mistake(format!(
             "found version {found} of {}, this program has version {expected}",
             declaration.name()
@@ -239,12 +243,15 @@ fn given_options(
     let mut options = Options::default();
     let mut all_right = true;
     for option in declaration.options() {
-        let entry = match option.default {
-            OptionDefault::Required => section.require(option.name, option.about),
-            OptionDefault::Value(_) | OptionDefault::Settled => match section.get(option.name) {
-                Some(entry) => Some(entry),
-                None => continue,
-            },
+        let key = key_of(&option);
+        let entry = match key.default {
+            KeyDefault::Required => section.require(&key, key.about),
+            KeyDefault::Value(_) | KeyDefault::Words(_) | KeyDefault::Nothing => {
+                match section.get(&key) {
+                    Some(entry) => Some(entry),
+                    None => continue,
+                }
+            }
         };
         match entry.and_then(|entry| value(&entry, &option, directory)) {
             Some(value) => {
@@ -256,11 +263,36 @@ fn given_options(
     all_right.then_some(options)
 }
 
+/// An option of a model as a key of `[simulator]`.
+pub(super) fn key_of(option: &ModelOption) -> Key {
+    const ROWS: Takes = Takes::Any(
+        &[Takes::Rows(Interval::All), Takes::Text],
+        "a list of rows, or a CSV file without a header",
+    );
+    Key {
+        name: option.name,
+        takes: match &option.kind {
+            OptionKind::Number => Takes::Number(Interval::All),
+            OptionKind::Positive => Takes::Number(Interval::Positive),
+            OptionKind::Whole(range) => Takes::Whole(*range.start(), *range.end()),
+            OptionKind::Text => Takes::Text,
+            OptionKind::Positives(_) => Takes::Numbers(Interval::Positive),
+            OptionKind::Rows => ROWS,
+        },
+        default: match option.default {
+            OptionDefault::Required => KeyDefault::Required,
+            OptionDefault::Value(_) => KeyDefault::Nothing,
+            OptionDefault::Settled => KeyDefault::Words("from the data and the parameters"),
+        },
+        may_change: false,
+        about: option.about,
+    }
+}
+
 fn value(entry: &Entry<'_>, option: &ModelOption, directory: &Path) -> Option<OptionValue> {
     Some(match &option.kind {
-        OptionKind::Number => OptionValue::Number(entry.number()?),
-        OptionKind::Positive => OptionValue::Number(entry.positive()?),
-        OptionKind::Whole(range) => OptionValue::Whole(entry.whole(range.clone())?),
+        OptionKind::Number | OptionKind::Positive => OptionValue::Number(entry.number()?),
+        OptionKind::Whole(_) => OptionValue::Whole(entry.whole()?),
         OptionKind::Text => OptionValue::Text(entry.text()?.to_owned()),
         OptionKind::Positives(n) => {
             let found = numbers(entry, Expected::Positive)?;
@@ -280,7 +312,7 @@ fn matrix(entry: &Entry<'_>, directory: &Path) -> Option<Vec<Vec<f64>>> {
     if entry.is_text() {
         return matrix_file(entry, directory);
     }
-    let items = entry.items("a list of rows, or a CSV file without a header")?;
+    let items = entry.items(&entry.expected())?;
     let rows: Vec<Option<Vec<f64>>> = items
         .iter()
         .map(|item| numbers(item, Expected::Finite))
@@ -328,21 +360,21 @@ fn matrix_file(entry: &Entry<'_>, directory: &Path) -> Option<Vec<Vec<f64>>> {
 fn recorded<'a>(root: &Section<'a>, section: &Section<'a>) -> Option<Chosen<'a>> {
     let (origin, entry) = origin_entry(section, "a model's name")?;
     let version = section
-        .require("version", "the model's version")
-        .and_then(|entry| entry.whole(1..=u32::MAX.into()));
-    let likelihood = root.get("likelihood").and_then(|entry| entry.section());
+        .require(&VERSION, "the model's version")
+        .and_then(|entry| entry.whole());
+    let likelihood = root.get(&LIKELIHOOD).and_then(|entry| entry.section());
     let kind = likelihood
-        .and_then(|section| section.get("kind"))
+        .and_then(|section| section.get(&KIND))
         .and_then(|entry| entry.text());
     Some(Chosen::Recorded {
         id: ModelId {
             origin,
             name: entry.text()?.to_owned(),
-            version: u32::try_from(version?).ok()?,
+            version: version?,
         },
-        noise: match kind {
-            Some("simulator") => ModelNoise::Own,
-            Some(_) | None => ModelNoise::Gaussian,
+        noise: match kind == Some(ModelNoise::Own.name()) {
+            true => ModelNoise::Own,
+            false => ModelNoise::Gaussian,
         },
     })
 }
@@ -350,17 +382,17 @@ fn recorded<'a>(root: &Section<'a>, section: &Section<'a>) -> Option<Chosen<'a>>
 fn recorded_options(section: &Section<'_>) -> Option<Options> {
     let mut options = Options::default();
     for (name, entry) in section.entries() {
-        if Origin::ALL.iter().any(|origin| origin.key() == name) || COMMON_KEYS.contains(&name) {
+        if is_common(name) {
             continue;
         }
         let value = if entry.is_text() {
             OptionValue::Text(entry.text()?.to_owned())
         } else if entry.is_whole() {
-            OptionValue::Whole(entry.whole(0..=i64::MAX as u64)?)
+            OptionValue::Whole(entry.whole()?)
         } else if entry.is_number() {
             OptionValue::Number(entry.number()?)
         } else {
-            let items = entry.items("text, a number or a list")?;
+            let items = entry.items(&entry.expected())?;
             match items.first() {
                 Some(first) if first.is_array() => OptionValue::Rows(
                     items

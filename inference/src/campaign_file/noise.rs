@@ -1,53 +1,51 @@
 //! `[noise]`: where the standard deviations come from.
 
+use super::choices::DrawnSigma;
 use super::document::{Entry, Section};
+use super::keys::file::NOISE;
+use super::keys::noise::{GAUSSIAN, HIGH, LOW, OBSERVED, SIGMA};
 use super::observation::numbers;
+use super::parameters::bounds;
 use crate::files;
 use crate::noise::{GaussianNoise, SigmaSource};
 use crate::observation::{Expected, FileMistakes, Observation, Place, parse_number, rows};
 use std::path::Path;
 
-const SIGMA_EXPECTED: &str = "\"observed\", a positive number, or { uniform = { low, high } }, \
-                              { log_uniform = { low, high } } or { table = \"sigmas.csv\" }";
-
 /// `noise.gaussian.sigma`; None where `noise` is missing and may be, or is wrong.
 pub(super) fn sigma_entry<'a>(root: &Section<'a>, has_observation: bool) -> Option<Entry<'a>> {
-    if root.get("noise").is_none() && has_observation {
+    if root.get(&NOISE).is_none() && has_observation {
         return None;
     }
     const EXPECTED: &str = "[noise] with gaussian = { sigma = ... }";
-    let noise = root.require("noise", EXPECTED)?.section()?;
-    noise.check_keys(&["gaussian"]);
-    let gaussian = noise
-        .require("gaussian", "a table { sigma = ... }")?
-        .section()?;
-    gaussian.check_keys(&["sigma"]);
-    gaussian.require("sigma", SIGMA_EXPECTED)
+    let noise = root.require(&NOISE, EXPECTED)?.checked_section()?;
+    let gaussian = noise.require(&GAUSSIAN, &GAUSSIAN.takes.words())?;
+    let gaussian = gaussian.checked_section()?;
+    gaussian.require(&SIGMA, &SIGMA.takes.words())
 }
 
-/// The noise that `sigma` describes, held against the observation and the data's length where they are known.
+/// The noise that `sigma` describes, held against the observation and the data's length where they are known; `constant`
+/// is what was read of it where it is a number.
 pub(super) fn noise(
     sigma: &Entry<'_>,
+    constant: Option<f64>,
     directory: &Path,
     observation: Option<&Option<Observation>>,
     n_data: Option<usize>,
 ) -> Option<GaussianNoise> {
     let sigma = if sigma.is_text() {
-        match sigma.text()? {
-            "observed" if matches!(observation, Some(None)) => {
-                sigma.mistake(format!(
-                    "\"observed\" needs an [observation], expected {SIGMA_EXPECTED}"
-                ));
-                return None;
-            }
-            "observed" => SigmaSource::Observed,
-            other => {
-                sigma.mistake(format!("found {other:?}, expected {SIGMA_EXPECTED}"));
-                return None;
-            }
+        if sigma.text()? != OBSERVED {
+            return sigma.wrong_type(&SIGMA.takes.words());
         }
+        if matches!(observation, Some(None)) {
+            sigma.mistake(format!(
+                "{OBSERVED:?} needs an [observation], expected {}",
+                SIGMA.takes.words()
+            ));
+            return None;
+        }
+        SigmaSource::Observed
     } else if sigma.is_number() {
-        let constant = sigma.positive()?;
+        let constant = constant?;
         if let Some(Some(observation)) = observation
             && let Some(i) = observation
                 .sigma
@@ -55,47 +53,30 @@ pub(super) fn noise(
                 .position(|&observed| observed != constant)
         {
             sigma.mistake(format!(
-                "{constant} is not the observation's own sigma, {} in row {i}, expected \"observed\"",
+                "{constant} is not the observation's own sigma, {} in row {i}, expected {OBSERVED:?}",
                 observation.sigma[i]
             ));
             return None;
         }
         SigmaSource::Constant(constant)
     } else if sigma.is_table() {
-        let (kind, entry) = sigma.variant(&["uniform", "log_uniform", "table"], SIGMA_EXPECTED)?;
+        let (kind, entry) = sigma.variant()?;
         match kind {
-            "uniform" => {
-                let (low, high) = sigma_range(&entry)?;
+            DrawnSigma::Uniform => {
+                let (low, high) = bounds(&entry.checked_section()?, &LOW, &HIGH)?;
                 SigmaSource::Uniform { low, high }
             }
-            "log_uniform" => {
-                let (low, high) = sigma_range(&entry)?;
+            DrawnSigma::LogUniform => {
+                let (low, high) = bounds(&entry.checked_section()?, &LOW, &HIGH)?;
                 SigmaSource::LogUniform { low, high }
             }
-            _ => SigmaSource::Table(sigma_table(&entry, directory, n_data)?),
+            DrawnSigma::Table => SigmaSource::Table(sigma_table(&entry, directory, n_data)?),
         }
     } else {
-        sigma.mistake(format!("expected {SIGMA_EXPECTED}"));
+        sigma.mistake(format!("expected {}", SIGMA.takes.words()));
         return None;
     };
     Some(GaussianNoise { sigma })
-}
-
-fn sigma_range(entry: &Entry<'_>) -> Option<(f64, f64)> {
-    let section = entry.section()?;
-    section.check_keys(&["low", "high"]);
-    let positive = |name: &str| {
-        section
-            .require(name, "a positive number")
-            .and_then(|entry| entry.positive())
-    };
-    let (low, high) = (positive("low"), positive("high"));
-    let (low, high) = (low?, high?);
-    if low >= high {
-        section.mistake(format!("low {low} is not below high {high}"));
-        return None;
-    }
-    Some((low, high))
 }
 
 /// Rows of error bars, from a file or in place.

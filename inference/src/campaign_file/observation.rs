@@ -2,18 +2,15 @@
 
 use super::document::{Entry, Section};
 use super::forward_model::counted;
+use super::key::Key;
+use super::keys::observation::{
+    COLUMNS, GRID, GRID_NAME, HDU, MISSING, PATH, SIGMA, SIGMA_NAME, VALUE, VALUE_NAME,
+};
 use crate::files;
 use crate::observation::{
-    ColumnNames, Errors, Expected, Hdu, Missing, Observation, Reading, Source, check_number,
+    ColumnNames, Errors, Expected, Hdu, Observation, Reading, Source, check_number,
 };
 use std::path::Path;
-
-pub(super) const KEYS: [&str; 7] = [
-    "path", "grid", "value", "sigma", "columns", "missing", "hdu",
-];
-/// Those that make an observation.
-pub(super) const DATA_KEYS: [&str; 4] = ["path", "grid", "value", "sigma"];
-pub(super) const READING_KEYS: [&str; 3] = ["columns", "missing", "hdu"];
 
 /// Numbers that have a place in single precision.
 pub(super) fn numbers(entry: &Entry<'_>, expected: Expected) -> Option<Vec<f64>> {
@@ -41,15 +38,15 @@ pub(super) fn observation(
     errors: Errors,
     reading: &Reading,
 ) -> Option<Given> {
-    let Some(path) = section.get("path") else {
+    let Some(path) = section.get(&PATH) else {
         let observation = inline_observation(section, errors)?;
         return Some(Given {
             observation,
             source: None,
         });
     };
-    for name in ["grid", "value", "sigma"] {
-        if let Some(entry) = section.get(name) {
+    for key in [GRID, VALUE, SIGMA] {
+        if let Some(entry) = section.get(&key) {
             entry.mistake("expected either path or the numbers themselves, not both");
         }
     }
@@ -75,24 +72,14 @@ pub(super) fn observation(
 
 /// How files of observations are read.
 pub(super) fn reading(section: &Section<'_>) -> Option<Reading> {
-    let columns = match section.get("columns") {
+    let columns = match section.get(&COLUMNS) {
         Some(entry) => column_names(&entry),
         None => Some(ColumnNames::default()),
     };
-    let missing = match section.get("missing") {
-        Some(entry) => entry.choice(&[("refuse", Missing::Refuse), ("drop", Missing::Drop)]),
-        None => Some(Missing::Refuse),
-    };
-    let hdu = match section.get("hdu") {
+    let missing = section.choice(&MISSING);
+    let hdu = match section.get(&HDU) {
         Some(entry) if entry.is_text() => entry.text().map(|name| Some(Hdu::Name(name.to_owned()))),
-        Some(entry) => {
-            let index = entry.whole(0..=u32::MAX.into());
-            index.and_then(|index| {
-                u32::try_from(index)
-                    .ok()
-                    .map(|index| Some(Hdu::Index(index)))
-            })
-        }
+        Some(entry) => entry.whole().map(|index| Some(Hdu::Index(index))),
         None => Some(None),
     };
     Some(Reading {
@@ -104,13 +91,12 @@ pub(super) fn reading(section: &Section<'_>) -> Option<Reading> {
 
 /// `{ grid = "bjd", value = "flux", sigma = "flux_err" }`, or some of these.
 pub(super) fn column_names(entry: &Entry<'_>) -> Option<ColumnNames> {
-    let section = entry.section()?;
-    section.check_keys(&["grid", "value", "sigma"]);
-    let name = |role: &str| match section.get(role) {
+    let section = entry.checked_section()?;
+    let name = |role: &Key| match section.get(role) {
         Some(entry) => entry.text().map(|name| Some(name.to_owned())),
         None => Some(None),
     };
-    let (grid, value, sigma) = (name("grid"), name("value"), name("sigma"));
+    let (grid, value, sigma) = (name(&GRID_NAME), name(&VALUE_NAME), name(&SIGMA_NAME));
     Some(ColumnNames {
         grid: grid?,
         value: value?,
@@ -119,7 +105,7 @@ pub(super) fn column_names(entry: &Entry<'_>) -> Option<ColumnNames> {
 }
 
 fn inline_observation(section: &Section<'_>, errors: Errors) -> Option<Observation> {
-    if section.get("value").is_none() && section.get("grid").is_none() {
+    if section.get(&VALUE).is_none() && section.get(&GRID).is_none() {
         let lists = match errors {
             Errors::Column | Errors::ColumnOr(_) | Errors::Constant(_) => {
                 "lists grid, value and sigma"
@@ -132,21 +118,21 @@ fn inline_observation(section: &Section<'_>, errors: Errors) -> Option<Observati
         ));
         return None;
     }
-    let list = |name: &str, expected| {
+    let list = |key: &Key, expected| {
         section
-            .require(name, "a list of numbers")
+            .require(key, "a list of numbers")
             .and_then(|entry| numbers(&entry, expected))
     };
-    let value = list("value", Expected::Finite);
-    let grid = match (errors, section.get("grid"), &value) {
+    let value = list(&VALUE, Expected::Finite);
+    let grid = match (errors, section.get(&GRID), &value) {
         (Errors::NoneNorGrid, None, Some(value)) => Some(counted(value.len())),
         (Errors::NoneNorGrid, None, None) => None,
         (Errors::NoneNorGrid, Some(_), _)
         | (Errors::Column | Errors::ColumnOr(_) | Errors::Constant(_) | Errors::None, _, _) => {
-            list("grid", Expected::Finite)
+            list(&GRID, Expected::Finite)
         }
     };
-    let sigma = match (errors, section.get("sigma"), &value) {
+    let sigma = match (errors, section.get(&SIGMA), &value) {
         (Errors::None | Errors::NoneNorGrid, Some(sigma), _) => {
             sigma.mistake("expected none: the simulator draws the noise");
             None
@@ -172,7 +158,7 @@ fn inline_observation(section: &Section<'_>, errors: Errors) -> Option<Observati
         }
         (Errors::ColumnOr(_) | Errors::Constant(_), None, None) => None,
         (Errors::Column | Errors::ColumnOr(_) | Errors::Constant(_), _, _) => {
-            list("sigma", Expected::Positive)
+            list(&SIGMA, Expected::Positive)
         }
     };
     let observation = Observation {

@@ -1,6 +1,14 @@
 //! `[[parameters]]` and `[prior]`: names and priors.
 
+use super::choices::PriorKind;
 use super::document::{Entry, Section, suggestion};
+use super::key::Key;
+use super::keys::file::{PARAMETERS, PRIOR as JOINT_PRIOR};
+use super::keys::joint::{COVARIANCE, MEAN as JOINT_MEAN, MULTIVARIATE_NORMAL, PRECISION};
+use super::keys::parameters::{
+    ALPHA, BETA_EXPONENT, HIGH, LOW, MEAN, NAME, PERIODIC, POSITIVE_HIGH, POSITIVE_LOW, PRIOR, SD,
+    TRUTH, UNIT_HIGH, UNIT_LOW,
+};
 use crate::joint_normal::{JointNormal, Spread};
 use crate::model::{Declaration, ModelParameters};
 use crate::prior::Prior;
@@ -21,16 +29,6 @@ const RESERVED_NAMES: [&str; 10] = [
     "weight",
 ];
 
-const PRIORS: [&str; 6] = [
-    "uniform",
-    "normal",
-    "truncated_normal",
-    "log_normal",
-    "log_uniform",
-    "beta",
-];
-const PRIOR_EXPECTED: &str = "a prior such as { uniform = { low = 0.0, high = 1.0 } }";
-
 /// A parameter whose name is known, with its place for later messages.
 pub(super) struct Named<'a> {
     pub name: &'a str,
@@ -48,7 +46,7 @@ pub(super) struct Parameters<'a> {
 
 pub(super) fn parameters<'a>(root: &Section<'a>) -> Parameters<'a> {
     const EXPECTED: &str = "at least one [[parameters]] table";
-    let items = root.require("parameters", EXPECTED).and_then(|entry| {
+    let items = root.require(&PARAMETERS, EXPECTED).and_then(|entry| {
         let items = entry.items(EXPECTED)?;
         if items.is_empty() {
             entry.mistake(format!("found an empty list, expected {EXPECTED}"));
@@ -66,18 +64,17 @@ pub(super) fn parameters<'a>(root: &Section<'a>) -> Parameters<'a> {
     let mut names: Vec<Option<Named<'a>>> = Vec::new();
     let mut parameters = Vec::new();
     let mut truth_by_name = BTreeMap::new();
-    let has_joint = root.get("prior").is_some();
+    let has_joint = root.get(&JOINT_PRIOR).is_some();
     // Places of the parameters that have no prior of their own.
     let mut joint_positions = Vec::new();
     for (position, item) in items.into_iter().enumerate() {
-        let Some(section) = item.section() else {
+        let Some(section) = item.checked_section() else {
             names.push(None);
             parameters.push(None);
             continue;
         };
-        section.check_keys(&["name", "prior", "periodic", "truth"]);
         let named = section
-            .require("name", "the parameter's name")
+            .require(&NAME, "the parameter's name")
             .and_then(name);
         if let Some(named) = &named
             && names
@@ -90,14 +87,14 @@ pub(super) fn parameters<'a>(root: &Section<'a>) -> Parameters<'a> {
                 named.name
             ));
         }
-        let prior = match section.get("prior") {
+        let prior = match section.get(&PRIOR) {
             None if has_joint => {
                 joint_positions.push(position);
                 // Stands for what [prior] says.
                 Some(Prior::Normal { mean: 0.0, sd: 1.0 })
             }
             Some(_) | None => section
-                .require("prior", PRIOR_EXPECTED)
+                .require(&PRIOR, &PRIOR.takes.words())
                 .and_then(|entry| prior(&entry)),
         };
         let periodic = periodic(&section, prior.as_ref());
@@ -112,7 +109,7 @@ pub(super) fn parameters<'a>(root: &Section<'a>) -> Parameters<'a> {
         }));
         names.push(named);
     }
-    let joint = match root.get("prior") {
+    let joint = match root.get(&JOINT_PRIOR) {
         Some(entry) => joint(&entry, joint_positions).map(Some),
         None => Some(None),
     };
@@ -142,13 +139,10 @@ fn space(
 
 /// The one prior of all parameters that have none of their own.
 fn joint(entry: &Entry<'_>, positions: Vec<usize>) -> Option<JointNormal> {
-    const EXPECTED: &str = "multivariate_normal = { mean = [...], covariance = [[...], ...] }";
-    let section = entry.section()?;
-    section.check_keys(&["multivariate_normal"]);
+    let section = entry.checked_section()?;
     let section = section
-        .require("multivariate_normal", EXPECTED)?
-        .section()?;
-    section.check_keys(&["mean", "covariance", "precision"]);
+        .require(&MULTIVARIATE_NORMAL, &JOINT_PRIOR.takes.words())?
+        .checked_section()?;
     if positions.is_empty() {
         section.mistake(
             "every parameter has a prior of its own, expected some without, in the order of mean",
@@ -157,11 +151,11 @@ fn joint(entry: &Entry<'_>, positions: Vec<usize>) -> Option<JointNormal> {
     }
     let mean = section
         .require(
-            "mean",
+            &JOINT_MEAN,
             "a list of numbers, one a parameter without a prior of its own",
         )
         .and_then(|entry| entry.numbers());
-    let spread = match (section.get("covariance"), section.get("precision")) {
+    let spread = match (section.get(&COVARIANCE), section.get(&PRECISION)) {
         (Some(covariance), None) => matrix(&covariance).map(Spread::Covariance),
         (None, Some(precision)) => matrix(&precision).map(Spread::Precision),
         (Some(_), Some(_)) => {
@@ -193,7 +187,7 @@ fn matrix(entry: &Entry<'_>) -> Option<Vec<Vec<f64>>> {
 
 /// Only a uniform prior is the same everywhere on a circle.
 fn periodic(section: &Section, prior: Option<&Prior>) -> bool {
-    let Some(entry) = section.get("periodic") else {
+    let Some(entry) = section.get(&PERIODIC) else {
         return false;
     };
     let periodic = entry.boolean().unwrap_or(false);
@@ -216,7 +210,7 @@ fn periodic(section: &Section, prior: Option<&Prior>) -> bool {
 
 /// The true value, where the prior can give it.
 fn truth(section: &Section, prior: Option<&Prior>) -> Option<f64> {
-    let entry = section.get("truth")?;
+    let entry = section.get(&TRUTH)?;
     let (low, high) = prior.map_or((f64::NEG_INFINITY, f64::INFINITY), Prior::support);
     let truth = entry.number()?;
     if !(low..=high).contains(&truth) {
@@ -251,52 +245,32 @@ fn name(entry: Entry<'_>) -> Option<Named<'_>> {
 }
 
 fn prior(entry: &Entry<'_>) -> Option<Prior> {
-    let (kind, values) = entry.variant(&PRIORS, PRIOR_EXPECTED)?;
-    let known: &[&str] = match kind {
-        "uniform" | "log_uniform" => &["low", "high"],
-        "normal" | "log_normal" => &["mean", "sd"],
-        "truncated_normal" => &["mean", "sd", "low", "high"],
-        _ => &["alpha", "beta", "low", "high"],
-    };
-    let section = values.section()?;
-    section.check_keys(known);
-    let number = |name: &str| {
-        section
-            .require(name, "a number")
-            .and_then(|entry| entry.number())
-    };
-    let positive = |name: &str| {
-        section
-            .require(name, "a positive number")
-            .and_then(|entry| entry.positive())
-    };
-    // Each pair is read before `?`, so that both mistakes are found.
+    let (kind, values) = entry.variant()?;
+    let section = values.checked_section()?;
+    // All are read before any `?`, so that all mistakes are found.
+    let mean_and_sd = || (section.number(&MEAN), section.number(&SD));
     let prior = match kind {
-        "uniform" => {
-            let (low, high) = bounds(&section, number("low"), number("high"))?;
+        PriorKind::Uniform => {
+            let (low, high) = bounds(&section, &LOW, &HIGH)?;
             Prior::Uniform { low, high }
         }
-        "log_uniform" => {
-            let (low, high) = bounds(&section, positive("low"), positive("high"))?;
+        PriorKind::LogUniform => {
+            let (low, high) = bounds(&section, &POSITIVE_LOW, &POSITIVE_HIGH)?;
             Prior::LogUniform { low, high }
         }
-        "normal" => {
-            let (mean, sd) = (number("mean"), positive("sd"));
-            Prior::Normal {
-                mean: mean?,
-                sd: sd?,
-            }
+        PriorKind::Normal => {
+            let (mean, sd) = mean_and_sd();
+            let (mean, sd) = (mean?, sd?);
+            Prior::Normal { mean, sd }
         }
-        "log_normal" => {
-            let (mean, sd) = (number("mean"), positive("sd"));
-            Prior::LogNormal {
-                mean: mean?,
-                sd: sd?,
-            }
+        PriorKind::LogNormal => {
+            let (mean, sd) = mean_and_sd();
+            let (mean, sd) = (mean?, sd?);
+            Prior::LogNormal { mean, sd }
         }
-        "truncated_normal" => {
-            let (mean, sd) = (number("mean"), positive("sd"));
-            let (low, high) = bounds(&section, number("low"), number("high"))?;
+        PriorKind::TruncatedNormal => {
+            let (mean, sd) = mean_and_sd();
+            let (low, high) = bounds(&section, &LOW, &HIGH)?;
             Prior::TruncatedNormal {
                 mean: mean?,
                 sd: sd?,
@@ -304,14 +278,9 @@ fn prior(entry: &Entry<'_>) -> Option<Prior> {
                 high,
             }
         }
-        _ => {
-            let (alpha, beta) = (positive("alpha"), positive("beta"));
-            let or_default = |name: &str, default| {
-                section
-                    .get(name)
-                    .map_or(Some(default), |entry| entry.number())
-            };
-            let (low, high) = bounds(&section, or_default("low", 0.0), or_default("high", 1.0))?;
+        PriorKind::Beta => {
+            let (alpha, beta) = (section.number(&ALPHA), section.number(&BETA_EXPONENT));
+            let (low, high) = bounds(&section, &UNIT_LOW, &UNIT_HIGH)?;
             Prior::Beta {
                 alpha: alpha?,
                 beta: beta?,
@@ -327,10 +296,13 @@ fn prior(entry: &Entry<'_>) -> Option<Prior> {
     Some(prior)
 }
 
-fn bounds(section: &Section<'_>, low: Option<f64>, high: Option<f64>) -> Option<(f64, f64)> {
+/// Two numbers, the first below the second.
+pub(super) fn bounds(section: &Section<'_>, low: &Key, high: &Key) -> Option<(f64, f64)> {
+    let (low_name, high_name) = (low.name, high.name);
+    let (low, high) = (section.number(low), section.number(high));
     let (low, high) = (low?, high?);
     if low >= high {
-        section.mistake(format!("low {low} is not below high {high}"));
+        section.mistake(format!("{low_name} {low} is not below {high_name} {high}"));
         return None;
     }
     Some((low, high))

@@ -1,42 +1,16 @@
 //! From the document to a [`Campaign`]: every key is looked at, whatever is wrong with the others.
 
+use super::choices::{Choice, FlowKind, LossKind};
 use super::document::{Entry, Section};
+use super::keys::file::{NAME, ROUNDS, SEED, TRAINING, TRUST, WORKERS};
+use super::keys::stop::{EFFICIENCY, N_EFF, RULE, SIMULATIONS, TOP_UP, WALL_TIME};
+use super::keys::trust::MISFIT;
+use super::keys::{FEWEST_SIMULATIONS, MOST_SIMULATIONS, rounds, workers};
 use super::model::Known;
 use super::{defaults, estimator, forward_model, parameters};
-use crate::campaign::{
-    Campaign, Combine, Flow, Loss, MOST_WORKERS, Misfit, Rounds, Stop, StopRule, Trust, Workers,
-};
+use crate::campaign::{Campaign, Loss, Rounds, Stop, StopRule, Trust, Workers};
 use crate::observation::Source;
 use std::path::Path;
-
-/// Fewer simulations in a round than this teach a network nothing.
-const FEWEST_SIMULATIONS: u64 = 32;
-const STOP_KEYS: [&str; 6] = [
-    "rule",
-    "n_eff",
-    "efficiency",
-    "simulations",
-    "wall_time",
-    "top_up",
-];
-const MOST_SIMULATIONS: u64 = 1_000_000_000_000;
-
-const SECTIONS: [&str; 14] = [
-    "name",
-    "seed",
-    "parameters",
-    "prior",
-    "simulator",
-    "observation",
-    "likelihood",
-    "noise",
-    "featurizer",
-    "flow",
-    "training",
-    "rounds",
-    "workers",
-    "trust",
-];
 
 /// None where there is a mistake. Relative paths are relative to `directory`.
 ///
@@ -46,14 +20,11 @@ pub(super) fn campaign(
     directory: &Path,
     known: Known<'_>,
 ) -> Option<(Campaign, Option<Source>)> {
-    root.check_keys(&SECTIONS);
+    root.check_keys();
     let name = root
-        .require("name", "the campaign's name")
+        .require(&NAME, "the campaign's name")
         .and_then(|entry| campaign_name(&entry));
-    // TOML promises whole numbers up to here.
-    let seed = root
-        .get("seed")
-        .map_or(Some(0), |entry| entry.whole(0..=i64::MAX as u64));
+    let seed = root.whole(&SEED);
     let parameters::Parameters {
         names,
         space,
@@ -73,30 +44,27 @@ pub(super) fn campaign(
     let rounds = rounds(root, purpose, refinement);
     let workers = workers(root);
     let trust = trust(root);
-    if let (Some(training), Some(rounds), Some(entry)) = (&training, &rounds, root.get("training"))
+    if let (Some(training), Some(rounds), Some(entry)) = (&training, &rounds, root.get(&TRAINING))
         && training.loss == Loss::WeightedNll
         && rounds.defensive_share == 0.0
         && purpose == Purpose::Posterior
     {
-        entry.mistake(
-            "the weights of the loss weighted-nll have no bound where rounds.defensive_share is 0",
-        );
+        entry.mistake(format!(
+            "the weights of the loss {} have no bound where rounds.defensive_share is 0",
+            LossKind::WeightedNll.name()
+        ));
         return None;
     }
-    if let (Some(training), Some(flow), Some(entry)) = (&training, &flow, root.get("training")) {
-        let spline_flow = match flow {
-            Flow::Maf { .. } => None,
-            Flow::Nsf(_) => Some("nsf"),
-            Flow::NsfCoupling(_) => Some("nsf-coupling"),
-        };
-        let has_atoms = match training.loss {
-            Loss::Apt { .. } => true,
-            Loss::Nll | Loss::WeightedNll => false,
-        };
-        if let (Some(kind), true) = (spline_flow, has_atoms) {
+    if let (Some(training), Some(flow), Some(entry)) = (&training, &flow, root.get(&TRAINING)) {
+        let (loss, flow, maf) = (training.loss.kind(), flow.kind(), FlowKind::Maf);
+        if loss == LossKind::Apt && flow != maf {
             entry.mistake(format!(
-                "the loss apt does not work with the flow {kind}, whose wide tails reach where the prior that it \
-                 divides by is all but zero: take flow.kind = \"maf\", or the loss weighted-nll"
+                "the loss {} does not work with the flow {}, whose wide tails reach where the prior that it divides by \
+                 is all but zero: take flow.kind = {:?}, or the loss {}",
+                loss.name(),
+                flow.name(),
+                maf.name(),
+                LossKind::WeightedNll.name()
             ));
             return None;
         }
@@ -147,20 +115,13 @@ enum Purpose {
 
 /// `refinement`: whether flows are to be fitted to weighted draws where the stop rule lets them.
 fn rounds(root: &Section<'_>, purpose: Purpose, refinement: bool) -> Option<Rounds> {
-    let section = root.section(
-        "rounds",
-        &["max", "simulations", "defensive_share", "combine", "stop"],
-    );
+    let section = root.section(&ROUNDS);
     let (default_max, default_simulations) = match purpose {
         Purpose::Posterior => (defaults::ROUNDS_MAX, defaults::ROUND_SIMULATIONS),
         Purpose::Amortized => (1, defaults::AMORTIZED_SIMULATIONS),
     };
-    let simulations = section
-        .get("simulations")
-        .map_or(Some(default_simulations), |entry| {
-            entry.whole(FEWEST_SIMULATIONS..=MOST_SIMULATIONS)
-        });
-    let stop_section = section.section("stop", &STOP_KEYS);
+    let simulations = section.whole_or(&rounds::SIMULATIONS, default_simulations);
+    let stop_section = section.section(&rounds::STOP);
     let stop = stop(&stop_section, purpose, simulations, refinement);
     let is_planned = stop
         .as_ref()
@@ -170,39 +131,23 @@ fn rounds(root: &Section<'_>, purpose: Purpose, refinement: bool) -> Option<Roun
         Some(stop) if is_planned && stop.simulations.is_some() => defaults::PLANNED_ROUNDS_MAX,
         Some(_) | None => default_max,
     };
-    let max = section.get("max").map_or(Some(default_max), |entry| {
-        let max = entry.whole(1..=10_000)?;
-        if max > 1 && purpose == Purpose::Amortized {
-            entry.mistake(format!("{max} rounds need an [observation], expected 1"));
-            return None;
-        }
-        Some(max)
-    });
-    let defensive_share =
-        section
-            .get("defensive_share")
-            .map_or(Some(defaults::DEFENSIVE_SHARE), |entry| {
-                let share = entry.number()?;
-                if !(0.0..=0.5).contains(&share) {
-                    entry.mistake(format!("defensive share {share} is not in [0, 0.5]"));
-                    return None;
-                }
-                Some(share)
-            });
-    let combine = section
-        .get("combine")
-        .map_or(Some(Combine::Fresh), |entry| {
-            entry.choice(&[
-                ("fresh", Combine::Fresh),
-                ("mixture", Combine::Mixture),
-                ("per-round", Combine::PerRound),
-            ])
+    let max = section
+        .get(&rounds::MAX)
+        .map_or(Some(default_max), |entry| {
+            let max: u64 = entry.whole()?;
+            if max > 1 && purpose == Purpose::Amortized {
+                entry.mistake(format!("{max} rounds need an [observation], expected 1"));
+                return None;
+            }
+            Some(max)
         });
+    let defensive_share = section.number(&rounds::DEFENSIVE_SHARE);
+    let combine = section.choice(&rounds::COMBINE);
     let (max, simulations, mut stop) = (max?, simulations?, stop?);
     let mut max = max;
     if is_planned && stop.simulations.is_none() {
         // Rounds of one size are a budget in other words: how many there are, and how large, the method knows better.
-        let top_up = stop_section.get("top_up").map_or(0, |_| stop.top_up);
+        let top_up = stop_section.get(&TOP_UP).map_or(0, |_| stop.top_up);
         let budget = max.saturating_mul(simulations).saturating_add(top_up);
         stop.simulations = Some(budget.min(MOST_SIMULATIONS));
         max = max.max(defaults::PLANNED_ROUNDS_MAX);
@@ -231,34 +176,20 @@ fn stop(
     refinement: bool,
 ) -> Option<Stop> {
     if purpose == Purpose::Amortized {
-        for name in ["rule", "n_eff", "efficiency", "top_up"] {
-            if let Some(entry) = section.get(name) {
+        for key in [RULE, N_EFF, EFFICIENCY, TOP_UP] {
+            if let Some(entry) = section.get(&key) {
                 entry.mistake("needs an [observation]: without one nothing is weighed");
             }
         }
     }
-    let rule = section
-        .get("rule")
-        .map_or(Some(StopRule::Bootstrap), |entry| {
-            entry.choice(&[
-                ("bootstrap", StopRule::Bootstrap),
-                ("paper", StopRule::Paper),
-            ])
-        });
-    let n_eff = optional(section.get("n_eff"), |entry| entry.positive());
-    let efficiency = optional(section.get("efficiency"), |entry| {
-        let target = entry.number()?;
-        if !(target > 0.0 && target <= 1.0) {
-            entry.mistake(format!("efficiency target {target} is not in (0, 1]"));
-            return None;
-        }
-        Some(target)
-    });
-    let simulations = optional(section.get("simulations"), |entry| {
+    let rule = section.choice(&RULE);
+    let n_eff = optional(section.get(&N_EFF), Entry::number);
+    let efficiency = optional(section.get(&EFFICIENCY), Entry::number);
+    let simulations = optional(section.get(&SIMULATIONS), |entry| {
         if rule.is_some_and(|rule| is_planned(purpose, rule, refinement)) {
-            return entry.whole(FEWEST_SIMULATIONS..=MOST_SIMULATIONS);
+            return entry.whole_in(FEWEST_SIMULATIONS..=MOST_SIMULATIONS);
         }
-        let simulations = entry.whole(1..=MOST_SIMULATIONS)?;
+        let simulations = entry.whole()?;
         if let Some(round) = round_simulations
             && simulations < round
         {
@@ -269,14 +200,14 @@ fn stop(
         }
         Some(simulations)
     });
-    let wall_time_s = optional(section.get("wall_time"), wall_time);
+    let wall_time_s = optional(section.get(&WALL_TIME), wall_time);
     // Where a number of effective draws is asked for, one more round may be spent on reaching it.
     let default_top_up = match n_eff {
         Some(Some(_)) => round_simulations,
         Some(None) | None => Some(0),
     };
-    let top_up = match section.get("top_up") {
-        Some(entry) => entry.whole(0..=MOST_SIMULATIONS),
+    let top_up = match section.get(&TOP_UP) {
+        Some(entry) => entry.whole(),
         None => default_top_up,
     };
     Some(Stop {
@@ -290,9 +221,9 @@ fn stop(
 }
 
 /// `Some(None)` where the key is missing, None where it is wrong.
-fn optional<T>(
-    entry: Option<Entry<'_>>,
-    read: impl FnOnce(&Entry<'_>) -> Option<T>,
+fn optional<'a, T>(
+    entry: Option<Entry<'a>>,
+    read: impl FnOnce(&Entry<'a>) -> Option<T>,
 ) -> Option<Option<T>> {
     match entry {
         Some(entry) => read(&entry).map(Some),
@@ -303,12 +234,12 @@ fn optional<T>(
 /// Seconds, or text like `2h` or `1h30m`.
 fn wall_time(entry: &Entry<'_>) -> Option<f64> {
     if !entry.is_text() {
-        return entry.positive();
+        return entry.number();
     }
     let text = entry.text()?;
     let seconds = parse_duration(text).filter(|seconds| seconds.is_finite() && *seconds > 0.0);
     if seconds.is_none() {
-        entry.mistake(format!("found {text:?}, expected seconds or a time such as \"90s\", \"45m\", \"2h\" or \"1d12h\""));
+        return entry.wrong_type(&entry.expected());
     }
     seconds
 }
@@ -337,24 +268,17 @@ fn parse_duration(text: &str) -> Option<f64> {
 }
 
 fn workers(root: &Section<'_>) -> Option<Workers> {
-    let section = root.section("workers", &["count", "batch_rows"]);
-    let count = optional(section.get("count"), |entry| {
-        entry.whole(1..=u64::from(MOST_WORKERS))
-    });
-    let batch_rows = optional(section.get("batch_rows"), |entry| {
-        entry.whole(1..=MOST_SIMULATIONS)
-    });
+    let section = root.section(&WORKERS);
+    let count = optional(section.get(&workers::COUNT), Entry::whole);
+    let batch_rows = optional(section.get(&workers::BATCH_ROWS), Entry::whole);
     Some(Workers {
-        count: count?.and_then(|count| u32::try_from(count).ok()),
+        count: count?,
         batch_rows: batch_rows?,
     })
 }
 
 fn trust(root: &Section<'_>) -> Option<Trust> {
-    let section = root.section("trust", &["misfit"]);
-    let misfit = section.get("misfit").map_or(Some(Misfit::Fail), |entry| {
-        entry.choice(&[("fail", Misfit::Fail), ("warn", Misfit::Warn)])
-    });
+    let misfit = root.section(&TRUST).choice(&MISFIT);
     Some(Trust { misfit: misfit? })
 }
 

@@ -1,10 +1,13 @@
 //! A campaign as a file again: `campaign.toml` as validated and run, on its own.
 
-use crate::campaign::{
-    Campaign, Combine, DeviceChoice, Featurizer, Flow, Loss, Misfit, Normalization, NsfSize,
-    StopRule,
+use super::choices::Choice;
+use super::keys::{
+    Key, featurizer, file, flow, joint, likelihood, noise, observation, parameters, rounds,
+    simulator, stop, training, trust, workers,
 };
-use crate::model::OptionValue;
+use crate::campaign::{Campaign, Featurizer, Flow, Loss};
+use crate::joint_normal::Spread;
+use crate::model::{ModelNoise, OptionValue};
 use crate::noise::{Noise, SigmaSource};
 use crate::observation::{Hdu, Missing, Reading};
 use crate::prior::Prior;
@@ -14,6 +17,8 @@ use toml::Value;
 pub(super) struct Part<'a> {
     /// Empty for the keys above all tables; parameters are `parameters[0]` and so on.
     pub key: String,
+    /// What is declared of its keys; options of a model are not.
+    pub declared: &'static [Key],
     pub entries: Vec<(&'a str, Value)>,
 }
 
@@ -22,8 +27,8 @@ pub(super) struct Part<'a> {
 pub fn to_toml(campaign: &Campaign) -> String {
     let mut text = String::from("# The campaign as validated and run; written by sidereal.\n");
     for part in parts(campaign) {
-        if part.key.starts_with("parameters[") {
-            text.push_str("\n[[parameters]]\n");
+        if part.key.starts_with(file::PARAMETERS.name) {
+            text.push_str(&format!("\n[[{}]]\n", file::PARAMETERS.name));
         } else if !part.key.is_empty() {
             text.push_str(&format!("\n[{}]\n", part.key));
         }
@@ -36,79 +41,90 @@ pub fn to_toml(campaign: &Campaign) -> String {
 
 /// Everything in a campaign, under the keys of the campaign file.
 pub(super) fn parts(campaign: &Campaign) -> Vec<Part<'_>> {
-    let part = |key: &str, entries| Part {
-        key: key.to_owned(),
+    let part = |of: Key, entries| Part {
+        key: of.name.to_owned(),
+        declared: of.takes.keys(),
         entries,
     };
-    let mut parts = vec![part(
-        "",
-        vec![
-            ("name", Value::from(campaign.name.as_str())),
-            ("seed", whole(campaign.seed)),
-        ],
-    )];
+    let top = vec![
+        (file::NAME.name, Value::from(campaign.name.as_str())),
+        (file::SEED.name, whole(campaign.seed)),
+    ];
+    let mut parts = vec![Part {
+        key: String::new(),
+        declared: file::KEYS,
+        entries: top,
+    }];
     for (i, parameter) in campaign.space.parameters.iter().enumerate() {
-        let mut entries = vec![("name", Value::from(parameter.name.as_str()))];
+        let mut entries = vec![(parameters::NAME.name, Value::from(parameter.name.as_str()))];
         if !campaign.space.is_joint(i) {
-            entries.push(("prior", prior(&parameter.prior)));
+            entries.push((parameters::PRIOR.name, prior(&parameter.prior)));
         }
         if parameter.periodic {
-            entries.push(("periodic", Value::from(true)));
+            entries.push((parameters::PERIODIC.name, Value::from(true)));
         }
         if let Some(&truth) = campaign.truth_by_name.get(&parameter.name) {
-            entries.push(("truth", Value::Float(truth)));
+            entries.push((parameters::TRUTH.name, Value::Float(truth)));
         }
-        parts.push(part(&format!("parameters[{i}]"), entries));
+        parts.push(Part {
+            key: format!("{}[{i}]", file::PARAMETERS.name),
+            ..part(file::PARAMETERS, entries)
+        });
     }
     if let Some(joint) = &campaign.space.joint {
-        let values = table([
-            ("mean", numbers(joint.mean())),
-            (joint.spread().name(), rows(joint.spread().rows())),
-        ]);
-        parts.push(part("prior", vec![("multivariate_normal", values)]));
+        let spread = match joint.spread() {
+            Spread::Covariance(rows) => (joint::COVARIANCE, self::rows(rows)),
+            Spread::Precision(rows) => (joint::PRECISION, self::rows(rows)),
+        };
+        let values = table([(joint::MEAN, numbers(joint.mean())), spread]);
+        let normal = (joint::MULTIVARIATE_NORMAL.name, values);
+        parts.push(part(file::PRIOR, vec![normal]));
     }
-    parts.push(part("simulator", simulator(campaign)));
+    parts.push(part(file::SIMULATOR, simulator(campaign)));
     let observation = observation(campaign);
     if !observation.is_empty() {
-        parts.push(part("observation", observation));
+        parts.push(part(file::OBSERVATION, observation));
     }
     let likelihood = match &campaign.noise {
         Noise::Gaussian(noise) => {
-            let sigma = table([("sigma", sigma(&noise.sigma))]);
-            parts.push(part("noise", vec![("gaussian", sigma)]));
-            "gaussian"
+            let sigma = table([(noise::SIGMA, sigma(&noise.sigma))]);
+            parts.push(part(file::NOISE, vec![(noise::GAUSSIAN.name, sigma)]));
+            ModelNoise::Gaussian
         }
-        Noise::Simulator => "simulator",
+        Noise::Simulator => ModelNoise::Own,
     };
-    parts.push(part("likelihood", vec![("kind", Value::from(likelihood))]));
-    parts.push(part("featurizer", featurizer(&campaign.featurizer)));
-    parts.push(part("flow", flow(&campaign.flow)));
-    parts.push(part("training", training(campaign)));
-    parts.push(part("rounds", rounds(campaign)));
-    parts.push(part("rounds.stop", stop(campaign)));
+    let kind = vec![(likelihood::KIND.name, named(likelihood))];
+    parts.push(part(file::LIKELIHOOD, kind));
+    parts.push(part(file::FEATURIZER, featurizer(&campaign.featurizer)));
+    parts.push(part(file::FLOW, flow(&campaign.flow)));
+    parts.push(part(file::TRAINING, training(campaign)));
+    parts.push(part(file::ROUNDS, rounds(campaign)));
+    parts.push(Part {
+        key: format!("{}.{}", file::ROUNDS.name, rounds::STOP.name),
+        ..part(rounds::STOP, stop(campaign))
+    });
     let mut workers = Vec::new();
     if let Some(count) = campaign.workers.count {
-        workers.push(("count", whole(count.into())));
+        workers.push((workers::COUNT.name, whole(count.into())));
     }
     if let Some(batch_rows) = campaign.workers.batch_rows {
-        workers.push(("batch_rows", whole(batch_rows)));
+        workers.push((workers::BATCH_ROWS.name, whole(batch_rows)));
     }
-    parts.push(part("workers", workers));
-    let misfit = match campaign.trust.misfit {
-        Misfit::Fail => "fail",
-        Misfit::Warn => "warn",
-    };
-    parts.push(part("trust", vec![("misfit", Value::from(misfit))]));
+    parts.push(part(file::WORKERS, workers));
+    let misfit = (trust::MISFIT.name, named(campaign.trust.misfit));
+    parts.push(part(file::TRUST, vec![misfit]));
     parts
 }
 
 fn observation(campaign: &Campaign) -> Vec<(&'static str, Value)> {
     let mut entries = Vec::new();
     if let Some(observation) = &campaign.observation {
-        entries.push(("grid", numbers(&observation.grid)));
-        entries.push(("value", numbers(&observation.value)));
+        entries.push((observation::GRID.name, numbers(&observation.grid)));
+        entries.push((observation::VALUE.name, numbers(&observation.value)));
         match campaign.noise {
-            Noise::Gaussian(_) => entries.push(("sigma", numbers(&observation.sigma))),
+            Noise::Gaussian(_) => {
+                entries.push((observation::SIGMA.name, numbers(&observation.sigma)));
+            }
             Noise::Simulator => {}
         }
     }
@@ -118,77 +134,70 @@ fn observation(campaign: &Campaign) -> Vec<(&'static str, Value)> {
         hdu,
     } = &campaign.reading;
     let names = [
-        ("grid", &columns.grid),
-        ("value", &columns.value),
-        ("sigma", &columns.sigma),
+        (observation::GRID_NAME, &columns.grid),
+        (observation::VALUE_NAME, &columns.value),
+        (observation::SIGMA_NAME, &columns.sigma),
     ];
     let names: toml::Table = names
         .into_iter()
-        .filter_map(|(role, name)| Some((role.to_owned(), Value::from(name.as_deref()?))))
+        .filter_map(|(role, name)| Some((role.name.to_owned(), Value::from(name.as_deref()?))))
         .collect();
     if !names.is_empty() {
-        entries.push(("columns", Value::Table(names)));
+        entries.push((observation::COLUMNS.name, Value::Table(names)));
     }
     match missing {
         Missing::Refuse => {}
-        Missing::Drop => entries.push(("missing", Value::from("drop"))),
+        Missing::Drop => entries.push((observation::MISSING.name, named(*missing))),
     }
-    match hdu {
-        None => {}
-        Some(Hdu::Index(index)) => entries.push(("hdu", whole((*index).into()))),
-        Some(Hdu::Name(name)) => entries.push(("hdu", Value::from(name.as_str()))),
-    }
+    let hdu = match hdu {
+        None => return entries,
+        Some(Hdu::Index(index)) => whole((*index).into()),
+        Some(Hdu::Name(name)) => Value::from(name.as_str()),
+    };
+    entries.push((observation::HDU.name, hdu));
     entries
 }
 
 fn prior(prior: &Prior) -> Value {
-    let number = Value::Float;
-    match *prior {
-        Prior::Uniform { low, high } => table([(
-            "uniform",
-            table([("low", number(low)), ("high", number(high))]),
-        )]),
-        Prior::LogUniform { low, high } => table([(
-            "log_uniform",
-            table([("low", number(low)), ("high", number(high))]),
-        )]),
-        Prior::Normal { mean, sd } => table([(
-            "normal",
-            table([("mean", number(mean)), ("sd", number(sd))]),
-        )]),
-        Prior::LogNormal { mean, sd } => table([(
-            "log_normal",
-            table([("mean", number(mean)), ("sd", number(sd))]),
-        )]),
+    use parameters::*;
+    let values = |values: &[(Key, f64)]| {
+        let values = values.iter();
+        let values = values.map(|(key, value)| (key.name.to_owned(), Value::Float(*value)));
+        Value::Table(values.collect())
+    };
+    let (family, values) = match *prior {
+        Prior::Uniform { low, high } => (UNIFORM, values(&[(LOW, low), (HIGH, high)])),
+        Prior::LogUniform { low, high } => (
+            LOG_UNIFORM,
+            values(&[(POSITIVE_LOW, low), (POSITIVE_HIGH, high)]),
+        ),
+        Prior::Normal { mean, sd } => (NORMAL, values(&[(MEAN, mean), (SD, sd)])),
+        Prior::LogNormal { mean, sd } => (LOG_NORMAL, values(&[(MEAN, mean), (SD, sd)])),
         Prior::TruncatedNormal {
             mean,
             sd,
             low,
             high,
-        } => {
-            let values = [
-                ("mean", number(mean)),
-                ("sd", number(sd)),
-                ("low", number(low)),
-                ("high", number(high)),
-            ];
-            table([("truncated_normal", table(values))])
-        }
+        } => (
+            TRUNCATED_NORMAL,
+            values(&[(MEAN, mean), (SD, sd), (LOW, low), (HIGH, high)]),
+        ),
         Prior::Beta {
             alpha,
             beta,
             low,
             high,
-        } => {
-            let values = [
-                ("alpha", number(alpha)),
-                ("beta", number(beta)),
-                ("low", number(low)),
-                ("high", number(high)),
-            ];
-            table([("beta", table(values))])
-        }
-    }
+        } => (
+            BETA,
+            values(&[
+                (ALPHA, alpha),
+                (BETA_EXPONENT, beta),
+                (UNIT_LOW, low),
+                (UNIT_HIGH, high),
+            ]),
+        ),
+    };
+    table([(family, values)])
 }
 
 fn simulator(campaign: &Campaign) -> Vec<(&str, Value)> {
@@ -198,7 +207,10 @@ fn simulator(campaign: &Campaign) -> Vec<(&str, Value)> {
             simulator.model.origin.key(),
             Value::from(simulator.model.name.as_str()),
         ),
-        ("version", whole(simulator.model.version.into())),
+        (
+            simulator::VERSION.name,
+            whole(simulator.model.version.into()),
+        ),
     ];
     for (name, value) in &simulator.options.0 {
         let value = match value {
@@ -212,33 +224,31 @@ fn simulator(campaign: &Campaign) -> Vec<(&str, Value)> {
     }
     // With an observation the grid is its first column.
     if campaign.observation.is_none() {
-        entries.push(("grid", numbers(&simulator.grid)));
+        entries.push((simulator::GRID.name, numbers(&simulator.grid)));
     }
     entries
 }
 
 fn sigma(source: &SigmaSource) -> Value {
+    let range = |low, high| {
+        table([
+            (noise::LOW, Value::Float(low)),
+            (noise::HIGH, Value::Float(high)),
+        ])
+    };
     match source {
-        SigmaSource::Observed => Value::from("observed"),
+        SigmaSource::Observed => Value::from(noise::OBSERVED),
         SigmaSource::Constant(sigma) => Value::Float(*sigma),
-        SigmaSource::Uniform { low, high } => table([(
-            "uniform",
-            table([("low", Value::Float(*low)), ("high", Value::Float(*high))]),
-        )]),
-        SigmaSource::LogUniform { low, high } => table([(
-            "log_uniform",
-            table([("low", Value::Float(*low)), ("high", Value::Float(*high))]),
-        )]),
-        SigmaSource::Table(sigmas) => table([("table", rows(sigmas))]),
+        SigmaSource::Uniform { low, high } => table([(noise::UNIFORM, range(*low, *high))]),
+        SigmaSource::LogUniform { low, high } => table([(noise::LOG_UNIFORM, range(*low, *high))]),
+        SigmaSource::Table(sigmas) => table([(noise::TABLE, rows(sigmas))]),
     }
 }
 
 fn featurizer(featurizer: &Featurizer) -> Vec<(&'static str, Value)> {
-    let normalization_name = |normalization| match normalization {
-        Normalization::Weight => Value::from("weight"),
-        Normalization::Batch => Value::from("batch"),
-    };
-    match *featurizer {
+    use featurizer::*;
+    let mut entries = vec![(KIND.name, named(featurizer.kind()))];
+    entries.extend(match *featurizer {
         Featurizer::ResnetGru {
             channels,
             stages,
@@ -246,12 +256,11 @@ fn featurizer(featurizer: &Featurizer) -> Vec<(&'static str, Value)> {
             features,
             normalization,
         } => vec![
-            ("kind", Value::from("resnet-gru")),
-            ("channels", size(channels)),
-            ("stages", size(stages)),
-            ("hidden", size(hidden)),
-            ("features", size(features)),
-            ("normalization", normalization_name(normalization)),
+            (CHANNELS.name, size(channels)),
+            (STAGES.name, size(stages)),
+            (HIDDEN.name, size(hidden)),
+            (FEATURES.name, size(features)),
+            (NORMALIZATION.name, named(normalization)),
         ],
         Featurizer::Resnet {
             channels,
@@ -259,34 +268,31 @@ fn featurizer(featurizer: &Featurizer) -> Vec<(&'static str, Value)> {
             features,
             normalization,
         } => vec![
-            ("kind", Value::from("resnet")),
-            ("channels", size(channels)),
-            ("stages", size(stages)),
-            ("features", size(features)),
-            ("normalization", normalization_name(normalization)),
+            (CHANNELS.name, size(channels)),
+            (STAGES.name, size(stages)),
+            (FEATURES.name, size(features)),
+            (NORMALIZATION.name, named(normalization)),
         ],
         Featurizer::Gru { hidden, features } => {
-            vec![
-                ("kind", Value::from("gru")),
-                ("hidden", size(hidden)),
-                ("features", size(features)),
-            ]
+            vec![(HIDDEN.name, size(hidden)), (FEATURES.name, size(features))]
         }
         Featurizer::Mlp {
             layers,
             hidden,
             features,
         } => vec![
-            ("kind", Value::from("mlp")),
-            ("layers", size(layers)),
-            ("hidden", size(hidden)),
-            ("features", size(features)),
+            (LAYERS.name, size(layers)),
+            (HIDDEN.name, size(hidden)),
+            (FEATURES.name, size(features)),
         ],
-    }
+    });
+    entries
 }
 
 fn flow(flow: &Flow) -> Vec<(&'static str, Value)> {
-    match *flow {
+    use flow::*;
+    let mut entries = vec![(KIND.name, named(flow.kind()))];
+    entries.extend(match *flow {
         Flow::Maf {
             blocks,
             hidden,
@@ -294,108 +300,90 @@ fn flow(flow: &Flow) -> Vec<(&'static str, Value)> {
             components,
             max_log_scale,
         } => vec![
-            ("kind", Value::from("maf")),
-            ("blocks", size(blocks)),
-            ("hidden", size(hidden)),
-            ("layers", size(layers)),
-            ("components", size(components)),
-            ("max_log_scale", Value::Float(max_log_scale)),
+            (BLOCKS.name, size(blocks)),
+            (HIDDEN.name, size(hidden)),
+            (LAYERS.name, size(layers)),
+            (COMPONENTS.name, size(components)),
+            (MAX_LOG_SCALE.name, Value::Float(max_log_scale)),
         ],
-        Flow::Nsf(size) => nsf("nsf", size),
-        Flow::NsfCoupling(size) => nsf("nsf-coupling", size),
-    }
-}
-
-fn nsf(kind: &'static str, nsf: NsfSize) -> Vec<(&'static str, Value)> {
-    vec![
-        ("kind", Value::from(kind)),
-        ("blocks", size(nsf.blocks)),
-        ("hidden", size(nsf.hidden)),
-        ("layers", size(nsf.layers)),
-        ("bins", size(nsf.bins)),
-        ("tail_bound", Value::Float(nsf.tail_bound)),
-        ("max_log_scale", Value::Float(nsf.max_log_scale)),
-    ]
+        Flow::Nsf(nsf) | Flow::NsfCoupling(nsf) => vec![
+            (BLOCKS.name, size(nsf.blocks)),
+            (HIDDEN.name, size(nsf.hidden)),
+            (LAYERS.name, size(nsf.layers)),
+            (BINS.name, size(nsf.bins)),
+            (TAIL_BOUND.name, Value::Float(nsf.tail_bound)),
+            (MAX_LOG_SCALE.name, Value::Float(nsf.max_log_scale)),
+        ],
+    });
+    entries
 }
 
 fn training(campaign: &Campaign) -> Vec<(&'static str, Value)> {
+    use training::*;
     let training = &campaign.training;
-    let device = match training.device {
-        DeviceChoice::Auto => "auto",
-        DeviceChoice::Cpu => "cpu",
-        DeviceChoice::Wgpu => "wgpu",
-    };
+    let fraction = Value::Float(training.validation_fraction);
     let mut entries = vec![
-        ("device", Value::from(device)),
-        ("batch_size", size(training.batch_size)),
-        ("learning_rate", Value::Float(training.learning_rate)),
-        ("max_epochs", whole(training.max_epochs.into())),
-        ("patience", whole(training.patience.into())),
-        (
-            "validation_fraction",
-            Value::Float(training.validation_fraction),
-        ),
-        ("clip_norm", Value::Float(training.clip_norm)),
-        ("rounds", whole(training.rounds.into())),
+        (DEVICE.name, named(training.device)),
+        (BATCH_SIZE.name, size(training.batch_size)),
+        (LEARNING_RATE.name, Value::Float(training.learning_rate)),
+        (MAX_EPOCHS.name, whole(training.max_epochs.into())),
+        (PATIENCE.name, whole(training.patience.into())),
+        (VALIDATION_FRACTION.name, fraction),
+        (CLIP_NORM.name, Value::Float(training.clip_norm)),
+        (ROUNDS.name, whole(training.rounds.into())),
+        (LOSS.name, named(training.loss.kind())),
     ];
     match training.loss {
-        Loss::Nll => entries.push(("loss", Value::from("nll"))),
-        Loss::Apt { atoms } => {
-            entries.push(("loss", Value::from("apt")));
-            entries.push(("atoms", size(atoms)));
-        }
-        Loss::WeightedNll => entries.push(("loss", Value::from("weighted-nll"))),
+        Loss::Nll | Loss::WeightedNll => {}
+        Loss::Apt { atoms } => entries.push((ATOMS.name, size(atoms))),
     }
-    entries.push(("refinement", Value::from(training.refinement)));
+    entries.push((REFINEMENT.name, Value::from(training.refinement)));
     entries
 }
 
 fn rounds(campaign: &Campaign) -> Vec<(&'static str, Value)> {
+    use rounds::*;
     let rounds = &campaign.rounds;
-    let combine = match rounds.combine {
-        Combine::Fresh => "fresh",
-        Combine::Mixture => "mixture",
-        Combine::PerRound => "per-round",
-    };
     vec![
-        ("max", whole(rounds.max.into())),
-        ("simulations", whole(rounds.simulations)),
-        ("defensive_share", Value::Float(rounds.defensive_share)),
-        ("combine", Value::from(combine)),
+        (MAX.name, whole(rounds.max.into())),
+        (SIMULATIONS.name, whole(rounds.simulations)),
+        (DEFENSIVE_SHARE.name, Value::Float(rounds.defensive_share)),
+        (COMBINE.name, named(rounds.combine)),
     ]
 }
 
 fn stop(campaign: &Campaign) -> Vec<(&'static str, Value)> {
+    use stop::*;
     let stop = &campaign.rounds.stop;
     let mut entries = Vec::new();
     if campaign.observation.is_some() {
-        let rule = match stop.rule {
-            StopRule::Bootstrap => "bootstrap",
-            StopRule::Paper => "paper",
-        };
-        entries.push(("rule", Value::from(rule)));
-        entries.push(("top_up", whole(stop.top_up)));
+        entries.push((RULE.name, named(stop.rule)));
+        entries.push((TOP_UP.name, whole(stop.top_up)));
     }
     if let Some(n_eff) = stop.n_eff {
-        entries.push(("n_eff", Value::Float(n_eff)));
+        entries.push((N_EFF.name, Value::Float(n_eff)));
     }
     if let Some(efficiency) = stop.efficiency {
-        entries.push(("efficiency", Value::Float(efficiency)));
+        entries.push((EFFICIENCY.name, Value::Float(efficiency)));
     }
     if let Some(simulations) = stop.simulations {
-        entries.push(("simulations", whole(simulations)));
+        entries.push((SIMULATIONS.name, whole(simulations)));
     }
     if let Some(wall_time_s) = stop.wall_time_s {
-        entries.push(("wall_time", Value::Float(wall_time_s)));
+        entries.push((WALL_TIME.name, Value::Float(wall_time_s)));
     }
     entries
 }
 
-fn table<const N: usize>(entries: [(&str, Value); N]) -> Value {
+fn named(choice: impl Choice) -> Value {
+    Value::from(choice.name())
+}
+
+fn table<const N: usize>(entries: [(Key, Value); N]) -> Value {
     Value::Table(
         entries
             .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
+            .map(|(key, value)| (key.name.to_owned(), value))
             .collect(),
     )
 }

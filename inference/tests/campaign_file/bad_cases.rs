@@ -415,6 +415,7 @@ pub(super) const FORWARD_MODEL: &[Case] = &[
         "[observation]\npath = \"observation.csv\"\n",
         "grid = { start = 1, stop = 0, count = 1 }\n[noise]\ngaussian = { sigma = \"observed\" }",
         &[
+            "c.toml:13: simulator.grid: start 1 is not below stop 0",
             "c.toml:13: simulator.grid.count: found 1, expected a whole number from 2 to 10000000",
             "c.toml:15: noise.gaussian.sigma: \"observed\" needs an [observation], expected \"observed\", a positive \
         number, or { uniform = { low, high } }, { log_uniform = { low, high } } or { table = \"sigmas.csv\" }",
@@ -511,6 +512,11 @@ pub(super) const FORWARD_MODEL: &[Case] = &[
         "",
         "[noise]\ngaussian = { sigma = -0.2 }",
         &["c.toml:16: noise.gaussian.sigma: found -0.2, expected a positive number"],
+    ),
+    (
+        "",
+        "[noise]\ngaussian = { sigma = nan }",
+        &["c.toml:16: noise.gaussian.sigma: found nan, expected a finite number"],
     ),
     (
         "",

@@ -80,7 +80,7 @@ pub(super) const ESTIMATOR: &[Case] = &[
         &[
             "c.toml:16: training.batch_size: found 0, expected a whole number from 1 to 1000000",
             "c.toml:17: training.device: found \"cuda\", expected one of auto, cpu, wgpu",
-            "c.toml:18: training.validation_fraction: validation fraction 0.6 is not in (0, 0.5]",
+            "c.toml:18: training.validation_fraction: found 0.6, expected a number above 0 and at most 0.5",
         ],
     ),
     (
@@ -149,7 +149,7 @@ pub(super) const ROUNDS: &[Case] = &[
         &[
             "c.toml:16: rounds.max: found 0, expected a whole number from 1 to 10000",
             "c.toml:17: rounds.simulations: found 10, expected a whole number from 32 to 1000000000000",
-            "c.toml:18: rounds.defensive_share: defensive share 0.7 is not in [0, 0.5]",
+            "c.toml:18: rounds.defensive_share: found 0.7, expected a number from 0 to 0.5",
             "c.toml:19: rounds.combine: found \"mix\", expected one of fresh, mixture, per-round",
         ],
     ),
@@ -165,7 +165,7 @@ pub(super) const ROUNDS: &[Case] = &[
         "[rounds]\nstop = { efficiency = 1.4, n_eff = 0 }",
         &[
             "c.toml:16: rounds.stop.n_eff: found 0, expected a positive number",
-            "c.toml:16: rounds.stop.efficiency: efficiency target 1.4 is not in (0, 1]",
+            "c.toml:16: rounds.stop.efficiency: found 1.4, expected a number above 0 and at most 1",
         ],
     ),
     (

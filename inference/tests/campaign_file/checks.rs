@@ -44,7 +44,7 @@ fn what_no_campaign_file_gives_is_refused_with_its_key() {
             SINE,
             "/training/validation_fraction",
             json!(-1.0),
-            "training.validation_fraction: validation fraction -1 is not in (0, 0.5]",
+            "training.validation_fraction: found -1.0, expected a number above 0 and at most 0.5",
         ),
         (
             SINE,

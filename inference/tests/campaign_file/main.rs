@@ -7,6 +7,7 @@ mod checks;
 mod correlated;
 mod data_files;
 mod good_files;
+mod schema;
 
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file::parse;
@@ -39,12 +40,15 @@ fn directory() -> TempDir {
     directory
 }
 
-/// Messages with the directory left out.
+/// Messages with the directory left out. What is read must be as the schema says.
 fn parse_in(directory: &Path, text: &str) -> Result<Campaign, Vec<String>> {
     let prefix = format!("{}/", directory.display());
     let shorten = |message: String| message.replace(&prefix, "");
-    parse(text, &directory.join("c.toml"), &Catalogue::default())
-        .map_err(|error| error.mistakes.into_iter().map(shorten).collect())
+    let models = Catalogue::default();
+    let campaign = parse(text, &directory.join("c.toml"), &models)
+        .map_err(|error| -> Vec<String> { error.mistakes.into_iter().map(shorten).collect() })?;
+    assert_eq!(schema::violations_of(text, &models), [""; 0], "{text}");
+    Ok(campaign)
 }
 
 const SINE: &str = r#"name = "test"
