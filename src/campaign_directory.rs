@@ -115,7 +115,7 @@ fn inspect_entries(directory: &Path) -> Result<Found, CommandError> {
 }
 
 /// Refuses a directory in which no campaign was begun, such as that of an example.
-pub fn refuse_unbegun(directory: &Directory) -> Result<(), CommandError> {
+fn refuse_unbegun(directory: &Directory) -> Result<(), CommandError> {
     let records = directory.list(JOURNAL).map_err(CommandError::failed)?;
     if records.is_empty() {
         return Err(CommandError::unusable(format!(
@@ -130,7 +130,6 @@ pub fn refuse_unbegun(directory: &Directory) -> Result<(), CommandError> {
 /// Campaign and result of a finished campaign directory, whose result files are those that its journal records.
 pub fn load_finished(directory: &Directory) -> Result<(Campaign, Summary), CommandError> {
     let campaign = load_campaign(directory)?;
-    refuse_unbegun(directory)?;
     match sidereal_coordinator::read_results(directory).map_err(CommandError::failed)? {
         Some(summary) => {
             check_version(directory, &summary)?;
@@ -215,6 +214,7 @@ pub fn load_campaign(directory: &Directory) -> Result<Campaign, CommandError> {
             directory.location()
         )));
     };
+    refuse_unbegun(directory)?;
     let text = String::from_utf8_lossy(&bytes);
     campaign_file::parse_recorded(&text, &directory.join(CAMPAIGN_FILE))
         .map_err(CommandError::unusable)

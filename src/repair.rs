@@ -28,7 +28,6 @@ pub struct RepairArguments {
 pub fn run(arguments: &RepairArguments, models: &Catalogue) -> Result<Ending, CommandError> {
     let directory = sidereal_store::open(&arguments.directory).map_err(CommandError::unusable)?;
     let campaign = campaign_directory::load_campaign(&directory)?;
-    campaign_directory::refuse_unbegun(&directory)?;
     let committed = Committed::read(&directory).map_err(CommandError::failed)?;
     if !arguments.dry_run {
         let earlier = if arguments.take_over {
