@@ -2,7 +2,7 @@
 //! circle with equal slopes at its ends (Rezende et al. 2020).
 
 use super::axis::Axis;
-use super::host::spline as fused;
+use super::host::spline as numbers;
 use burn::tensor::activation::{softmax, softplus};
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -64,7 +64,7 @@ pub fn forward(
     if crate::device::is_wgpu(&x.device().inner()) {
         forward_by_tensors(x, raw, layout, tail_bound, axes)
     } else {
-        forward_fused(x, raw, layout, tail_bound, axes)
+        forward_over_numbers(x, raw, layout, tail_bound, axes)
     }
 }
 
@@ -72,7 +72,7 @@ pub fn forward(
 ///
 /// The derivatives enter as factors of differences that are zero, `p - detached p`, so that values and first
 /// derivatives are exact.
-fn forward_fused(
+fn forward_over_numbers(
     x: Tensor<2>,
     raw: Tensor<3>,
     layout: Layout,
@@ -84,18 +84,18 @@ fn forward_fused(
     let n_outputs = layout.n_outputs();
     let x_host = crate::parameters::host(x.clone().detach());
     let raw_host = crate::parameters::host(raw.clone().detach());
-    let shape = fused::Shape {
+    let shape = numbers::Shape {
         layout,
         tail_bound: tail_bound as f32,
         axes,
     };
     let matrix = |values| Tensor::<2>::from_data(TensorData::new(values, [n, d]), &device);
     if !x.is_autodiff() {
-        let (u, log_slope) = fused::forward(&shape, &x_host, &raw_host);
+        let (u, log_slope) = numbers::forward(&shape, &x_host, &raw_host);
         return (matrix(u), matrix(log_slope).sum_dim(1).squeeze_dim(1));
     }
     let cube = |values| Tensor::<3>::from_data(TensorData::new(values, [n, n_outputs, d]), &device);
-    let found = fused::forward_with_derivatives(&shape, &x_host, &raw_host);
+    let found = numbers::forward_with_derivatives(&shape, &x_host, &raw_host);
     let raw_zero = raw.clone() - raw.detach();
     let x_zero = x.clone() - x.detach();
     let u = matrix(found.u)

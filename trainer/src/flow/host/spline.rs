@@ -3,9 +3,10 @@
 
 use super::super::axis::Axis;
 use super::super::spline::{Layout, MIN_BIN, MIN_SLOPE, half_width, raw_unit_slope};
-use super::lanes::{LANES, Lanes, exp, ln, sigmoid, softplus, vectorized};
+use super::lanes::{LANES, Lanes};
 use super::made::Outputs;
-use pulp::Arch;
+use crate::elementary::fma::{exp, ln, sigmoid, softplus};
+use crate::elementary::vectorized;
 
 /// Size of the splines of all dimensions.
 #[derive(Debug, Clone, Copy)]
@@ -43,9 +44,8 @@ struct Softmax {
 }
 
 /// x -> u and ln du/dx
-pub fn forward_one(arch: Arch, shape: OneShape, x: &Lanes, raw: Outputs) -> (Lanes, Lanes) {
+pub fn forward_one(shape: OneShape, x: &Lanes, raw: Outputs) -> (Lanes, Lanes) {
     vectorized(
-        arch,
         #[inline(always)]
         || {
             let bin = find::<false>(shape, x, raw);
@@ -66,9 +66,8 @@ pub fn forward_one(arch: Arch, shape: OneShape, x: &Lanes, raw: Outputs) -> (Lan
 }
 
 /// The x whose u is given.
-pub fn inverse_one(arch: Arch, shape: OneShape, u: &Lanes, raw: Outputs) -> Lanes {
+pub fn inverse_one(shape: OneShape, u: &Lanes, raw: Outputs) -> Lanes {
     vectorized(
-        arch,
         #[inline(always)]
         || {
             let bin = find::<true>(shape, u, raw);
@@ -108,11 +107,10 @@ fn between_zero_and(limit: f32, value: f32) -> f32 {
 
 /// x `[n, d]` and raw outputs `[n, 1 + 3 bins, d]`, row-major -> u and ln du/dx, `[n, d]` each
 pub fn forward(shape: &Shape, x: &[f32], raw: &[f32]) -> (Vec<f32>, Vec<f32>) {
-    let arch = Arch::new();
     let mut u = vec![0.0; x.len()];
     let mut log_slope = vec![0.0; x.len()];
     for_each_dimension(shape, x, raw, |one, own, raw, elements| {
-        let (own_u, own_slope) = forward_one(arch, one, own, raw);
+        let (own_u, own_slope) = forward_one(one, own, raw);
         elements.scatter(&own_u, &mut u);
         elements.scatter(&own_slope, &mut log_slope);
     });
@@ -130,7 +128,6 @@ pub struct Derivatives {
 }
 
 pub fn forward_with_derivatives(shape: &Shape, x: &[f32], raw: &[f32]) -> Derivatives {
-    let arch = Arch::new();
     let zeros = |n: usize| vec![0.0f32; n];
     let mut all = Derivatives {
         u: zeros(x.len()),
@@ -144,7 +141,7 @@ pub fn forward_with_derivatives(shape: &Shape, x: &[f32], raw: &[f32]) -> Deriva
     let mut of_u = vec![Lanes::ZERO; n_outputs];
     let mut of_slope = vec![Lanes::ZERO; n_outputs];
     for_each_dimension(shape, x, raw, |one, own, raw, elements| {
-        let point = derivatives_one(arch, one, own, raw, &mut of_u, &mut of_slope);
+        let point = derivatives_one(one, own, raw, &mut of_u, &mut of_slope);
         elements.scatter(&point.u, &mut all.u);
         elements.scatter(&point.log_slope, &mut all.log_slope);
         elements.scatter(&point.du_dx, &mut all.du_dx);
@@ -386,7 +383,6 @@ const NO_DERIVATIVES: ByBin = ByBin {
 };
 
 fn derivatives_one(
-    arch: Arch,
     shape: OneShape,
     x: &Lanes,
     raw: Outputs,
@@ -394,7 +390,6 @@ fn derivatives_one(
     of_slope: &mut [Lanes],
 ) -> Point {
     vectorized(
-        arch,
         #[inline(always)]
         || {
             let bin = find::<false>(shape, x, raw);
