@@ -13,6 +13,7 @@ use crate::elementary::vectorized;
 use crate::parameters::Initializer;
 use burn::module::Module;
 use burn::tensor::Tensor;
+use sidereal_inference::campaign::NsfSize;
 
 /// Size and order of a [`Conditional`].
 pub struct ConditionalConfig<'a> {
@@ -20,11 +21,7 @@ pub struct ConditionalConfig<'a> {
     /// Which dimensions come together: a dimension depends on those of lower rank.
     pub rank: &'a [usize],
     pub n_features: usize,
-    pub hidden: usize,
-    pub layers: usize,
-    pub bins: usize,
-    pub tail_bound: f64,
-    pub max_log_scale: f64,
+    pub size: NsfSize,
 }
 
 #[derive(Module, Debug)]
@@ -32,15 +29,16 @@ pub struct Conditional {
     made: Made,
     #[module(skip)]
     axes: Vec<Axis>,
-    bins: usize,
-    tail_bound: f64,
-    max_log_scale: f64,
+    #[module(skip)]
+    size: NsfSize,
 }
 
 impl ConditionalConfig<'_> {
     /// Starts near the identity on lines, near a turn by `turn` on circles.
     pub fn init(&self, turn: f32, initializer: &mut Initializer) -> Conditional {
-        let layout = Layout { bins: self.bins };
+        let layout = Layout {
+            bins: self.size.bins,
+        };
         let d = self.axes.len();
         let columns = columns(self.axes);
         let bias = |i: usize| match self.axes[i % d] {
@@ -51,8 +49,8 @@ impl ConditionalConfig<'_> {
             rank: self.rank,
             columns: &columns,
             n_features: self.n_features,
-            hidden: self.hidden,
-            layers: self.layers,
+            hidden: self.size.hidden,
+            layers: self.size.layers,
             n_outputs: layout.n_outputs(),
         }
         .init(initializer)
@@ -60,9 +58,7 @@ impl ConditionalConfig<'_> {
         Conditional {
             made,
             axes: self.axes.to_vec(),
-            bins: self.bins,
-            tail_bound: self.tail_bound,
-            max_log_scale: self.max_log_scale,
+            size: self.size,
         }
     }
 }
@@ -71,7 +67,9 @@ impl Bijection for Conditional {
     fn forward(&self, y: Tensor<2>, features: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
         let [n, d] = y.dims();
         let axes = &self.axes;
-        let layout = Layout { bins: self.bins };
+        let layout = Layout {
+            bins: self.size.bins,
+        };
         let context = self.made.context(features);
         let raw = self
             .made
@@ -82,22 +80,24 @@ impl Bijection for Conditional {
             y,
             kind(Layout::SHIFT),
             kind(Layout::LOG_SCALE),
-            self.max_log_scale,
+            self.size.max_log_scale,
             axes,
         );
-        let (u, log_slope) = spline::forward(placed, raw, layout, self.tail_bound, axes);
+        let (u, log_slope) = spline::forward(placed, raw, layout, self.size.tail_bound, axes);
         (u, log_scaling + log_slope)
     }
 
     fn at(&self, features: Tensor<2>) -> HostBijection {
         let shape = |&axis: &Axis| OneShape {
-            layout: Layout { bins: self.bins },
+            layout: Layout {
+                bins: self.size.bins,
+            },
             axis,
-            tail_bound: self.tail_bound as f32,
+            tail_bound: self.size.tail_bound as f32,
         };
         let element = PlacementAndSpline {
             shapes: self.axes.iter().map(shape).collect(),
-            max_log_scale: self.max_log_scale as f32,
+            max_log_scale: self.size.max_log_scale as f32,
         };
         HostBijection::new(HostMade::new(&self.made, features), element)
     }

@@ -52,11 +52,7 @@ impl NsfConfig<'_> {
                     axes: self.axes,
                     rank: &rank,
                     n_features: self.n_features,
-                    hidden: self.size.hidden,
-                    layers: self.size.layers,
-                    bins: self.size.bins,
-                    tail_bound: self.size.tail_bound,
-                    max_log_scale: self.size.max_log_scale,
+                    size: self.size,
                 };
                 // Half a turn and not quite: knots of different blocks start in different places.
                 config.init(if block == 0 { 0.0 } else { 0.381_966 }, initializer)

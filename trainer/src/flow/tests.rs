@@ -13,6 +13,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use sidereal_inference::campaign::NsfSize;
 use sidereal_inference::ids::{RoundId, RowId};
 use sidereal_inference::seeds::{Purpose, stream};
 
@@ -69,11 +70,14 @@ fn table(device: &Device) -> Vec<(String, Vec<Axis>, Box<dyn Bijection>)> {
                     axes,
                     rank: &rank,
                     n_features: FEATURES,
-                    hidden: 16,
-                    layers: 2,
-                    bins,
-                    tail_bound: 2.0,
-                    max_log_scale: 3.0,
+                    size: NsfSize {
+                        blocks: 1,
+                        hidden: 16,
+                        layers: 2,
+                        bins,
+                        tail_bound: 2.0,
+                        max_log_scale: 3.0,
+                    },
                 };
                 let conditional = moved(config.init(0.4, &mut initializer));
                 table.push((
