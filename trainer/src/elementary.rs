@@ -1,13 +1,13 @@
-//! Elementary functions in single precision, and what compiles loops of them for the widest vectors that the processor has.
+//! Elementary functions in single precision, and what compiles loops of them for the processor's widest vectors.
 //!
-//! Some are there twice: training and standardization round each product and each sum; draws, their densities and splines
-//! round the two together ([`fma`]). One kind for both would change the last bits of all results.
+//! Some are there twice: training and standardization round each product and each sum; draws, their densities and
+//! splines round the two together ([`fma`]). One kind for both would change the last bits of all results.
 
 use pulp::{Arch, Simd, WithSimd};
 use std::f32::consts::LOG2_E;
 
-/// Runs `work` compiled for this processor's vector instructions. What it calls has to be inlined, which is why a closure
-/// must be marked `#[inline(always)]`; elsewhere a multiply-add is a slow function call.
+/// Runs `work` compiled for this processor's vector instructions. What it calls has to be inlined, which is why a
+/// closure must be marked `#[inline(always)]`; elsewhere a multiply-add is a slow function call.
 #[inline(always)]
 pub fn vectorized<T>(work: impl FnMut() -> T) -> T {
     // Not the closure itself: as an `FnOnce` it would be called by a shim that is not inlined.

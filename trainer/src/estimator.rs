@@ -213,10 +213,7 @@ impl Summarizer {
             channels,
             bypass_channel: DISTANCE_CHANNEL,
         };
-        match &self.joined {
-            Some(weights) => summarizer.features(x, weights),
-            None => summarizer.features(x, &parameters::joined(self)),
-        }
+        summarizer.features(x, &parameters::joined_or(&self.joined, self))
     }
 
     /// By burn's own operations.

@@ -286,7 +286,7 @@ pub fn n_values<M: Module>(module: &M) -> usize {
 
 /// All parameters, end to end, so that gradients flow back to each: `[n_values]`. In the order of [`flat`], but running
 /// statistics would be among them: for networks without.
-pub fn joined<M: Module>(module: &M) -> Tensor<1> {
+fn joined<M: Module>(module: &M) -> Tensor<1> {
     struct Gather {
         parts: Vec<Tensor<1>>,
     }
@@ -300,6 +300,11 @@ pub fn joined<M: Module>(module: &M) -> Tensor<1> {
     let mut gather = Gather { parts: Vec::new() };
     module.visit(&mut gather);
     Tensor::cat(gather.parts, 0)
+}
+
+/// What stands in place of the parameters, or those [`joined`].
+pub fn joined_or<M: Module>(instead: &Option<Tensor<1>>, module: &M) -> Tensor<1> {
+    instead.clone().unwrap_or_else(|| joined(module))
 }
 
 /// The gradients of all trainable parameters in the order of [`flat`]; zero where none flowed.

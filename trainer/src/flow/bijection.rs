@@ -15,7 +15,7 @@ pub trait Bijection {
     fn at(&self, features: Tensor<2>) -> HostBijection;
 }
 
-/// A density of rows, conditioned on features where it likes to be.
+/// A density of rows, conditioned on features where it has a conditioner.
 pub trait Base {
     /// `[n, d]` and `[n, features]` -> log p(u) `[n]`
     fn log_density(&self, u: Tensor<2>, features: Tensor<2>) -> Tensor<1>;

@@ -7,7 +7,7 @@ use super::host::spline::{OneShape, forward_one, inverse_one};
 use super::host::{Element, HostBijection, HostMade, Lanes, Outputs};
 use super::made::{Made, MadeConfig};
 use super::placement;
-use super::spline::{self, Layout};
+use super::spline::{self, Layout, Shape};
 use crate::elementary::fma::cos_sin;
 use crate::elementary::vectorized;
 use crate::parameters::Initializer;
@@ -63,18 +63,28 @@ impl ConditionalConfig<'_> {
     }
 }
 
+impl Conditional {
+    fn shape(&self) -> Shape<'_> {
+        Shape {
+            layout: Layout {
+                bins: self.size.bins,
+            },
+            tail_bound: self.size.tail_bound,
+            axes: &self.axes,
+        }
+    }
+}
+
 impl Bijection for Conditional {
     fn forward(&self, y: Tensor<2>, features: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
         let [n, d] = y.dims();
         let axes = &self.axes;
-        let layout = Layout {
-            bins: self.size.bins,
-        };
+        let shape = self.shape();
         let context = self.made.context(features);
         let raw = self
             .made
             .forward(encoded(y.clone(), axes), context)
-            .reshape([n, layout.n_outputs(), d]);
+            .reshape([n, shape.layout.n_outputs(), d]);
         let kind = |index: usize| raw.clone().narrow(1, index, 1).squeeze_dim::<2>(1);
         let (placed, log_scaling) = placement::forward(
             y,
@@ -83,20 +93,14 @@ impl Bijection for Conditional {
             self.size.max_log_scale,
             axes,
         );
-        let (u, log_slope) = spline::forward(placed, raw, layout, self.size.tail_bound, axes);
+        let (u, log_slope) = spline::forward(placed, raw, &shape);
         (u, log_scaling + log_slope)
     }
 
     fn at(&self, features: Tensor<2>) -> HostBijection {
-        let shape = |&axis: &Axis| OneShape {
-            layout: Layout {
-                bins: self.size.bins,
-            },
-            axis,
-            tail_bound: self.size.tail_bound as f32,
-        };
+        let shape = self.shape();
         let element = PlacementAndSpline {
-            shapes: self.axes.iter().map(shape).collect(),
+            shapes: self.axes.iter().map(|&axis| shape.of(axis)).collect(),
             max_log_scale: self.size.max_log_scale as f32,
         };
         HostBijection::new(HostMade::new(&self.made, features), element)

@@ -112,9 +112,6 @@ impl Maf {
             components: self.base.components,
             max_log_scale: self.max_log_scale as f32,
         };
-        match &self.joined {
-            Some(weights) => fused.log_density(y, features, weights),
-            None => fused.log_density(y, features, &parameters::joined(self)),
-        }
+        fused.log_density(y, features, &parameters::joined_or(&self.joined, self))
     }
 }

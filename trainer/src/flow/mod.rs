@@ -1,7 +1,7 @@
 //! Normalizing flows conditioned on features: the neural density estimators.
 //!
-//! A flow is a file that says which [bijections](Bijection) lead from a row to which [base](Base), a variant of [`Flow`]
-//! and a line in each of its two lists.
+//! A flow is a file that says which [bijections](Bijection) lead from a row to which [base](Base), and a variant of
+//! [`Flow`], all of whose matches are here.
 
 mod affine;
 pub mod axis;

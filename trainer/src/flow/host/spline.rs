@@ -2,19 +2,11 @@
 //! by every raw output, worked out by hand (Durkan et al. 2019, equations 4 to 8 and appendix A).
 
 use super::super::axis::Axis;
-use super::super::spline::{Layout, MIN_BIN, MIN_SLOPE, half_width, raw_unit_slope};
+use super::super::spline::{Layout, MIN_BIN, MIN_SLOPE, Shape, half_width, raw_unit_slope};
 use super::lanes::{LANES, Lanes};
 use super::made::Outputs;
 use crate::elementary::fma::{exp, ln, sigmoid, softplus};
 use crate::elementary::vectorized;
-
-/// Size of the splines of all dimensions.
-#[derive(Debug, Clone, Copy)]
-pub struct Shape<'a> {
-    pub layout: Layout,
-    pub tail_bound: f32,
-    pub axes: &'a [Axis],
-}
 
 /// Size of one dimension's spline.
 #[derive(Debug, Clone, Copy)]
@@ -164,9 +156,7 @@ struct Elements {
 
 impl Elements {
     fn scatter(&self, values: &Lanes, out: &mut [f32]) {
-        for (i, &value) in values.0[..self.n_rows].iter().enumerate() {
-            out[(self.first_row + i) * self.d + self.dimension] = value;
-        }
+        self.scatter_kind(0, 1, values, out);
     }
 
     fn scatter_kind(&self, kind: usize, n_kinds: usize, values: &Lanes, out: &mut [f32]) {
@@ -197,18 +187,14 @@ fn for_each_dimension(
                     lanes.0[i] = raw[(row * n_kinds + kind) * d + dimension];
                 }
             }
-            let one = OneShape {
-                layout: shape.layout,
-                axis,
-                tail_bound: shape.tail_bound,
-            };
             let elements = Elements {
                 first_row,
                 n_rows,
                 dimension,
                 d,
             };
-            on_elements(one, &own, Outputs::new(&own_raw, 0, 1), elements);
+            let outputs = Outputs::new(&own_raw, 0, 1);
+            on_elements(shape.of(axis), &own, outputs, elements);
         }
     }
 }
