@@ -22,9 +22,9 @@ impl Dense {
     }
 
     /// The same for [`fused`].
-    pub fn fused(&self) -> fused::Dense {
+    pub fn fused(&self) -> fused::DensePass {
         let [n_in, n_out] = self.weight.dims();
-        fused::Dense { n_in, n_out }
+        fused::DensePass { n_in, n_out }
     }
 
     /// `[n, n_in]` -> `[n, n_out]`

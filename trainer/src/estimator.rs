@@ -115,7 +115,6 @@ impl Estimator {
         if crate::device::is_wgpu(&values.device()) {
             return None;
         }
-        let mut own = self.clone();
         let mut leaves = Vec::with_capacity(2);
         let mut start = 0;
         let mut next = |n: usize| {
@@ -124,13 +123,14 @@ impl Estimator {
             leaves.push(leaf.clone());
             leaf
         };
-        if let Some(summarizer) = &mut own.summarizer {
+        let mut summarizer = self.summarizer.clone();
+        if let Some(summarizer) = &mut summarizer {
             // The length of the data does not matter here.
             summarizer.featurizer.fused(1, 1)?;
             summarizer.joined = Some(next(parameters::n_values(summarizer)));
         }
-        own.flow = own.flow.with_joined(&mut next)?;
-        Some((own, leaves))
+        let flow = self.flow.with_joined(&mut next)?;
+        Some((Self { summarizer, flow }, leaves))
     }
 
     /// log q(y | x): `[n, parameters]` and `[n, length, channels]` -> `[n]`; x is none where the flow is
@@ -173,8 +173,8 @@ impl Estimator {
     }
 
     /// The flow at one feature vector `[1, features]`, to draw from and to score with.
-    pub fn at(&self, n_parameters: usize, features: Tensor<2>) -> HostFlow {
-        HostFlow::new(&self.flow, n_parameters, features)
+    pub fn at(&self, features: Tensor<2>) -> HostFlow {
+        self.flow.at(features)
     }
 }
 
@@ -207,16 +207,13 @@ impl Summarizer {
     /// [`features`](Self::features) at the hardware's speed, where that is written for this network and device.
     fn fused_features(&self, x: &Tensor<3>) -> Option<Tensor<2>> {
         let [_, length, channels] = x.dims();
-        let summarizer = fused::Summarizer {
+        let summarizer = fused::SummarizerPass {
             network: self.featurizer.fused(length, channels)?,
             length,
             channels,
             bypass_channel: DISTANCE_CHANNEL,
         };
-        match &self.joined {
-            Some(weights) => summarizer.features(x, weights),
-            None => summarizer.features(x, &parameters::joined(self)),
-        }
+        summarizer.features(x, &parameters::joined_or(&self.joined, self))
     }
 
     /// By burn's own operations.

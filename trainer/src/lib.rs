@@ -4,6 +4,7 @@ pub mod checkpoint;
 mod dense;
 pub mod device;
 pub mod draw;
+mod elementary;
 pub mod estimator;
 pub mod featurizer;
 pub mod flow;

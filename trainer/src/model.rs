@@ -317,7 +317,7 @@ impl Model {
     fn scorer_at(&self, features: Tensor<2>) -> Scorer<'_> {
         Scorer {
             model: self,
-            flow: self.estimator.at(self.campaign.space.len(), features),
+            flow: self.estimator.at(features),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Adam on the CPU: sum of the slices' gradients, clipping, the step and the running mean of the weights in two
 //! passes over the flat vector, in fixed chunks on all threads.
 
-use crate::fused::vectorized;
+use crate::elementary::vectorized;
+use crate::fused;
 use crate::parameters::host;
 use burn::optim::{AdamState, AdaptiveMomentumState};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -29,7 +30,7 @@ pub struct HostAdam {
 }
 
 /// How far one step goes.
-pub struct Step {
+pub struct StepSize {
     pub rate: f64,
     /// Largest norm of the gradient.
     pub clip_norm: f64,
@@ -91,7 +92,7 @@ impl HostAdam {
     }
 
     /// One step along the sum of the slices' gradients, each in parts that lie end to end.
-    pub fn step(&mut self, slices: &[Vec<Vec<f32>>], step: &Step, pool: &rayon::ThreadPool) {
+    pub fn step(&mut self, slices: &[Vec<Vec<f32>>], step: &StepSize, pool: &rayon::ThreadPool) {
         let sum = |(index, sum): (usize, &mut [f32])| {
             sum.fill(0.0);
             for parts in slices {
@@ -156,14 +157,7 @@ fn add_from(sum: &mut [f32], start: usize, parts: &[Vec<f32>]) {
         if !common.is_empty() {
             let values = &part[common.start - part_start..common.end - part_start];
             let sum = &mut sum[common.start - start..common.end - start];
-            vectorized(
-                #[inline(always)]
-                || {
-                    for (sum, value) in sum.iter_mut().zip(values) {
-                        *sum += value;
-                    }
-                },
-            );
+            fused::add(sum, values);
         }
         part_start = part_end;
     }
@@ -238,7 +232,7 @@ mod tests {
     }
 
     impl Reference {
-        fn step(&mut self, slices: &[Vec<Vec<f32>>], step: &Step) {
+        fn step(&mut self, slices: &[Vec<Vec<f32>>], step: &StepSize) {
             let gradient = slices
                 .iter()
                 .map(|parts| tensor(&parts.concat()))
@@ -292,7 +286,7 @@ mod tests {
                 own = HostAdam::new(&values, &average, adam);
             }
             let slices = slices(i);
-            let step = Step {
+            let step = StepSize {
                 rate: 1e-2 / (1.0 + i as f64),
                 clip_norm: CLIP_NORM,
                 keep: 0.9,

@@ -140,43 +140,20 @@ pub struct NamedTensor {
 
 /// All tensors of a network by name, in visiting order, running statistics included.
 pub fn named_tensors<M: Module>(module: &M) -> Vec<NamedTensor> {
-    #[derive(Default)]
-    struct Reader {
-        path: Vec<String>,
-        tensors: Vec<NamedTensor>,
-        values: Vec<Tensor<1>>,
-    }
-    impl ModuleVisitor for Reader {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.path.push(name.to_owned());
-        }
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.path.pop();
-        }
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let value = param.val();
-            let shape = value.dims().to_vec();
-            let n = shape.iter().product::<usize>();
-            self.tensors.push(NamedTensor {
-                name: self.path.join("."),
-                shape,
-                values: Vec::new(),
-            });
-            self.values.push(value.reshape([n]));
-        }
-    }
-    let mut reader = Reader::default();
-    module.visit(&mut reader);
     // One at a time they would each wait for a GPU.
-    let values = host(Tensor::cat(reader.values, 0));
+    let values = host(joined(module));
     let mut rest = values.as_slice();
-    for tensor in &mut reader.tensors {
-        let n = tensor.shape.iter().product::<usize>().min(rest.len());
+    let named = |(name, shape): (String, Vec<usize>)| {
+        let n = shape.iter().product::<usize>().min(rest.len());
         let (own, others) = rest.split_at(n);
-        tensor.values = own.to_vec();
         rest = others;
-    }
-    reader.tensors
+        NamedTensor {
+            name,
+            shape,
+            values: own.to_vec(),
+        }
+    };
+    shapes(module).into_iter().map(named).collect()
 }
 
 /// The shapes of all tensors of a network by name, in visiting order, running statistics included; of one that is only
@@ -309,7 +286,7 @@ pub fn n_values<M: Module>(module: &M) -> usize {
 
 /// All parameters, end to end, so that gradients flow back to each: `[n_values]`. In the order of [`flat`], but running
 /// statistics would be among them: for networks without.
-pub fn joined<M: Module>(module: &M) -> Tensor<1> {
+fn joined<M: Module>(module: &M) -> Tensor<1> {
     struct Gather {
         parts: Vec<Tensor<1>>,
     }
@@ -323,6 +300,11 @@ pub fn joined<M: Module>(module: &M) -> Tensor<1> {
     let mut gather = Gather { parts: Vec::new() };
     module.visit(&mut gather);
     Tensor::cat(gather.parts, 0)
+}
+
+/// What stands in place of the parameters, or those [`joined`].
+pub fn joined_or<M: Module>(instead: &Option<Tensor<1>>, module: &M) -> Tensor<1> {
+    instead.clone().unwrap_or_else(|| joined(module))
 }
 
 /// The gradients of all trainable parameters in the order of [`flat`]; zero where none flowed.

@@ -1,8 +1,8 @@
 //! What the network is shown: data as channels, parameters standardized; fixed before a training
 //! and stored with the model.
 
+use crate::elementary::{asinh, tamed, vectorized};
 use crate::flow::axis::{Axis, axes};
-use crate::fused;
 use crate::training_set::TrainingSet;
 use serde::{Deserialize, Serialize};
 use sidereal_inference::bound::{Bounds, Lean};
@@ -250,12 +250,12 @@ impl Standardization {
             }
         }
         let added = &mut out[start..];
-        fused::vectorized(
+        vectorized(
             #[inline(always)]
             || {
                 for point in added.chunks_exact_mut(self.n_channels()) {
-                    point[0] = fused::tamed(point[0], LINEAR);
-                    point[DISTANCE_CHANNEL] = fused::asinh(point[DISTANCE_CHANNEL]);
+                    point[0] = tamed(point[0], LINEAR);
+                    point[DISTANCE_CHANNEL] = asinh(point[DISTANCE_CHANNEL]);
                 }
             },
         );

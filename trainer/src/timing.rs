@@ -65,9 +65,11 @@ fn time(
     let mut watch = Watch::default();
     match training::fit(set, &standardization, estimator, None, pool, &mut watch) {
         Ok(_) | Err(TrainingError::Interrupted) => {}
-        Err(error @ (TrainingError::TooFewRows { .. } | TrainingError::Diverged { .. })) => {
-            return Err(error);
-        }
+        Err(
+            error @ (TrainingError::TooFewRows { .. }
+            | TrainingError::Diverged { .. }
+            | TrainingError::NoWayBack { .. }),
+        ) => return Err(error),
     }
     let fastest = watch
         .seconds

@@ -6,7 +6,7 @@ mod epoch;
 use crate::estimator::Estimator;
 use crate::fused;
 use crate::loss;
-use crate::parameters::{self, NamedTensor};
+use crate::parameters::{self, NamedTensor, ParameterError};
 use crate::smoothing::Smoothing;
 use crate::standardization::Standardization;
 use crate::training_set::{Minibatch, TrainingSet};
@@ -36,6 +36,13 @@ pub enum TrainingError {
         "the training of {flow} diverged {n} times, at ever lower learning rates; the simulated data may hold values far beyond their usual range, or training.learning_rate is too high"
     )]
     Diverged { flow: FlowId, n: u32 },
+    #[error("the network of {flow} cannot go back to epoch {epoch}: {source}")]
+    NoWayBack {
+        flow: FlowId,
+        epoch: u32,
+        #[source]
+        source: ParameterError,
+    },
     #[error("the training was interrupted")]
     Interrupted,
 }
@@ -103,7 +110,7 @@ fn fit_with_buffers(
     let mut estimator = estimator;
     let mut state = match resumed {
         Some(state) => {
-            estimator = restore(estimator, &state.current);
+            estimator = restore(set, estimator, &state.current, state.epoch)?;
             state
         }
         None => TrainingState::new(&estimator),
@@ -155,7 +162,7 @@ fn fit_with_buffers(
                 epoch = state.epoch,
                 "loss is not finite: back to the last good epoch at a lower rate"
             );
-            estimator = restore(estimator, &before.current);
+            estimator = restore(set, estimator, &before.current, before.epoch)?;
             state = TrainingState {
                 n_recoveries: before.n_recoveries + 1,
                 adam: None,
@@ -177,12 +184,12 @@ fn fit_with_buffers(
                 epoch = state.epoch,
                 "training diverges: back to the best epoch's weights at a lower rate"
             );
-            estimator = restore(estimator, &state.best);
+            estimator = restore(set, estimator, &state.best, state.best_epoch)?;
             state = state.back_at_best(&estimator);
         }
         observer.on_epoch(&state, started.elapsed().as_secs_f64())?;
     }
-    let estimator = restore(estimator, &state.best);
+    let estimator = restore(set, estimator, &state.best, state.best_epoch)?;
     let summary = TrainingSummary {
         flow: set.flow(),
         objective: set.objective(),
@@ -371,15 +378,19 @@ fn mean_loss(
     loss / weight.max(f64::MIN_POSITIVE)
 }
 
-fn restore(estimator: Estimator, tensors: &[NamedTensor]) -> Estimator {
-    // The tensors come from this very network, or from a checkpoint that was held against it, so they fit.
-    match parameters::with_named_tensors(estimator.clone(), tensors) {
-        Ok(restored) => restored,
-        Err(error) => {
-            tracing::error!(%error, "cannot restore the network");
-            estimator
-        }
-    }
+/// The network as it was after `epoch`, whose `tensors` are given.
+fn restore(
+    set: &TrainingSet,
+    estimator: Estimator,
+    tensors: &[NamedTensor],
+    epoch: u32,
+) -> Result<Estimator, TrainingError> {
+    let mismatch = |source| TrainingError::NoWayBack {
+        flow: set.flow(),
+        epoch,
+        source,
+    };
+    parameters::with_named_tensors(estimator, tensors).map_err(mismatch)
 }
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ fn features() -> Tensor<2> {
 
 fn host_flow(config: &FlowConfig, axes: &[Axis]) -> HostFlow {
     let flow = flow(config, axes, &Device::flex());
-    HostFlow::new(&flow, axes.len(), features())
+    flow.at(features())
 }
 
 fn rows(values: &[f32], d: usize, device: &Device) -> Tensor<2> {
@@ -183,7 +183,7 @@ fn densities_over_plain_numbers_are_those_of_the_tensors() {
         let n = 77;
         let y = points(axes, n);
         let flow = flow(&config, axes, &Device::flex());
-        let own = HostFlow::new(&flow, axes.len(), features()).log_density(&y);
+        let own = flow.at(features()).log_density(&y);
         let tensors = flow.log_density(
             rows(&y, axes.len(), &Device::flex()),
             features().expand([n, FEATURES]),

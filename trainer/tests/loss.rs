@@ -114,7 +114,7 @@ fn fitted(training: &str, n_rows: u64, n_threads: usize) -> (Estimator, Vec<f64>
         .features(Tensor::<3>::from_data(x, &Device::flex()));
     let density = fitted
         .estimator
-        .at(1, features)
+        .at(features)
         .log_density(&y)
         .iter()
         .zip(log_determinant)

@@ -79,6 +79,34 @@ fn interrupted_training_resumes_bit_for_bit() {
     assert_eq!(whole.summary, resumed.summary);
 }
 
+/// Not with the last epoch's network, which nothing says is any good.
+#[test]
+fn a_best_epoch_that_cannot_be_gone_back_to_ends_the_training() {
+    let campaign = campaign(SMALL);
+    let mut kept = None;
+    let mut keep = AfterEpoch(|state: &TrainingState| {
+        kept = Some(state.clone());
+        Ok(())
+    });
+    fit(&campaign, 1, None, &mut keep).expect("training");
+    let mut state = kept.expect("an epoch");
+    assert_eq!(state.epoch, 6);
+    state.best_epoch = 4;
+    let name = state.best[0].name.clone();
+    state.best[0].values[0] = f32::NAN;
+    let mut ignore = AfterEpoch(|_: &TrainingState| Ok(()));
+    let Err(error) = fit(&campaign, 1, Some(state), &mut ignore) else {
+        panic!("a model is made of the last epoch's weights");
+    };
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the network of {} cannot go back to epoch 4: tensor `{name}` holds a value that is not finite",
+            FlowId(0)
+        )
+    );
+}
+
 #[test]
 fn damaged_checkpoint_is_ignored() {
     let campaign = campaign(SMALL);

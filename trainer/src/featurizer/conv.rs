@@ -47,9 +47,9 @@ impl Conv3 {
     }
 
     /// The same for [`fused`]; none with batch normalization.
-    pub fn fused(&self) -> Option<fused::Conv> {
+    pub fn fused(&self) -> Option<fused::ConvPass> {
         let [n_in, n_out] = self.weight.dims();
-        self.scale.as_ref().map(|_| fused::Conv {
+        self.scale.as_ref().map(|_| fused::ConvPass {
             n_in: n_in / 3,
             n_out,
         })

@@ -27,8 +27,8 @@ impl Gru {
     }
 
     /// The same for [`fused`].
-    pub fn fused(&self) -> fused::Gru {
-        fused::Gru {
+    pub fn fused(&self) -> fused::GruPass {
+        fused::GruPass {
             channels: self.input.weight.dims()[0],
             hidden: self.hidden,
         }
@@ -78,8 +78,8 @@ impl GruFeaturizer {
         }
     }
 
-    pub fn fused(&self) -> fused::Network {
-        fused::Network::Gru(self.embed.fused(), self.gru.fused(), self.output.fused())
+    pub fn fused(&self) -> fused::NetworkPass {
+        fused::NetworkPass::Gru(self.embed.fused(), self.gru.fused(), self.output.fused())
     }
 
     pub fn forward(&self, input: Tensor<3>) -> Tensor<2> {

@@ -32,8 +32,8 @@ impl Mlp {
         }
     }
 
-    pub fn fused(&self) -> fused::Network {
-        fused::Network::Mlp(fused::Mlp {
+    pub fn fused(&self) -> fused::NetworkPass {
+        fused::NetworkPass::Mlp(fused::MlpPass {
             input: self.input.fused(),
             n_residual: self.hidden.len(),
             output: self.output.fused(),

@@ -87,7 +87,7 @@ impl Featurizer {
     }
 
     /// The same for [`fused`], for data of this length and channels; none with batch normalization.
-    pub fn fused(&self, length: usize, channels: usize) -> Option<fused::Network> {
+    pub fn fused(&self, length: usize, channels: usize) -> Option<fused::NetworkPass> {
         match self {
             Self::ResnetGru(network) => network.fused(length, channels),
             Self::Resnet(network) => network.fused(length, channels),

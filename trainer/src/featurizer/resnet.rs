@@ -123,20 +123,20 @@ struct Tower {
 }
 
 impl Tower {
-    fn fused(&self, length: usize, channels_in: usize) -> Option<fused::Tower> {
+    fn fused(&self, length: usize, channels_in: usize) -> Option<fused::TowerPass> {
         let stem = match &self.stem {
-            Stem::Conv(conv) => fused::Stem::Conv(conv.fused()?),
-            Stem::Patches(dense) => fused::Stem::Patches(self.patch, dense.fused()),
+            Stem::Conv(conv) => fused::StemPass::Conv(conv.fused()?),
+            Stem::Patches(dense) => fused::StemPass::Patches(self.patch, dense.fused()),
         };
         let stage = |stage: &Stage| {
             let channels = stage.first.fused()?.n_out;
             let channels_out = stage.pool.fused().n_out;
-            stage.second.fused().map(|_| fused::Stage {
+            stage.second.fused().map(|_| fused::StagePass {
                 channels,
                 channels_out,
             })
         };
-        Some(fused::Tower {
+        Some(fused::TowerPass {
             length,
             channels_in,
             stem,
@@ -178,9 +178,9 @@ impl ResnetGru {
         }
     }
 
-    pub fn fused(&self, length: usize, channels: usize) -> Option<fused::Network> {
+    pub fn fused(&self, length: usize, channels: usize) -> Option<fused::NetworkPass> {
         let tower = self.tower.fused(length, channels)?;
-        Some(fused::Network::ResnetGru(
+        Some(fused::NetworkPass::ResnetGru(
             tower,
             self.gru.fused(),
             self.output.fused(),
@@ -213,9 +213,9 @@ impl Resnet {
         }
     }
 
-    pub fn fused(&self, length: usize, channels: usize) -> Option<fused::Network> {
+    pub fn fused(&self, length: usize, channels: usize) -> Option<fused::NetworkPass> {
         let tower = self.tower.fused(length, channels)?;
-        Some(fused::Network::Resnet(tower, self.output.fused()))
+        Some(fused::NetworkPass::Resnet(tower, self.output.fused()))
     }
 
     pub fn forward(&self, input: Tensor<3>) -> Tensor<2> {

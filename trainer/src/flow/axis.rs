@@ -1,7 +1,7 @@
 //! What each dimension of a flow is: a line, or a circle for a periodic parameter.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use sidereal_inference::campaign::{self, Campaign};
+use sidereal_inference::campaign::Campaign;
 use std::f64::consts::TAU;
 
 /// Where a dimension of a flow lives.
@@ -15,10 +15,7 @@ pub enum Axis {
 
 /// The axes of the campaign's flow, one a parameter. A flow that knows no circles gets them cut open.
 pub fn axes(campaign: &Campaign) -> Vec<Axis> {
-    let knows_circles = match campaign.flow {
-        campaign::Flow::Maf { .. } => false,
-        campaign::Flow::Nsf(_) | campaign::Flow::NsfCoupling(_) => true,
-    };
+    let knows_circles = super::knows_circles(&campaign.flow);
     campaign
         .space
         .parameters

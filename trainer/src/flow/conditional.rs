@@ -2,12 +2,18 @@
 //! dimension after the other (autoregressive), or one half after the other (coupling).
 
 use super::axis::{Axis, columns, encoded};
+use super::bijection::Bijection;
+use super::host::spline::{OneShape, forward_one, inverse_one};
+use super::host::{Element, HostBijection, HostMade, Lanes, Outputs};
 use super::made::{Made, MadeConfig};
 use super::placement;
-use super::spline::{self, Layout};
+use super::spline::{self, Layout, Shape};
+use crate::elementary::fma::cos_sin;
+use crate::elementary::vectorized;
 use crate::parameters::Initializer;
 use burn::module::Module;
 use burn::tensor::Tensor;
+use sidereal_inference::campaign::NsfSize;
 
 /// Size and order of a [`Conditional`].
 pub struct ConditionalConfig<'a> {
@@ -15,27 +21,24 @@ pub struct ConditionalConfig<'a> {
     /// Which dimensions come together: a dimension depends on those of lower rank.
     pub rank: &'a [usize],
     pub n_features: usize,
-    pub hidden: usize,
-    pub layers: usize,
-    pub bins: usize,
-    pub tail_bound: f64,
-    pub max_log_scale: f64,
+    pub size: NsfSize,
 }
 
 #[derive(Module, Debug)]
 pub struct Conditional {
-    pub(super) made: Made,
-    /// Which dimensions are circles.
-    is_circle: Vec<bool>,
-    bins: usize,
-    pub(super) tail_bound: f64,
-    pub(super) max_log_scale: f64,
+    made: Made,
+    #[module(skip)]
+    axes: Vec<Axis>,
+    #[module(skip)]
+    size: NsfSize,
 }
 
 impl ConditionalConfig<'_> {
     /// Starts near the identity on lines, near a turn by `turn` on circles.
     pub fn init(&self, turn: f32, initializer: &mut Initializer) -> Conditional {
-        let layout = Layout { bins: self.bins };
+        let layout = Layout {
+            bins: self.size.bins,
+        };
         let d = self.axes.len();
         let columns = columns(self.axes);
         let bias = |i: usize| match self.axes[i % d] {
@@ -46,53 +49,99 @@ impl ConditionalConfig<'_> {
             rank: self.rank,
             columns: &columns,
             n_features: self.n_features,
-            hidden: self.hidden,
-            layers: self.layers,
+            hidden: self.size.hidden,
+            layers: self.size.layers,
             n_outputs: layout.n_outputs(),
         }
         .init(initializer)
         .with_output_bias(layout.n_outputs() * d, bias, initializer);
         Conditional {
             made,
-            is_circle: self.axes.iter().map(|&axis| axis == Axis::Circle).collect(),
-            bins: self.bins,
-            tail_bound: self.tail_bound,
-            max_log_scale: self.max_log_scale,
+            axes: self.axes.to_vec(),
+            size: self.size,
         }
     }
 }
 
 impl Conditional {
-    /// `[n, d]` -> u `[n, d]` and log |det du/dy| `[n]`
-    pub fn forward(&self, y: Tensor<2>, features: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
+    fn shape(&self) -> Shape<'_> {
+        Shape {
+            layout: Layout {
+                bins: self.size.bins,
+            },
+            tail_bound: self.size.tail_bound,
+            axes: &self.axes,
+        }
+    }
+}
+
+impl Bijection for Conditional {
+    fn forward(&self, y: Tensor<2>, features: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
         let [n, d] = y.dims();
-        let axes = self.axes();
-        let layout = self.layout();
+        let axes = &self.axes;
+        let shape = self.shape();
         let context = self.made.context(features);
         let raw = self
             .made
-            .forward(encoded(y.clone(), &axes), context)
-            .reshape([n, layout.n_outputs(), d]);
+            .forward(encoded(y.clone(), axes), context)
+            .reshape([n, shape.layout.n_outputs(), d]);
         let kind = |index: usize| raw.clone().narrow(1, index, 1).squeeze_dim::<2>(1);
         let (placed, log_scaling) = placement::forward(
             y,
             kind(Layout::SHIFT),
             kind(Layout::LOG_SCALE),
-            self.max_log_scale,
-            &axes,
+            self.size.max_log_scale,
+            axes,
         );
-        let (u, log_slope) = spline::forward(placed, raw, layout, self.tail_bound, &axes);
+        let (u, log_slope) = spline::forward(placed, raw, &shape);
         (u, log_scaling + log_slope)
     }
 
-    pub(super) fn layout(&self) -> Layout {
-        Layout { bins: self.bins }
+    fn at(&self, features: Tensor<2>) -> HostBijection {
+        let shape = self.shape();
+        let element = PlacementAndSpline {
+            shapes: self.axes.iter().map(|&axis| shape.of(axis)).collect(),
+            max_log_scale: self.size.max_log_scale as f32,
+        };
+        HostBijection::new(HostMade::new(&self.made, features), element)
+    }
+}
+
+/// Of each dimension its spline.
+#[derive(Debug)]
+struct PlacementAndSpline {
+    shapes: Vec<OneShape>,
+    max_log_scale: f32,
+}
+
+impl Element for PlacementAndSpline {
+    fn forward(&self, dimension: usize, y: &Lanes, outputs: Outputs) -> (Lanes, Lanes) {
+        let shape = self.shapes[dimension];
+        let (placed, log_scale) =
+            placement::forward_one(shape.axis, self.max_log_scale, y, outputs);
+        let (u, log_slope) = forward_one(shape, &placed, outputs);
+        (u, log_slope.with(&log_scale, |slope, scale| slope - scale))
     }
 
-    pub(super) fn axes(&self) -> Vec<Axis> {
-        self.is_circle
-            .iter()
-            .map(|&is_circle| if is_circle { Axis::Circle } else { Axis::Line })
-            .collect()
+    fn inverse(&self, dimension: usize, u: &Lanes, outputs: Outputs) -> Lanes {
+        let shape = self.shapes[dimension];
+        let placed = inverse_one(shape, u, outputs);
+        placement::inverse_one(shape.axis, self.max_log_scale, &placed, outputs)
+    }
+
+    /// See [`columns`].
+    fn column(&self, dimension: usize, which: usize, y: &Lanes) -> Lanes {
+        match self.shapes[dimension].axis {
+            Axis::Line => *y,
+            Axis::Circle => vectorized(
+                #[inline(always)]
+                || {
+                    y.map(|turns| {
+                        let (cos, sin) = cos_sin(turns);
+                        if which == 0 { cos } else { sin }
+                    })
+                },
+            ),
+        }
     }
 }

@@ -74,8 +74,8 @@ impl MadeConfig<'_> {
 
 impl Made {
     /// The same for [`fused`]; none on another device.
-    pub fn fused(&self) -> Option<fused::Made> {
-        Some(fused::Made {
+    pub fn fused(&self) -> Option<fused::MadePass> {
+        Some(fused::MadePass {
             n_dimensions: self.input.fused().n_in,
             n_features: self.context.fused().n_in,
             hidden: self.input.fused().n_out,

@@ -2,8 +2,10 @@
 //! mixture-of-Gaussians base (Zhang et al. 2023, section 2; Papamakarios et al. 2017).
 
 use super::affine::Affine;
+use super::host::HostFlow;
 use super::made::MadeConfig;
 use super::mixture::Mixture;
+use super::{ConditionalDensity, Flow, bijection, order};
 use crate::fused;
 use crate::parameters::{self, Initializer};
 use burn::module::Module;
@@ -22,9 +24,8 @@ pub struct MafConfig {
 
 #[derive(Module, Debug)]
 pub struct Maf {
-    pub(super) blocks: Vec<Affine>,
-    pub(super) base: Mixture,
-    components: usize,
+    blocks: Vec<Affine>,
+    base: Mixture,
     max_log_scale: f64,
     /// All weights end to end, in place of the parameters above, while gradients are taken.
     #[module(skip)]
@@ -46,7 +47,6 @@ impl MafConfig {
         Maf {
             blocks,
             base,
-            components: self.components,
             max_log_scale: self.max_log_scale,
             joined: None,
         }
@@ -77,66 +77,41 @@ impl MafConfig {
     }
 }
 
-/// The dimensions in the order of a block: reversed between blocks, and rotated after each pair, so that each
-/// parameter comes first in turn.
-pub(super) fn order(block: usize, d: usize) -> Vec<usize> {
-    let rotated = (0..d).map(|i| (i + block / 2) % d);
-    if block.is_multiple_of(2) {
-        rotated.collect()
-    } else {
-        rotated.rev().collect()
+impl ConditionalDensity for Maf {
+    fn log_density_by_parts(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
+        bijection::log_density(&self.blocks, &self.base, y, features)
     }
-}
 
-impl Maf {
-    /// `[n, d]`, `[n, features]` -> `[n]`
-    pub fn log_density(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
+    fn at(&self, features: Tensor<2>) -> HostFlow {
+        bijection::at(&self.blocks, &self.base, features)
+    }
+
+    fn log_density(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
         match self.fused_log_density(&y, &features) {
             Some(log_density) => log_density,
             None => self.log_density_by_parts(y, features),
         }
     }
 
+    fn with_joined(&self, leaf: &mut dyn FnMut(usize) -> Tensor<1>) -> Option<Flow> {
+        let joined = Some(leaf(parameters::n_values(self)));
+        Some(Flow::Maf(Self {
+            joined,
+            ..self.clone()
+        }))
+    }
+}
+
+impl Maf {
     /// At the hardware's speed, on devices that this is written for.
     fn fused_log_density(&self, y: &Tensor<2>, features: &Tensor<2>) -> Option<Tensor<1>> {
-        let fused = fused::Maf {
-            blocks: self
-                .blocks
-                .iter()
-                .map(Affine::fused)
-                .collect::<Option<_>>()?,
-            base: self.base.fused()?,
-            components: self.components,
+        let blocks = self.blocks.iter().map(|block| block.made.fused());
+        let fused = fused::MafPass {
+            blocks: blocks.collect::<Option<_>>()?,
+            base: self.base.made.fused()?,
+            components: self.base.components,
             max_log_scale: self.max_log_scale as f32,
         };
-        match &self.joined {
-            Some(weights) => fused.log_density(y, features, weights),
-            None => fused.log_density(y, features, &parameters::joined(self)),
-        }
-    }
-
-    /// See `Flow::with_joined`.
-    pub fn with_joined(self, leaf: &mut impl FnMut(usize) -> Tensor<1>) -> Self {
-        let joined = Some(leaf(parameters::n_values(&self)));
-        Self { joined, ..self }
-    }
-
-    /// By burn's own operations.
-    pub fn log_density_by_parts(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
-        let mut u = y;
-        let mut log_determinant: Option<Tensor<1>> = None;
-        for block in &self.blocks {
-            let (next, term) = block.forward(u, features.clone());
-            u = next;
-            log_determinant = Some(match log_determinant {
-                Some(sum) => sum + term,
-                None => term,
-            });
-        }
-        let log_base = self.base.log_density(u, features);
-        match log_determinant {
-            Some(sum) => log_base + sum,
-            None => log_base,
-        }
+        fused.log_density(y, features, &parameters::joined_or(&self.joined, self))
     }
 }

@@ -2,7 +2,7 @@
 //! circle with equal slopes at its ends (Rezende et al. 2020).
 
 use super::axis::Axis;
-use super::host::spline as fused;
+use super::host::spline::{self as numbers, OneShape};
 use burn::tensor::activation::{softmax, softplus};
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -40,6 +40,24 @@ impl Layout {
     }
 }
 
+/// Size of the splines of all dimensions.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape<'a> {
+    pub layout: Layout,
+    pub tail_bound: f64,
+    pub axes: &'a [Axis],
+}
+
+impl Shape<'_> {
+    pub fn of(&self, axis: Axis) -> OneShape {
+        OneShape {
+            layout: self.layout,
+            axis,
+            tail_bound: self.tail_bound as f32,
+        }
+    }
+}
+
 /// The raw slope, before softplus, that becomes a slope of one.
 pub fn raw_unit_slope() -> f64 {
     (1.0 - MIN_SLOPE).exp_m1().ln()
@@ -54,17 +72,11 @@ pub fn half_width(axis: Axis, tail_bound: f64) -> f64 {
 }
 
 /// x `[n, d]` and raw outputs `[n, 1 + 3 bins, d]` as [`Layout`] has them -> u `[n, d]` and log |det du/dx| `[n]`
-pub fn forward(
-    x: Tensor<2>,
-    raw: Tensor<3>,
-    layout: Layout,
-    tail_bound: f64,
-    axes: &[Axis],
-) -> (Tensor<2>, Tensor<1>) {
+pub fn forward(x: Tensor<2>, raw: Tensor<3>, shape: &Shape) -> (Tensor<2>, Tensor<1>) {
     if crate::device::is_wgpu(&x.device().inner()) {
-        forward_by_tensors(x, raw, layout, tail_bound, axes)
+        forward_by_tensors(x, raw, shape)
     } else {
-        forward_fused(x, raw, layout, tail_bound, axes)
+        forward_over_numbers(x, raw, shape)
     }
 }
 
@@ -72,30 +84,19 @@ pub fn forward(
 ///
 /// The derivatives enter as factors of differences that are zero, `p - detached p`, so that values and first
 /// derivatives are exact.
-fn forward_fused(
-    x: Tensor<2>,
-    raw: Tensor<3>,
-    layout: Layout,
-    tail_bound: f64,
-    axes: &[Axis],
-) -> (Tensor<2>, Tensor<1>) {
+fn forward_over_numbers(x: Tensor<2>, raw: Tensor<3>, shape: &Shape) -> (Tensor<2>, Tensor<1>) {
     let [n, d] = x.dims();
     let device = x.device();
-    let n_outputs = layout.n_outputs();
+    let n_outputs = shape.layout.n_outputs();
     let x_host = crate::parameters::host(x.clone().detach());
     let raw_host = crate::parameters::host(raw.clone().detach());
-    let shape = fused::Shape {
-        layout,
-        tail_bound: tail_bound as f32,
-        axes,
-    };
     let matrix = |values| Tensor::<2>::from_data(TensorData::new(values, [n, d]), &device);
     if !x.is_autodiff() {
-        let (u, log_slope) = fused::forward(&shape, &x_host, &raw_host);
+        let (u, log_slope) = numbers::forward(shape, &x_host, &raw_host);
         return (matrix(u), matrix(log_slope).sum_dim(1).squeeze_dim(1));
     }
     let cube = |values| Tensor::<3>::from_data(TensorData::new(values, [n, n_outputs, d]), &device);
-    let found = fused::forward_with_derivatives(&shape, &x_host, &raw_host);
+    let found = numbers::forward_with_derivatives(shape, &x_host, &raw_host);
     let raw_zero = raw.clone() - raw.detach();
     let x_zero = x.clone() - x.detach();
     let u = matrix(found.u)
@@ -112,13 +113,12 @@ fn forward_fused(
 }
 
 /// The same as tensor operations throughout, for GPUs and to check the other one against.
-pub fn forward_by_tensors(
-    x: Tensor<2>,
-    raw: Tensor<3>,
-    layout: Layout,
-    tail_bound: f64,
-    axes: &[Axis],
-) -> (Tensor<2>, Tensor<1>) {
+pub fn forward_by_tensors(x: Tensor<2>, raw: Tensor<3>, shape: &Shape) -> (Tensor<2>, Tensor<1>) {
+    let Shape {
+        layout,
+        tail_bound,
+        axes,
+    } = *shape;
     let [n, d] = x.dims();
     let device = x.device();
     let bins = layout.bins;

@@ -2,16 +2,18 @@
 
 use super::affine::Affine;
 use super::axis::Axis;
-use super::conditional::{Conditional, ConditionalConfig};
-use super::host::{HostAffine, HostConditional, Lanes};
+use super::bijection::{Base, Bijection};
+use super::conditional::ConditionalConfig;
+use super::host::{BaseDraws, Lanes};
 use super::made::MadeConfig;
 use super::mixture::Mixture;
-use super::spline::{self, Layout};
+use super::spline::{self, Layout, Shape};
 use crate::parameters::{Initializer, NamedTensor, host, named_tensors, with_named_tensors};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use sidereal_inference::campaign::NsfSize;
 use sidereal_inference::ids::{RoundId, RowId};
 use sidereal_inference::seeds::{Purpose, stream};
 
@@ -19,55 +21,23 @@ const FEATURES: usize = 3;
 const ROWS: usize = 32;
 const ALL_AXES: [Axis; 4] = [Axis::Line, Axis::Circle, Axis::Line, Axis::Circle];
 
-enum Bijection {
-    Affine(Affine),
-    Conditional(Conditional),
+/// Log-determinants of the plain-number version; y becomes u.
+fn there(bijection: &dyn Bijection, features: Tensor<2>, y: &mut [Lanes]) -> Lanes {
+    let mut log_determinant = Lanes::ZERO;
+    let own = bijection.at(features);
+    own.forward(&mut own.scratch(), y, &mut log_determinant);
+    log_determinant
 }
 
-impl Bijection {
-    fn forward(&self, y: Tensor<2>, features: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
-        match self {
-            Self::Affine(affine) => affine.forward(y, features),
-            Self::Conditional(conditional) => conditional.forward(y, features),
-        }
-    }
-
-    /// Log-determinants of the plain-number version; y becomes u.
-    fn there(&self, features: Tensor<2>, y: &mut [Lanes]) -> Lanes {
-        let arch = pulp::Arch::new();
-        let mut log_determinant = Lanes::ZERO;
-        match self {
-            Self::Affine(affine) => {
-                let own = HostAffine::new(affine, features);
-                own.forward(arch, &mut own.scratch(), y, &mut log_determinant);
-            }
-            Self::Conditional(conditional) => {
-                let own = HostConditional::new(conditional, features);
-                own.forward(arch, &mut own.scratch(), y, &mut log_determinant);
-            }
-        }
-        log_determinant
-    }
-
-    /// u becomes y, in the plain-number version.
-    fn back(&self, features: Tensor<2>, u: &mut [Lanes]) {
-        let arch = pulp::Arch::new();
-        match self {
-            Self::Affine(affine) => {
-                let own = HostAffine::new(affine, features);
-                own.inverse(arch, &mut own.scratch(), u);
-            }
-            Self::Conditional(conditional) => {
-                let own = HostConditional::new(conditional, features);
-                own.inverse(arch, &mut own.scratch(), u);
-            }
-        }
-    }
+/// u becomes y, in the plain-number version.
+fn back(bijection: &dyn Bijection, features: Tensor<2>, u: &mut [Lanes]) {
+    let own = bijection.at(features);
+    own.inverse(&mut own.scratch(), u);
 }
 
 /// Name, axes and bijection, with weights far from the identity.
-fn table(device: &Device) -> Vec<(String, Vec<Axis>, Bijection)> {
-    let mut table = Vec::new();
+fn table(device: &Device) -> Vec<(String, Vec<Axis>, Box<dyn Bijection>)> {
+    let mut table: Vec<(String, Vec<Axis>, Box<dyn Bijection>)> = Vec::new();
     let mut initializer = Initializer::drawing(rng(1), device);
     for d in [1, 2, 4] {
         let rank: Vec<usize> = (0..d).rev().collect();
@@ -82,7 +52,7 @@ fn table(device: &Device) -> Vec<(String, Vec<Axis>, Bijection)> {
         };
         let affine = moved(Affine::init(&made, 3.0, &mut initializer));
         let axes = vec![Axis::Line; d];
-        table.push((format!("affine, {d}"), axes, Bijection::Affine(affine)));
+        table.push((format!("affine, {d}"), axes, Box::new(affine)));
     }
     let lines = [Axis::Line; 4];
     for (name, axes) in [
@@ -100,17 +70,20 @@ fn table(device: &Device) -> Vec<(String, Vec<Axis>, Bijection)> {
                     axes,
                     rank: &rank,
                     n_features: FEATURES,
-                    hidden: 16,
-                    layers: 2,
-                    bins,
-                    tail_bound: 2.0,
-                    max_log_scale: 3.0,
+                    size: NsfSize {
+                        blocks: 1,
+                        hidden: 16,
+                        layers: 2,
+                        bins,
+                        tail_bound: 2.0,
+                        max_log_scale: 3.0,
+                    },
                 };
                 let conditional = moved(config.init(0.4, &mut initializer));
                 table.push((
                     format!("{grouping} of {bins} bins, {name}"),
                     axes.to_vec(),
-                    Bijection::Conditional(conditional),
+                    Box::new(conditional),
                 ));
             }
         }
@@ -144,9 +117,9 @@ fn bijections_come_back_and_state_their_log_determinant() {
         let u = host(u);
         let stated = host(log_determinant);
         let mut columns = to_lanes(&y, d);
-        let own_log_determinant = bijection.there(features.clone().inner(), &mut columns);
+        let own_log_determinant = there(&*bijection, features.clone().inner(), &mut columns);
         let own_u = columns.clone();
-        bijection.back(features.clone().inner(), &mut columns);
+        back(&*bijection, features.clone().inner(), &mut columns);
         for row in 0..ROWS {
             let expected = log_abs_determinant(&mut jacobians[row], d);
             let found = f64::from(stated[row]);
@@ -177,7 +150,7 @@ fn bijections_come_back_and_state_their_log_determinant() {
                 );
             }
         }
-        bijection.there(features.inner(), &mut columns);
+        there(&*bijection, features.inner(), &mut columns);
         let again = columns;
         for (i, axis) in axes.iter().enumerate() {
             for (expected, found) in own_u[i].0.iter().zip(&again[i].0) {
@@ -193,12 +166,16 @@ fn bijections_come_back_and_state_their_log_determinant() {
 
 /// Value and log slope, and all their derivatives, by hand and by autodiff, ends and outside included.
 #[test]
-fn fused_splines_have_the_derivatives_of_the_tensor_operations() {
+fn splines_over_plain_numbers_have_the_derivatives_of_the_tensor_operations() {
     let device = Device::flex().autodiff();
     let (n, d) = (70, ALL_AXES.len());
     for bins in [2, 5, 16] {
-        let layout = Layout { bins };
-        let n_outputs = layout.n_outputs();
+        let shape = Shape {
+            layout: Layout { bins },
+            tail_bound: 2.0,
+            axes: &ALL_AXES,
+        };
+        let n_outputs = shape.layout.n_outputs();
         let mut rng = rng(3);
         let mut numbers = |n: usize, scale: f64| -> Vec<f32> {
             (0..n)
@@ -218,9 +195,9 @@ fn fused_splines_have_the_derivatives_of_the_tensor_operations() {
             let raw = leaf(&raw, [n, n_outputs, d]);
             let flat = x.clone().squeeze_dim::<2>(0);
             let (u, log_slope) = if by_tensors {
-                spline::forward_by_tensors(flat, raw.clone(), layout, 2.0, &ALL_AXES)
+                spline::forward_by_tensors(flat, raw.clone(), &shape)
             } else {
-                spline::forward(flat, raw.clone(), layout, 2.0, &ALL_AXES)
+                spline::forward(flat, raw.clone(), &shape)
             };
             let constant = |values: &[f32]| {
                 Tensor::<1>::from_data(TensorData::new(values.to_vec(), [values.len()]), &device)
@@ -232,14 +209,14 @@ fn fused_splines_have_the_derivatives_of_the_tensor_operations() {
             [host(u), host(log_slope), gradient(&x), gradient(&raw)]
         };
         let names = ["u", "log slope", "by x", "by raw outputs"];
-        for ((name, fused), tensors) in names.into_iter().zip(run(false)).zip(run(true)) {
-            for (i, (&fused, &expected)) in fused.iter().zip(&tensors).enumerate() {
+        for ((name, own), tensors) in names.into_iter().zip(run(false)).zip(run(true)) {
+            for (i, (&own, &expected)) in own.iter().zip(&tensors).enumerate() {
                 assert!(
-                    (fused - expected).abs() < 2e-4 * (1.0 + expected.abs()),
-                    "{bins} bins, {name} {i}: {fused}, expected {expected}"
+                    (own - expected).abs() < 2e-4 * (1.0 + expected.abs()),
+                    "{bins} bins, {name} {i}: {own}, expected {expected}"
                 );
             }
-            assert!(fused.iter().any(|&value| value != 0.0), "{name}");
+            assert!(own.iter().any(|&value| value != 0.0), "{name}");
         }
     }
 }
@@ -261,13 +238,14 @@ fn mixtures_pick_components_by_their_weight() {
     // Means at -1, 0 and 1, weights near a third.
     let mixture = Mixture::init(config, 3, 3.0, &mut initializer);
     let features = Tensor::<2>::zeros([1, FEATURES], &device);
-    let own = super::host::HostMixture::new(&mixture, features);
-    let mut uniform = Lanes::ZERO;
-    for (lane, value) in uniform.0.iter_mut().enumerate() {
-        *value = lane as f32 / 31.0;
-    }
+    let own = mixture.at(features);
+    let uniform: Vec<f64> = (0..32).map(|lane| f64::from(lane) / 31.0).collect();
+    let base = BaseDraws {
+        uniform: &uniform,
+        normal: &[0.0; 32],
+    };
     let mut u = [Lanes::ZERO];
-    own.draw(pulp::Arch::new(), &mut own.scratch(), &[uniform], &mut u);
+    own.draw(&mut own.scratch(), &base, &mut u);
     let counts = [-1.0, 0.0, 1.0].map(|mean: f32| {
         let near = u[0].0.iter().filter(|&&u| (u - mean).abs() < 0.3);
         near.count()
@@ -288,11 +266,11 @@ fn what_is_not_a_number_stays_so() {
     for (name, axes, bijection) in table(&device) {
         let finite = to_lanes(&points(&axes, ROWS, 9), axes.len());
         let mut u = finite.clone();
-        let log_determinant = bijection.there(lost(), &mut u);
+        let log_determinant = there(&*bijection, lost(), &mut u);
         assert!(all_lost(&[log_determinant]), "{name}: {log_determinant:?}");
         assert!(all_lost(&u), "{name}: {u:?}");
         let mut y = finite;
-        bijection.back(lost(), &mut y);
+        back(&*bijection, lost(), &mut y);
         assert!(all_lost(&y), "{name}: {y:?}");
     }
     let mut initializer = Initializer::drawing(rng(5), &device);
@@ -305,12 +283,16 @@ fn what_is_not_a_number_stays_so() {
         n_outputs: 0,
     };
     let mixture = Mixture::init(config, 3, 3.0, &mut initializer);
-    let own = super::host::HostMixture::new(&mixture, lost());
-    let (arch, scratch) = (pulp::Arch::new(), &mut own.scratch());
+    let own = mixture.at(lost());
+    let scratch = &mut own.scratch();
     let mut log_density = Lanes::ZERO;
-    own.log_density(arch, scratch, &[Lanes::ZERO], &mut log_density);
+    own.log_density(scratch, &[Lanes::ZERO], &mut log_density);
     let mut u = [Lanes::ZERO];
-    own.draw(arch, scratch, &[Lanes::splat(0.5)], &mut u);
+    let base = BaseDraws {
+        uniform: &[0.5; ROWS],
+        normal: &[0.0; ROWS],
+    };
+    own.draw(scratch, &base, &mut u);
     assert!(
         all_lost(&[log_density]) && all_lost(&u),
         "{log_density:?} {u:?}"

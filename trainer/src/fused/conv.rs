@@ -2,13 +2,14 @@
 //! gradient.
 
 use super::buffer::Buffer;
+use super::loops::column_sums;
 use super::product::{product, rows, windows};
-use super::vector::{column_sums, relu, vectorized};
+use crate::elementary::{relu, vectorized};
 
 /// Weights are `[3 · n_in, n_out]`, the bias `[n_out]` and the norm of each output's weights `[n_out]`, as in
 /// `featurizer::conv::Conv3`.
 #[derive(Debug, Clone, Copy)]
-pub struct Conv {
+pub struct ConvPass {
     pub n_in: usize,
     pub n_out: usize,
 }
@@ -114,7 +115,7 @@ impl Padded {
 
     /// Zero where `output`, that of a relu with zeros in its gaps, is zero.
     pub fn mask_by_relu(self, gradient: &mut [f32], output: &[f32], channels: usize) {
-        super::vector::mask_by_relu(gradient, output);
+        super::loops::mask_by_relu(gradient, output);
         self.clear_gaps(gradient, channels);
     }
 
@@ -183,7 +184,7 @@ impl Padded {
     }
 }
 
-impl Conv {
+impl ConvPass {
     pub fn n_weights(self) -> usize {
         (3 * self.n_in + 2) * self.n_out
     }

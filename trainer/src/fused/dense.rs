@@ -1,16 +1,16 @@
 //! A fully connected layer over rows, with its gradient.
 
+use super::loops::{add_bias, add_bias_relu, column_sums};
 use super::product::{product, rows};
-use super::vector::{add_bias, add_bias_relu, column_sums};
 
 /// Weights are `[n_in, n_out]`, then the bias `[n_out]`, as in `dense::Dense`.
 #[derive(Debug, Clone, Copy)]
-pub struct Dense {
+pub struct DensePass {
     pub n_in: usize,
     pub n_out: usize,
 }
 
-impl Dense {
+impl DensePass {
     pub fn n_weights(self) -> usize {
         (self.n_in + 1) * self.n_out
     }

@@ -1,14 +1,14 @@
 //! A GRU layer over time with its gradient: backpropagation through time as few matrix products.
 
 use super::buffer::Buffer;
-use super::dense::Dense;
+use super::dense::DensePass;
 use super::product::{add_product, product, rows};
-use super::vector::{sigmoid, tanh, vectorized};
+use crate::elementary::{sigmoid, tanh, vectorized};
 
 /// Weights are those of `featurizer::gru::Gru`: from the input, then from the state; gates stand in the order
 /// reset, update, candidate.
 #[derive(Debug, Clone, Copy)]
-pub struct Gru {
+pub struct GruPass {
     pub channels: usize,
     pub hidden: usize,
 }
@@ -33,20 +33,20 @@ impl GruSaved {
     }
 }
 
-impl Gru {
+impl GruPass {
     pub fn n_weights(self) -> usize {
         self.input().n_weights() + self.state().n_weights()
     }
 
-    fn input(self) -> Dense {
-        Dense {
+    fn input(self) -> DensePass {
+        DensePass {
             n_in: self.channels,
             n_out: 3 * self.hidden,
         }
     }
 
-    fn state(self) -> Dense {
-        Dense {
+    fn state(self) -> DensePass {
+        DensePass {
             n_in: self.hidden,
             n_out: 3 * self.hidden,
         }

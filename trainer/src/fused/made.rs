@@ -1,15 +1,13 @@
 //! A masked autoencoder (`flow::made::Made`) over rows, with its gradient.
 
 use super::buffer::Buffer;
-use super::dense::Dense;
+use super::dense::DensePass;
+use super::loops::{add, add_bias, add_bias_relu, mask_by_relu, multiply, multiply_into};
 use super::product::{add_product, product, rows};
-use super::vector::{
-    add, add_bias, add_bias_relu, mask_by_relu, multiply, multiply_into, vectorized,
-};
 
 /// Sizes and masks; weights lie end to end in the order of the module: input, context, hidden, output.
 #[derive(Debug, Clone)]
-pub struct Made {
+pub struct MadePass {
     pub n_dimensions: usize,
     pub n_features: usize,
     pub hidden: usize,
@@ -43,7 +41,7 @@ struct Layers<'a> {
     output: &'a [f32],
 }
 
-impl Made {
+impl MadePass {
     pub fn n_weights(&self) -> usize {
         self.input().n_weights()
             + self.context().n_weights()
@@ -51,29 +49,29 @@ impl Made {
             + self.output().n_weights()
     }
 
-    fn input(&self) -> Dense {
-        Dense {
+    fn input(&self) -> DensePass {
+        DensePass {
             n_in: self.n_dimensions,
             n_out: self.hidden,
         }
     }
 
-    fn context(&self) -> Dense {
-        Dense {
+    fn context(&self) -> DensePass {
+        DensePass {
             n_in: self.n_features,
             n_out: self.hidden,
         }
     }
 
-    fn residual(&self) -> Dense {
-        Dense {
+    fn residual(&self) -> DensePass {
+        DensePass {
             n_in: self.hidden,
             n_out: self.hidden,
         }
     }
 
-    fn output(&self) -> Dense {
-        Dense {
+    fn output(&self) -> DensePass {
+        DensePass {
             n_in: self.hidden,
             n_out: self.n_outputs,
         }
@@ -135,15 +133,8 @@ impl Made {
             let mut own = Buffer::take(n * h);
             product(&mut own, rows(&state, n, h), rows(&matrix, h, h));
             add_bias_relu(&mut own, bias);
-            let mut next = Buffer::take(n * h);
-            vectorized(
-                #[inline(always)]
-                || {
-                    for ((next, state), own) in next.iter_mut().zip(state.iter()).zip(own.iter()) {
-                        *next = state + own;
-                    }
-                },
-            );
+            let mut next = Buffer::copy_of(&state);
+            add(&mut next, &own);
             states.push(std::mem::replace(&mut state, next));
             added.push(own);
             matrices.push(matrix);

@@ -1,15 +1,16 @@
 //! Log density of a masked autoregressive flow (`flow::maf::Maf`) over rows, with its gradient.
 
 use super::buffer::Buffer;
-use super::made::{Made, MadeSaved};
+use super::loops::add;
+use super::made::{MadePass, MadeSaved};
 use super::mixture::{self, MixtureSaved};
-use super::vector::{add, exp, tanh, vectorized};
+use crate::elementary::{exp, tanh, vectorized};
 
 /// Blocks from the parameters to the base, and the base; weights lie end to end in the same order.
 #[derive(Debug, Clone)]
-pub struct Maf {
-    pub blocks: Vec<Made>,
-    pub base: Made,
+pub struct MafPass {
+    pub blocks: Vec<MadePass>,
+    pub base: MadePass,
     pub components: usize,
     pub max_log_scale: f32,
 }
@@ -38,9 +39,9 @@ pub struct InputGradients {
     pub features: Option<Vec<f32>>,
 }
 
-impl Maf {
+impl MafPass {
     pub fn n_weights(&self) -> usize {
-        self.blocks.iter().map(Made::n_weights).sum::<usize>() + self.base.n_weights()
+        self.blocks.iter().map(MadePass::n_weights).sum::<usize>() + self.base.n_weights()
     }
 
     /// log q of each row, written over `log_density`.

@@ -2,9 +2,7 @@
 //! gradient.
 
 use super::buffer::Buffer;
-use super::vector::{exp, tanh, vectorized};
-
-const LOG_SQRT_2PI: f32 = 0.918_938_5;
+use crate::elementary::{LOG_SQRT_2PI, exp, tanh, vectorized};
 
 /// What the gradient needs, each `[n, components, d]`.
 #[derive(Debug)]
@@ -82,7 +80,7 @@ pub fn forward(
                             - log_total[j]
                             - log_scale[at]
                             - 0.5 * deviation[at] * deviation[at]
-                            - LOG_SQRT_2PI;
+                            - LOG_SQRT_2PI as f32;
                     }
                 }
                 largest_of(term, largest);

@@ -8,6 +8,7 @@ mod buffer;
 mod conv;
 mod dense;
 mod gru;
+mod loops;
 mod made;
 mod maf;
 mod mixture;
@@ -15,32 +16,31 @@ mod network;
 mod operation;
 mod product;
 mod tower;
-mod vector;
 
 pub use buffer::{clear as clear_buffers, give_back};
-pub use conv::Conv;
-pub use dense::Dense;
-pub use gru::Gru;
-pub use made::Made;
-pub use maf::Maf;
-pub use network::{Mlp, Network};
-pub use tower::{Stage, Stem, Tower};
-pub use vector::{asinh, tamed, vectorized};
+pub use conv::ConvPass;
+pub use dense::DensePass;
+pub use gru::GruPass;
+pub use loops::add;
+pub use made::MadePass;
+pub use maf::MafPass;
+pub use network::{MlpPass, NetworkPass};
+pub use tower::{StagePass, StemPass, TowerPass};
 
 use burn::tensor::Tensor;
 use operation::{CpuTensor, Operation, apply};
 
 /// Features of data: the featurizer's plus those that bypass it.
 #[derive(Debug)]
-pub struct Summarizer {
-    pub network: Network,
+pub struct SummarizerPass {
+    pub network: NetworkPass,
     pub length: usize,
     pub channels: usize,
     /// The channel that bypasses the network.
     pub bypass_channel: usize,
 }
 
-impl Summarizer {
+impl SummarizerPass {
     /// `[n, length, channels]` -> `[n, n_features]`; none on another device. `weights` are those of the
     /// featurizer and of the bypass. Data are constants: no gradient flows to x.
     pub fn features(self, x: &Tensor<3>, weights: &Tensor<1>) -> Option<Tensor<2>> {
@@ -54,8 +54,8 @@ impl Summarizer {
         Some(apply(operation, inputs, &[n, n_features]).into_tensor())
     }
 
-    fn bypass(&self) -> Dense {
-        Dense {
+    fn bypass(&self) -> DensePass {
+        DensePass {
             n_in: self.length,
             n_out: self.network.n_features(),
         }
@@ -64,7 +64,7 @@ impl Summarizer {
 
 /// With the number of rows.
 #[derive(Debug)]
-struct SummarizerOperation(Summarizer, usize);
+struct SummarizerOperation(SummarizerPass, usize);
 
 impl Operation<2> for SummarizerOperation {
     type Saved = (network::NetworkSaved, buffer::Buffer);
@@ -77,7 +77,7 @@ impl Operation<2> for SummarizerOperation {
         let near = network::nearby(x, summarizer.channels, summarizer.bypass_channel);
         let mut bypassed = buffer::Buffer::take(features.len());
         summarizer.bypass().forward(of_bypass, &near, &mut bypassed);
-        vector::add(&mut features, &bypassed);
+        loops::add(&mut features, &bypassed);
         (features, (saved, near))
     }
 
@@ -105,7 +105,7 @@ impl Operation<2> for SummarizerOperation {
     }
 }
 
-impl Maf {
+impl MafPass {
     /// log q(y | features): `[n, d]`, `[n, n_features]` -> `[n]`; none on another device.
     pub fn log_density(
         self,
@@ -128,7 +128,7 @@ impl Maf {
 
 /// With the number of rows.
 #[derive(Debug)]
-struct MafOperation(Maf, usize);
+struct MafOperation(MafPass, usize);
 
 impl Operation<3> for MafOperation {
     type Saved = maf::MafSaved;

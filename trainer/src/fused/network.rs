@@ -1,26 +1,27 @@
 //! From data to features: every featurizer of the campaign file, with its gradient.
 
 use super::buffer::Buffer;
-use super::dense::Dense;
-use super::gru::{Gru, GruSaved};
-use super::tower::{Tower, TowerSaved};
-use super::vector::{add, mask_by_relu, vectorized};
+use super::dense::DensePass;
+use super::gru::{GruPass, GruSaved};
+use super::loops::{add, mask_by_relu};
+use super::tower::{TowerPass, TowerSaved};
+use crate::elementary::{exp, vectorized};
 
 /// Sizes of a `featurizer::Featurizer`; weights lie end to end in the order of the module.
 #[derive(Debug, Clone)]
-pub enum Network {
-    ResnetGru(Tower, Gru, Dense),
-    Resnet(Tower, Dense),
-    Gru(Dense, Gru, Dense),
-    Mlp(Mlp),
+pub enum NetworkPass {
+    ResnetGru(TowerPass, GruPass, DensePass),
+    Resnet(TowerPass, DensePass),
+    Gru(DensePass, GruPass, DensePass),
+    Mlp(MlpPass),
 }
 
 /// An input layer, residual hidden layers and a linear output.
 #[derive(Debug, Clone)]
-pub struct Mlp {
-    pub input: Dense,
+pub struct MlpPass {
+    pub input: DensePass,
     pub n_residual: usize,
-    pub output: Dense,
+    pub output: DensePass,
 }
 
 /// What the gradient needs.
@@ -39,7 +40,7 @@ pub struct MlpSaved {
     added: Vec<Buffer>,
 }
 
-impl Network {
+impl NetworkPass {
     pub fn n_weights(&self) -> usize {
         match self {
             Self::ResnetGru(tower, gru, output) => {
@@ -152,8 +153,8 @@ impl Network {
 /// The gradient of a GRU's input where a linear layer follows it; `weights` are those of both.
 fn backward_gru(
     n: usize,
-    gru: &Gru,
-    output: &Dense,
+    gru: &GruPass,
+    output: &DensePass,
     weights: &[f32],
     saved: &GruSaved,
     d_features: &[f32],
@@ -168,9 +169,9 @@ fn backward_gru(
     gru.backward(n, of_gru, saved, &d_state, d_of_gru)
 }
 
-impl Mlp {
-    fn residual(&self) -> Dense {
-        Dense {
+impl MlpPass {
+    fn residual(&self) -> DensePass {
+        DensePass {
             n_in: self.input.n_out,
             n_out: self.input.n_out,
         }
@@ -247,7 +248,7 @@ pub fn nearby(x: &[f32], channels: usize, channel: usize) -> Buffer {
                 *near = point[channel];
             }
             for near in near.iter_mut() {
-                *near *= super::vector::exp(-0.25 * *near * *near);
+                *near *= exp(-0.25 * *near * *near);
             }
         },
     );

@@ -1,29 +1,29 @@
 //! A tower of residual convolutions, halved in length after each stage, with its gradient.
 
 use super::buffer::Buffer;
-use super::conv::{Conv, Normalized, Padded};
-use super::dense::Dense;
-use super::vector::{mask_by_relu, relu_into};
+use super::conv::{ConvPass, Normalized, Padded};
+use super::dense::DensePass;
+use super::loops::{mask_by_relu, relu_into};
 
 /// Sizes of a `featurizer::resnet::Tower`; its weights lie end to end in the order of the module.
 #[derive(Debug, Clone)]
-pub struct Tower {
+pub struct TowerPass {
     pub length: usize,
     pub channels_in: usize,
-    pub stem: Stem,
-    pub stages: Vec<Stage>,
+    pub stem: StemPass,
+    pub stages: Vec<StagePass>,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub enum Stem {
-    Conv(Conv),
+pub enum StemPass {
+    Conv(ConvPass),
     /// So many neighbours as one point.
-    Patches(usize, Dense),
+    Patches(usize, DensePass),
 }
 
 /// relu, convolution, relu, convolution, added to the input, pooled in pairs.
 #[derive(Debug, Clone, Copy)]
-pub struct Stage {
+pub struct StagePass {
     pub channels: usize,
     pub channels_out: usize,
 }
@@ -48,7 +48,7 @@ struct StageSaved {
     pool_input: Buffer,
 }
 
-impl Stem {
+impl StemPass {
     fn n_weights(self) -> usize {
         match self {
             Self::Conv(conv) => conv.n_weights(),
@@ -57,7 +57,7 @@ impl Stem {
     }
 }
 
-impl Tower {
+impl TowerPass {
     pub fn n_weights(&self) -> usize {
         self.stem.n_weights()
             + self
@@ -130,7 +130,7 @@ impl Tower {
         input: &[f32],
     ) -> (Buffer, Option<Normalized>, Buffer) {
         match self.stem {
-            Stem::Conv(conv) => {
+            StemPass::Conv(conv) => {
                 let shape = Padded {
                     n,
                     length: self.length,
@@ -142,7 +142,7 @@ impl Tower {
                 shape.gather(&padded, conv.bias(weights), &mut state);
                 (spread, Some(normalized), state)
             }
-            Stem::Patches(patch, dense) => {
+            StemPass::Patches(patch, dense) => {
                 let even = even(input, self.length, self.channels_in, patch);
                 let mut state = Buffer::take(n * self.first_length() * dense.n_out);
                 dense.forward(weights, &even, &mut state);
@@ -160,7 +160,7 @@ impl Tower {
         d_weights: &mut [f32],
     ) {
         match (self.stem, &saved.stem_weights) {
-            (Stem::Conv(conv), Some(normalized)) => {
+            (StemPass::Conv(conv), Some(normalized)) => {
                 let shape = Padded {
                     n,
                     length: self.length,
@@ -169,42 +169,42 @@ impl Tower {
                 let input = &saved.stem_input;
                 conv.backward_weights(shape, weights, normalized, input, &spread, d_weights);
             }
-            (Stem::Patches(_, dense), _) => {
+            (StemPass::Patches(_, dense), _) => {
                 dense.backward_weights(&saved.stem_input, d_state, d_weights);
             }
-            (Stem::Conv(_), None) => {}
+            (StemPass::Conv(_), None) => {}
         }
     }
 
     fn first_length(&self) -> usize {
         match self.stem {
-            Stem::Conv(_) => self.length,
-            Stem::Patches(patch, _) => self.length.div_ceil(patch),
+            StemPass::Conv(_) => self.length,
+            StemPass::Patches(patch, _) => self.length.div_ceil(patch),
         }
     }
 
     fn first_channels(&self) -> usize {
         match self.stem {
-            Stem::Conv(conv) => conv.n_out,
-            Stem::Patches(_, dense) => dense.n_out,
+            StemPass::Conv(conv) => conv.n_out,
+            StemPass::Patches(_, dense) => dense.n_out,
         }
     }
 }
 
-impl Stage {
+impl StagePass {
     pub fn n_weights(self) -> usize {
         2 * self.conv().n_weights() + self.pool().n_weights()
     }
 
-    fn conv(self) -> Conv {
-        Conv {
+    fn conv(self) -> ConvPass {
+        ConvPass {
             n_in: self.channels,
             n_out: self.channels,
         }
     }
 
-    fn pool(self) -> Dense {
-        Dense {
+    fn pool(self) -> DensePass {
+        DensePass {
             n_in: 2 * self.channels,
             n_out: self.channels_out,
         }

@@ -153,7 +153,7 @@ impl Epoch<'_> {
             }
             losses.push(loss);
             adam.recycle(values);
-            let step = optimizer::Step {
+            let step = optimizer::StepSize {
                 rate: self.rate(step, batches.len(), state),
                 clip_norm: self.schedule.clip_norm,
                 keep: average_decay(adam.n_steps + 1),

@@ -4,6 +4,7 @@
 use super::super::made::Made;
 use super::lanes::{LANES, Lanes};
 use crate::dense::Dense;
+use crate::elementary::relu;
 use crate::parameters::host;
 use burn::tensor::Tensor;
 use pulp::{Arch, Simd, WithSimd};
@@ -15,7 +16,8 @@ const PANEL: usize = 4;
 /// A [`Made`] with its masks, and what the features contribute, worked in.
 #[derive(Debug)]
 pub struct HostMade {
-    steps: Vec<Step>,
+    steps: Vec<RankStep>,
+    n_dimensions: usize,
     n_columns: usize,
     n_hidden: usize,
     n_layers: usize,
@@ -24,7 +26,7 @@ pub struct HostMade {
 
 /// What can be computed once the dimensions of lower rank are known.
 #[derive(Debug)]
-struct Step {
+struct RankStep {
     dimensions: Vec<usize>,
     /// Where this rank's own columns stand among the inputs, and the dimension of each, with the number of its
     /// column of that dimension.
@@ -48,7 +50,7 @@ struct Matrix {
 }
 
 /// Inputs and units of the rows at hand; filled as the ranks go by.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Scratch {
     inputs: Vec<Lanes>,
     layers: Vec<Vec<Lanes>>,
@@ -116,7 +118,7 @@ impl HostMade {
                         (dimension, earlier)
                     })
                     .collect();
-                Step {
+                RankStep {
                     output: Matrix::new(
                         seen_units,
                         &outputs,
@@ -133,11 +135,16 @@ impl HostMade {
             .collect();
         Self {
             steps,
+            n_dimensions: d,
             n_columns: made.columns.len(),
             n_hidden,
             n_layers: 1 + hidden.len(),
             n_outputs,
         }
+    }
+
+    pub fn n_dimensions(&self) -> usize {
+        self.n_dimensions
     }
 
     pub fn scratch(&self) -> Scratch {
@@ -153,7 +160,6 @@ impl HostMade {
     /// one, and may only then make the dimension known, whose columns are then `encode(dimension, which)`.
     pub fn run<S: ?Sized>(
         &self,
-        arch: Arch,
         scratch: &mut Scratch,
         state: &mut S,
         mut on_dimension: impl FnMut(&mut S, usize, Outputs),
@@ -165,13 +171,13 @@ impl HostMade {
                 let units = &mut from[0][step.units.clone()];
                 match below.last() {
                     None => {
-                        matrix.apply(arch, &scratch.inputs[..step.columns.start], units);
-                        units.iter_mut().for_each(|unit| *unit = relu(unit));
+                        matrix.apply(&scratch.inputs[..step.columns.start], units);
+                        units.iter_mut().for_each(|unit| *unit = unit.map(relu));
                     }
                     Some(below) => {
-                        matrix.apply(arch, &below[..step.units.end], units);
+                        matrix.apply(&below[..step.units.end], units);
                         for (unit, below) in units.iter_mut().zip(&below[step.units.clone()]) {
-                            *unit = below.with(&relu(unit), |a, b| a + b);
+                            *unit = below.with(unit, |a, b| a + relu(b));
                         }
                     }
                 }
@@ -181,7 +187,7 @@ impl HostMade {
             };
             let n = step.dimensions.len();
             let outputs = &mut scratch.outputs[..n * self.n_outputs];
-            step.output.apply(arch, &last[..step.units.end], outputs);
+            step.output.apply(&last[..step.units.end], outputs);
             for (position, &dimension) in step.dimensions.iter().enumerate() {
                 let outputs = Outputs {
                     all: outputs,
@@ -215,11 +221,6 @@ impl<'a> Outputs<'a> {
     pub fn kind(&self, kind: usize) -> &'a Lanes {
         &self.all[self.first + kind * self.stride]
     }
-}
-
-fn relu(value: &Lanes) -> Lanes {
-    // As `f32::max`, but what is not a number stays so.
-    value.map(|value| if value < 0.0 { 0.0 } else { value })
 }
 
 struct HostDense {
@@ -268,9 +269,9 @@ impl Matrix {
         }
     }
 
-    fn apply(&self, arch: Arch, inputs: &[Lanes], outputs: &mut [Lanes]) {
+    fn apply(&self, inputs: &[Lanes], outputs: &mut [Lanes]) {
         debug_assert_eq!((inputs.len(), outputs.len()), (self.n_in, self.n_out));
-        arch.dispatch(Product {
+        Arch::new().dispatch(Product {
             matrix: self,
             inputs,
             outputs,

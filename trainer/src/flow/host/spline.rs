@@ -2,18 +2,11 @@
 //! by every raw output, worked out by hand (Durkan et al. 2019, equations 4 to 8 and appendix A).
 
 use super::super::axis::Axis;
-use super::super::spline::{Layout, MIN_BIN, MIN_SLOPE, half_width, raw_unit_slope};
-use super::lanes::{LANES, Lanes, exp, ln, sigmoid, softplus, vectorized};
+use super::super::spline::{Layout, MIN_BIN, MIN_SLOPE, Shape, half_width, raw_unit_slope};
+use super::lanes::{LANES, Lanes};
 use super::made::Outputs;
-use pulp::Arch;
-
-/// Size of the splines of all dimensions.
-#[derive(Debug, Clone, Copy)]
-pub struct Shape<'a> {
-    pub layout: Layout,
-    pub tail_bound: f32,
-    pub axes: &'a [Axis],
-}
+use crate::elementary::fma::{exp, ln, sigmoid, softplus};
+use crate::elementary::vectorized;
 
 /// Size of one dimension's spline.
 #[derive(Debug, Clone, Copy)]
@@ -43,9 +36,8 @@ struct Softmax {
 }
 
 /// x -> u and ln du/dx
-pub fn forward_one(arch: Arch, shape: OneShape, x: &Lanes, raw: Outputs) -> (Lanes, Lanes) {
+pub fn forward_one(shape: OneShape, x: &Lanes, raw: Outputs) -> (Lanes, Lanes) {
     vectorized(
-        arch,
         #[inline(always)]
         || {
             let bin = find::<false>(shape, x, raw);
@@ -66,9 +58,8 @@ pub fn forward_one(arch: Arch, shape: OneShape, x: &Lanes, raw: Outputs) -> (Lan
 }
 
 /// The x whose u is given.
-pub fn inverse_one(arch: Arch, shape: OneShape, u: &Lanes, raw: Outputs) -> Lanes {
+pub fn inverse_one(shape: OneShape, u: &Lanes, raw: Outputs) -> Lanes {
     vectorized(
-        arch,
         #[inline(always)]
         || {
             let bin = find::<true>(shape, u, raw);
@@ -108,11 +99,10 @@ fn between_zero_and(limit: f32, value: f32) -> f32 {
 
 /// x `[n, d]` and raw outputs `[n, 1 + 3 bins, d]`, row-major -> u and ln du/dx, `[n, d]` each
 pub fn forward(shape: &Shape, x: &[f32], raw: &[f32]) -> (Vec<f32>, Vec<f32>) {
-    let arch = Arch::new();
     let mut u = vec![0.0; x.len()];
     let mut log_slope = vec![0.0; x.len()];
     for_each_dimension(shape, x, raw, |one, own, raw, elements| {
-        let (own_u, own_slope) = forward_one(arch, one, own, raw);
+        let (own_u, own_slope) = forward_one(one, own, raw);
         elements.scatter(&own_u, &mut u);
         elements.scatter(&own_slope, &mut log_slope);
     });
@@ -130,7 +120,6 @@ pub struct Derivatives {
 }
 
 pub fn forward_with_derivatives(shape: &Shape, x: &[f32], raw: &[f32]) -> Derivatives {
-    let arch = Arch::new();
     let zeros = |n: usize| vec![0.0f32; n];
     let mut all = Derivatives {
         u: zeros(x.len()),
@@ -144,7 +133,7 @@ pub fn forward_with_derivatives(shape: &Shape, x: &[f32], raw: &[f32]) -> Deriva
     let mut of_u = vec![Lanes::ZERO; n_outputs];
     let mut of_slope = vec![Lanes::ZERO; n_outputs];
     for_each_dimension(shape, x, raw, |one, own, raw, elements| {
-        let point = derivatives_one(arch, one, own, raw, &mut of_u, &mut of_slope);
+        let point = derivatives_one(one, own, raw, &mut of_u, &mut of_slope);
         elements.scatter(&point.u, &mut all.u);
         elements.scatter(&point.log_slope, &mut all.log_slope);
         elements.scatter(&point.du_dx, &mut all.du_dx);
@@ -167,9 +156,7 @@ struct Elements {
 
 impl Elements {
     fn scatter(&self, values: &Lanes, out: &mut [f32]) {
-        for (i, &value) in values.0[..self.n_rows].iter().enumerate() {
-            out[(self.first_row + i) * self.d + self.dimension] = value;
-        }
+        self.scatter_kind(0, 1, values, out);
     }
 
     fn scatter_kind(&self, kind: usize, n_kinds: usize, values: &Lanes, out: &mut [f32]) {
@@ -200,18 +187,14 @@ fn for_each_dimension(
                     lanes.0[i] = raw[(row * n_kinds + kind) * d + dimension];
                 }
             }
-            let one = OneShape {
-                layout: shape.layout,
-                axis,
-                tail_bound: shape.tail_bound,
-            };
             let elements = Elements {
                 first_row,
                 n_rows,
                 dimension,
                 d,
             };
-            on_elements(one, &own, Outputs::new(&own_raw, 0, 1), elements);
+            let outputs = Outputs::new(&own_raw, 0, 1);
+            on_elements(shape.of(axis), &own, outputs, elements);
         }
     }
 }
@@ -386,7 +369,6 @@ const NO_DERIVATIVES: ByBin = ByBin {
 };
 
 fn derivatives_one(
-    arch: Arch,
     shape: OneShape,
     x: &Lanes,
     raw: Outputs,
@@ -394,7 +376,6 @@ fn derivatives_one(
     of_slope: &mut [Lanes],
 ) -> Point {
     vectorized(
-        arch,
         #[inline(always)]
         || {
             let bin = find::<false>(shape, x, raw);
