@@ -377,7 +377,7 @@ fn check_numbers(
 ) -> Result<(), String> {
     if values.len() != n {
         return Err(format!(
-            "standardization.{name} has {} numbers, expected {n}",
+            "standardization.{name} has {} numbers, expected {n} by the campaign's space.parameters or simulator.grid",
             values.len()
         ));
     }

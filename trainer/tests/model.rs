@@ -52,11 +52,11 @@ type Case = (fn(&mut Value), &'static str);
 const CASES: &[Case] = &[
     (
         |edited| edited["z_mean"] = json!([0.0]),
-        "standardization.z_mean has 1 numbers, expected 2",
+        "standardization.z_mean has 1 numbers, expected 2 by the campaign's space.parameters or simulator.grid",
     ),
     (
         |edited| edited["seams"] = json!([]),
-        "standardization.seams has 0 numbers, expected 2",
+        "standardization.seams has 0 numbers, expected 2 by the campaign's space.parameters or simulator.grid",
     ),
     (
         |edited| edited["z_sd"][1] = json!(0.0),
@@ -64,7 +64,7 @@ const CASES: &[Case] = &[
     ),
     (
         |edited| edited["x_mean"] = json!([]),
-        "standardization.x_mean has 0 numbers, expected 6",
+        "standardization.x_mean has 0 numbers, expected 6 by the campaign's space.parameters or simulator.grid",
     ),
     (
         |edited| edited["x_sd"][2] = json!(-1.0),
@@ -72,7 +72,7 @@ const CASES: &[Case] = &[
     ),
     (
         |edited| edited["reference"] = json!([1.0, 2.0, 3.0]),
-        "standardization.reference has 3 numbers, expected 6",
+        "standardization.reference has 3 numbers, expected 6 by the campaign's space.parameters or simulator.grid",
     ),
     (
         |edited| edited["unit"] = json!([1.0, 1.0, 1.0, 1.0, 1.0, 1.0]),
