@@ -56,8 +56,14 @@ pub fn inspect(location: &str, campaign: &Campaign) -> Result<Found, CommandErro
         return Ok(Found::Nothing);
     };
     let text = String::from_utf8_lossy(&bytes);
-    let begun = campaign_file::parse_recorded(&text, &directory.join(CAMPAIGN_FILE))
-        .map_err(CommandError::unusable)?;
+    let begun =
+        campaign_file::parse_recorded(&text, &directory.join(CAMPAIGN_FILE)).map_err(|error| {
+            match refuse_unbegun(&directory) {
+                Ok(()) => CommandError::unusable(error),
+                // A file that a user has written.
+                Err(unbegun) => unbegun,
+            }
+        })?;
     let changed = campaign_file::changed_keys(&begun, campaign);
     if changed.is_empty() {
         return Ok(Found::Begun);
@@ -289,6 +295,13 @@ mod tests {
         );
 
         // The directory of the campaign file and its data is not one to run in.
+        let users = root.path().join("users");
+        fs::create_dir_all(&users).expect("create");
+        fs::write(users.join(CAMPAIGN_FILE), CAMPAIGN).expect("write");
+        let refusal = inspect(&users, &line)
+            .expect_err("a user's file")
+            .to_string();
+        assert!(refusal.contains("no campaign was begun here"), "{refusal}");
         fs::remove_dir(directory.join(JOURNAL)).expect("remove");
         let refusal = inspect(&directory, &line)
             .expect_err("foreign files")
@@ -316,6 +329,9 @@ mod tests {
         directory
             .write(CAMPAIGN_FILE, first.clone())
             .expect("write");
+        directory
+            .write("journal/00000000.json", "{}")
+            .expect("a record");
         assert_eq!(kept(&line), first);
         let known =
             campaign(&CAMPAIGN.replace("prior = { normal", "truth = 0.25\nprior = { normal"));

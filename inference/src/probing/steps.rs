@@ -25,6 +25,9 @@ const MOST_SIMULATIONS: usize = 250;
 /// A peak with less than this share of the posterior does not matter.
 const NEGLIGIBLE_SHARE: f64 = 1e-3;
 
+/// A density that becomes so many times wider along a parameter in a step still grows.
+const STILL_GROWING: f64 = 1.5;
+
 /// How much closer a search looks at the top of what is known.
 const CLOSER: f64 = 0.1;
 
@@ -212,8 +215,6 @@ fn step_of(
         Aim::Summited => own.iter().all(|place| place.is_known) || is_settled && is_known_peak,
     };
     let is_known_summit = search.aim == Aim::Summit && is_at_peak && is_known_peak;
-    // Draws of two steps at the peak pin its top down.
-    let looks_closer = is_known_summit && search.peak.is_some();
     let outcome = if is_over {
         Some(Outcome::Known)
     } else if is_known_summit {
@@ -240,6 +241,10 @@ fn step_of(
         .map(Near::log_posterior)
         .fold(f64::NEG_INFINITY, f64::max);
     let density = ascent::next(&search.density, around);
+    // A density that still grows into a peak does not tell where its top is.
+    let grows = (0..d)
+        .any(|i| density.factor[i * d + i] > STILL_GROWING * search.density.factor[i * d + i]);
+    let looks_closer = is_known_summit && (is_settled && !grows || n_steps >= MOST_STEPS);
     let closer = |density: LocalDensity| Search {
         n_steps,
         density: density.scaled(CLOSER),
