@@ -11,7 +11,7 @@ use std::path::Path;
 /// A straight line through nine points.
 const LINE: &str = r#"
 name = "line"
-seed = 3
+seed = 4
 parameters = [
     { name = "offset", prior = { normal = { mean = 0.0, sd = 1.0 } } },
     { name = "slope", prior = { normal = { mean = 0.0, sd = 1.0 } } },
