@@ -14,6 +14,7 @@ mod model;
 mod noise;
 mod observation;
 mod parameters;
+mod rows;
 mod schema;
 mod validate;
 mod write;

@@ -6,14 +6,13 @@ use super::keys::file::{LIKELIHOOD, SIMULATOR};
 use super::keys::likelihood::KIND;
 use super::keys::simulator::{BUILTIN, GUEST, KEYS, VERSION};
 use super::keys::{Interval, Key, KeyDefault, Takes};
-use super::observation::numbers;
 use super::parameters::{Named, check_names};
-use crate::files;
+use super::rows::{numbers, rows_of_numbers};
 use crate::model::{
     Complaint, Declaration, Declarations, ModelId, ModelNoise, ModelOption, OptionDefault,
     OptionKind, OptionValue, Options, Origin, Shape,
 };
-use crate::observation::{Errors, Expected, FileMistakes, Place, parse_number, rows};
+use crate::observation::{Errors, Expected};
 use std::path::Path;
 
 /// Keys of models that stand in for models outside the program.
@@ -303,57 +302,10 @@ fn value(entry: &Entry<'_>, option: &ModelOption, directory: &Path) -> Option<Op
             }
             OptionValue::Numbers(found)
         }
-        OptionKind::Rows => OptionValue::Rows(matrix(entry, directory)?),
+        OptionKind::Rows => {
+            OptionValue::Rows(rows_of_numbers(entry, directory, Expected::Finite, None)?)
+        }
     })
-}
-
-/// A list of rows, or a file of them.
-fn matrix(entry: &Entry<'_>, directory: &Path) -> Option<Vec<Vec<f64>>> {
-    if entry.is_text() {
-        return matrix_file(entry, directory);
-    }
-    let items = entry.items(&entry.expected())?;
-    let rows: Vec<Option<Vec<f64>>> = items
-        .iter()
-        .map(|item| numbers(item, Expected::Finite))
-        .collect();
-    rows.into_iter().collect()
-}
-
-fn matrix_file(entry: &Entry<'_>, directory: &Path) -> Option<Vec<Vec<f64>>> {
-    let path = directory.join(entry.text()?);
-    let bytes = match files::read(&path, files::MOST_DATA_BYTES) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            entry.mistake(error);
-            return None;
-        }
-    };
-    let mut mistakes = FileMistakes::new(&path);
-    let mut matrix = Vec::new();
-    for (line, fields) in rows(&bytes) {
-        let line = Place::Line(line);
-        let fields = match fields {
-            Ok(fields) => fields,
-            Err(message) => {
-                mistakes.add(line, message);
-                continue;
-            }
-        };
-        let mut row = Vec::with_capacity(fields.len());
-        for (j, field) in fields.iter().enumerate() {
-            match parse_number(field, Expected::Finite) {
-                Ok(number) => row.push(number),
-                Err(message) => mistakes.add(line, format!("column {}: {message}", j + 1)),
-            }
-        }
-        matrix.push(row);
-    }
-    if !mistakes.is_empty() {
-        entry.add_foreign(mistakes.into_messages());
-        return None;
-    }
-    Some(matrix)
 }
 
 /// The model of a campaign file that was written by `to_toml`.

@@ -4,11 +4,10 @@ use super::choices::DrawnSigma;
 use super::document::{Entry, Section};
 use super::keys::file::NOISE;
 use super::keys::noise::{GAUSSIAN, HIGH, LOW, OBSERVED, SIGMA};
-use super::observation::numbers;
 use super::parameters::bounds;
-use crate::files;
+use super::rows::{Width, rows_of_numbers};
 use crate::noise::{GaussianNoise, SigmaSource};
-use crate::observation::{Expected, FileMistakes, Observation, Place, parse_number, rows};
+use crate::observation::{Expected, Observation};
 use std::path::Path;
 
 /// `noise.gaussian.sigma`; None where `noise` is missing and may be, or is wrong.
@@ -85,87 +84,15 @@ fn sigma_table(
     directory: &Path,
     n_data: Option<usize>,
 ) -> Option<Vec<Vec<f64>>> {
-    let rows = if entry.is_array() {
-        let rows: Vec<Option<Vec<f64>>> = entry
-            .items("a list of rows")?
-            .iter()
-            .map(|row| sigmas(row, n_data))
-            .collect();
-        rows.into_iter().collect::<Option<Vec<_>>>()?
-    } else {
-        let path = directory.join(entry.text()?);
-        let bytes = match files::read(&path, files::MOST_DATA_BYTES) {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                entry.mistake(error);
-                return None;
-            }
-        };
-        let mut mistakes = FileMistakes::new(&path);
-        let rows = parse_sigma_table(&bytes, n_data, &mut mistakes);
-        if !mistakes.is_empty() {
-            entry.add_foreign(mistakes.into_messages());
-            return None;
-        }
-        rows
-    };
+    let width = n_data.map(|n| Width {
+        n,
+        what: "sigmas",
+        reason: "the data's length",
+    });
+    let rows = rows_of_numbers(entry, directory, Expected::Positive, width)?;
     if rows.is_empty() {
         entry.mistake("found no rows, expected at least one row of sigmas");
         return None;
     }
     Some(rows)
-}
-
-/// One row a line, without a header.
-fn parse_sigma_table(
-    bytes: &[u8],
-    n_data: Option<usize>,
-    mistakes: &mut FileMistakes,
-) -> Vec<Vec<f64>> {
-    let mut table = Vec::new();
-    for (line, fields) in rows(bytes) {
-        let line = Place::Line(line);
-        let fields = match fields {
-            Ok(fields) => fields,
-            Err(message) => {
-                mistakes.add(line, message);
-                continue;
-            }
-        };
-        if let Some(n_data) = n_data
-            && fields.len() != n_data
-        {
-            mistakes.add(
-                line,
-                format!(
-                    "found {} sigmas, expected {n_data}, the data's length",
-                    fields.len()
-                ),
-            );
-            continue;
-        }
-        let mut row = Vec::new();
-        for (j, field) in fields.iter().enumerate() {
-            match parse_number(field, Expected::Positive) {
-                Ok(sigma) => row.push(sigma),
-                Err(message) => mistakes.add(line, format!("column {}: {message}", j + 1)),
-            }
-        }
-        table.push(row);
-    }
-    table
-}
-
-fn sigmas(entry: &Entry<'_>, n_data: Option<usize>) -> Option<Vec<f64>> {
-    let sigmas = numbers(entry, Expected::Positive)?;
-    if let Some(n_data) = n_data
-        && sigmas.len() != n_data
-    {
-        entry.mistake(format!(
-            "found {} sigmas, expected {n_data}, the data's length",
-            sigmas.len()
-        ));
-        return None;
-    }
-    Some(sigmas)
 }

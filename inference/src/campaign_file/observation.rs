@@ -6,25 +6,10 @@ use super::key::Key;
 use super::keys::observation::{
     COLUMNS, GRID, GRID_NAME, HDU, MISSING, PATH, SIGMA, SIGMA_NAME, VALUE, VALUE_NAME,
 };
+use super::rows::numbers;
 use crate::files;
-use crate::observation::{
-    ColumnNames, Errors, Expected, Hdu, Observation, Reading, Source, check_number,
-};
+use crate::observation::{ColumnNames, Errors, Expected, Hdu, Observation, Reading, Source};
 use std::path::Path;
-
-/// Numbers that have a place in single precision.
-pub(super) fn numbers(entry: &Entry<'_>, expected: Expected) -> Option<Vec<f64>> {
-    let items = entry.items("a list of numbers")?;
-    let number = |item: &Entry<'_>| match check_number(item.number()?, expected) {
-        Ok(number) => Some(number),
-        Err(message) => {
-            item.mistake(message);
-            None
-        }
-    };
-    let numbers: Vec<Option<f64>> = items.iter().map(number).collect();
-    numbers.into_iter().collect()
-}
 
 /// An observation, and where it is from if that is a file.
 pub(super) struct Given {

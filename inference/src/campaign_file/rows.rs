@@ -1,0 +1,105 @@
+//! Lists of numbers, and lists of such lists, in place or in a file.
+
+use super::document::Entry;
+use crate::files;
+use crate::observation::{Expected, FileMistakes, Place, check_number, parse_number, rows};
+use std::path::Path;
+
+/// Numbers that have a place in single precision.
+pub(super) fn numbers(entry: &Entry<'_>, expected: Expected) -> Option<Vec<f64>> {
+    let items = entry.items("a list of numbers")?;
+    let number = |item: &Entry<'_>| match check_number(item.number()?, expected) {
+        Ok(number) => Some(number),
+        Err(message) => {
+            item.mistake(message);
+            None
+        }
+    };
+    let numbers: Vec<Option<f64>> = items.iter().map(number).collect();
+    numbers.into_iter().collect()
+}
+
+/// How many numbers each row has.
+#[derive(Clone, Copy)]
+pub(super) struct Width {
+    pub n: usize,
+    /// What they are, and why so many.
+    pub what: &'static str,
+    pub reason: &'static str,
+}
+
+impl Width {
+    fn mistake(self, found: usize) -> Option<String> {
+        let Self { n, what, reason } = self;
+        (found != n).then(|| format!("found {found} {what}, expected {n}, {reason}"))
+    }
+}
+
+/// Rows in place, or those of a CSV file without a header; of any width where none is given.
+pub(super) fn rows_of_numbers(
+    entry: &Entry<'_>,
+    directory: &Path,
+    expected: Expected,
+    width: Option<Width>,
+) -> Option<Vec<Vec<f64>>> {
+    if entry.is_text() {
+        return rows_of_file(entry, directory, expected, width);
+    }
+    let row = |item: &Entry<'_>| {
+        let row = numbers(item, expected)?;
+        match width.and_then(|width| width.mistake(row.len())) {
+            None => Some(row),
+            Some(mistake) => {
+                item.mistake(mistake);
+                None
+            }
+        }
+    };
+    let rows: Vec<Option<Vec<f64>>> = entry.items(&entry.expected())?.iter().map(row).collect();
+    rows.into_iter().collect()
+}
+
+fn rows_of_file(
+    entry: &Entry<'_>,
+    directory: &Path,
+    expected: Expected,
+    width: Option<Width>,
+) -> Option<Vec<Vec<f64>>> {
+    let path = directory.join(entry.text()?);
+    let bytes = match files::read(&path, files::MOST_DATA_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            entry.mistake(error);
+            return None;
+        }
+    };
+    let mut mistakes = FileMistakes::new(&path);
+    let mut table = Vec::new();
+    for (line, fields) in rows(&bytes) {
+        let line = Place::Line(line);
+        let fields = match fields {
+            Ok(fields) => fields,
+            Err(message) => {
+                mistakes.add(line, message);
+                continue;
+            }
+        };
+        if let Some(mistake) = width.and_then(|width| width.mistake(fields.len())) {
+            mistakes.add(line, mistake);
+            continue;
+        }
+        let mut row = Vec::with_capacity(fields.len());
+        for (j, field) in fields.iter().enumerate() {
+            match parse_number(field, expected) {
+                Ok(number) => row.push(number),
+                Err(message) => mistakes.add(line, format!("column {}: {message}", j + 1)),
+            }
+        }
+        table.push(row);
+    }
+    if !mistakes.is_empty() {
+        entry.add_foreign(mistakes.into_messages());
+        return None;
+    }
+    Some(table)
+}
