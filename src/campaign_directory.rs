@@ -3,10 +3,10 @@
 use crate::exit::CommandError;
 use crate::terminal::Terminal;
 use crate::words;
+use sidereal_inference::account::{SUMMARY_FORMAT, SUMMARY_VERSION, Summary};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
-use sidereal_inference::directory::Directory;
-use sidereal_inference::summary::{SUMMARY_FORMAT, SUMMARY_VERSION, Summary};
+use sidereal_inference::records::Directory;
 use sidereal_store::Kind;
 use std::fs;
 use std::io;

@@ -17,7 +17,7 @@ use sidereal_coordinator::{
     ServeConfig, ShardChecks,
 };
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::directory::Directory;
+use sidereal_inference::records::Directory;
 use sidereal_models::Catalogue;
 use sidereal_proto::access::{ACCESS_FILE, SERVER_NAME, Secrets};
 use sidereal_store::Kind;

@@ -11,11 +11,11 @@ use crate::services::{FEWEST_OPEN_FILES, OPEN_FILES_PER_WORKER, allow_open_files
 use crate::terminal::{CampaignView, Terminal};
 use clap::Args;
 use sidereal_coordinator::Earlier;
+use sidereal_inference::account::Summary;
 use sidereal_inference::campaign::{Campaign, MOST_WORKERS};
-use sidereal_inference::directory::Directory;
-use sidereal_inference::proposal::Component;
-use sidereal_inference::stopping::fresh_draws_for;
-use sidereal_inference::summary::{RoundKind, RoundSummary, Summary};
+use sidereal_inference::method::fresh_draws_for;
+use sidereal_inference::records::Directory;
+use sidereal_inference::weights::{Component, RoundKind, RoundSummary};
 use sidereal_models::Catalogue;
 
 /// Simulations for each effective draw asked for that are made without being told to.

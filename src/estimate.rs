@@ -2,12 +2,10 @@
 
 use crate::numbers;
 use crate::words;
-use sidereal_inference::allocation::first_round_size;
+use sidereal_inference::base::{Purpose, RoundId, RowId, stream};
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::draws::Draws;
-use sidereal_inference::forecast::{Prospect, prospect};
-use sidereal_inference::ids::{RoundId, RowId};
-use sidereal_inference::seeds::{Purpose, stream};
+use sidereal_inference::method::{Prospect, first_round_size, prospect};
+use sidereal_inference::records::Draws;
 use sidereal_models::Simulator;
 use sidereal_trainer::timing::{RowSeconds, row_seconds};
 use std::time::{Duration, Instant};

@@ -4,21 +4,18 @@ use crate::page;
 use crate::plots::{PlotError, corner, fit, training};
 use crate::terminal::Terminal;
 use bytes::Bytes;
-use sidereal_inference::campaign::Campaign;
+use sidereal_inference::account::{SUMMARY_FORMAT, SUMMARY_VERSION, Summary, Timing};
+use sidereal_inference::base::{FlowId, RoundId};
+use sidereal_inference::campaign::{Campaign, Observation};
 use sidereal_inference::campaign_file;
-use sidereal_inference::directory::{Created, Directory, Storage};
-use sidereal_inference::evidence::Evidence;
-use sidereal_inference::fit_check::{Fit, FitCheck, LargestResidual};
-use sidereal_inference::ids::{FlowId, RoundId};
-use sidereal_inference::model_band::ModelBand;
-use sidereal_inference::observation::Observation;
-use sidereal_inference::posterior::Posterior;
-use sidereal_inference::proposal::{Component, Proposal};
-use sidereal_inference::refinement::Objective;
-use sidereal_inference::stopping::StopReason;
-use sidereal_inference::summary::{
-    ParameterSummary, RoundKind, RoundSummary, RoundTiming, SUMMARY_FORMAT, SUMMARY_VERSION,
-    Summary, Timing, TrainingSummary, WeightDiagnostics, parameter_summaries,
+use sidereal_inference::method::fit_check::{Fit, FitCheck, LargestResidual};
+use sidereal_inference::method::{RoundTiming, StopReason};
+use sidereal_inference::records::{
+    Created, Directory, ModelBand, ParameterSummary, Posterior, Storage, TrainingSummary,
+    parameter_summaries,
+};
+use sidereal_inference::weights::{
+    Component, Evidence, Objective, Proposal, RoundKind, RoundSummary, WeightDiagnostics,
 };
 use sidereal_models::Catalogue;
 use std::collections::BTreeMap;

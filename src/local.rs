@@ -7,9 +7,9 @@ use sidereal_coordinator::{
     AfterTheEnd, CampaignFailure, CampaignOutcome, CoordinatorConfig, Earlier, Running,
     ServeConfig, ShardChecks,
 };
+use sidereal_inference::account::Progress;
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::directory::Directory;
-use sidereal_inference::progress::Progress;
+use sidereal_inference::records::Directory;
 use sidereal_models::Catalogue;
 use sidereal_proto::access::{ACCESS_FILE, Access, AccessSource, SERVER_NAME, Secrets};
 use sidereal_proto::client::{Client, ClientError, Incoming};

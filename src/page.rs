@@ -4,10 +4,10 @@ use crate::numbers::{self, Estimate};
 use crate::words;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use sidereal_inference::account::Summary;
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::summary::{
-    ParameterSummary, RoundSummary, Summary, TrainingSummary, WeightDiagnostics,
-};
+use sidereal_inference::records::{ParameterSummary, TrainingSummary};
+use sidereal_inference::weights::{RoundSummary, WeightDiagnostics};
 use std::fmt::Write;
 
 const STYLE: &str = include_str!("page.css");

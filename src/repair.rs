@@ -7,7 +7,7 @@ use crate::services::{host_name, runtime};
 use clap::Args;
 use sidereal_coordinator::{Committed, DamagedShard, Earlier, StartError};
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::directory::Directory;
+use sidereal_inference::records::Directory;
 use sidereal_models::Catalogue;
 
 #[derive(Args)]

@@ -9,15 +9,12 @@ use crate::terminal::Terminal;
 use crate::words;
 use clap::Args;
 use sidereal_coordinator::SoFar;
-use sidereal_inference::campaign::Campaign;
+use sidereal_inference::account::{Stage, Summary};
+use sidereal_inference::campaign::{Campaign, Noise};
 use sidereal_inference::campaign_file;
-use sidereal_inference::directory::Directory;
-use sidereal_inference::model_band::{FIT_FILE, ModelBand};
-use sidereal_inference::noise::Noise;
-use sidereal_inference::posterior::Posterior;
-use sidereal_inference::samples::{SAMPLES_FILE, Samples};
-use sidereal_inference::status::Stage;
-use sidereal_inference::summary::Summary;
+use sidereal_inference::records::{
+    Directory, FIT_FILE, ModelBand, Posterior, SAMPLES_FILE, Samples,
+};
 use sidereal_models::Catalogue;
 use std::path::PathBuf;
 use std::thread::JoinHandle;

@@ -4,9 +4,10 @@ use crate::exit::{CommandError, Ending};
 use crate::numbers::{self, Estimate};
 use crate::terminal::Terminal;
 use crate::words;
-use sidereal_inference::directory::Directory;
-use sidereal_inference::modes::Mode;
-use sidereal_inference::summary::{ParameterSummary, Summary, WeightDiagnostics};
+use sidereal_inference::account::Summary;
+use sidereal_inference::method::Mode;
+use sidereal_inference::records::{Directory, ParameterSummary};
+use sidereal_inference::weights::WeightDiagnostics;
 use std::fmt::Write;
 use std::io::Write as _;
 

@@ -3,8 +3,8 @@
 use crate::exit::CommandError;
 use crate::terminal::Terminal;
 use clap::{Args, ValueEnum};
-use sidereal_inference::directory::Directory;
-use sidereal_inference::files;
+use sidereal_inference::base::files;
+use sidereal_inference::records::Directory;
 use sidereal_proto::access::{
     ACCESS_FILE, Access, AccessSource, SERVER_NAME, Secrets, exposure, key_path,
 };

@@ -8,8 +8,8 @@ use crate::services::{identity, runtime};
 use crate::terminal::Terminal;
 use crate::words::{self, RoundPurpose};
 use clap::Args;
-use sidereal_inference::forecast::Standing;
-use sidereal_inference::status::{CampaignStatus, LiveStatus, PeerStatus, RoundStatus, Stage};
+use sidereal_inference::account::{CampaignStatus, LiveStatus, PeerStatus, RoundStatus, Stage};
+use sidereal_inference::method::Standing;
 use sidereal_proto::access::{ACCESS_FILE, Access, AccessFile};
 use sidereal_proto::client::{Client, ClientError, ClientIdentity};
 use sidereal_store::Kind;
@@ -334,9 +334,9 @@ fn shown_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sidereal_inference::ids::{RoundId, RunId};
-    use sidereal_inference::status::{HeldBack, OpenRoundStatus};
-    use sidereal_inference::summary::RoundKind;
+    use sidereal_inference::account::{HeldBack, OpenRoundStatus};
+    use sidereal_inference::base::{RoundId, RunId};
+    use sidereal_inference::weights::RoundKind;
 
     #[test]
     fn a_running_campaign_is_shown_with_its_peers() {

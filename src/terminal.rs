@@ -4,10 +4,10 @@ use crate::numbers;
 use crate::services::LogFormat;
 use crate::words;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use sidereal_inference::forecast::Standing;
-use sidereal_inference::progress::Progress;
-use sidereal_inference::summary::{RoundKind, RoundSummary, TrainingSummary};
-use sidereal_inference::task::TrainingProgress;
+use sidereal_inference::account::Progress;
+use sidereal_inference::method::Standing;
+use sidereal_inference::records::{TrainingProgress, TrainingSummary};
+use sidereal_inference::weights::{RoundKind, RoundSummary};
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 use tracing_subscriber::EnvFilter;
@@ -482,12 +482,9 @@ fn training_line(training: &TrainingSummary, seconds: f64) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sidereal_inference::evidence::Evidence;
-    use sidereal_inference::forecast::Way;
-    use sidereal_inference::ids::{FlowId, RoundId};
-    use sidereal_inference::proposal::Proposal;
-    use sidereal_inference::refinement::Objective;
-    use sidereal_inference::summary::WeightDiagnostics;
+    use sidereal_inference::base::{FlowId, RoundId};
+    use sidereal_inference::method::Way;
+    use sidereal_inference::weights::{Evidence, Objective, Proposal, WeightDiagnostics};
 
     #[test]
     fn rates_count_only_what_this_run_has_done() {

@@ -13,18 +13,15 @@ pub use missing::{lost_modes, missing_mass};
 pub use stops::stop_reason;
 
 use crate::numbers;
-use sidereal_inference::campaign::{Campaign, Featurizer, Flow, Loss};
+use sidereal_inference::account::Summary;
+use sidereal_inference::campaign::model::OptionValue;
+use sidereal_inference::campaign::{Campaign, Featurizer, Flow, Loss, Noise, SigmaSource};
 use sidereal_inference::campaign_file::Choice;
-use sidereal_inference::evidence::Evidence;
-use sidereal_inference::model::OptionValue;
-use sidereal_inference::modes::Mode;
-use sidereal_inference::noise::{Noise, SigmaSource};
-use sidereal_inference::prior::Prior;
-use sidereal_inference::proposal::{Component, Proposal};
-use sidereal_inference::refinement::Objective;
-use sidereal_inference::space::ParameterSpace;
-use sidereal_inference::summary::{RoundKind, RoundSummary, Summary};
-use sidereal_inference::trust::MAX_PARETO_K;
+use sidereal_inference::method::Mode;
+use sidereal_inference::space::{ParameterSpace, Prior};
+use sidereal_inference::weights::{
+    Component, Evidence, MAX_PARETO_K, Objective, Proposal, RoundKind, RoundSummary,
+};
 
 /// Up to here errors of weighted means are as good as they look (Vehtari et al. 2024).
 const GOOD_PARETO_K: f64 = 0.5;
@@ -403,7 +400,7 @@ fn loss(loss: Loss) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sidereal_inference::ids::FlowId;
+    use sidereal_inference::base::FlowId;
 
     #[test]
     fn shares_are_as_short_as_they_can_be() {

@@ -3,7 +3,7 @@
 mod setup;
 
 use setup::{errors, fit, results, run, status, text, write};
-use sidereal_inference::summary::RoundKind;
+use sidereal_inference::weights::RoundKind;
 use std::fs;
 
 const LINE: &str = r#"

@@ -3,9 +3,8 @@
 mod setup;
 
 use setup::{errors, fit, results, run, status, text, write};
-use sidereal_inference::directory::Directory;
-use sidereal_inference::fit_check::{Fit, FitCheck, Verdict};
-use sidereal_inference::model_band::ModelBand;
+use sidereal_inference::method::fit_check::{Fit, FitCheck, Verdict};
+use sidereal_inference::records::{Directory, ModelBand};
 use std::path::Path;
 
 /// A straight line through nine points.

@@ -4,8 +4,7 @@ mod setup;
 
 use setup::{errors, fit, run, status, text, write};
 use sidereal_inference::campaign_file;
-use sidereal_inference::posterior::Posterior;
-use sidereal_inference::samples::{SAMPLES_FILE, Samples};
+use sidereal_inference::records::{Posterior, SAMPLES_FILE, Samples};
 use sidereal_models::Catalogue;
 use std::path::Path;
 

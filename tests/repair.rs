@@ -81,7 +81,7 @@ fn damage(shards: &[PathBuf]) -> Vec<Vec<u8>> {
 
 /// What is said of shards that [`damage`] has damaged.
 fn complaints(shards: &[PathBuf], good: &[Vec<u8>]) -> [String; 3] {
-    let hash = sidereal_inference::files::sha256_hex;
+    let hash = sidereal_inference::base::files::sha256_hex;
     let changed = fs::read(&shards[1]).expect("changed");
     [
         format!(

@@ -65,7 +65,7 @@ fn a_changed_result_is_refused_by_report_and_mended_by_fit() {
 
     let output = run(&["report", text(&out)]);
     assert_eq!(status(&output), 1, "{}", errors(&output));
-    let hash = sidereal_inference::files::sha256_hex;
+    let hash = sidereal_inference::base::files::sha256_hex;
     for part in [
         text(&posterior),
         &hash(&changed),

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 use sidereal_coordinator::{
     AfterTheEnd, CoordinatorConfig, Earlier, ServeConfig, ShardChecks, start,
 };
+use sidereal_inference::account::Progress;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
-use sidereal_inference::directory::Directory;
-use sidereal_inference::progress::Progress;
+use sidereal_inference::records::Directory;
 use sidereal_models::Simulator;
 use sidereal_proto::access::{ACCESS_FILE, Access, AccessFile, SERVER_NAME, Secrets};
 use sidereal_proto::client::{Client, ClientError, Incoming};

@@ -7,9 +7,8 @@ use crate::table::{Line, number, print};
 use crate::usage::Usage;
 use sidereal_coordinator::campaign::event::{Event, Fact};
 use sidereal_coordinator::journal::{self, Journal};
-use sidereal_inference::directory::Directory;
-use sidereal_inference::ids::{RoundId, RunId};
-use sidereal_inference::task::{ShardFile, StoredFile};
+use sidereal_inference::base::{RoundId, RunId};
+use sidereal_inference::records::{Directory, ShardFile, StoredFile};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 

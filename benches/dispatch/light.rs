@@ -2,8 +2,8 @@
 
 use crate::Fallible;
 use crate::models::MODEL;
-use sidereal_inference::model::{ModelId, Origin};
-use sidereal_inference::task::{BatchLease, BatchReport, ShardFile, StoredFile};
+use sidereal_inference::campaign::model::{ModelId, Origin};
+use sidereal_inference::records::{BatchLease, BatchReport, ShardFile, StoredFile};
 use sidereal_proto::access::Access;
 use sidereal_proto::client::{Client, Incoming};
 use sidereal_proto::message::{FromWorker, PeerKind, Registration, ToWorker};

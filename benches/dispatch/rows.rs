@@ -8,8 +8,7 @@ use crate::workers::Workers;
 use crate::{Fallible, plain};
 use sidereal_coordinator::campaign::event::Fact;
 use sidereal_coordinator::journal;
-use sidereal_inference::directory::Directory;
-use sidereal_inference::task::ShardFile;
+use sidereal_inference::records::{Directory, ShardFile};
 use std::sync::Arc;
 use std::time::Instant;
 

@@ -7,12 +7,10 @@ mod cpu_time;
 
 use burn::tensor::Device;
 use cpu_time::cpu_seconds;
+use sidereal_inference::base::{FlowId, Purpose, RoundId};
 use sidereal_inference::campaign::{Campaign, Flow};
-use sidereal_inference::ids::{FlowId, RoundId};
-use sidereal_inference::proposal::{Component, Proposal};
-use sidereal_inference::refinement::Objective;
-use sidereal_inference::seeds::Purpose;
-use sidereal_inference::summary::TrainingSummary;
+use sidereal_inference::records::TrainingSummary;
+use sidereal_inference::weights::{Component, Objective, Proposal};
 use sidereal_models::Catalogue;
 use sidereal_trainer::draw::{self, DrawPlan};
 use sidereal_trainer::estimator::Estimator;

@@ -7,8 +7,8 @@ use sidereal_coordinator::{
 };
 use sidereal_inference::campaign::{Campaign, DeviceChoice};
 use sidereal_inference::campaign_file;
-use sidereal_inference::posterior::Posterior;
-use sidereal_inference::probing::Outcome;
+use sidereal_inference::method::Outcome;
+use sidereal_inference::records::Posterior;
 use sidereal_models::{Catalogue, ReadyModel};
 use sidereal_proto::access::{AccessSource, SERVER_NAME, Secrets};
 use sidereal_store::StorageChoice;

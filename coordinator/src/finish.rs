@@ -2,27 +2,20 @@
 
 use crate::campaign::event::Settings;
 use crate::campaign::state::State;
-use sidereal_inference::campaign::{Campaign, DeviceChoice};
-use sidereal_inference::coverage::missing_mass;
-use sidereal_inference::directory::Directory;
-use sidereal_inference::files::{self, FileError, StoredFileError};
-use sidereal_inference::fit_check::{Fit, check_posterior};
-use sidereal_inference::ids::RowId;
-use sidereal_inference::model_band::{FIT_FILE, ModelBand};
-use sidereal_inference::modes::modes;
-use sidereal_inference::observation::Observation;
-use sidereal_inference::posterior::{Posterior, PosteriorRow};
-use sidereal_inference::refinement::Objective;
-use sidereal_inference::rounds::{RoundRows, load_rows, load_simulated};
-use sidereal_inference::stopping::StopReason;
-use sidereal_inference::summary::{
-    SUMMARY_FORMAT, SUMMARY_VERSION, Summary, Timing, WeightDiagnostics, parameter_summaries,
+use sidereal_inference::account::{SUMMARY_FORMAT, SUMMARY_VERSION, Summary, Timing};
+use sidereal_inference::base::files::{FileError, StoredFileError};
+use sidereal_inference::base::{RowId, files};
+use sidereal_inference::campaign::{Campaign, DeviceChoice, Observation};
+use sidereal_inference::method::fit_check::{Fit, check_posterior};
+use sidereal_inference::method::{StopReason, misfit, missing_mass, modes, thin_tail, trust};
+use sidereal_inference::records::table::TableError;
+use sidereal_inference::records::{
+    Directory, FIT_FILE, ModelBand, ModelFiles, Posterior, PosteriorRow, RoundRows, StoredFile,
+    load_rows, load_simulated, parameter_summaries,
 };
-use sidereal_inference::table::TableError;
-use sidereal_inference::tails::thin_tail;
-use sidereal_inference::task::{ModelFiles, StoredFile};
-use sidereal_inference::trust::{misfit, trust};
-use sidereal_inference::weights::{CombinedWeights, RoundColumns, WeightsError, combine};
+use sidereal_inference::weights::{
+    CombinedWeights, Objective, RoundColumns, WeightDiagnostics, WeightsError, combine,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Results that could not be computed from what is stored, or not be written.

@@ -7,16 +7,13 @@ use crate::finish::{Computed, FinishError, SoFar, compute, copy_model, so_far};
 use crate::journal;
 use crate::start::settings;
 use crate::status::{StatusError, replay, status_of};
+use sidereal_inference::account::{CampaignStatus, Summary};
+use sidereal_inference::base::RunId;
+use sidereal_inference::base::files::{StoredFileError, sha256_hex};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
-use sidereal_inference::directory::Directory;
-use sidereal_inference::files::{StoredFileError, sha256_hex};
-use sidereal_inference::ids::RunId;
-use sidereal_inference::model_band::FIT_FILE;
-use sidereal_inference::status::CampaignStatus;
-use sidereal_inference::stopping::{Decision, StopReason, after_round};
-use sidereal_inference::summary::Summary;
-use sidereal_inference::task::StoredFile;
+use sidereal_inference::method::{Decision, StopReason, after_round};
+use sidereal_inference::records::{Directory, FIT_FILE, StoredFile};
 use std::path::PathBuf;
 
 /// Results that are not those that were recorded.

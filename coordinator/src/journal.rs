@@ -6,9 +6,9 @@
 
 use crate::campaign::event::Event;
 use serde::{Deserialize, Serialize};
-use sidereal_inference::directory::{Created, Directory};
-use sidereal_inference::files::{self, FileError};
-use sidereal_inference::ids::RunId;
+use sidereal_inference::base::files::FileError;
+use sidereal_inference::base::{RunId, files};
+use sidereal_inference::records::{Created, Directory};
 use std::io;
 use std::path::{Path, PathBuf};
 

@@ -1,11 +1,9 @@
 //! Where the draws of an open round come from.
 
+use sidereal_inference::base::RoundId;
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::directory::Directory;
-use sidereal_inference::draws::Draws;
-use sidereal_inference::ids::RoundId;
-use sidereal_inference::table::TableError;
-use sidereal_inference::task::StoredFile;
+use sidereal_inference::records::table::TableError;
+use sidereal_inference::records::{Directory, Draws, StoredFile};
 use std::ops::Range;
 
 /// Where the draws of a round come from.

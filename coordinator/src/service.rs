@@ -3,10 +3,11 @@
 use crate::campaign::leases::Refusal;
 use crate::driver::{Message, Messages, StreamId};
 use crate::metrics::{Metrics, Reason};
-use sidereal_inference::directory::Directory;
-use sidereal_inference::ids::PeerId;
-use sidereal_inference::model::{self, ModelId};
-use sidereal_inference::progress::Progress;
+use sidereal_inference::account::Progress;
+use sidereal_inference::base::PeerId;
+use sidereal_inference::campaign::model;
+use sidereal_inference::campaign::model::ModelId;
+use sidereal_inference::records::Directory;
 use sidereal_proto::convert::{
     WireError, progress_to_wire, registration_from_wire, status_to_wire, trainer_message_from_wire,
     worker_message_from_wire,

@@ -4,9 +4,9 @@ use crate::campaign::apply::{Misfit, apply};
 use crate::campaign::event::Event;
 use crate::campaign::state::{Phase, State, WeighedRound};
 use crate::journal::{self, JournalError};
-use sidereal_inference::directory::Directory;
-use sidereal_inference::proposal::Component;
-use sidereal_inference::status::{CampaignStatus, OpenRoundStatus, RoundStatus, Stage};
+use sidereal_inference::account::{CampaignStatus, OpenRoundStatus, RoundStatus, Stage};
+use sidereal_inference::records::Directory;
+use sidereal_inference::weights::Component;
 
 /// A journal that cannot be read, or whose records do not follow from each other.
 #[derive(Debug, thiserror::Error)]

@@ -1,15 +1,14 @@
 //! Checks what a trainer reports against what it was asked for, before anything is recorded.
 
 use crate::campaign::state::{Task, TaskResult, WeighedRound};
+use sidereal_inference::base::files::FileError;
+use sidereal_inference::base::{FlowId, RoundId, files};
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::directory::Directory;
-use sidereal_inference::draws::Draws;
-use sidereal_inference::files::{self, FileError};
-use sidereal_inference::ids::{FlowId, RoundId};
-use sidereal_inference::proposal::Component;
-use sidereal_inference::scores::Scores;
-use sidereal_inference::table::TableError;
-use sidereal_inference::task::{DrawTask, ModelFiles, ScoresFile, TrainerReport};
+use sidereal_inference::records::table::TableError;
+use sidereal_inference::records::{
+    Directory, DrawTask, Draws, ModelFiles, Scores, ScoresFile, TrainerReport,
+};
+use sidereal_inference::weights::Component;
 use std::collections::BTreeMap;
 
 /// Largest difference between a draw's log proposal density and that of its scores.

@@ -1,17 +1,14 @@
 //! Weighs a complete round, by itself and together with all earlier ones.
 
+use sidereal_inference::base::{FlowId, Purpose, RowId, stream};
 use sidereal_inference::campaign::{Campaign, StopRule};
-use sidereal_inference::directory::Directory;
-use sidereal_inference::ids::{FlowId, RowId};
-use sidereal_inference::probing::{Knowledge, Probing, probe};
-use sidereal_inference::proposal::Component;
-use sidereal_inference::refinement::Objective;
-use sidereal_inference::rounds::load_rows;
-use sidereal_inference::seeds::{Purpose, stream};
-use sidereal_inference::summary::{RoundKind, RoundSummary, WeightDiagnostics, summarize_round};
-use sidereal_inference::table::TableError;
-use sidereal_inference::task::FinalRound;
-use sidereal_inference::weights::{WeightsError, combine};
+use sidereal_inference::method::{Knowledge, Probing, probe};
+use sidereal_inference::records::table::TableError;
+use sidereal_inference::records::{Directory, FinalRound, load_rows};
+use sidereal_inference::weights::{
+    Component, Objective, RoundKind, RoundSummary, WeightDiagnostics, WeightsError, combine,
+    summarize_round,
+};
 use std::collections::BTreeMap;
 
 /// A round whose stored columns cannot be turned into weights.

@@ -1,9 +1,9 @@
 //! The campaign in a `model.json`: refused with messages, or one that its parameters can be drawn from.
 
+use sidereal_inference::base::RoundId;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file::{check, identity};
-use sidereal_inference::draws::Draws;
-use sidereal_inference::ids::RoundId;
+use sidereal_inference::records::Draws;
 
 /// Whether it is a campaign.
 pub fn parse(bytes: &[u8]) -> bool {

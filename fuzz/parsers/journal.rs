@@ -1,8 +1,8 @@
 //! A journal, one record a line without its checksum: refused with a reason, or a state that can be told.
 
 use sidereal_coordinator::{read_results, read_status};
-use sidereal_inference::directory::Directory;
-use sidereal_inference::files::sha256_hex;
+use sidereal_inference::base::files::sha256_hex;
+use sidereal_inference::records::Directory;
 
 /// Whether its records follow from each other.
 pub fn parse(bytes: &[u8]) -> bool {

@@ -1,12 +1,9 @@
 //! A shard's bytes with the hash that a report gives: refused with a reason, or the rows that were asked for.
 
-use sidereal_inference::directory::Directory;
-use sidereal_inference::draws::Draws;
-use sidereal_inference::ids::RoundId;
-use sidereal_inference::prior::Prior;
-use sidereal_inference::shard::{ShardRows, Weighed, check, load_log_columns};
-use sidereal_inference::space::{Parameter, ParameterSpace};
-use sidereal_inference::task::ShardFile;
+use sidereal_inference::base::RoundId;
+use sidereal_inference::records::shard::{ShardRows, Weighed, check, load_log_columns};
+use sidereal_inference::records::{Directory, Draws, ShardFile};
+use sidereal_inference::space::{Parameter, ParameterSpace, Prior};
 
 const PATH: &str = "rounds/000/shards/a.parquet";
 pub const N_ROWS: u64 = 6;

@@ -24,12 +24,11 @@ pub use compare::{changed_keys, identity};
 pub use schema::schema;
 pub use write::to_toml;
 
-use crate::campaign::Campaign;
-use crate::files;
-use crate::model::Declarations;
-use crate::observation::{ColumnNames, Source};
+use crate::base::files;
+use crate::campaign::model::Declarations;
+use crate::campaign::{Campaign, ColumnNames, Source};
 use document::{Mistakes, Section};
-use keys::Key;
+use key::Key;
 use keys::observation::COLUMNS;
 use model::Known;
 use serde_json::Value as Json;

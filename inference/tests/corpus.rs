@@ -8,8 +8,8 @@ mod campaign_json;
 mod shard;
 
 use sidereal_inference::campaign_file::{load, parse, to_toml};
-use sidereal_inference::directory::Directory;
-use sidereal_inference::shard::{RowStatus, ShardRows};
+use sidereal_inference::records::Directory;
+use sidereal_inference::records::shard::{RowStatus, ShardRows};
 use sidereal_models::Catalogue;
 use std::path::{Path, PathBuf};
 

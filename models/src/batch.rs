@@ -2,13 +2,10 @@
 
 use crate::simulator::{SimulationError, Simulator};
 use rayon::prelude::*;
-use sidereal_inference::campaign::Campaign;
-use sidereal_inference::draws::Draws;
-use sidereal_inference::ids::RowId;
-use sidereal_inference::noise::Noise;
-use sidereal_inference::panics::words_of_panic;
-use sidereal_inference::seeds::{Purpose, stream};
-use sidereal_inference::shard::{RowStatus, ShardRows};
+use sidereal_inference::base::{Purpose, RowId, stream, words_of_panic};
+use sidereal_inference::campaign::{Campaign, Noise};
+use sidereal_inference::records::Draws;
+use sidereal_inference::records::shard::{RowStatus, ShardRows};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -2,9 +2,10 @@
 
 use crate::simulator::{SimulationError, Simulator, impossible};
 use rand_chacha::ChaCha8Rng;
-use sidereal_inference::model::{
-    self, Complaint, Declaration, Declarations, ModelId, ModelNoise, ModelParameters, Options,
-    Origin, Shape, SimulatorSpec,
+use sidereal_inference::campaign::model;
+use sidereal_inference::campaign::model::{
+    Complaint, Declaration, Declarations, ModelId, ModelNoise, ModelParameters, Options, Origin,
+    Shape, SimulatorSpec,
 };
 use sidereal_inference::space::ParameterSpace;
 use std::fmt;

@@ -1,7 +1,7 @@
 //! Ordinary differential equations by the Runge-Kutta pair of orders 5 and 4 of Dormand and Prince (1980), with
 //! the step size that keeps the error within a tolerance (Hairer, Nørsett and Wanner 1993, section II.4).
 
-use sidereal_inference::model::Complaint;
+use sidereal_inference::campaign::model::Complaint;
 
 /// Steps after which an equation counts as too stiff for an explicit method.
 const MOST_STEPS: usize = 200_000;

@@ -82,7 +82,7 @@ pub use catalogue::{BuildError, Catalogue, ForwardModel, ReadyModel};
 pub use own_noise::{OwnNoise, WithOwnNoise};
 pub use rand_chacha::ChaCha8Rng;
 pub use rand_chacha::rand_core::SeedableRng;
-pub use sidereal_inference::model::{
+pub use sidereal_inference::campaign::model::{
     Abscissae, Complaint, Declaration, ModelNoise, ModelOption, ModelParameters, OptionKind,
     Options, Shape,
 };

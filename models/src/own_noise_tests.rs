@@ -7,8 +7,7 @@ use super::*;
 use rand::RngExt;
 use rand_chacha::rand_core::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
-use sidereal_inference::prior::Prior;
-use sidereal_inference::space::{Parameter, ParameterSpace};
+use sidereal_inference::space::{Parameter, ParameterSpace, Prior};
 
 fn build_model(
     model: &str,

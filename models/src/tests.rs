@@ -2,9 +2,8 @@
 
 use super::*;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use sidereal_inference::model::{ModelId, Origin, SimulatorSpec};
-use sidereal_inference::prior::Prior;
-use sidereal_inference::space::{Parameter, ParameterSpace};
+use sidereal_inference::campaign::model::{ModelId, Origin, SimulatorSpec};
+use sidereal_inference::space::{Parameter, ParameterSpace, Prior};
 
 /// A model with a prior in which every θ has an answer.
 struct Case {
@@ -56,7 +55,7 @@ pub(crate) fn no_options() -> Options {
 
 pub(crate) fn with(
     name: &str,
-    value: impl Into<sidereal_inference::model::OptionValue>,
+    value: impl Into<sidereal_inference::campaign::model::OptionValue>,
 ) -> Options {
     let mut options = Options::default();
     options.set(name, value);

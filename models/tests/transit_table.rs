@@ -3,9 +3,8 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use sidereal_inference::model::{ModelId, Options, Origin, SimulatorSpec};
-use sidereal_inference::prior::Prior;
-use sidereal_inference::space::{Parameter, ParameterSpace};
+use sidereal_inference::campaign::model::{ModelId, Options, Origin, SimulatorSpec};
+use sidereal_inference::space::{Parameter, ParameterSpace, Prior};
 use sidereal_models::Catalogue;
 
 const COLUMNS: &str = "rp,aRs,b,t0,u1,u2,period,t,batman,integral";

@@ -1,9 +1,9 @@
 //! Observations that a model is asked about, held against what it was trained on.
 
-use sidereal_inference::campaign::Campaign;
-use sidereal_inference::model::Declaration;
-use sidereal_inference::noise::{GaussianNoise, Noise, SigmaSource};
-use sidereal_inference::observation::{Errors, Observation};
+use sidereal_inference::campaign::model::Declaration;
+use sidereal_inference::campaign::{
+    Campaign, Errors, GaussianNoise, Noise, Observation, SigmaSource,
+};
 
 /// Where the errors of observations of a campaign's model are.
 pub(crate) fn errors(campaign: &Campaign, declaration: &dyn Declaration) -> Errors {

@@ -3,21 +3,16 @@
 use crate::observed;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use serde::{Deserialize, Serialize};
-use sidereal_inference::campaign::Campaign;
-use sidereal_inference::fit_check::{Fit, check_posterior};
-use sidereal_inference::ids::{FlowId, RoundId, RowId};
-use sidereal_inference::model_band::ModelBand;
-use sidereal_inference::modes::{Mode, modes};
-use sidereal_inference::observation::{Observation, Reading};
-use sidereal_inference::posterior::{Posterior, PosteriorRow};
-use sidereal_inference::proposal::{Component, Proposal};
-use sidereal_inference::refinement::Objective;
-use sidereal_inference::seeds::Purpose;
-use sidereal_inference::shard::ShardRows;
-use sidereal_inference::summary::{ParameterSummary, WeightDiagnostics, parameter_summaries};
-use sidereal_inference::tails::thin_tail;
-use sidereal_inference::trust::{misfit, trust_prediction};
+use sidereal_inference::base::{FlowId, Purpose, RoundId, RowId};
+use sidereal_inference::campaign::{Campaign, Observation, Reading};
+use sidereal_inference::method::fit_check::{Fit, check_posterior};
+use sidereal_inference::method::{Mode, misfit, modes, thin_tail, trust_prediction};
+use sidereal_inference::records::shard::ShardRows;
+use sidereal_inference::records::{
+    ModelBand, ParameterSummary, Posterior, PosteriorRow, parameter_summaries,
+};
 use sidereal_inference::weights;
+use sidereal_inference::weights::{Component, Objective, Proposal, WeightDiagnostics};
 use sidereal_models::{BatchError, BuildError, Catalogue, Simulator, run_batch};
 use sidereal_trainer::Model;
 use sidereal_trainer::draw::{DrawPlan, draw};

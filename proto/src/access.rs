@@ -7,8 +7,8 @@
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use serde::{Deserialize, Serialize};
-use sidereal_inference::files::{self, FileError};
-use sidereal_inference::ids::CampaignHash;
+use sidereal_inference::base::files::FileError;
+use sidereal_inference::base::{CampaignHash, files};
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

@@ -9,10 +9,9 @@ use crate::message::{
 };
 use crate::v1::coordinator_client::CoordinatorClient;
 use crate::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT, MAX_MESSAGE_BYTES, convert, v1};
-use sidereal_inference::ids::{AttemptId, PeerId};
-use sidereal_inference::progress::Progress;
-use sidereal_inference::status::CampaignStatus;
-use sidereal_inference::task::StoredFile;
+use sidereal_inference::account::{CampaignStatus, Progress};
+use sidereal_inference::base::{AttemptId, PeerId};
+use sidereal_inference::records::StoredFile;
 use std::pin::Pin;
 use std::time::Duration;
 use tonic::codegen::InterceptedService;

@@ -1,9 +1,9 @@
 //! What coordinator, workers and trainers say to each other, in domain types.
 
+use sidereal_inference::base::{AttemptId, CampaignHash, PeerId, RoundId, RunId};
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::ids::{AttemptId, CampaignHash, PeerId, RoundId, RunId};
-use sidereal_inference::model::ModelId;
-use sidereal_inference::task::{
+use sidereal_inference::campaign::model::ModelId;
+use sidereal_inference::records::{
     BatchLease, BatchReport, TrainerReport, TrainerTask, TrainingProgress,
 };
 

@@ -16,7 +16,7 @@ use crate::client::{Client, ClientError, ClientIdentity};
 use crate::message::{Registration, Session};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-use sidereal_inference::panics::words_of_panic;
+use sidereal_inference::base::words_of_panic;
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};

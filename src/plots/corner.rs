@@ -5,11 +5,11 @@ use super::canvas::{Anchor, Canvas, Color, Pen, Rectangle, Span};
 use super::density::{self, Ends, Grid, Limits, Weights};
 use super::ticks::Axis;
 use crate::numbers::{self, Estimate};
+use sidereal_inference::base::weighted_quantiles;
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::circle;
-use sidereal_inference::modes::Mode;
-use sidereal_inference::posterior::Posterior;
-use sidereal_inference::summary::{ParameterSummary, weighted_quantiles};
+use sidereal_inference::method::Mode;
+use sidereal_inference::records::{ParameterSummary, Posterior};
+use sidereal_inference::space::circle;
 
 pub const MAX_PARAMETERS: usize = 30;
 

@@ -6,7 +6,7 @@ use super::panel::{
     GREY, INK, Mark, draw_frame, draw_grid, draw_legend, draw_x_name, draw_x_tick, draw_y_name,
 };
 use super::ticks::Axis;
-use sidereal_inference::model_band::ModelBand;
+use sidereal_inference::records::ModelBand;
 
 const MODEL: Color = Color(18, 78, 138);
 const BAND_68: f64 = 0.42;

@@ -7,9 +7,9 @@ use super::panel::{
     draw_x_tick, draw_y_name,
 };
 use super::ticks::{self, Axis};
-use sidereal_inference::posterior::Posterior;
-use sidereal_inference::summary::{RoundKind, RoundSummary, Summary, TrainingSummary};
-use sidereal_inference::weights::n_eff_of;
+use sidereal_inference::account::Summary;
+use sidereal_inference::records::{Posterior, TrainingSummary};
+use sidereal_inference::weights::{RoundKind, RoundSummary, n_eff_of};
 
 const TRAINING: Color = Color(120, 166, 210);
 const VALIDATION: Color = Color(18, 78, 138);
@@ -414,10 +414,8 @@ fn draw_rounds(canvas: &mut Canvas, panel: Rectangle, rounds: &[RoundSummary]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sidereal_inference::ids::{FlowId, RoundId};
-    use sidereal_inference::proposal::Proposal;
-    use sidereal_inference::refinement::Objective;
-    use sidereal_inference::summary::WeightDiagnostics;
+    use sidereal_inference::base::{FlowId, RoundId};
+    use sidereal_inference::weights::{Objective, Proposal, WeightDiagnostics};
 
     #[test]
     fn losses_are_seen_from_each_flows_best() {

@@ -3,9 +3,9 @@
 use super::PredictArguments;
 use crate::campaign_directory::SUMMARY_FILE;
 use crate::exit::CommandError;
+use sidereal_inference::base::files;
+use sidereal_inference::campaign::Observation;
 use sidereal_inference::campaign_file;
-use sidereal_inference::files;
-use sidereal_inference::observation::Observation;
 use sidereal_predict::{FORMAT, Predictor};
 use sidereal_trainer::Model;
 use std::collections::BTreeMap;

@@ -1,9 +1,9 @@
 //! What was observed and where it is from, in words.
 
 use crate::numbers;
-use sidereal_inference::campaign::Campaign;
-use sidereal_inference::noise::{Noise, SigmaSource};
-use sidereal_inference::observation::{Column, Format, Observation, Source};
+use sidereal_inference::campaign::{
+    Campaign, Column, Format, Noise, Observation, SigmaSource, Source,
+};
 use sidereal_models::{Abscissae, Catalogue};
 
 /// The observation by name: how much there is, from where, and in what range. `source` is None where the campaign file

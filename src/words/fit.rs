@@ -1,7 +1,7 @@
 //! Whether the model fits the data, in words.
 
 use crate::numbers;
-use sidereal_inference::fit_check::{Fit, FitCheck, Verdict};
+use sidereal_inference::method::fit_check::{Fit, FitCheck, Verdict};
 
 /// `p 0.16: chi-square 10.2 for 9 data and 2.7 effective parameters; ...`
 pub fn fit(fit: &Fit) -> String {
@@ -92,7 +92,7 @@ fn p(p: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sidereal_inference::fit_check::{LargestResidual, Runs};
+    use sidereal_inference::method::fit_check::{LargestResidual, Runs};
 
     fn check(p: f64) -> Fit {
         Fit::Checked(FitCheck {

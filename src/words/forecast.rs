@@ -1,9 +1,9 @@
 //! Where a campaign stands and what is left, in words.
 
 use crate::numbers;
-use sidereal_inference::forecast::{Left, Standing, Way};
-use sidereal_inference::status::CampaignStatus;
-use sidereal_inference::trust::MAX_PARETO_K;
+use sidereal_inference::account::CampaignStatus;
+use sidereal_inference::method::{Left, Standing, Way};
+use sidereal_inference::weights::MAX_PARETO_K;
 
 /// `n_eff 1,830 of 6,500; about 4,100 to 6,000 simulations and 20 to 40 s left`
 pub fn standing(standing: &Standing) -> String {
@@ -148,7 +148,7 @@ pub fn count_range((low, high): (u64, u64)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sidereal_inference::status::Stage;
+    use sidereal_inference::account::Stage;
 
     fn told(standing: &Standing) -> String {
         super::standing(standing)

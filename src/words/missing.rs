@@ -1,8 +1,7 @@
 //! What a campaign's final proposal may be missing, in words.
 
 use crate::numbers;
-use sidereal_inference::coverage::MissingMass;
-use sidereal_inference::probing::Outcome;
+use sidereal_inference::method::{MissingMass, Outcome};
 
 /// `none found by 3 searches; 0 % of the posterior that was drawn is outside the final proposal`
 pub fn lost_modes(missing: &MissingMass) -> String {
@@ -112,7 +111,7 @@ fn outcome_counts(outcomes: &[Outcome]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sidereal_inference::ids::FlowId;
+    use sidereal_inference::base::FlowId;
 
     #[test]
     fn missing_mass_is_said_with_its_limits() {

@@ -2,8 +2,8 @@
 
 use crate::numbers;
 use sidereal_inference::campaign::{Campaign, Combine, StopRule};
-use sidereal_inference::stopping::StopReason;
-use sidereal_inference::trust::MAX_PARETO_K;
+use sidereal_inference::method::StopReason;
+use sidereal_inference::weights::MAX_PARETO_K;
 
 pub fn stop_reason(reason: &StopReason) -> String {
     match reason {

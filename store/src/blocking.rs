@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use object_store::path::Path;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
-use sidereal_inference::directory::{Created, Storage};
-use sidereal_inference::files;
+use sidereal_inference::base::files;
+use sidereal_inference::records::{Created, Storage};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};

@@ -1,10 +1,10 @@
 //! Where a worker or trainer keeps a campaign's files: in a directory that it was given, in the one that its
 //! coordinator names, or in none.
 
+use sidereal_inference::base::CampaignHash;
+use sidereal_inference::base::files::FileError;
 use sidereal_inference::campaign_file;
-use sidereal_inference::directory::Directory;
-use sidereal_inference::files::FileError;
-use sidereal_inference::ids::CampaignHash;
+use sidereal_inference::records::Directory;
 use std::path::PathBuf;
 
 const CAMPAIGN_FILE: &str = "campaign.toml";

@@ -1,6 +1,6 @@
-//! What every [`Storage`](sidereal_inference::directory::Storage) must do, as checks that run on any of them.
+//! What every [`Storage`](sidereal_inference::records::Storage) must do, as checks that run on any of them.
 
-use sidereal_inference::directory::{Created, Directory};
+use sidereal_inference::records::{Created, Directory};
 use std::io;
 use std::sync::Barrier;
 
@@ -134,7 +134,7 @@ fn of_many_creators_one_wins(directory: &Directory) -> Result<(), String> {
     Ok(())
 }
 
-fn said<T>(result: Result<T, sidereal_inference::files::FileError>) -> Result<T, String> {
+fn said<T>(result: Result<T, sidereal_inference::base::files::FileError>) -> Result<T, String> {
     result.map_err(|error| error.to_string())
 }
 

@@ -17,7 +17,7 @@ use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as ObjectPath;
 use object_store::prefix::PrefixStore;
-use sidereal_inference::directory::Directory;
+use sidereal_inference::records::Directory;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 
 use crate::ObjectStorage;
 use bytes::Bytes;
-use sidereal_inference::directory::{Created, Storage};
+use sidereal_inference::records::{Created, Storage};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -113,8 +113,8 @@ impl Storage for LocalStorage {
 
 #[cfg(test)]
 mod tests {
-    use sidereal_inference::directory::{Created, Directory};
-    use sidereal_inference::files::FileError;
+    use sidereal_inference::base::files::FileError;
+    use sidereal_inference::records::{Created, Directory};
     use std::fs;
     use std::path::Path;
 

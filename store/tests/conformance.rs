@@ -1,7 +1,7 @@
 //! The conformance suite on every kind of storage that this crate opens.
 
 use object_store::memory::InMemory;
-use sidereal_inference::directory::Directory;
+use sidereal_inference::records::Directory;
 use sidereal_store::{ObjectStorage, conformance, create};
 use std::sync::Arc;
 

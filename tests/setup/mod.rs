@@ -5,10 +5,10 @@
     reason = "each test file uses its own part"
 )]
 
+use sidereal_inference::account::Summary;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
-use sidereal_inference::posterior::Posterior;
-use sidereal_inference::summary::Summary;
+use sidereal_inference::records::Posterior;
 use sidereal_models::Catalogue;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

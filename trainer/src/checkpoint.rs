@@ -9,8 +9,8 @@ use burn::optim::{AdamState, AdaptiveMomentumState};
 use burn::tensor::{Tensor, TensorData};
 use safetensors::tensor::SafeTensors;
 use serde::{Deserialize, Serialize};
-use sidereal_inference::directory::{Directory, path_in};
-use sidereal_inference::files::FileError;
+use sidereal_inference::base::files::FileError;
+use sidereal_inference::records::{Directory, path_in};
 use std::collections::HashMap;
 
 pub const CHECKPOINT_FILE: &str = "checkpoint.safetensors";

@@ -3,7 +3,7 @@
 
 use burn::tensor::{Device, DeviceKind, DeviceType};
 use sidereal_inference::campaign::DeviceChoice;
-use sidereal_inference::refinement::Objective;
+use sidereal_inference::weights::Objective;
 use std::path::Path;
 
 /// The device asked for cannot be had.

@@ -5,12 +5,10 @@ use crate::model::{ModelError, Scorer};
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
+use sidereal_inference::base::{FlowId, Purpose, RoundId, RowId, log_sum_exp, stream};
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::draws::Draws;
-use sidereal_inference::ids::{FlowId, RoundId, RowId};
-use sidereal_inference::proposal::{Component, Proposal, log_sum_exp};
-use sidereal_inference::scores::Scores;
-use sidereal_inference::seeds::{Purpose, stream};
+use sidereal_inference::records::{Draws, Scores};
+use sidereal_inference::weights::{Component, Proposal};
 use std::collections::BTreeMap;
 use std::ops::Range;
 

@@ -9,10 +9,10 @@ use crate::parameters::{self, Initializer};
 use crate::standardization::DISTANCE_CHANNEL;
 use burn::module::Module;
 use burn::tensor::{Device, Gradients, Tensor};
-use sidereal_inference::campaign::{self, Campaign};
-use sidereal_inference::ids::{FlowId, RoundId, RowId};
-use sidereal_inference::refinement::Objective;
-use sidereal_inference::seeds::{Purpose, stream};
+use sidereal_inference::base::{FlowId, Purpose, RoundId, RowId, stream};
+use sidereal_inference::campaign;
+use sidereal_inference::campaign::Campaign;
+use sidereal_inference::weights::Objective;
 
 /// q(y | x) with y standardized unconstrained parameters and x channels of standardized data; q(y) alone
 /// where the flow is fitted to weighted draws.

@@ -81,9 +81,9 @@ fn log_atomic(
 mod tests {
     use super::*;
     use crate::standardization::Standardization;
-    use sidereal_inference::circle::Circle;
-    use sidereal_inference::ids::{FlowId, RoundId};
-    use sidereal_inference::proposal::{Component, Proposal};
+    use sidereal_inference::base::{FlowId, RoundId};
+    use sidereal_inference::space::circle::Circle;
+    use sidereal_inference::weights::{Component, Proposal};
     use std::collections::BTreeMap;
 
     #[test]

@@ -187,8 +187,7 @@ mod tests {
     use super::*;
     use burn::optim::{Adam, AdamConfig, Optimizer};
     use rand_distr::{Distribution, StandardNormal};
-    use sidereal_inference::ids::{RoundId, RowId};
-    use sidereal_inference::seeds::{Purpose, stream};
+    use sidereal_inference::base::{Purpose, RoundId, RowId, stream};
 
     /// Two whole chunks and a part of one.
     const N: usize = 2 * CHUNK + 77;

@@ -2,18 +2,16 @@
 
 use crate::loss::prior_weights;
 use crate::training_set::TrainingSet;
-use sidereal_inference::bound::{emphasis, leans};
+use sidereal_inference::base::{FlowId, RoundId};
 use sidereal_inference::campaign::{Campaign, Loss};
-use sidereal_inference::circle::emptiest_seams;
-use sidereal_inference::directory::Directory;
-use sidereal_inference::draws::Draws;
-use sidereal_inference::ids::{FlowId, RoundId};
-use sidereal_inference::refinement::{Objective, objective, simulation_weights};
-use sidereal_inference::rounds::load_rows;
-use sidereal_inference::shard::{RowStatus, ShardRows, for_each_rows};
-use sidereal_inference::table::TableError;
-use sidereal_inference::task::FinalRound;
-use sidereal_inference::weights::{self, RoundColumns, WeightsError};
+use sidereal_inference::method::{objective, simulation_weights};
+use sidereal_inference::records::shard::{RowStatus, ShardRows, for_each_rows};
+use sidereal_inference::records::table::TableError;
+use sidereal_inference::records::{Directory, Draws, FinalRound, load_rows};
+use sidereal_inference::space::circle::emptiest_seams;
+use sidereal_inference::space::{emphasis, leans};
+use sidereal_inference::weights;
+use sidereal_inference::weights::{Objective, RoundColumns, WeightsError};
 
 /// Recorded rows that cannot be read.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
-use sidereal_inference::refinement::fewest_draws;
+use sidereal_inference::method::fewest_draws;
 
 /// Draws, taken in proportion to their weight, that neighbours are looked for among.
 const SUPPORT: usize = 1024;

@@ -5,11 +5,10 @@ use crate::elementary::{asinh, tamed, vectorized};
 use crate::flow::axis::{Axis, axes};
 use crate::training_set::TrainingSet;
 use serde::{Deserialize, Serialize};
-use sidereal_inference::bound::{Bounds, Lean};
-use sidereal_inference::campaign::Campaign;
-use sidereal_inference::circle::{self, Circle};
-use sidereal_inference::noise::Noise;
-use sidereal_inference::refinement::Objective;
+use sidereal_inference::campaign::{Campaign, Noise};
+use sidereal_inference::space::circle::Circle;
+use sidereal_inference::space::{Bounds, Lean, circle};
+use sidereal_inference::weights::Objective;
 
 /// The channel that measures the distance to the reference in standard deviations of Gaussian noise, or, where
 /// the simulator draws the noise, in distances of the training data that are close to it.

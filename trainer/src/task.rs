@@ -11,19 +11,15 @@ use crate::rows::{self, BlindSpot, RowsError};
 use crate::standardization::Standardization;
 use crate::training::{self, Observer, TrainingError, TrainingState};
 use burn::tensor::Device;
+use sidereal_inference::base::files::FileError;
+use sidereal_inference::base::{FlowId, Purpose, files, while_store_fails};
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::directory::Directory;
-use sidereal_inference::files::{self, FileError};
-use sidereal_inference::ids::FlowId;
-use sidereal_inference::refinement::Objective;
-use sidereal_inference::retry::while_store_fails;
-use sidereal_inference::scores::Scores;
-use sidereal_inference::seeds::Purpose;
-use sidereal_inference::summary::TrainingSummary;
-use sidereal_inference::table::TableError;
-use sidereal_inference::task::{
-    FinalRound, ModelFiles, ScoresFile, TrainerReport, TrainerTask, TrainingProgress,
+use sidereal_inference::records::table::TableError;
+use sidereal_inference::records::{
+    Directory, FinalRound, ModelFiles, Scores, ScoresFile, TrainerReport, TrainerTask,
+    TrainingProgress, TrainingSummary,
 };
+use sidereal_inference::weights::Objective;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -107,7 +103,7 @@ pub struct TaskContext<'a> {
 pub enum TaskProgress {
     Training(TrainingProgress),
     Drawing {
-        round: sidereal_inference::ids::RoundId,
+        round: sidereal_inference::base::RoundId,
         n_rows: u64,
     },
     /// The storage is at fault; what was computed is kept until it is not.
@@ -301,7 +297,7 @@ fn score_and_draw(
     task: &TrainerTask,
     models: &[Model],
     context: &mut TaskContext,
-) -> Result<(sidereal_inference::task::StoredFile, Vec<ScoresFile>), TaskError> {
+) -> Result<(sidereal_inference::records::StoredFile, Vec<ScoresFile>), TaskError> {
     let Some(draw_task) = &task.draw else {
         return Err(TaskError::NoObservation { flow: FlowId(0) });
     };

@@ -6,9 +6,9 @@ use crate::standardization::Standardization;
 use crate::training::{self, Observer, TrainingError, TrainingState};
 use crate::training_set::TrainingSet;
 use burn::tensor::Device;
+use sidereal_inference::base::FlowId;
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::ids::FlowId;
-use sidereal_inference::refinement::{Objective, final_exponent};
+use sidereal_inference::weights::{Objective, final_exponent};
 
 /// Epochs that are run; the first of them warms up and does not count.
 const N_EPOCHS: usize = 3;

@@ -16,12 +16,10 @@ use burn::tensor::{Device, Tensor, TensorData};
 use epoch::{Epoch, Slicing};
 use rand::seq::SliceRandom;
 use rayon::prelude::*;
-use sidereal_inference::campaign::{Loss, Training};
-use sidereal_inference::ids::{FlowId, RoundId, RowId};
-use sidereal_inference::minibatch::even_slices;
-use sidereal_inference::refinement::Objective;
-use sidereal_inference::seeds::{Purpose, stream};
-use sidereal_inference::summary::TrainingSummary;
+use sidereal_inference::base::{FlowId, Purpose, RoundId, RowId, stream};
+use sidereal_inference::campaign::{Loss, Training, even_slices};
+use sidereal_inference::records::TrainingSummary;
+use sidereal_inference::weights::Objective;
 
 const MAX_RECOVERIES: u32 = 5;
 /// A training has diverged where a row's loss, on average over an epoch, is this much larger than at the best epoch.

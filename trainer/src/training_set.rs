@@ -6,13 +6,10 @@ use crate::smoothing::Shown;
 use crate::standardization::Standardization;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
-use sidereal_inference::bound::Lean;
-use sidereal_inference::campaign::Campaign;
-use sidereal_inference::ids::{FlowId, RoundId, RowId};
-use sidereal_inference::minibatch::SLICE_ROWS;
-use sidereal_inference::noise::{GaussianNoise, Noise};
-use sidereal_inference::refinement::Objective;
-use sidereal_inference::seeds::{Purpose, stream};
+use sidereal_inference::base::{FlowId, Purpose, RoundId, RowId, stream};
+use sidereal_inference::campaign::{Campaign, GaussianNoise, Noise, SLICE_ROWS};
+use sidereal_inference::space::Lean;
+use sidereal_inference::weights::Objective;
 
 /// Rows that a flow is trained on: z, a weight, and, where it is fitted to simulations, their data,
 /// without noise where that is Gaussian.

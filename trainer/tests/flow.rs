@@ -4,12 +4,10 @@ mod setup;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use setup::{campaign, fit_to_draws, normals, pool};
+use sidereal_inference::base::{FlowId, Purpose, RoundId, RowId, stream};
 use sidereal_inference::campaign::{Campaign, Flow as FlowConfig, NsfSize};
-use sidereal_inference::draws::Draws;
-use sidereal_inference::ids::{FlowId, RoundId, RowId};
-use sidereal_inference::proposal::{Component, Proposal};
-use sidereal_inference::refinement::Objective;
-use sidereal_inference::seeds::{Purpose, stream};
+use sidereal_inference::records::Draws;
+use sidereal_inference::weights::{Component, Objective, Proposal};
 use sidereal_models::Catalogue;
 use sidereal_trainer::draw::{self, DrawPlan};
 use sidereal_trainer::estimator::Estimator;

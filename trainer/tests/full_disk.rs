@@ -3,12 +3,12 @@
 mod setup;
 
 use bytes::Bytes;
-use sidereal_inference::directory::{Created, Directory, Storage};
-use sidereal_inference::draws::Draws;
-use sidereal_inference::ids::{AttemptId, FlowId, RoundId};
-use sidereal_inference::proposal::{Component, Proposal};
-use sidereal_inference::shard::{RowStatus, ShardRows};
-use sidereal_inference::task::{DrawTask, FinalRound, TrainerTask};
+use sidereal_inference::base::{AttemptId, FlowId, RoundId};
+use sidereal_inference::records::shard::{RowStatus, ShardRows};
+use sidereal_inference::records::{
+    Created, Directory, DrawTask, Draws, FinalRound, Storage, TrainerTask,
+};
+use sidereal_inference::weights::{Component, Proposal};
 use sidereal_trainer::device;
 use sidereal_trainer::task::{self, TaskContext, TaskProgress};
 use std::collections::BTreeSet;

@@ -4,10 +4,10 @@ mod setup;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use setup::normals;
+use sidereal_inference::base::FlowId;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
-use sidereal_inference::ids::FlowId;
-use sidereal_inference::refinement::Objective;
+use sidereal_inference::weights::Objective;
 use sidereal_models::Catalogue;
 use sidereal_trainer::estimator::{Estimator, Leaves};
 use sidereal_trainer::parameters::{self, host};

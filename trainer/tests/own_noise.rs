@@ -2,11 +2,10 @@
 
 mod setup;
 
+use sidereal_inference::base::{FlowId, Purpose};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
-use sidereal_inference::ids::FlowId;
-use sidereal_inference::refinement::Objective;
-use sidereal_inference::seeds::Purpose;
+use sidereal_inference::weights::Objective;
 use sidereal_models::Catalogue;
 use sidereal_trainer::standardization::Standardization;
 use sidereal_trainer::training_set::TrainingSet;

@@ -4,10 +4,10 @@ mod setup;
 
 use burn::tensor::{Device, Tensor};
 use setup::{AfterEpoch, campaign, fit, fit_to_draws, weighted_draws};
+use sidereal_inference::base::FlowId;
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::directory::Directory;
-use sidereal_inference::ids::FlowId;
-use sidereal_inference::refinement::Objective;
+use sidereal_inference::records::Directory;
+use sidereal_inference::weights::Objective;
 use sidereal_trainer::checkpoint::{load, store};
 use sidereal_trainer::estimator::Estimator;
 use sidereal_trainer::parameters::named_tensors;

@@ -3,10 +3,9 @@
 use crate::error::WorkerError;
 use bytes::Bytes;
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use sidereal_inference::base::words_of_panic;
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::directory::Directory;
-use sidereal_inference::panics::words_of_panic;
-use sidereal_inference::task::{BatchLease, ShardFile};
+use sidereal_inference::records::{BatchLease, Directory, ShardFile};
 use sidereal_models::{BatchError, Simulator, run_batch_unless};
 use sidereal_proto::peer::ThreadError;
 use std::panic::{AssertUnwindSafe, catch_unwind};

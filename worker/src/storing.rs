@@ -1,8 +1,8 @@
 //! Shards on their way to where the coordinator finds them, tried again for a while where that fails.
 
 use crate::simulation::EncodedShard;
-use sidereal_inference::directory::Directory;
-use sidereal_inference::ids::{AttemptId, PeerId};
+use sidereal_inference::base::{AttemptId, PeerId};
+use sidereal_inference::records::Directory;
 use sidereal_proto::access::AccessSource;
 use sidereal_proto::backoff::Backoff;
 use sidereal_proto::client::{Client, ClientError};

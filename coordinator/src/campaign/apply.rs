@@ -5,8 +5,9 @@ use super::state::{
     CompleteRound, Finished, GivenUp, OpenRound, OpenTask, Phase, RoundPlan, Run, State, Stopped,
     Task, TaskResult, WeighedRound, rows_of,
 };
-use sidereal_inference::summary::{RoundSummary, RoundTiming, WeightDiagnostics};
-use sidereal_inference::task::{FinalRound, ShardFile};
+use sidereal_inference::method::RoundTiming;
+use sidereal_inference::records::{FinalRound, ShardFile};
+use sidereal_inference::weights::{RoundSummary, WeightDiagnostics};
 
 /// An event that cannot follow what happened before: the journal is not one of this campaign.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

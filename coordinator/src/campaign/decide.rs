@@ -4,15 +4,13 @@ use super::apply::{Misfit, apply};
 use super::event::{Event, Fact, Opened, Settings};
 use super::state::{Phase, RoundPlan, State, Task, TaskResult};
 use crate::weigh::Findings;
-use sidereal_inference::allocation::first_round_size;
-use sidereal_inference::ids::{FlowId, RoundId};
-use sidereal_inference::probing::Probing;
-use sidereal_inference::proposal::Proposal;
-use sidereal_inference::stopping::{
-    Decision, StopReason, after_round, most_efficient, next_proposal, top_up_size,
+use sidereal_inference::base::{FlowId, RoundId};
+use sidereal_inference::method::{
+    Decision, Probing, StopReason, after_round, first_round_size, most_efficient, next_proposal,
+    top_up_size,
 };
-use sidereal_inference::summary::RoundKind;
-use sidereal_inference::task::{DrawTask, ShardFile, StoredFile};
+use sidereal_inference::records::{DrawTask, ShardFile, StoredFile};
+use sidereal_inference::weights::{Proposal, RoundKind};
 
 /// Something that has come to the coordinator and may change the campaign; already checked.
 #[derive(Debug, Clone, PartialEq)]

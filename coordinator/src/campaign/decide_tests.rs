@@ -7,13 +7,11 @@ use super::event::{Event, Fact, Settings};
 use super::state::{Phase, RoundPlan, State, Task};
 use super::test_inputs::*;
 use crate::weigh::Findings;
-use sidereal_inference::ids::{FlowId, RoundId};
-use sidereal_inference::probing::{Outcome, Probing};
-use sidereal_inference::progress::Progress;
-use sidereal_inference::proposal::{Component, Proposal};
-use sidereal_inference::stopping::StopReason;
-use sidereal_inference::summary::RoundKind;
-use sidereal_inference::task::DrawTask;
+use sidereal_inference::account::Progress;
+use sidereal_inference::base::{FlowId, RoundId};
+use sidereal_inference::method::{Outcome, Probing, StopReason};
+use sidereal_inference::records::DrawTask;
+use sidereal_inference::weights::{Component, Proposal, RoundKind};
 
 /// Round 0 is simulated and weighed; what is next is up to `settings`.
 fn after_round_0(settings: Settings) -> (Played, Decided) {

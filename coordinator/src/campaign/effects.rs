@@ -2,10 +2,10 @@
 
 use super::event::{Event, Fact};
 use super::state::{CurrentRound, Phase, RoundPlan, State};
-use sidereal_inference::ids::RoundId;
-use sidereal_inference::probing::Probing;
-use sidereal_inference::progress::Progress;
-use sidereal_inference::summary::RoundKind;
+use sidereal_inference::account::Progress;
+use sidereal_inference::base::RoundId;
+use sidereal_inference::method::Probing;
+use sidereal_inference::weights::RoundKind;
 
 /// Something to do once the events that lead to it are recorded.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,12 +1,11 @@
 //! What has happened in a campaign, as recorded in the journal: facts only, never leases.
 
 use serde::{Deserialize, Serialize};
+use sidereal_inference::base::{CampaignHash, RoundId, RunId};
 use sidereal_inference::campaign::{DeviceChoice, Rounds, Workers};
-use sidereal_inference::ids::{CampaignHash, RoundId, RunId};
-use sidereal_inference::probing::Probing;
-use sidereal_inference::stopping::StopReason;
-use sidereal_inference::summary::{RoundSummary, WeightDiagnostics};
-use sidereal_inference::task::{ShardFile, StoredFile};
+use sidereal_inference::method::{Probing, StopReason};
+use sidereal_inference::records::{ShardFile, StoredFile};
+use sidereal_inference::weights::{RoundSummary, WeightDiagnostics};
 
 use super::state::{RoundPlan, Task, TaskResult};
 

@@ -12,9 +12,9 @@ use super::test_inputs::*;
 use crate::weigh::Findings;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
-use sidereal_inference::summary::RoundKind;
-use sidereal_inference::task::{BatchReport, ShardFile};
+use sidereal_inference::base::{AttemptId, PeerId, RoundId};
+use sidereal_inference::records::{BatchReport, ShardFile};
+use sidereal_inference::weights::RoundKind;
 use sidereal_proto::message::{FailureCause, PeerKind, Registration};
 use std::ops::Range;
 

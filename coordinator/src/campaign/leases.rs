@@ -17,9 +17,9 @@ pub use tasks::TaskVerdict;
 
 use batches::{Batches, Crew, SuspectGrants};
 use peers::Peers;
-use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
-use sidereal_inference::status::{HeldBack, PeerStatus};
-use sidereal_inference::task::BatchReport;
+use sidereal_inference::account::{HeldBack, PeerStatus};
+use sidereal_inference::base::{AttemptId, PeerId, RoundId};
+use sidereal_inference::records::BatchReport;
 use sidereal_proto::message::{FailureCause, PeerKind, Registration};
 use std::collections::BTreeSet;
 use std::ops::Range;

@@ -2,18 +2,16 @@
 
 use super::event::Settings;
 use serde::{Deserialize, Serialize};
+use sidereal_inference::base::{CampaignHash, FlowId, RoundId, RunId};
 use sidereal_inference::campaign::Rounds;
-use sidereal_inference::forecast::{Pace, Standing, standing};
-use sidereal_inference::ids::{CampaignHash, FlowId, RoundId, RunId};
-use sidereal_inference::probing::{Outcome, Probing};
-use sidereal_inference::proposal::{Component, Proposal};
-use sidereal_inference::refinement::Objective;
-use sidereal_inference::stopping::{Past, StopReason};
-use sidereal_inference::summary::{
-    RoundKind, RoundSummary, RoundTiming, TrainingSummary, WeightDiagnostics,
+use sidereal_inference::method::{
+    Outcome, Pace, Past, Probing, RoundTiming, Standing, StopReason, standing,
 };
-use sidereal_inference::task::{
-    DrawTask, FinalRound, ModelFiles, ScoresFile, ShardFile, StoredFile,
+use sidereal_inference::records::{
+    DrawTask, FinalRound, ModelFiles, ScoresFile, ShardFile, StoredFile, TrainingSummary,
+};
+use sidereal_inference::weights::{
+    Component, Objective, Proposal, RoundKind, RoundSummary, WeightDiagnostics,
 };
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -3,10 +3,9 @@
 use super::decide::Input;
 use super::state::{Phase, State, Task};
 use super::test_inputs::*;
-use sidereal_inference::ids::{FlowId, RoundId};
-use sidereal_inference::proposal::Proposal;
-use sidereal_inference::summary::RoundKind;
-use sidereal_inference::task::DrawTask;
+use sidereal_inference::base::{FlowId, RoundId};
+use sidereal_inference::records::DrawTask;
+use sidereal_inference::weights::{Proposal, RoundKind};
 
 #[test]
 fn too_many_rows_given_up_are_more_than_a_hundredth_of_the_round_and_ten_at_least() {

@@ -6,14 +6,15 @@ use super::effects::{Effect, effects_of};
 use super::event::{Event, Fact, Opened, Settings};
 use super::state::{State, TaskResult};
 use crate::weigh::Findings;
+use sidereal_inference::base::{CampaignHash, FlowId, LocalId, RoundId, RunId};
 use sidereal_inference::campaign::{Combine, DeviceChoice, Rounds, Stop, StopRule, Workers};
-use sidereal_inference::ids::{CampaignHash, FlowId, LocalId, RoundId, RunId};
-use sidereal_inference::local::LocalDensity;
-use sidereal_inference::probing::{Aim, Probing, Search};
-use sidereal_inference::proposal::{Component, Proposal};
-use sidereal_inference::refinement::Objective;
-use sidereal_inference::summary::{RoundKind, RoundSummary, TrainingSummary, WeightDiagnostics};
-use sidereal_inference::task::{DrawTask, ModelFiles, ScoresFile, ShardFile, StoredFile};
+use sidereal_inference::method::{Aim, Probing, Search};
+use sidereal_inference::records::{
+    DrawTask, ModelFiles, ScoresFile, ShardFile, StoredFile, TrainingSummary,
+};
+use sidereal_inference::weights::{
+    Component, LocalDensity, Objective, Proposal, RoundKind, RoundSummary, WeightDiagnostics,
+};
 use std::collections::BTreeMap;
 use std::ops::Range;
 

@@ -7,9 +7,9 @@ use crate::campaign::leases::{FailureVerdict, Grant, Loss, Refusal, ReportVerdic
 use crate::campaign::state::rows_of;
 use crate::metrics::Reason;
 use crate::service::brief;
-use sidereal_inference::ids::{AttemptId, PeerId};
-use sidereal_inference::progress::Progress;
-use sidereal_inference::task::BatchReport;
+use sidereal_inference::account::Progress;
+use sidereal_inference::base::{AttemptId, PeerId};
+use sidereal_inference::records::BatchReport;
 use sidereal_proto::message::{FromTrainer, FromWorker, PeerKind, Registration, Session};
 use tokio::time::Instant;
 use tonic::Status;

@@ -8,12 +8,12 @@ use crate::finish::{FinishError, finish, read_summary};
 use crate::rounds::RoundDraws;
 use crate::verify::{Expectation, ReportError, check_report};
 use crate::weigh::{WeighError, weigh};
-use sidereal_inference::directory::Directory;
-use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
-use sidereal_inference::retry::while_store_fails;
-use sidereal_inference::shard::{self, ShardRows};
-use sidereal_inference::table::TableError;
-use sidereal_inference::task::{BatchLease, BatchReport, TrainerReport, TrainerTask};
+use sidereal_inference::base::{AttemptId, PeerId, RoundId, while_store_fails};
+use sidereal_inference::records::shard::ShardRows;
+use sidereal_inference::records::table::TableError;
+use sidereal_inference::records::{
+    BatchLease, BatchReport, Directory, TrainerReport, TrainerTask, shard,
+};
 use sidereal_proto::message::ToTrainer;
 use std::collections::BTreeSet;
 use std::fmt::Display;

@@ -2,8 +2,8 @@
 
 use super::Driver;
 use crate::campaign::event::{Event, Fact};
-use sidereal_inference::progress::Progress;
-use sidereal_inference::task::TrainingProgress;
+use sidereal_inference::account::Progress;
+use sidereal_inference::records::TrainingProgress;
 
 impl Driver {
     /// Why nothing goes on though the journal can be written.

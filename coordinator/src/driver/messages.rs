@@ -7,13 +7,11 @@ use crate::finish::{FinishError, Results};
 use crate::rounds::RoundDraws;
 use crate::verify::ReportError;
 use crate::weigh::{Findings, WeighError};
-use sidereal_inference::files::FileError;
-use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
-use sidereal_inference::progress::Progress;
-use sidereal_inference::status::CampaignStatus;
-use sidereal_inference::summary::Summary;
-use sidereal_inference::table::TableError;
-use sidereal_inference::task::ShardFile;
+use sidereal_inference::account::{CampaignStatus, Progress, Summary};
+use sidereal_inference::base::files::FileError;
+use sidereal_inference::base::{AttemptId, PeerId, RoundId};
+use sidereal_inference::records::ShardFile;
+use sidereal_inference::records::table::TableError;
 use sidereal_proto::message::{
     FromTrainer, FromWorker, Registration, Session, ToTrainer, ToWorker,
 };

@@ -1,9 +1,9 @@
 //! Where answers to peers and news to watchers go.
 
 use super::{Message, Messages, StreamId, TrainerOutbox, WatcherOutbox, WorkerOutbox};
-use sidereal_inference::ids::{AttemptId, PeerId};
-use sidereal_inference::progress::Progress;
-use sidereal_inference::task::BatchLease;
+use sidereal_inference::account::Progress;
+use sidereal_inference::base::{AttemptId, PeerId};
+use sidereal_inference::records::BatchLease;
 use sidereal_proto::message::{ToTrainer, ToWorker};
 use std::collections::BTreeMap;
 use tokio::sync::mpsc;

@@ -5,7 +5,7 @@ mod parser;
 
 use super::peers::{Habit, campaign};
 use super::runs::finish;
-use sidereal_inference::directory::Directory;
+use sidereal_inference::records::Directory;
 use std::path::{Path, PathBuf};
 
 fn folder() -> PathBuf {

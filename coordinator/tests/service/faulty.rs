@@ -4,7 +4,7 @@ use bytes::Bytes;
 use object_store::memory::InMemory;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use sidereal_inference::directory::{Created, Directory, Storage};
+use sidereal_inference::records::{Created, Directory, Storage};
 use sidereal_store::ObjectStorage;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};

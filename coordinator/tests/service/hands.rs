@@ -1,7 +1,7 @@
 //! A worker and a trainer that a test leads by the hand, message by message.
 
 use super::peers::{Reach, registration};
-use sidereal_inference::task::{BatchLease, TrainerTask};
+use sidereal_inference::records::{BatchLease, TrainerTask};
 use sidereal_proto::client::{Client, ClientError, Incoming};
 use sidereal_proto::message::{
     FromTrainer, FromWorker, PeerKind, Registration, Session, ToTrainer, ToWorker,

@@ -7,8 +7,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sidereal_coordinator::campaign::event::{Event, Fact};
 use sidereal_coordinator::journal::{Journal, JournalError, read};
-use sidereal_inference::directory::Directory;
-use sidereal_inference::ids::RunId;
+use sidereal_inference::base::RunId;
+use sidereal_inference::records::Directory;
 use std::io;
 
 /// Times that a call is tried again; far more than any seed here needs.

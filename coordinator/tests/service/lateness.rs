@@ -3,8 +3,8 @@
 use super::hands::{TrainerHand, WorkerHand};
 use super::peers::{Habit, registration, run_task, simulate, spawn_trainer, spawn_worker};
 use super::runs::{Trial, soon};
-use sidereal_inference::progress::Progress;
-use sidereal_inference::task::BatchReport;
+use sidereal_inference::account::Progress;
+use sidereal_inference::records::BatchReport;
 use sidereal_proto::message::{FromTrainer, FromWorker, PeerKind, Registration, ToWorker};
 use std::time::{Duration, Instant};
 

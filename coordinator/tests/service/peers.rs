@@ -3,29 +3,20 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
+use sidereal_inference::base::{AttemptId, FlowId, Purpose, RowId, stream};
+use sidereal_inference::campaign::model::{ModelId, Options, Origin, SimulatorSpec};
 use sidereal_inference::campaign::{
-    Campaign, Combine, DeviceChoice, Featurizer, Flow, Loss, Rounds, Stop, StopRule, Training,
-    Trust, Workers,
+    Campaign, Combine, DeviceChoice, Featurizer, Flow, GaussianNoise, Loss, Noise, Observation,
+    Reading, Rounds, SigmaSource, Stop, StopRule, Training, Trust, Workers,
 };
-use sidereal_inference::directory::Directory;
-use sidereal_inference::draws::Draws;
-use sidereal_inference::ids::{AttemptId, FlowId, RowId};
-use sidereal_inference::model::{ModelId, Options, Origin, SimulatorSpec};
-use sidereal_inference::noise::{GaussianNoise, Noise, SigmaSource};
-use sidereal_inference::observation::{Observation, Reading};
-use sidereal_inference::prior::Prior;
-use sidereal_inference::proposal::Component;
-use sidereal_inference::refinement::Objective;
-use sidereal_inference::scores::Scores;
-use sidereal_inference::seeds::{Purpose, stream};
-use sidereal_inference::shard::{RowStatus, ShardRows, load_log_columns};
-use sidereal_inference::space::{Parameter, ParameterSpace};
-use sidereal_inference::summary::TrainingSummary;
-use sidereal_inference::table::TableError;
-use sidereal_inference::task::{
-    BatchLease, BatchReport, FinalRound, ModelFiles, ScoresFile, ShardFile, TrainerReport,
-    TrainerTask,
+use sidereal_inference::records::shard::{RowStatus, ShardRows, load_log_columns};
+use sidereal_inference::records::table::TableError;
+use sidereal_inference::records::{
+    BatchLease, BatchReport, Directory, Draws, FinalRound, ModelFiles, Scores, ScoresFile,
+    ShardFile, TrainerReport, TrainerTask, TrainingSummary,
 };
+use sidereal_inference::space::{Parameter, ParameterSpace, Prior};
+use sidereal_inference::weights::{Component, Objective};
 use sidereal_proto::access::Access;
 use sidereal_proto::client::{Client, ClientError};
 use sidereal_proto::message::{

@@ -3,11 +3,9 @@
 use super::peers::{Habit, campaign, simulate, spawn_trainer, spawn_worker};
 use super::runs::{Trial, soon};
 use sidereal_coordinator::{Committed, Earlier, RepairError, StartError};
-use sidereal_inference::directory::Directory;
-use sidereal_inference::draws::Draws;
-use sidereal_inference::ids::AttemptId;
-use sidereal_inference::shard::ShardRows;
-use sidereal_inference::task::{BatchLease, ShardFile};
+use sidereal_inference::base::AttemptId;
+use sidereal_inference::records::shard::ShardRows;
+use sidereal_inference::records::{BatchLease, Directory, Draws, ShardFile};
 
 /// As the workers of the tests do.
 fn again(draws: Draws) -> Result<ShardRows, String> {

@@ -3,13 +3,12 @@
 use super::hands::TrainerHand;
 use super::peers::{Habit, run_task, spawn_worker};
 use super::runs::Trial;
+use sidereal_inference::base::files::sha256_hex;
+use sidereal_inference::base::{AttemptId, FlowId, RoundId};
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::directory::Directory;
-use sidereal_inference::draws::Draws;
-use sidereal_inference::files::sha256_hex;
-use sidereal_inference::ids::{AttemptId, FlowId, RoundId};
-use sidereal_inference::scores::Scores;
-use sidereal_inference::task::{ScoresFile, StoredFile, TrainerReport};
+use sidereal_inference::records::{
+    Directory, Draws, Scores, ScoresFile, StoredFile, TrainerReport,
+};
 use sidereal_proto::message::FromTrainer;
 use tonic::Code;
 
@@ -289,7 +288,7 @@ fn scores(report: &mut TrainerReport) -> &mut ScoresFile {
     report.scores.last_mut().expect("scores")
 }
 
-fn model(report: &mut TrainerReport) -> &mut sidereal_inference::task::ModelFiles {
+fn model(report: &mut TrainerReport) -> &mut sidereal_inference::records::ModelFiles {
     report.model.as_mut().expect("a model")
 }
 

@@ -3,10 +3,10 @@
 use super::peers::{Habit, campaign};
 use super::runs::{config, finish};
 use sidereal_coordinator::{ResultsError, read_or_restore, read_results, start};
+use sidereal_inference::base::files::sha256_hex;
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::directory::Directory;
-use sidereal_inference::files::sha256_hex;
-use sidereal_inference::stopping::StopReason;
+use sidereal_inference::method::StopReason;
+use sidereal_inference::records::Directory;
 
 const POSTERIOR: &str = "posterior.parquet";
 const SUMMARY: &str = "summary.json";

@@ -5,9 +5,9 @@ use sidereal_coordinator::{
     AfterTheEnd, CampaignFailure, CampaignOutcome, CoordinatorConfig, Earlier, Running,
     ServeConfig, ShardChecks, start,
 };
+use sidereal_inference::account::Progress;
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::directory::Directory;
-use sidereal_inference::progress::Progress;
+use sidereal_inference::records::Directory;
 use sidereal_proto::access::{SERVER_NAME, Secrets};
 use sidereal_proto::client::Client;
 use std::io::{Read, Write};

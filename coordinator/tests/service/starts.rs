@@ -5,7 +5,7 @@ use super::peers::{Habit, campaign};
 use super::runs::{Trial, config, expect_calm, finish, secrets, soon, spawn_peers, stop};
 use sidereal_coordinator::journal::{self, JournalError};
 use sidereal_coordinator::{CampaignFailure, CoordinatorConfig, Earlier, StartError, start};
-use sidereal_inference::directory::Directory;
+use sidereal_inference::records::Directory;
 use sidereal_proto::access::Secrets;
 use sidereal_proto::client::Client;
 

@@ -1,15 +1,12 @@
 //! What a campaign file gives by name: each value under one name, for reading, writing and words.
 
-use super::key::Key;
-use super::keys::{featurizer, flow, noise, parameters};
+use crate::campaign::model::ModelNoise;
 use crate::campaign::{
-    Combine, DeviceChoice, Featurizer, Flow, Loss, Misfit, Normalization, StopRule,
+    Combine, DeviceChoice, Featurizer, Flow, Loss, Misfit, Missing, Normalization, StopRule,
 };
-use crate::model::ModelNoise;
-use crate::observation::Missing;
 
 /// Values, each with its name.
-type Named<T> = &'static [(&'static str, T)];
+pub(super) type Named<T> = &'static [(&'static str, T)];
 
 /// A value that has a name in campaign files.
 pub trait Choice: Copy + PartialEq + 'static {
@@ -83,18 +80,6 @@ impl Choice for FeaturizerKind {
     ];
 }
 
-impl FeaturizerKind {
-    /// Its keys beside `kind`.
-    pub(super) fn options(self) -> &'static [Key] {
-        match self {
-            Self::ResnetGru => featurizer::OF_RESNET_GRU,
-            Self::Resnet => featurizer::OF_RESNET,
-            Self::Gru => featurizer::OF_GRU,
-            Self::Mlp => featurizer::OF_MLP,
-        }
-    }
-}
-
 impl Featurizer {
     pub fn kind(&self) -> FeaturizerKind {
         match self {
@@ -120,16 +105,6 @@ impl Choice for FlowKind {
         ("nsf", Self::Nsf),
         ("nsf-coupling", Self::NsfCoupling),
     ];
-}
-
-impl FlowKind {
-    /// Its keys beside `kind`.
-    pub(super) fn options(self) -> &'static [Key] {
-        match self {
-            Self::Maf => flow::OF_MAF,
-            Self::Nsf | Self::NsfCoupling => flow::OF_SPLINES,
-        }
-    }
 }
 
 impl Flow {
@@ -166,42 +141,4 @@ impl Loss {
             Self::WeightedNll => LossKind::WeightedNll,
         }
     }
-}
-
-/// A family of priors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PriorKind {
-    Uniform,
-    Normal,
-    TruncatedNormal,
-    LogNormal,
-    LogUniform,
-    Beta,
-}
-
-impl Choice for PriorKind {
-    const NAMED: Named<Self> = &[
-        (parameters::UNIFORM.name, Self::Uniform),
-        (parameters::NORMAL.name, Self::Normal),
-        (parameters::TRUNCATED_NORMAL.name, Self::TruncatedNormal),
-        (parameters::LOG_NORMAL.name, Self::LogNormal),
-        (parameters::LOG_UNIFORM.name, Self::LogUniform),
-        (parameters::BETA.name, Self::Beta),
-    ];
-}
-
-/// Where sigma comes from that is drawn anew for each simulation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum DrawnSigma {
-    Uniform,
-    LogUniform,
-    Table,
-}
-
-impl Choice for DrawnSigma {
-    const NAMED: Named<Self> = &[
-        (noise::UNIFORM.name, Self::Uniform),
-        (noise::LOG_UNIFORM.name, Self::LogUniform),
-        (noise::TABLE.name, Self::Table),
-    ];
 }

@@ -1,9 +1,9 @@
 //! What must not change within a campaign: every key but those that are declared to.
 
 use super::write::parts;
+use crate::base::CampaignHash;
+use crate::base::files::sha256_hex;
 use crate::campaign::Campaign;
-use crate::files::sha256_hex;
-use crate::ids::CampaignHash;
 use std::collections::{BTreeMap, BTreeSet};
 use toml::Value;
 

@@ -1,8 +1,8 @@
 //! A TOML document as it is read: each value knows its key and line, and mistakes are collected.
 
 use super::choices::{Choice, names};
+use super::key::{Interval, Key, KeyDefault, Takes};
 use super::keys::simulator::OPTION;
-use super::keys::{Interval, Key, KeyDefault, Takes};
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::ops::RangeInclusive;

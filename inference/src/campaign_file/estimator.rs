@@ -3,10 +3,10 @@
 use super::choices::{Choice, FeaturizerKind, FlowKind, LossKind};
 use super::defaults;
 use super::document::Section;
+use super::key::Key;
 use super::keys::file::{FEATURIZER, FLOW, TRAINING};
-use super::keys::{Key, featurizer, flow, training};
-use crate::campaign::{Featurizer, Flow, Loss, NsfSize, Training};
-use crate::minibatch::fewest_slice_rows;
+use super::keys::{featurizer, flow, training};
+use crate::campaign::{Featurizer, Flow, Loss, NsfSize, Training, fewest_slice_rows};
 
 pub(super) fn featurizer(
     root: &Section<'_>,

@@ -11,9 +11,8 @@ use super::model::{Known, ModelSection};
 use super::noise::{noise, sigma_entry};
 use super::observation::{Given, observation, reading};
 use super::parameters::{Named, bounds};
-use crate::model::{ModelNoise, SimulatorSpec};
-use crate::noise::{GaussianNoise, Noise, SigmaSource};
-use crate::observation::{Errors, Observation, Reading, Source};
+use crate::campaign::model::{ModelNoise, SimulatorSpec};
+use crate::campaign::{Errors, GaussianNoise, Noise, Observation, Reading, SigmaSource, Source};
 use std::path::Path;
 
 const GRID_EXPECTED: &str =
@@ -192,11 +191,6 @@ fn grid(
             None => section.require(&GRID, GRID_EXPECTED).and(None),
         },
     }
-}
-
-/// 0, 1, 2, ...: the grid of data that have no abscissae.
-pub(super) fn counted(n: usize) -> Vec<f64> {
-    (0..n).map(|i| i as f64).collect()
 }
 
 fn grid_entry(entry: &Entry<'_>) -> Option<Vec<f64>> {

@@ -8,10 +8,10 @@ use super::key::Takes::{
     Any, Boolean, Choice, Number, Numbers, OneOf, Rows, Table, Tables, Text, Whole, Word,
 };
 pub use super::key::{Interval, Key, KeyDefault, Takes};
-use crate::campaign::{Combine, DeviceChoice, MOST_WORKERS, Misfit, Normalization, StopRule};
-use crate::minibatch::SLICE_ROWS;
-use crate::model::{ModelNoise, Origin};
-use crate::observation::Missing;
+use crate::campaign::model::{ModelNoise, Origin};
+use crate::campaign::{
+    Combine, DeviceChoice, MOST_WORKERS, Misfit, Missing, Normalization, SLICE_ROWS, StopRule,
+};
 
 const fn key(name: &'static str, takes: Takes, default: KeyDefault, about: &'static str) -> Key {
     Key {
@@ -371,4 +371,26 @@ pub mod trust {
         "what a model is that does not fit the data: fail, a result not to be trusted; warn, said and no more");
 
     pub const KEYS: &[Key] = &[MISFIT];
+}
+
+impl FeaturizerKind {
+    /// Its keys beside `kind`.
+    pub(super) fn options(self) -> &'static [Key] {
+        match self {
+            Self::ResnetGru => featurizer::OF_RESNET_GRU,
+            Self::Resnet => featurizer::OF_RESNET,
+            Self::Gru => featurizer::OF_GRU,
+            Self::Mlp => featurizer::OF_MLP,
+        }
+    }
+}
+
+impl FlowKind {
+    /// Its keys beside `kind`.
+    pub(super) fn options(self) -> &'static [Key] {
+        match self {
+            Self::Maf => flow::OF_MAF,
+            Self::Nsf | Self::NsfCoupling => flow::OF_SPLINES,
+        }
+    }
 }

@@ -2,17 +2,17 @@
 
 use super::choices::Choice;
 use super::document::{Entry, Section, suggestion};
+use super::key::{Interval, Key, KeyDefault, Takes};
 use super::keys::file::{LIKELIHOOD, SIMULATOR};
 use super::keys::likelihood::KIND;
 use super::keys::simulator::{BUILTIN, GUEST, KEYS, VERSION};
-use super::keys::{Interval, Key, KeyDefault, Takes};
 use super::parameters::{Named, check_names};
 use super::rows::{numbers, rows_of_numbers};
-use crate::model::{
+use crate::campaign::model::{
     Complaint, Declaration, Declarations, ModelId, ModelNoise, ModelOption, OptionDefault,
     OptionKind, OptionValue, Options, Origin, Shape,
 };
-use crate::observation::{Errors, Expected};
+use crate::campaign::{Errors, Expected};
 use std::path::Path;
 
 /// Keys of models that stand in for models outside the program.

@@ -1,13 +1,14 @@
 //! `[noise]`: where the standard deviations come from.
 
-use super::choices::DrawnSigma;
+use super::choices::Choice;
+use super::choices::Named;
 use super::document::{Entry, Section};
 use super::keys::file::NOISE;
+use super::keys::noise as key;
 use super::keys::noise::{GAUSSIAN, HIGH, LOW, OBSERVED, SIGMA};
 use super::parameters::bounds;
 use super::rows::{Width, rows_of_numbers};
-use crate::noise::{GaussianNoise, SigmaSource};
-use crate::observation::{Expected, Observation};
+use crate::campaign::{Expected, GaussianNoise, Observation, SigmaSource};
 use std::path::Path;
 
 /// `noise.gaussian.sigma`; None where `noise` is missing and may be, or is wrong.
@@ -95,4 +96,20 @@ fn sigma_table(
         return None;
     }
     Some(rows)
+}
+
+/// Where sigma comes from that is drawn anew for each simulation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum DrawnSigma {
+    Uniform,
+    LogUniform,
+    Table,
+}
+
+impl Choice for DrawnSigma {
+    const NAMED: Named<Self> = &[
+        (key::UNIFORM.name, Self::Uniform),
+        (key::LOG_UNIFORM.name, Self::LogUniform),
+        (key::TABLE.name, Self::Table),
+    ];
 }

@@ -1,14 +1,13 @@
 //! `[observation]`: a file and how it is read, or the numbers themselves.
 
 use super::document::{Entry, Section};
-use super::forward_model::counted;
 use super::key::Key;
 use super::keys::observation::{
     COLUMNS, GRID, GRID_NAME, HDU, MISSING, PATH, SIGMA, SIGMA_NAME, VALUE, VALUE_NAME,
 };
-use super::rows::numbers;
-use crate::files;
-use crate::observation::{ColumnNames, Errors, Expected, Hdu, Observation, Reading, Source};
+use super::rows::{counted, numbers};
+use crate::base::files;
+use crate::campaign::{ColumnNames, Errors, Expected, Hdu, Observation, Reading, Source};
 use std::path::Path;
 
 /// An observation, and where it is from if that is a file.

@@ -1,18 +1,17 @@
 //! `[[parameters]]` and `[prior]`: names and priors.
 
-use super::choices::PriorKind;
+use super::choices::Choice;
 use super::document::{Entry, Section, suggestion};
 use super::key::Key;
 use super::keys::file::{PARAMETERS, PRIOR as JOINT_PRIOR};
 use super::keys::joint::{COVARIANCE, MEAN as JOINT_MEAN, MULTIVARIATE_NORMAL, PRECISION};
+use super::keys::parameters as key;
 use super::keys::parameters::{
     ALPHA, BETA_EXPONENT, HIGH, LOW, MEAN, NAME, PERIODIC, POSITIVE_HIGH, POSITIVE_LOW, PRIOR, SD,
     TRUTH, UNIT_HIGH, UNIT_LOW,
 };
-use crate::joint_normal::{JointNormal, Spread};
-use crate::model::{Declaration, ModelParameters};
-use crate::prior::Prior;
-use crate::space::{Parameter, ParameterSpace};
+use crate::campaign::model::{Declaration, ModelParameters};
+use crate::space::{JointNormal, Parameter, ParameterSpace, Prior, Spread};
 use std::collections::BTreeMap;
 
 /// Columns of our Parquet files that a parameter must not be named like.
@@ -351,4 +350,26 @@ pub(super) fn check_names(
         ));
     }
     (missing.is_empty() && unknown.count() == 0).then_some(())
+}
+
+/// A family of priors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PriorKind {
+    Uniform,
+    Normal,
+    TruncatedNormal,
+    LogNormal,
+    LogUniform,
+    Beta,
+}
+
+impl Choice for PriorKind {
+    const NAMED: super::choices::Named<Self> = &[
+        (key::UNIFORM.name, Self::Uniform),
+        (key::NORMAL.name, Self::Normal),
+        (key::TRUNCATED_NORMAL.name, Self::TruncatedNormal),
+        (key::LOG_NORMAL.name, Self::LogNormal),
+        (key::LOG_UNIFORM.name, Self::LogUniform),
+        (key::BETA.name, Self::Beta),
+    ];
 }

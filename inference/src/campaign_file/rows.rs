@@ -1,8 +1,8 @@
 //! Lists of numbers, and lists of such lists, in place or in a file.
 
 use super::document::Entry;
-use crate::files;
-use crate::observation::{Expected, FileMistakes, Place, check_number, parse_number, rows};
+use crate::base::files;
+use crate::campaign::{Expected, FileMistakes, Place, check_number, parse_number, rows};
 use std::path::Path;
 
 /// Numbers that have a place in single precision.
@@ -102,4 +102,9 @@ fn rows_of_file(
         return None;
     }
     Some(table)
+}
+
+/// 0, 1, 2, ...: the grid of data that have no abscissae.
+pub(super) fn counted(n: usize) -> Vec<f64> {
+    (0..n).map(|i| i as f64).collect()
 }

@@ -3,11 +3,14 @@
 //! It refuses nothing that is read, but not all that is refused: what depends on other keys it does not know.
 
 use super::choices::{Choice, FeaturizerKind, FlowKind};
+use super::key::{Interval, Key, KeyDefault, Takes};
 use super::keys::file::{FEATURIZER, FLOW, KEYS, SIMULATOR};
 use super::keys::simulator::{GRID, VERSION};
-use super::keys::{Interval, Key, KeyDefault, Takes, featurizer, flow};
+use super::keys::{featurizer, flow};
 use super::model::{ORIGINS, key_of};
-use crate::model::{Declaration, Declarations, ModelParameters, OptionDefault, OptionKind, Origin};
+use crate::campaign::model::{
+    Declaration, Declarations, ModelParameters, OptionDefault, OptionKind, Origin,
+};
 use serde_json::{Map, Value, json};
 
 /// Of campaign files that name one of `models`.

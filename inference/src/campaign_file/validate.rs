@@ -8,8 +8,7 @@ use super::keys::trust::MISFIT;
 use super::keys::{FEWEST_SIMULATIONS, MOST_SIMULATIONS, rounds, workers};
 use super::model::Known;
 use super::{defaults, estimator, forward_model, parameters};
-use crate::campaign::{Campaign, Loss, Rounds, Stop, StopRule, Trust, Workers};
-use crate::observation::Source;
+use crate::campaign::{Campaign, Loss, Rounds, Source, Stop, StopRule, Trust, Workers};
 use std::path::Path;
 
 /// None where there is a mistake. Relative paths are relative to `directory`.

@@ -1,16 +1,16 @@
 //! A campaign as a file again: `campaign.toml` as validated and run, on its own.
 
 use super::choices::Choice;
+use super::key::Key;
 use super::keys::{
-    Key, featurizer, file, flow, joint, likelihood, noise, observation, parameters, rounds,
-    simulator, stop, training, trust, workers,
+    featurizer, file, flow, joint, likelihood, noise, observation, parameters, rounds, simulator,
+    stop, training, trust, workers,
 };
-use crate::campaign::{Campaign, Featurizer, Flow, Loss};
-use crate::joint_normal::Spread;
-use crate::model::{ModelNoise, OptionValue};
-use crate::noise::{Noise, SigmaSource};
-use crate::observation::{Hdu, Missing, Reading};
-use crate::prior::Prior;
+use crate::campaign::model::{ModelNoise, OptionValue};
+use crate::campaign::{
+    Campaign, Featurizer, Flow, Hdu, Loss, Missing, Noise, Reading, SigmaSource,
+};
+use crate::space::{Prior, Spread};
 use toml::Value;
 
 /// One table of the file: its header as a key path, and its keys in order.

@@ -5,13 +5,13 @@
 //! fixed before it was drawn. Rounds are averaged in proportion to how efficient they are, each half of a round by what
 //! its other half says of that: a share that knew its own draws would lean to halves that missed the heaviest ones.
 
-use super::combine::{
-    CombinedWeights, RoundColumns, WeightsError, log_density_under, log_weights_under,
-    round_log_weights,
+use super::columns::{
+    RoundColumns, WeightsError, log_density_under, log_weights_under, round_log_weights,
 };
-use super::normalized;
-use crate::coverage::mass_below;
-use crate::evidence::{self, Evidence};
+use super::combined::{CombinedWeights, mass_below};
+use super::diagnostics::normalized;
+use super::evidence;
+use super::evidence::Evidence;
 
 /// A round whose proposal leaves out this share of the posterior does not count, unless all others leave out more: what it says
 /// is right on average over many campaigns and low in almost each.

@@ -4,9 +4,8 @@ use super::bad_cases::{FORWARD_MODEL, PARAMETERS, TOP_LEVEL};
 use super::bad_estimators::{ESTIMATOR, ROUNDS};
 use super::{SINE, directory, parse_in};
 use rand::RngExt;
+use sidereal_inference::base::{Purpose, RoundId, RowId, stream};
 use sidereal_inference::campaign_file::load;
-use sidereal_inference::ids::{RoundId, RowId};
-use sidereal_inference::seeds::{Purpose, stream};
 use sidereal_models::Catalogue;
 
 const SIGMA: &str = "expected \"observed\", a positive number, or { uniform = { low, high } }, \

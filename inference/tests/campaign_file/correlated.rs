@@ -1,10 +1,9 @@
 //! Campaigns with a joint prior, and with a model that draws its own noise.
 
 use super::{SINE, directory, parse_in};
+use sidereal_inference::campaign::Noise;
 use sidereal_inference::campaign_file::{changed_keys, identity};
-use sidereal_inference::joint_normal::Spread;
-use sidereal_inference::noise::Noise;
-use sidereal_inference::prior::Prior;
+use sidereal_inference::space::{Prior, Spread};
 
 /// Two correlated parameters around an independent one.
 pub(super) const CORRELATED: &str = r#"

@@ -1,11 +1,12 @@
 //! `[observation]` with files as people have them.
 
 use super::{SINE, directory, parse_in};
+use sidereal_inference::campaign::{
+    ColumnNames, GaussianNoise, Hdu, Missing, Noise, Observation, Reading, SigmaSource,
+};
 use sidereal_inference::campaign_file::{
     changed_keys, identity, load, load_with_source, parse_columns, to_toml,
 };
-use sidereal_inference::noise::{GaussianNoise, Noise, SigmaSource};
-use sidereal_inference::observation::{ColumnNames, Hdu, Missing, Observation, Reading};
 use sidereal_models::Catalogue;
 use std::path::Path;
 

@@ -2,16 +2,14 @@
 
 use super::correlated::{CORRELATED, own_noise};
 use super::{SINE, directory, parse_in};
+use sidereal_inference::campaign::model::{ModelId, Options, Origin, SimulatorSpec};
 use sidereal_inference::campaign::{
-    Campaign, Combine, DeviceChoice, Featurizer, Flow, Loss, Misfit, Normalization, Rounds, Stop,
-    StopRule, Training, Trust, Workers,
+    Campaign, ColumnNames, Combine, DeviceChoice, Featurizer, Flow, GaussianNoise, Loss, Misfit,
+    Missing, Noise, Normalization, Observation, Reading, Rounds, SigmaSource, Stop, StopRule,
+    Training, Trust, Workers,
 };
 use sidereal_inference::campaign_file::{changed_keys, identity, load, to_toml};
-use sidereal_inference::model::{ModelId, Options, Origin, SimulatorSpec};
-use sidereal_inference::noise::{GaussianNoise, Noise, SigmaSource};
-use sidereal_inference::observation::{ColumnNames, Missing, Observation, Reading};
-use sidereal_inference::prior::Prior;
-use sidereal_inference::space::{Parameter, ParameterSpace};
+use sidereal_inference::space::{Parameter, ParameterSpace, Prior};
 use sidereal_models::Catalogue;
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -2,8 +2,8 @@
 
 use super::{SINE, directory, parse_in};
 use serde_json::{Value, json};
+use sidereal_inference::campaign::model::{Declaration, Options, Shape};
 use sidereal_inference::campaign_file::schema;
-use sidereal_inference::model::{Declaration, Options, Shape};
 use sidereal_models::{Catalogue, ForwardModel, Simulator};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

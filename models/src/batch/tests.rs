@@ -4,8 +4,8 @@ use super::*;
 use crate::{Catalogue, OwnNoise, WithOwnNoise};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
+use sidereal_inference::base::RoundId;
 use sidereal_inference::campaign_file;
-use sidereal_inference::ids::RoundId;
 use std::ops::Range;
 use std::sync::atomic::AtomicUsize;
 

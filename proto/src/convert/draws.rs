@@ -2,12 +2,10 @@
 
 use super::{WireError, required};
 use crate::v1;
-use sidereal_inference::bound::Lean;
-use sidereal_inference::draws::Draws;
-use sidereal_inference::ids::{FlowId, LocalId, RoundId};
-use sidereal_inference::local::LocalDensity;
-use sidereal_inference::proposal::{Component, Proposal};
-use sidereal_inference::task::{ModelFiles, ScoresFile, ShardFile, StoredFile};
+use sidereal_inference::base::{FlowId, LocalId, RoundId};
+use sidereal_inference::records::{Draws, ModelFiles, ScoresFile, ShardFile, StoredFile};
+use sidereal_inference::space::Lean;
+use sidereal_inference::weights::{Component, LocalDensity, Proposal};
 use std::collections::BTreeMap;
 
 impl From<&Draws> for v1::Draws {

@@ -6,10 +6,9 @@ use crate::message::{
     ToTrainer, ToWorker, UploadPiece,
 };
 use crate::{PROTOCOL_VERSION, v1};
-use sidereal_inference::ids::{AttemptId, CampaignHash, PeerId, RoundId, RunId};
-use sidereal_inference::model::{ModelId, Origin};
-use sidereal_inference::progress::Progress;
-use sidereal_inference::status::CampaignStatus;
+use sidereal_inference::account::{CampaignStatus, Progress};
+use sidereal_inference::base::{AttemptId, CampaignHash, PeerId, RoundId, RunId};
+use sidereal_inference::campaign::model::{ModelId, Origin};
 
 impl From<&Registration> for v1::RegisterRequest {
     fn from(registration: &Registration) -> Self {

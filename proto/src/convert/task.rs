@@ -3,12 +3,12 @@
 use super::draws::{path_inside, sha256};
 use super::{WireError, finite_and_not_negative, required};
 use crate::v1;
-use sidereal_inference::ids::{AttemptId, FlowId, RoundId};
-use sidereal_inference::refinement::Objective;
-use sidereal_inference::summary::TrainingSummary;
-use sidereal_inference::task::{
+use sidereal_inference::base::{AttemptId, FlowId, RoundId};
+use sidereal_inference::records::{
     BatchLease, BatchReport, DrawTask, FinalRound, TrainerReport, TrainerTask, TrainingProgress,
+    TrainingSummary,
 };
+use sidereal_inference::weights::Objective;
 
 impl From<&BatchLease> for v1::BatchLease {
     fn from(lease: &BatchLease) -> Self {

@@ -1,8 +1,8 @@
 //! A small coordinator that notes down what it hears and dies when dropped, for the tests of workers and trainers: what
 //! it hands out is a [`Script`] of theirs.
 
+use sidereal_inference::base::{PeerId, RunId};
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::ids::{PeerId, RunId};
 use sidereal_proto::access::Access;
 use sidereal_proto::auth::carries_token;
 use sidereal_proto::convert::registration_from_wire;

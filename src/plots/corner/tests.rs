@@ -2,7 +2,7 @@
 
 use super::*;
 use sidereal_inference::campaign_file;
-use sidereal_inference::summary::parameter_summaries;
+use sidereal_inference::records::parameter_summaries;
 use sidereal_models::Catalogue;
 use std::path::Path;
 

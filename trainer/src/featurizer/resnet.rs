@@ -8,7 +8,8 @@ use crate::parameters::Initializer;
 use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::activation::relu;
-use sidereal_inference::campaign::{self, Normalization};
+use sidereal_inference::campaign;
+use sidereal_inference::campaign::Normalization;
 
 /// Channels never grow beyond this multiple of the first stage's.
 const MAX_WIDENING: usize = 4;

@@ -13,9 +13,8 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
+use sidereal_inference::base::{Purpose, RoundId, RowId, stream};
 use sidereal_inference::campaign::NsfSize;
-use sidereal_inference::ids::{RoundId, RowId};
-use sidereal_inference::seeds::{Purpose, stream};
 
 const FEATURES: usize = 3;
 const ROWS: usize = 32;

@@ -3,7 +3,7 @@
 use super::{OUTBOX, TrainerConfig, TrainerError};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
-use sidereal_inference::directory::Directory;
+use sidereal_inference::records::Directory;
 use sidereal_proto::client::Incoming;
 use sidereal_proto::message::{FromTrainer, PeerKind, Registration, Session, ToTrainer};
 use sidereal_proto::peer::{

@@ -15,11 +15,9 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use sidereal_inference::campaign::{Featurizer, Normalization, Training};
-use sidereal_inference::ids::{RoundId, RowId};
-use sidereal_inference::minibatch::{SLICE_ROWS, even_slices};
-use sidereal_inference::refinement::Objective;
-use sidereal_inference::seeds::{Purpose, stream};
+use sidereal_inference::base::{Purpose, RoundId, RowId, stream};
+use sidereal_inference::campaign::{Featurizer, Normalization, SLICE_ROWS, Training, even_slices};
+use sidereal_inference::weights::Objective;
 use std::sync::mpsc;
 
 /// Minibatches that wait for a GPU.

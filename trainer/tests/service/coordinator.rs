@@ -5,7 +5,7 @@ mod scripted;
 
 use scripted::{Answers, Script, Scripted, State, lock};
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::task::TrainerTask;
+use sidereal_inference::records::TrainerTask;
 use sidereal_proto::convert::trainer_message_from_wire;
 use sidereal_proto::message::{FromTrainer, ToTrainer};
 use sidereal_proto::v1;

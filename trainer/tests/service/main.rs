@@ -5,13 +5,12 @@ mod coordinator;
 mod setup;
 
 use coordinator::{FakeCoordinator, Then};
+use sidereal_inference::base::{AttemptId, FlowId, RoundId};
 use sidereal_inference::campaign::{Campaign, DeviceChoice};
 use sidereal_inference::campaign_file;
-use sidereal_inference::draws::Draws;
-use sidereal_inference::ids::{AttemptId, FlowId, RoundId};
-use sidereal_inference::proposal::{Component, Proposal};
-use sidereal_inference::shard::{RowStatus, ShardRows};
-use sidereal_inference::task::{FinalRound, TrainerTask};
+use sidereal_inference::records::shard::{RowStatus, ShardRows};
+use sidereal_inference::records::{Draws, FinalRound, TrainerTask};
+use sidereal_inference::weights::{Component, Proposal};
 use sidereal_proto::access::{Access, AccessFile, AccessSource};
 use sidereal_proto::message::FromTrainer;
 use sidereal_store::StorageChoice;

@@ -7,11 +7,11 @@
 
 use burn::tensor::Device;
 use rand_distr::{Distribution, StandardNormal};
+use sidereal_inference::base::{FlowId, RoundId};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
-use sidereal_inference::draws::Draws;
-use sidereal_inference::ids::{FlowId, RoundId};
-use sidereal_inference::refinement::Objective;
+use sidereal_inference::records::Draws;
+use sidereal_inference::weights::Objective;
 use sidereal_models::Catalogue;
 use sidereal_trainer::estimator::Estimator;
 use sidereal_trainer::standardization::Standardization;
@@ -61,11 +61,11 @@ pub fn training_set(campaign: &Campaign, n_rows: u64) -> TrainingSet<'_> {
 
 /// Standard normal numbers of a stream of the test's own.
 pub fn normals(n: usize) -> Vec<f64> {
-    let mut rng = sidereal_inference::seeds::stream(
+    let mut rng = sidereal_inference::base::stream(
         99,
         RoundId(0),
-        sidereal_inference::ids::RowId(0),
-        sidereal_inference::seeds::Purpose::Predict,
+        sidereal_inference::base::RowId(0),
+        sidereal_inference::base::Purpose::Predict,
     );
     (0..n).map(|_| StandardNormal.sample(&mut rng)).collect()
 }

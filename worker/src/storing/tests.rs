@@ -2,10 +2,9 @@
 
 use super::*;
 use bytes::Bytes;
-use sidereal_inference::directory::{Created, Storage};
-use sidereal_inference::files::sha256_hex;
-use sidereal_inference::ids::RoundId;
-use sidereal_inference::task::{ShardFile, StoredFile};
+use sidereal_inference::base::RoundId;
+use sidereal_inference::base::files::sha256_hex;
+use sidereal_inference::records::{Created, ShardFile, Storage, StoredFile};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 

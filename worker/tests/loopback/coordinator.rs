@@ -5,9 +5,9 @@ mod scripted;
 
 pub use scripted::TOKEN;
 use scripted::{Answers, Script, Scripted, State, lock};
+use sidereal_inference::base::AttemptId;
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::ids::AttemptId;
-use sidereal_inference::task::BatchLease;
+use sidereal_inference::records::BatchLease;
 use sidereal_proto::convert::worker_message_from_wire;
 use sidereal_proto::message::{FromWorker, ToWorker, UploadPiece};
 use sidereal_proto::v1;

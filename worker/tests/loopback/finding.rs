@@ -2,8 +2,8 @@
 
 use crate::coordinator::Manner;
 use crate::workplace::*;
+use sidereal_inference::base::CampaignHash;
 use sidereal_inference::campaign_file;
-use sidereal_inference::ids::CampaignHash;
 use sidereal_proto::access::{Access, AccessFile, AccessSource};
 use sidereal_proto::peer::GaveUp;
 use sidereal_store::StorageChoice;

@@ -2,7 +2,7 @@
 
 use crate::coordinator::Manner;
 use crate::workplace::*;
-use sidereal_inference::ids::AttemptId;
+use sidereal_inference::base::AttemptId;
 use sidereal_proto::message::FromWorker;
 use sidereal_worker::{WorkerConfig, run};
 use std::sync::atomic::Ordering;

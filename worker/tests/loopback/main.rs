@@ -7,10 +7,10 @@ mod workplace;
 
 use bytes::Bytes;
 use coordinator::Manner;
-use sidereal_inference::directory::{Created, Directory, Storage};
-use sidereal_inference::files::FileError;
-use sidereal_inference::ids::AttemptId;
-use sidereal_inference::shard::ShardRows;
+use sidereal_inference::base::AttemptId;
+use sidereal_inference::base::files::FileError;
+use sidereal_inference::records::shard::ShardRows;
+use sidereal_inference::records::{Created, Directory, Storage};
 use sidereal_models::{Catalogue, run_batch};
 use sidereal_proto::message::{FailureCause, FromWorker};
 use sidereal_store::StorageChoice;

@@ -1,13 +1,11 @@
 //! A small campaign, its directory, and what the tests start workers with.
 
 use crate::coordinator::{FakeCoordinator, Manner, TOKEN};
+use sidereal_inference::base::{AttemptId, RoundId};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
-use sidereal_inference::directory::Directory;
-use sidereal_inference::draws::Draws;
-use sidereal_inference::ids::{AttemptId, RoundId};
-use sidereal_inference::shard::{self, ShardRows, Weighed};
-use sidereal_inference::task::{BatchLease, BatchReport};
+use sidereal_inference::records::shard::{ShardRows, Weighed};
+use sidereal_inference::records::{BatchLease, BatchReport, Directory, Draws, shard};
 use sidereal_models::{Catalogue, ChaCha8Rng, ReadyModel, SimulationError, Simulator};
 use sidereal_proto::access::{Access, AccessSource};
 use sidereal_proto::message::{FailureCause, FromWorker};

@@ -11,8 +11,8 @@ use super::ranges::{parts_within, take_rows, without};
 use super::workers::WorkerId;
 use super::{Expired, LeaseRules, Loss, shard_path};
 use crate::campaign::state::rows_of;
-use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
-use sidereal_inference::task::BatchReport;
+use sidereal_inference::base::{AttemptId, PeerId, RoundId};
+use sidereal_inference::records::BatchReport;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Range;
 

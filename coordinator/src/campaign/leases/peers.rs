@@ -2,8 +2,8 @@
 
 use super::workers::{WorkerId, Workers};
 use super::{LeaseRules, Loss};
-use sidereal_inference::ids::{AttemptId, PeerId};
-use sidereal_inference::status::{HeldBack, PeerStatus};
+use sidereal_inference::account::{HeldBack, PeerStatus};
+use sidereal_inference::base::{AttemptId, PeerId};
 use sidereal_proto::message::{PeerKind, Registration};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;

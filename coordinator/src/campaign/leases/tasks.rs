@@ -2,7 +2,7 @@
 
 use super::Expired;
 use super::peers::Refusal;
-use sidereal_inference::ids::{AttemptId, PeerId};
+use sidereal_inference::base::{AttemptId, PeerId};
 use std::collections::BTreeMap;
 
 /// Times that a failed task is offered again.

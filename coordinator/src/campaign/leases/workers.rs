@@ -2,8 +2,8 @@
 //! held back.
 
 use super::Loss;
-use sidereal_inference::ids::PeerId;
-use sidereal_inference::status::HeldBack;
+use sidereal_inference::account::HeldBack;
+use sidereal_inference::base::PeerId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Losses after each other from which on a worker is held back.

@@ -1,19 +1,26 @@
 //! Combined weights against closed forms.
 
 use super::*;
-use crate::proposal::log_sum_exp;
+use crate::base::FlowId;
+use crate::base::LocalId;
+use crate::base::RoundId;
+use crate::base::log_sum_exp;
+use crate::weights::columns::newest_component_log_weights;
+use crate::weights::proposal::Component;
+use crate::weights::proposal::Proposal;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
+use std::collections::BTreeMap;
 
 const FLOW: FlowId = FlowId(0);
 
 fn log_normal_density(x: f64, mean: f64, sd: f64) -> f64 {
-    crate::normal::log_density((x - mean) / sd) - sd.ln()
+    crate::base::normal::log_density((x - mean) / sd) - sd.ln()
 }
 
 fn standard_normal(rng: &mut ChaCha8Rng) -> f64 {
-    crate::normal::quantile_of_log(rng.random::<f64>().max(1e-300).ln())
+    crate::base::normal::quantile_of_log(rng.random::<f64>().max(1e-300).ln())
 }
 
 /// Prior N(0, 3), likelihood N(x; 1, 0.5), flow N(1.2, 0.7); round 1 has a fifth of prior draws.
@@ -228,7 +235,7 @@ fn per_round_weights_share_by_n_eff() {
     );
     // Draws of searches weigh nothing: they know some places only.
     let id = LocalId(0);
-    let density = crate::local::LocalDensity {
+    let density = crate::weights::local::LocalDensity {
         seams: vec![0.0],
         leans: Vec::new(),
         mean: vec![0.0],

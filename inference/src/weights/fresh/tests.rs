@@ -1,10 +1,10 @@
 //! Fresh weights against closed forms, and against the mixture's where proposals are fitted to the draws.
 
 use super::*;
+use crate::base::{FlowId, RoundId, log_sum_exp};
 use crate::campaign::Combine;
-use crate::ids::{FlowId, RoundId};
-use crate::proposal::{Component, Proposal, log_sum_exp};
-use crate::weights::combine;
+use crate::weights::combine::combine;
+use crate::weights::proposal::{Component, Proposal};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -112,7 +112,7 @@ fn log_evidence() -> f64 {
 }
 
 fn standard_normal(rng: &mut ChaCha8Rng) -> f64 {
-    crate::normal::quantile_of_log(rng.random::<f64>().max(1e-300).ln())
+    crate::base::normal::quantile_of_log(rng.random::<f64>().max(1e-300).ln())
 }
 
 /// Flows of narrow kernels at 40 draws taken by weight: of the rounds before where `is_fitted`, else of draws that
@@ -125,7 +125,8 @@ fn adaptive_campaign(seed: u64, is_fitted: bool) -> [(f64, f64); 2] {
     let mut x: Vec<Vec<f64>> = Vec::new();
     let mut rounds: Vec<RoundColumns> = Vec::new();
     let log_flow = |kernels: &[f64], x: f64| {
-        let kernel = |centre: &f64| crate::normal::log_density((x - centre) / WIDTH) - WIDTH.ln();
+        let kernel =
+            |centre: &f64| crate::base::normal::log_density((x - centre) / WIDTH) - WIDTH.ln();
         log_sum_exp(kernels.iter().map(kernel)) - (kernels.len() as f64).ln()
     };
     for round in 0..6u32 {
@@ -159,7 +160,7 @@ fn adaptive_campaign(seed: u64, is_fitted: bool) -> [(f64, f64); 2] {
                 .collect(),
             log_prior: x[round as usize]
                 .iter()
-                .map(|&x| crate::normal::log_density(x))
+                .map(|&x| crate::base::normal::log_density(x))
                 .collect(),
             log_proposal: vec![0.0; N],
             component,

@@ -6,7 +6,7 @@ use crate::campaign::leases::LeaseRules;
 use crate::campaign::leases::peers::Peers;
 use crate::campaign::leases::ranges::take_rows;
 use crate::campaign::leases::workers::WorkerId;
-use sidereal_inference::ids::{AttemptId, PeerId};
+use sidereal_inference::base::{AttemptId, PeerId};
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
 

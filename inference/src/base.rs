@@ -1,0 +1,20 @@
+//! What everything stands on: identifiers, seeds, files, and numbers without a subject.
+
+pub mod files;
+mod ids;
+mod matrices;
+pub(crate) mod normal;
+mod panics;
+mod retry;
+mod seeds;
+mod weighted;
+
+pub use ids::{AttemptId, CampaignHash, FlowId, LocalId, PeerId, RoundId, RowId, RunId};
+pub(crate) use matrices::{
+    cholesky, mahalanobis_squared, moments, solved_lower, solved_upper, squared_distance,
+};
+pub use panics::words_of_panic;
+pub use retry::while_store_fails;
+pub use seeds::{Purpose, stream};
+pub(crate) use weighted::equal_draws;
+pub use weighted::{log_sum_exp, weighted_quantiles};

@@ -1,0 +1,320 @@
+//! The random step of the forward model: noise and likelihood are one definition.
+
+use super::observation::Observation;
+use crate::base::normal::LN_SQRT_2_PI;
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+
+/// Where the standard deviations of the Gaussian noise come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SigmaSource {
+    /// The observation's own error of each point.
+    Observed,
+    /// The same constant for every point.
+    Constant(f64),
+    /// One value for all points of a simulation, drawn anew each time from U(low, high).
+    Uniform { low: f64, high: f64 },
+    /// One value for all points of a simulation, drawn anew each time, log-uniform.
+    LogUniform { low: f64, high: f64 },
+    /// One row of a table of real error bars (each of the data's length), drawn anew each time.
+    Table(Vec<Vec<f64>>),
+}
+
+/// The random step of a campaign's forward model, which is its likelihood too.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", from = "StoredNoise")]
+pub enum Noise {
+    /// Added to what the simulator gives, anew in every epoch of training.
+    Gaussian(GaussianNoise),
+    /// The simulator draws it, and gives log p(observation | θ) itself. Training sees each simulation with
+    /// the noise that it was drawn with.
+    Simulator,
+}
+
+/// As model files have it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StoredNoise {
+    Named(NamedNoise),
+    /// Of the first models, which knew no other noise.
+    Gaussian(GaussianNoise),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum NamedNoise {
+    Gaussian(GaussianNoise),
+    Simulator,
+}
+
+impl From<StoredNoise> for Noise {
+    fn from(stored: StoredNoise) -> Self {
+        match stored {
+            StoredNoise::Named(NamedNoise::Gaussian(noise)) | StoredNoise::Gaussian(noise) => {
+                Self::Gaussian(noise)
+            }
+            StoredNoise::Named(NamedNoise::Simulator) => Self::Simulator,
+        }
+    }
+}
+
+impl Noise {
+    /// Whether sigma differs between simulations, so that the featurizer must be shown it.
+    pub fn sigma_varies(&self) -> bool {
+        match self {
+            Self::Gaussian(gaussian) => gaussian.sigma_varies(),
+            Self::Simulator => false,
+        }
+    }
+}
+
+/// Independent Gaussian noise: x = simulator(θ) + sigma · ε.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GaussianNoise {
+    pub sigma: SigmaSource,
+}
+
+impl GaussianNoise {
+    /// log p(observation | simulated data without noise), normalized, with the observation's sigma.
+    ///
+    /// NaN where a simulated value is not finite (the simulator failed, whatever it says) and where
+    /// there are not as many of them as observed values: the caller makes a failed row of it. -inf is
+    /// an answer: the likelihood is known to be zero.
+    pub fn log_likelihood(&self, observation: &Observation, simulated: &[f64]) -> f64 {
+        let n = observation.value.len();
+        if simulated.len() != n
+            || observation.sigma.len() != n
+            || simulated.iter().any(|x| !x.is_finite())
+        {
+            return f64::NAN;
+        }
+        let mut chi_square = 0.0;
+        let mut log_norm = 0.0;
+        for ((&value, &sigma), &x) in observation
+            .value
+            .iter()
+            .zip(&observation.sigma)
+            .zip(simulated)
+        {
+            let residual = (value - x) / sigma;
+            chi_square += residual * residual;
+            log_norm += LN_SQRT_2_PI + sigma.ln();
+        }
+        -0.5 * chi_square - log_norm
+    }
+
+    /// [`Self::log_likelihood`] of data that are known in single precision, and how far from it that of the data
+    /// themselves may be.
+    pub fn log_likelihood_of_rounded(
+        &self,
+        observation: &Observation,
+        rounded: &[f32],
+    ) -> (f64, f64) {
+        let simulated: Vec<f64> = rounded.iter().map(|&x| f64::from(x)).collect();
+        let log_likelihood = self.log_likelihood(observation, &simulated);
+        let mut change = 0.0;
+        for ((&value, &sigma), &x) in observation
+            .value
+            .iter()
+            .zip(&observation.sigma)
+            .zip(&simulated)
+        {
+            // Half a unit in the last place, also of numbers near zero, whose units do not shrink any more.
+            let rounding =
+                0.5 * f64::from(f32::EPSILON) * x.abs().max(f64::from(f32::MIN_POSITIVE));
+            let shift = rounding / sigma;
+            change += shift * ((value - x) / sigma).abs() + 0.5 * shift * shift;
+        }
+        // Sums of doubles are rounded too.
+        (log_likelihood, change + 1e-9 * (1.0 + log_likelihood.abs()))
+    }
+
+    /// Fills `sigma` with the standard deviations of one simulation's noise.
+    ///
+    /// `Observed` takes the observation's; without an observation of that length, which validation
+    /// rules out, it fills NaN.
+    pub fn draw_sigma<R: Rng>(
+        &self,
+        observation: Option<&Observation>,
+        rng: &mut R,
+        sigma: &mut [f64],
+    ) {
+        match &self.sigma {
+            SigmaSource::Observed => {
+                fill_from(sigma, observation.map(|observation| &observation.sigma[..]))
+            }
+            SigmaSource::Constant(value) => sigma.fill(*value),
+            SigmaSource::Uniform { low, high } => {
+                let u: f64 = rng.random();
+                sigma.fill((low + (high - low) * u).clamp(*low, *high));
+            }
+            SigmaSource::LogUniform { low, high } => {
+                let u: f64 = rng.random();
+                sigma.fill((low.ln() + (high / low).ln() * u).exp().clamp(*low, *high));
+            }
+            SigmaSource::Table(rows) => {
+                let row = (rng.random::<f64>() * rows.len() as f64) as usize;
+                fill_from(sigma, rows.get(row).map(|row| &row[..]));
+            }
+        }
+    }
+
+    /// Whether sigma differs between simulations, so that the featurizer must be shown it.
+    pub fn sigma_varies(&self) -> bool {
+        match &self.sigma {
+            SigmaSource::Observed | SigmaSource::Constant(_) => false,
+            SigmaSource::Uniform { .. } | SigmaSource::LogUniform { .. } => true,
+            SigmaSource::Table(rows) => rows.len() > 1,
+        }
+    }
+}
+
+fn fill_from(sigma: &mut [f64], source: Option<&[f64]>) {
+    match source {
+        Some(source) if source.len() == sigma.len() => sigma.copy_from_slice(source),
+        Some(_) | None => sigma.fill(f64::NAN),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
+    fn observation() -> Observation {
+        Observation {
+            grid: vec![0.0, 1.0],
+            value: vec![1.0, -2.0],
+            sigma: vec![0.5, 2.0],
+        }
+    }
+
+    #[test]
+    fn likelihood_is_normalized_with_each_points_sigma() {
+        let noise = GaussianNoise {
+            sigma: SigmaSource::Observed,
+        };
+        // Residuals of 2 and -1 sigma; Σ ln(2π σ²) / 2 = ln 2π + ln 0.5 + ln 2.
+        let expected = -2.5 - (2.0 * std::f64::consts::PI).ln();
+        let found = noise.log_likelihood(&observation(), &[0.0, 0.0]);
+        assert!((found - expected).abs() < 1e-15, "{found}");
+        assert_eq!(
+            noise.log_likelihood(&observation(), &[1e200, 0.0]),
+            f64::NEG_INFINITY
+        );
+    }
+
+    #[test]
+    fn data_in_single_precision_bound_the_likelihood_of_the_data_themselves() {
+        let noise = GaussianNoise {
+            sigma: SigmaSource::Observed,
+        };
+        // A residual of 20,000 sigma, and one of nearly none.
+        let observed = Observation {
+            sigma: vec![5e-5, 2.0],
+            ..observation()
+        };
+        for i in 0..1000 {
+            let data = [f64::from(i).sin(), -2.0 + 1e-3 * f64::from(i).cos()];
+            let exact = noise.log_likelihood(&observed, &data);
+            let rounded = data.map(|x| x as f32);
+            let (found, tolerance) = noise.log_likelihood_of_rounded(&observed, &rounded);
+            assert!(
+                (found - exact).abs() <= tolerance,
+                "{found}, {exact}, {tolerance}"
+            );
+            assert!(
+                tolerance < 2e-3 * (1.0 + 2.0 * exact.abs().sqrt()),
+                "{tolerance} of {exact}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_no_simulation_has_no_likelihood() {
+        let noise = GaussianNoise {
+            sigma: SigmaSource::Observed,
+        };
+        for simulated in [
+            &[0.0, f64::NAN][..],
+            &[f64::INFINITY, 0.0],
+            &[f64::NEG_INFINITY, 0.0],
+            &[0.0],
+            &[0.0; 3],
+        ] {
+            assert!(
+                noise.log_likelihood(&observation(), simulated).is_nan(),
+                "{simulated:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn sigma_comes_from_where_it_is_said_to() {
+        let draw = |sigma: SigmaSource, seed: u64| {
+            let mut drawn = [0.0; 2];
+            let mut rng = ChaCha8Rng::seed_from_u64(seed);
+            GaussianNoise { sigma }.draw_sigma(Some(&observation()), &mut rng, &mut drawn);
+            drawn
+        };
+        assert_eq!(draw(SigmaSource::Observed, 0), [0.5, 2.0]);
+        assert_eq!(draw(SigmaSource::Constant(0.1), 0), [0.1, 0.1]);
+        let (mut sum, mut sum_of_logs, mut second_row) = (0.0, 0.0, 0);
+        for seed in 0..4000 {
+            let uniform = draw(
+                SigmaSource::Uniform {
+                    low: 1.0,
+                    high: 3.0,
+                },
+                seed,
+            );
+            let log_uniform = draw(
+                SigmaSource::LogUniform {
+                    low: 0.01,
+                    high: 1.0,
+                },
+                seed,
+            );
+            for [first, second] in [uniform, log_uniform] {
+                assert_eq!(first, second, "one sigma a simulation");
+            }
+            assert!((1.0..=3.0).contains(&uniform[0]) && (0.01..=1.0).contains(&log_uniform[0]));
+            sum += uniform[0];
+            sum_of_logs += log_uniform[0].log10();
+            let row = draw(
+                SigmaSource::Table(vec![vec![1.0, 2.0], vec![3.0, 4.0], vec![5.0, 6.0]]),
+                seed,
+            );
+            assert!([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]].contains(&row));
+            second_row += usize::from(row == [3.0, 4.0]);
+        }
+        // Within 4.5 standard errors of 2, -1 and a third.
+        assert!(
+            (sum / 4000.0 - 2.0).abs() < 4.5 * (1.0 / 3f64).sqrt() / 4000f64.sqrt(),
+            "{sum}"
+        );
+        assert!(
+            (sum_of_logs / 4000.0 + 1.0).abs() < 4.5 * (1.0 / 3f64).sqrt() / 4000f64.sqrt(),
+            "{sum_of_logs}"
+        );
+        assert!(
+            (second_row as f64 - 4000.0 / 3.0).abs() < 4.5 * (4000.0 * 2.0 / 9.0f64).sqrt(),
+            "{second_row}"
+        );
+    }
+
+    #[test]
+    fn noise_of_the_first_models_is_read() {
+        let read = |json: &str| serde_json::from_str::<Noise>(json).expect("a noise");
+        let gaussian = Noise::Gaussian(GaussianNoise {
+            sigma: SigmaSource::Constant(0.5),
+        });
+        assert_eq!(read(r#"{"sigma":{"constant":0.5}}"#), gaussian);
+        for noise in [gaussian, Noise::Simulator] {
+            let json = serde_json::to_string(&noise).expect("json");
+            assert_eq!(read(&json), noise);
+        }
+    }
+}

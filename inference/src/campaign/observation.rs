@@ -1,0 +1,289 @@
+//! Observed data with their errors, as read from a table.
+
+mod cell;
+mod columns;
+mod ecsv;
+mod fits;
+mod lines;
+mod mistakes;
+mod reading;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+pub use cell::Column;
+pub(crate) use cell::{Expected, check_number};
+pub(crate) use mistakes::{FileMistakes, Place};
+pub use reading::{ColumnNames, Errors, Hdu, Missing, Reading};
+pub(crate) use text::{parse_number, rows};
+
+use crate::base::files;
+use cell::Cell;
+use columns::Sigma;
+use fits::FitsTable;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use text::TextTable;
+
+/// One observation: `value[i]` ± `sigma[i]` at `grid[i]`; all of one length, at least 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Observation {
+    pub grid: Vec<f64>,
+    pub value: Vec<f64>,
+    /// Standard errors, all positive and finite; none at all where the simulator draws the noise.
+    pub sigma: Vec<f64>,
+}
+
+/// What a file says of an observation beside its numbers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    pub path: PathBuf,
+    pub format: Format,
+    /// None: data are counted from 0.
+    pub grid: Option<Column>,
+    pub value: Column,
+    /// None: not from the file.
+    pub sigma: Option<Column>,
+    /// Rows with missing numbers, left out.
+    pub n_dropped: usize,
+}
+
+/// What a file turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    Ecsv,
+    Fits,
+}
+
+/// Everything that is wrong with an observation, one message a line.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", mistakes.join("\n"))]
+pub struct ObservationError {
+    pub mistakes: Vec<String>,
+}
+
+impl Observation {
+    /// Reads a table, whose format its content tells: text with columns (commas, tabs, semicolons or white space
+    /// between them; lines that begin with `#` are comments), ECSV, or a binary table of a FITS file.
+    pub fn read(
+        path: &Path,
+        errors: Errors,
+        reading: &Reading,
+    ) -> Result<(Self, Source), ObservationError> {
+        let bytes =
+            files::read(path, files::MOST_DATA_BYTES).map_err(|error| ObservationError {
+                mistakes: vec![error.to_string()],
+            })?;
+        Self::parse(&bytes, path, errors, reading)
+    }
+
+    /// As [`Self::read`]; `path` is for messages.
+    pub fn parse(
+        bytes: &[u8],
+        path: &Path,
+        errors: Errors,
+        reading: &Reading,
+    ) -> Result<(Self, Source), ObservationError> {
+        let mut mistakes = FileMistakes::new(path);
+        match parse(bytes, path, errors, reading, &mut mistakes) {
+            Some(found) if mistakes.is_empty() => Ok(found),
+            Some(_) | None => Err(ObservationError {
+                mistakes: mistakes.into_messages(),
+            }),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.value.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.value.is_empty()
+    }
+
+    /// How many points of the grid stand where an earlier one does, and how many go back behind the one before
+    /// (or, where most go down, ahead of it).
+    pub fn disorder(&self) -> (usize, usize) {
+        let mut sorted = self.grid.clone();
+        sorted.sort_by(f64::total_cmp);
+        let n_repeated = sorted.windows(2).filter(|pair| pair[0] == pair[1]).count();
+        let count = |is: fn(f64, f64) -> bool| {
+            let pairs = self.grid.windows(2);
+            pairs.filter(|pair| is(pair[0], pair[1])).count()
+        };
+        let (n_up, n_down) = (count(|a, b| a < b), count(|a, b| a > b));
+        (n_repeated, n_up.min(n_down))
+    }
+}
+
+/// A table that is open: its columns are known, its rows not yet read.
+enum Table<'a> {
+    Text(TextTable<'a>),
+    Fits(FitsTable<'a>),
+}
+
+impl<'a> Table<'a> {
+    fn open(bytes: &'a [u8], reading: &Reading) -> Result<(Self, Format), (Place, String)> {
+        if fits::is_fits(bytes) {
+            let table = FitsTable::open(bytes, reading.hdu.as_ref())
+                .map_err(|message| (Place::File, message))?;
+            return Ok((Self::Fits(table), Format::Fits));
+        }
+        if let Some((_, found)) = OTHER_FORMATS
+            .iter()
+            .find(|(beginning, _)| bytes.starts_with(beginning))
+        {
+            let message = format!("found {found}, expected CSV, ECSV or an unpacked FITS table");
+            return Err((Place::File, message));
+        }
+        if reading.hdu.is_some() {
+            let message = "found no FITS file, expected one, as hdu is given";
+            return Err((Place::File, message.to_owned()));
+        }
+        let is_known = |name: &str| columns::is_known(name, &reading.columns);
+        let table = TextTable::open(bytes, &is_known)?;
+        let format = if table.is_ecsv {
+            Format::Ecsv
+        } else {
+            Format::Text
+        };
+        Ok((Self::Text(table), format))
+    }
+
+    fn columns(&self) -> &[Column] {
+        match self {
+            Self::Text(table) => &table.columns,
+            Self::Fits(table) => &table.columns,
+        }
+    }
+
+    /// Where the columns' names stand.
+    fn header(&self) -> Place {
+        match self {
+            Self::Text(table) => table.header,
+            Self::Fits(_) => Place::File,
+        }
+    }
+
+    /// Gives the cells of the columns `wanted` of each row, in that order.
+    fn read(
+        self,
+        wanted: &[usize],
+        mistakes: &mut FileMistakes,
+        take: &mut dyn FnMut(Place, &[Cell], &mut FileMistakes),
+    ) {
+        match self {
+            Self::Text(table) => table.read(wanted, mistakes, take),
+            Self::Fits(table) => table.read(wanted, mistakes, take),
+        }
+    }
+}
+
+/// What people have and give, by how it begins.
+const OTHER_FORMATS: [(&[u8], &str); 9] = [
+    (b"\x1f\x8b", "a file packed by gzip"),
+    (b"BZh", "a file packed by bzip2"),
+    (b"PK\x03\x04", "a zip file (or a spreadsheet)"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"PAR1", "a Parquet file"),
+    (b"\x93NUMPY", "an array of NumPy"),
+    (b"<", "XML (a VOTable?)"),
+    (b"\xff\xfe", "UTF-16 text"),
+    (b"\xfe\xff", "UTF-16 text"),
+];
+
+fn parse(
+    bytes: &[u8],
+    path: &Path,
+    errors: Errors,
+    reading: &Reading,
+    mistakes: &mut FileMistakes,
+) -> Option<(Observation, Source)> {
+    let (table, format) = match Table::open(bytes, reading) {
+        Ok(opened) => opened,
+        Err((place, message)) => {
+            mistakes.add(place, message);
+            return None;
+        }
+    };
+    let chosen = match columns::choose(table.columns(), &reading.columns, errors) {
+        Ok(chosen) => chosen,
+        Err(message) => {
+            mistakes.add(table.header(), message);
+            return None;
+        }
+    };
+    let (sigma_at, constant) = match chosen.sigma {
+        Sigma::At(column) => (Some(column), None),
+        Sigma::Constant(sigma) => (None, Some(sigma)),
+        Sigma::None => (None, None),
+    };
+    let column = |i: usize| table.columns()[i].clone();
+    let mut source = Source {
+        path: path.to_owned(),
+        format,
+        grid: chosen.grid.map(column),
+        value: column(chosen.value),
+        sigma: sigma_at.map(column),
+        n_dropped: 0,
+    };
+    // What is read of each row, in order, and what it has to be.
+    let roles: Vec<(usize, Expected)> = [
+        chosen.grid.map(|grid| (grid, Expected::Finite)),
+        Some((chosen.value, Expected::Finite)),
+        sigma_at.map(|sigma| (sigma, Expected::Positive)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    let wanted: Vec<usize> = roles.iter().map(|&(column, _)| column).collect();
+    let names: Vec<String> = wanted.iter().map(|&i| column(i).name).collect();
+    let mut numbers: Vec<Vec<f64>> = vec![Vec::new(); wanted.len()];
+    table.read(&wanted, mistakes, &mut |place, cells, mistakes| {
+        let is_missing = |cell: &Cell| matches!(cell, Cell::Missing(_));
+        if reading.missing == Missing::Drop && cells.iter().any(is_missing) {
+            source.n_dropped += 1;
+            return;
+        }
+        for (i, cell) in cells.iter().enumerate() {
+            let number = match cell {
+                Cell::Number(number) => check_number(*number, roles[i].1),
+                Cell::Missing(found) => Err(format!(
+                    "found {found}, expected a number (missing = \"drop\" in [observation] leaves such rows out)"
+                )),
+                Cell::Bad(message) => Err(message.clone()),
+            };
+            match number {
+                Ok(number) => numbers[i].push(number),
+                Err(message) => mistakes.add(place, format!("{}: {message}", names[i])),
+            }
+        }
+    });
+    if !mistakes.is_empty() {
+        return None;
+    }
+    let mut lists = numbers.into_iter();
+    let grid = chosen.grid.and_then(|_| lists.next());
+    let value = lists.next()?;
+    if value.is_empty() {
+        mistakes.add(
+            Place::File,
+            match source.n_dropped {
+                0 => "no rows, expected at least one below the header line".to_owned(),
+                n => format!("no rows are left, in each of {n} a number is missing"),
+            },
+        );
+        return None;
+    }
+    let observation = Observation {
+        grid: grid.unwrap_or_else(|| (0..value.len()).map(|i| i as f64).collect()),
+        sigma: match constant {
+            Some(sigma) => vec![sigma; value.len()],
+            None => lists.next().unwrap_or_default(),
+        },
+        value,
+    };
+    Some((observation, source))
+}

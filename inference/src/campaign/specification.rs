@@ -1,0 +1,245 @@
+//! A campaign as validated: what every service works from. Built by `campaign_file` only.
+
+use super::model::SimulatorSpec;
+use super::noise::Noise;
+use super::observation::{Observation, Reading};
+use crate::space::ParameterSpace;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One inference or training effort.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Campaign {
+    pub name: String,
+    pub seed: u64,
+    pub space: ParameterSpace,
+    /// Of parameters whose true value the user knows: drawn in pictures, and used for nothing else. Neither models nor
+    /// peers have it.
+    #[serde(skip)]
+    pub truth_by_name: BTreeMap<String, f64>,
+    pub simulator: SimulatorSpec,
+    /// None for amortized campaigns.
+    pub observation: Option<Observation>,
+    /// How files of observations are read: its own, and those that its model is asked about.
+    pub reading: Reading,
+    /// Noise and likelihood in one.
+    pub noise: Noise,
+    pub featurizer: Featurizer,
+    pub flow: Flow,
+    pub training: Training,
+    pub rounds: Rounds,
+    pub workers: Workers,
+    pub trust: Trust,
+}
+
+impl Campaign {
+    /// Whether later flows are fitted to weighted draws: Algorithm 1 to the letter knows simulations only.
+    pub fn is_refined(&self) -> bool {
+        match self.rounds.stop.rule {
+            StopRule::Bootstrap => self.training.refinement,
+            StopRule::Paper => false,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Normalization {
+    Weight,
+    Batch,
+}
+
+/// Size of the featurizer; `features` is the length of the feature vector.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Featurizer {
+    /// Residual 1-D convolutions, halved in length after each stage, GRU over what is left, linear.
+    ResnetGru {
+        channels: usize,
+        stages: usize,
+        hidden: usize,
+        features: usize,
+        normalization: Normalization,
+    },
+    /// Residual 1-D convolutions, halved in length after each stage, flattened, linear.
+    Resnet {
+        channels: usize,
+        stages: usize,
+        features: usize,
+        normalization: Normalization,
+    },
+    /// A GRU over the data.
+    Gru { hidden: usize, features: usize },
+    /// Fully connected layers.
+    Mlp {
+        layers: usize,
+        hidden: usize,
+        features: usize,
+    },
+}
+
+/// Longer data enter the residual convolutions in patches of this many neighbours, a power of two, so that the first
+/// stage sees at most 128 of them; 1: datum by datum.
+pub fn patch(n_data: usize) -> usize {
+    const LONGEST_FIRST_STAGE: usize = 128;
+    n_data.div_ceil(LONGEST_FIRST_STAGE).next_power_of_two()
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Flow {
+    /// Masked autoregressive flow with a mixture-of-Gaussians base.
+    Maf {
+        /// Autoregressive blocks, parameters permuted between them.
+        blocks: usize,
+        /// Units of each hidden layer of a block.
+        hidden: usize,
+        /// Hidden layers of a block.
+        layers: usize,
+        /// Gaussians of the base density.
+        components: usize,
+        /// Bound on each block's |log scale|.
+        max_log_scale: f64,
+    },
+    /// Rational-quadratic neural spline flow, autoregressive: each parameter sees all before it.
+    Nsf(NsfSize),
+    /// The same with coupling: the second half of the parameters sees the first.
+    NsfCoupling(NsfSize),
+}
+
+/// Size of a neural spline flow.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct NsfSize {
+    /// Conditional splines, parameters permuted between them.
+    pub blocks: usize,
+    /// Units of each hidden layer of a block.
+    pub hidden: usize,
+    /// Hidden layers of a block.
+    pub layers: usize,
+    /// Bins of a spline, at least 2.
+    pub bins: usize,
+    /// Beyond ± this, on a line, splines are the identity.
+    pub tail_bound: f64,
+    /// Bound on the |log scale| of the affine map before each spline.
+    pub max_log_scale: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeviceChoice {
+    /// wgpu where there is a real GPU, else cpu.
+    Auto,
+    Cpu,
+    Wgpu,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Training {
+    pub device: DeviceChoice,
+    pub batch_size: usize,
+    /// Initial learning rate of the first round, cosine decay to a hundredth.
+    pub learning_rate: f64,
+    pub max_epochs: u32,
+    /// Epochs without a better validation loss after which training stops.
+    pub patience: u32,
+    /// Share of the rows held out for validation, in (0, 0.5].
+    pub validation_fraction: f64,
+    /// Largest norm of the gradient.
+    pub clip_norm: f64,
+    /// The newest rounds whose rows a flow is trained on, at least 1.
+    pub rounds: u32,
+    /// How flows are fitted to simulations; weighted draws have weighted maximum likelihood.
+    pub loss: Loss,
+    /// Whether later flows are fitted to weighted draws (`StopRule::Paper` leaves that out in any case).
+    pub refinement: bool,
+}
+
+/// What a flow that is fitted to simulations minimizes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Loss {
+    /// -log q(θ|x) over the simulations as they were drawn: tends to the posterior times proposal / prior.
+    #[default]
+    Nll,
+    /// Which of `atoms` parameter vectors made x, by q(θ|x) / p(θ) (Greenberg et al. 2019, eq. 7): tends to
+    /// the posterior, whatever the proposal.
+    Apt { atoms: usize },
+    /// -w log q(θ|x), w = prior / mixture of the rounds' proposals: tends to the posterior.
+    WeightedNll,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rounds {
+    pub max: u32,
+    /// Simulations of each round.
+    pub simulations: u64,
+    /// Share of each later round's draws that comes from earlier, broader proposals, in [0, 0.5].
+    pub defensive_share: f64,
+    pub combine: Combine,
+    pub stop: Stop,
+}
+
+/// How the rounds' weights are combined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Combine {
+    /// Each draw weighed by its own round's proposal, rounds by their efficiency.
+    Fresh,
+    /// All rounds as one deterministic mixture (balance heuristic).
+    Mixture,
+    /// The paper's: each round normalized, then in proportion to its n_eff.
+    PerRound,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stop {
+    pub rule: StopRule,
+    /// Target effective sample size of all rounds together.
+    pub n_eff: Option<f64>,
+    /// Target efficiency of a round's flow component, in (0, 1).
+    pub efficiency: Option<f64>,
+    /// Most simulations in total, top-up included.
+    pub simulations: Option<u64>,
+    /// Most seconds since the campaign's first start.
+    pub wall_time_s: Option<f64>,
+    /// Most simulations of the top-up round; 0: none.
+    pub top_up: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StopRule {
+    /// Stop when efficiency drops beyond twice its bootstrap error; not judged while n_eff is below 100.
+    Bootstrap,
+    /// Algorithm 1 of Zhang et al. 2023 to the letter: stop as soon as efficiency drops.
+    Paper,
+}
+
+/// Most workers of one process, far more than a machine has cores: each has threads and connections of its own, and where
+/// a process can start no more of them it is aborted.
+pub const MOST_WORKERS: u32 = 1000;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Workers {
+    /// Workers of `sidereal fit`; None: as many as there are cores.
+    pub count: Option<u32>,
+    /// Rows of a lease; None: by measured time.
+    pub batch_rows: Option<u64>,
+}
+
+/// What a result is held to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Trust {
+    pub misfit: Misfit,
+}
+
+/// What a model is that does not fit the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Misfit {
+    /// A reason not to trust the result.
+    #[default]
+    Fail,
+    /// Said, and no more.
+    Warn,
+}

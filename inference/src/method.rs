@@ -1,0 +1,27 @@
+//! The method: what flows are fitted to, how large rounds are, when to stop, and what to trust.
+
+mod allocation;
+mod coverage;
+pub mod fit_check;
+mod forecast;
+mod hills;
+mod modes;
+mod past;
+mod probing;
+mod refinement;
+mod stopping;
+mod tails;
+mod trust;
+
+pub use allocation::first_round_size;
+pub use coverage::{MissingMass, missing_mass};
+pub use forecast::{Left, Pace, Prospect, RoundTiming, Standing, Way, prospect, standing};
+pub use modes::{Mode, modes};
+pub use past::Past;
+pub use probing::{Aim, Knowledge, Outcome, Probing, Search, probe};
+pub use refinement::{fewest_draws, objective, simulation_weights};
+pub use stopping::{
+    Decision, StopReason, after_round, fresh_draws_for, most_efficient, next_proposal, top_up_size,
+};
+pub use tails::thin_tail;
+pub use trust::{misfit, trust, trust_prediction};

@@ -1,0 +1,253 @@
+//! Modes of a posterior: pieces of its weighted draws between which the density falls.
+//!
+//! Draws and their neighbours make a graph; each peak on it has a hill, and hills that no fall of the density parts are
+//! one. Neighbours are found in a metric in which draws next to each other differ alike in all directions, so that long
+//! ridges do not fall apart and modes stay apart. What the graph parts must be apart on a line, too: along the direction
+//! that tells two pieces apart best, by the measure of Ashman et al. (1994).
+
+use super::hills::{Hills, neighbours};
+use crate::base::{cholesky, equal_draws, moments, solved_lower, solved_upper, squared_distance};
+use crate::records::{ParameterSummary, Posterior, marginals};
+use crate::space::ParameterSpace;
+use crate::space::circle::embedded;
+use crate::weights::MIN_N_EFF;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// Draws that stand for all, taken in proportion to their weight.
+const N_DRAWS: usize = 800;
+/// Neighbours of a draw, and one for each parameter.
+const NEIGHBOURS: usize = 9;
+/// Neighbours whose differences make the metric, and how often it is made anew.
+const NEAREST: usize = 3;
+const N_METRICS: usize = 4;
+/// Nats that the density must fall by between two modes.
+const LEAST_FALL: f64 = 1.5;
+/// Distance of two modes' means in units of the root mean square of their standard deviations. Two halves of a Gaussian are 2.7
+/// apart.
+const LEAST_SEPARATION: f64 = 3.0;
+
+/// One piece of a posterior.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Mode {
+    /// Share of the posterior.
+    pub mass: f64,
+    /// Standard error of the mass.
+    pub error: f64,
+    pub parameters: Vec<ParameterSummary>,
+}
+
+/// The modes of a posterior that is worth `n_eff` draws, the heaviest first; none where these are too few to tell.
+pub fn modes(space: &ParameterSpace, posterior: &Posterior, n_eff: f64) -> Vec<Mode> {
+    // Not a number where nothing weighs anything.
+    if n_eff.is_nan() || n_eff < MIN_N_EFF {
+        return Vec::new();
+    }
+    let mode_of = assigned(space, posterior);
+    let n_modes = mode_of.iter().flatten().max().map_or(0, |last| last + 1);
+    let mut modes: Vec<Mode> = (0..n_modes)
+        .map(|mode| {
+            let weight: Vec<f64> = mode_of
+                .iter()
+                .zip(&posterior.weight)
+                .map(|(own, &weight)| if *own == Some(mode) { weight } else { 0.0 })
+                .collect();
+            let mass = weight.iter().sum::<f64>().min(1.0);
+            Mode {
+                mass,
+                error: (mass * (1.0 - mass) / n_eff).sqrt(),
+                parameters: marginals(space, posterior, &weight),
+            }
+        })
+        .collect();
+    modes.sort_by(|a, b| b.mass.total_cmp(&a.mass));
+    modes
+}
+
+/// The mode of each row; None for rows of no weight.
+fn assigned(space: &ParameterSpace, posterior: &Posterior) -> Vec<Option<usize>> {
+    let chosen = highest_first(posterior);
+    let at = |row: usize| {
+        let mut z = vec![0.0; space.len()];
+        space.unconstrain(posterior.theta_row(row), &mut z);
+        embedded(space, &z)
+    };
+    let mut places: Vec<Vec<f64>> = chosen.iter().map(|&row| at(row)).collect();
+    let factors = spread_alike(&mut places);
+    let heights: Vec<f64> = chosen.iter().map(|&row| height(posterior, row)).collect();
+    let piece_of = separated(&places, hills(&places, &heights));
+    let nearest_piece = |row: usize| {
+        let place = factors
+            .iter()
+            .fold(at(row), |place, factor| solved_lower(factor, &place));
+        let distance = |i: &usize| squared_distance(&places[*i], &place);
+        (0..places.len())
+            .min_by(|a, b| distance(a).total_cmp(&distance(b)))
+            .map(|i| piece_of[i])
+    };
+    (0..posterior.n_rows())
+        .map(|row| {
+            if posterior.weight[row] > 0.0 {
+                nearest_piece(row)
+            } else {
+                None
+            }
+        })
+        .collect()
+}
+
+/// Rows that stand for the posterior, each once.
+fn highest_first(posterior: &Posterior) -> Vec<usize> {
+    let mut rows = equal_draws(&posterior.weight, N_DRAWS, 0.5);
+    rows.dedup();
+    rows.sort_by(|&a, &b| {
+        let (a_height, b_height) = (height(posterior, a), height(posterior, b));
+        b_height.total_cmp(&a_height).then(a.cmp(&b))
+    });
+    rows
+}
+
+/// The posterior density of a row, up to a constant.
+fn height(posterior: &Posterior, row: usize) -> f64 {
+    posterior.log_likelihood[row] + posterior.log_prior[row]
+}
+
+/// Moves the places to where neighbours differ alike in all directions; by lower triangular factors, one after the other.
+fn spread_alike(places: &mut [Vec<f64>]) -> Vec<Vec<f64>> {
+    let mut factors = Vec::new();
+    let mut apply = |covariance: &[f64], places: &mut [Vec<f64>]| {
+        let d = places.first().map_or(0, Vec::len);
+        if let Some(factor) = regular_cholesky(covariance, d) {
+            for place in places.iter_mut() {
+                *place = solved_lower(&factor, place);
+            }
+            factors.push(factor);
+        }
+    };
+    let equal = vec![1.0 / places.len().max(1) as f64; places.len()];
+    apply(&moments(places, &equal).1, places);
+    for _ in 0..N_METRICS {
+        let differences: Vec<Vec<f64>> = neighbours(places, NEAREST)
+            .iter()
+            .enumerate()
+            .flat_map(|(i, nearest)| nearest.iter().map(move |&j| (i, j)))
+            .map(|(i, j)| {
+                places[i]
+                    .iter()
+                    .zip(&places[j])
+                    .map(|(a, b)| a - b)
+                    .collect()
+            })
+            .collect();
+        let equal = vec![1.0 / differences.len().max(1) as f64; differences.len()];
+        apply(&moments(&differences, &equal).1, places);
+    }
+    factors
+}
+
+/// Of a matrix that may be singular: on circles two coordinates stand for one parameter.
+fn regular_cholesky(matrix: &[f64], d: usize) -> Option<Vec<f64>> {
+    let mut matrix = matrix.to_vec();
+    let trace: f64 = (0..d).map(|i| matrix[i * d + i]).sum();
+    for i in 0..d {
+        matrix[i * d + i] += 1e-9 * trace / d as f64;
+    }
+    cholesky(&matrix, d)
+}
+
+/// For each place the top of its hill. Places are ordered, the highest first.
+fn hills(places: &[Vec<f64>], heights: &[f64]) -> Vec<usize> {
+    let nearest = neighbours(places, NEIGHBOURS + places.first().map_or(0, Vec::len));
+    let mut graph: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); places.len()];
+    for (i, of_one) in nearest.iter().enumerate() {
+        for &j in of_one {
+            graph[i].insert(j);
+            graph[j].insert(i);
+        }
+    }
+    let mut hills = Hills::new(places.len());
+    for i in 0..places.len() {
+        let higher = || graph[i].iter().copied().filter(|&j| j < i);
+        let tops: BTreeSet<usize> = higher().map(|j| hills.top(j)).collect();
+        let mut tops = tops.into_iter();
+        let Some(highest) = tops.next() else {
+            continue;
+        };
+        for lower in tops {
+            if heights[lower] - heights[i] < LEAST_FALL {
+                hills.join(lower, highest);
+            }
+        }
+        let distance = |j: &usize| squared_distance(&places[i], &places[*j]);
+        let next = higher().min_by(|a, b| distance(a).total_cmp(&distance(b)));
+        if let Some(next) = next {
+            let top = hills.top(next);
+            hills.join(i, top);
+        }
+    }
+    (0..places.len()).map(|i| hills.top(i)).collect()
+}
+
+/// For each place the number of its piece: hills that do not stand apart are one piece, the closest are joined first.
+fn separated(places: &[Vec<f64>], hill_of: Vec<usize>) -> Vec<usize> {
+    let mut pieces: Vec<Vec<usize>> = Vec::new();
+    for hill in hill_of.iter().copied().collect::<BTreeSet<usize>>() {
+        pieces.push((0..places.len()).filter(|&i| hill_of[i] == hill).collect());
+    }
+    loop {
+        let closest = (0..pieces.len())
+            .flat_map(|a| (a + 1..pieces.len()).map(move |b| (a, b)))
+            .map(|(a, b)| (separation(places, &pieces[a], &pieces[b]), a, b))
+            .min_by(|x, y| x.0.total_cmp(&y.0));
+        match closest {
+            Some((separation, a, b)) if separation < LEAST_SEPARATION => {
+                let joined = pieces.remove(b);
+                pieces[a].extend(joined);
+            }
+            Some(_) | None => break,
+        }
+    }
+    let mut piece_of = vec![0; places.len()];
+    for (number, piece) in pieces.iter().enumerate() {
+        for &i in piece {
+            piece_of[i] = number;
+        }
+    }
+    piece_of
+}
+
+/// Distance of two pieces along their linear discriminant, by their spread along it; 0 where one is a single place.
+fn separation(places: &[Vec<f64>], a: &[usize], b: &[usize]) -> f64 {
+    let moments_of = |piece: &[usize]| {
+        let rows: Vec<&[f64]> = piece.iter().map(|&i| places[i].as_slice()).collect();
+        moments(&rows, &vec![1.0 / piece.len() as f64; piece.len()])
+    };
+    if a.len() < 2 || b.len() < 2 {
+        return 0.0;
+    }
+    let ((mean_a, covariance_a), (mean_b, covariance_b)) = (moments_of(a), moments_of(b));
+    let share = a.len() as f64 / (a.len() + b.len()) as f64;
+    let pooled: Vec<f64> = covariance_a
+        .iter()
+        .zip(&covariance_b)
+        .map(|(of_a, of_b)| share * of_a + (1.0 - share) * of_b)
+        .collect();
+    let d = mean_a.len();
+    let Some(factor) = regular_cholesky(&pooled, d) else {
+        return 0.0;
+    };
+    let between: Vec<f64> = mean_a.iter().zip(&mean_b).map(|(a, b)| a - b).collect();
+    let direction = solved_upper(&factor, &solved_lower(&factor, &between));
+    let variance_along = |covariance: &[f64]| -> f64 {
+        (0..d)
+            .flat_map(|i| (0..d).map(move |j| (i, j)))
+            .map(|(i, j)| direction[i] * covariance[i * d + j] * direction[j])
+            .sum()
+    };
+    let distance: f64 = direction.iter().zip(&between).map(|(x, y)| x * y).sum();
+    let mean_square = 0.5 * (variance_along(&covariance_a) + variance_along(&covariance_b));
+    distance.abs() / mean_square.max(f64::MIN_POSITIVE).sqrt()
+}
+
+#[cfg(test)]
+mod tests;

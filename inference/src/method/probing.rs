@@ -1,0 +1,80 @@
+//! Probing for lost modes: likelihood-guided local searches from the best draws that the newest flow calls
+//! improbable, and from the highest of all.
+//!
+//! n_eff does not see a mode that the proposals have left. What is left of one are draws of the prior and of earlier,
+//! broader proposals that lie in its basin, too low to weigh anything. From the most prominent of these (`starts.rs`) each
+//! search draws around, and moves to the top of a paraboloid through the log posterior of what it drew, or towards the
+//! best of it (`ascent.rs`), until its draws' weights show that it has come to a peak. Its draws have a density like any
+//! others, so they are rows of a round of their own and weigh in the posterior with all others: what a search finds is
+//! taken in by being found.
+//!
+//! A narrow mode may also lie within a wide one, where the flow draws but far too rarely: one search climbs to the top of what
+//! is known and looks closer there, and one begins at a draw that is far heavier than the others of its round.
+
+mod ascent;
+mod search;
+mod starts;
+mod steps;
+mod summit;
+#[cfg(test)]
+mod tests;
+
+pub use search::{Aim, Knowledge, Outcome, Probing, Search};
+
+use crate::base::LocalId;
+use crate::weights::{Component, MIN_N_EFF, effective_sample_size, round_log_weights};
+use search::next_local;
+use starts::starts;
+use std::collections::BTreeMap;
+use steps::step;
+use summit::summits;
+
+/// Sessions of a campaign: one more after each that found something, or where a draw is far too heavy.
+const MOST_SESSIONS: u32 = 4;
+
+/// The session that goes on or begins after the last round; None where there is nothing to probe.
+///
+/// A session begins after the first round of a flow that was fitted to untempered draws, once more after
+/// one that found something, and where a draw is far too heavy.
+pub fn probe(knowledge: &Knowledge) -> Option<Probing> {
+    let (last, evidence) = (knowledge.rounds.last()?, knowledge.evidence?);
+    if last.proposal.is_local() {
+        let previous = knowledge.previous?;
+        return Some(step(knowledge, previous, last, evidence));
+    }
+    let (Component::Flow(flow), Some(objective)) = (last.proposal.newest(), knowledge.objective)
+    else {
+        return None;
+    };
+    if !objective.is_final(knowledge.space.len()) {
+        return None;
+    }
+    let summits = summits(knowledge, flow, last, evidence);
+    let session = match knowledge.previous {
+        None => 1,
+        Some(previous) if previous.session >= MOST_SESSIONS => return None,
+        Some(previous) if previous.has_found() || summits.is_heavy => previous.session + 1,
+        Some(_) => return None,
+    };
+    let is_good = effective_sample_size(&round_log_weights(last)) >= MIN_N_EFF;
+    if !is_good && !summits.is_heavy {
+        return None;
+    }
+    let mut starting = summits.starts;
+    if is_good {
+        starting.extend(starts(knowledge, flow)?);
+    }
+    let searches: BTreeMap<LocalId, Search> = (next_local(knowledge.rounds)..)
+        .map(LocalId)
+        .zip(starting)
+        .collect();
+    (!searches.is_empty()).then_some(Probing {
+        session,
+        flow,
+        searches,
+        outcomes: Vec::new(),
+        found: knowledge
+            .previous
+            .map_or_else(BTreeMap::new, |previous| previous.found.clone()),
+    })
+}

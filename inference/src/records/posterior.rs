@@ -1,0 +1,198 @@
+//! `posterior.parquet`: weighted draws of all rounds.
+
+use super::directory::{Directory, StoredFile};
+use super::draws::theta_of_table;
+use super::table::{Column, Format, Read, TableError, decode, encode, matrix_column};
+use crate::base::{RoundId, RowId};
+use crate::space::ParameterSpace;
+use arrow::array::{Float64Array, UInt32Array, UInt64Array};
+use std::path::Path;
+
+const FORMAT: Format = Format {
+    name: "sidereal-posterior",
+    version: "1",
+};
+
+/// All draws whose likelihood is known, in order of round and row; rows of weight zero included.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Posterior {
+    pub n_parameters: usize,
+    /// Row-major with `n_parameters` columns.
+    pub theta: Vec<f64>,
+    pub log_likelihood: Vec<f64>,
+    pub log_prior: Vec<f64>,
+    /// The denominator that the weight used: w ∝ exp(log_likelihood + log_prior - log_proposal). Infinite for rows of rounds
+    /// that do not count.
+    pub log_proposal: Vec<f64>,
+    pub round: Vec<u32>,
+    /// The row in its round, as shards have it.
+    pub row_id: Vec<u64>,
+    /// Sums to 1.
+    pub weight: Vec<f64>,
+}
+
+/// One weighted draw.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PosteriorRow<'a> {
+    pub theta: &'a [f64],
+    pub log_likelihood: f64,
+    pub log_prior: f64,
+    pub log_proposal: f64,
+    pub round: RoundId,
+    pub row: RowId,
+    pub weight: f64,
+}
+
+impl Posterior {
+    /// Of rows in order of round and row.
+    pub fn of_rows<'a>(
+        n_parameters: usize,
+        rows: impl IntoIterator<Item = PosteriorRow<'a>>,
+    ) -> Self {
+        let mut posterior = Self {
+            n_parameters,
+            theta: Vec::new(),
+            log_likelihood: Vec::new(),
+            log_prior: Vec::new(),
+            log_proposal: Vec::new(),
+            round: Vec::new(),
+            row_id: Vec::new(),
+            weight: Vec::new(),
+        };
+        for row in rows {
+            posterior.theta.extend_from_slice(row.theta);
+            posterior.log_likelihood.push(row.log_likelihood);
+            posterior.log_prior.push(row.log_prior);
+            posterior.log_proposal.push(row.log_proposal);
+            posterior.round.push(row.round.0);
+            posterior.row_id.push(row.row.0);
+            posterior.weight.push(row.weight);
+        }
+        posterior
+    }
+
+    pub fn n_rows(&self) -> usize {
+        self.weight.len()
+    }
+
+    pub fn theta_row(&self, i: usize) -> &[f64] {
+        &self.theta[i * self.n_parameters..(i + 1) * self.n_parameters]
+    }
+
+    pub fn store(
+        &self,
+        space: &ParameterSpace,
+        directory: &Directory,
+        relative: &str,
+    ) -> Result<StoredFile, TableError> {
+        let bytes = self.encode(space, &directory.join(relative))?;
+        Ok(directory.store(relative, bytes)?)
+    }
+
+    /// The file's bytes; `path` is for messages.
+    pub fn encode(&self, space: &ParameterSpace, path: &Path) -> Result<Vec<u8>, TableError> {
+        let doubles = |values: &[f64]| Float64Array::from(values.to_vec());
+        let mut columns = Vec::new();
+        for (j, name) in space.names().into_iter().enumerate() {
+            columns.push(Column::new(
+                name,
+                doubles(&matrix_column(&self.theta, self.n_parameters, j)),
+            ));
+        }
+        columns.push(Column::new("log_likelihood", doubles(&self.log_likelihood)));
+        columns.push(Column::new("log_prior", doubles(&self.log_prior)));
+        columns.push(Column::new("log_proposal", doubles(&self.log_proposal)));
+        columns.push(Column::new("round", UInt32Array::from(self.round.clone())));
+        columns.push(Column::new(
+            "row_id",
+            UInt64Array::from(self.row_id.clone()),
+        ));
+        columns.push(Column::new("weight", doubles(&self.weight)));
+        encode(path, FORMAT, &[], columns)
+    }
+
+    pub fn load(
+        directory: &Directory,
+        relative: &str,
+        space: &ParameterSpace,
+    ) -> Result<Self, TableError> {
+        let mut names: Vec<String> = space.names().into_iter().map(str::to_owned).collect();
+        names.extend(
+            [
+                "log_likelihood",
+                "log_prior",
+                "log_proposal",
+                "round",
+                "row_id",
+                "weight",
+            ]
+            .map(str::to_owned),
+        );
+        let bytes = directory.read(relative)?;
+        let table = decode(&directory.join(relative), FORMAT, &names, Read::All, bytes)?;
+        let weight = table.finite_f64s("weight")?;
+        if let Some(i) = weight.iter().position(|&weight| weight < 0.0) {
+            return Err(table.content(format!("weight in line {i}"), weight[i], "at least 0"));
+        }
+        Ok(Self {
+            n_parameters: space.len(),
+            theta: theta_of_table(&table, space)?,
+            log_likelihood: table.log_f64s("log_likelihood")?,
+            log_prior: table.log_f64s("log_prior")?,
+            log_proposal: table.log_denominators("log_proposal")?,
+            round: table.u32s("round")?,
+            row_id: table.u64s("row_id")?,
+            weight,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::{Parameter, Prior};
+
+    #[test]
+    fn posterior_is_found_again_and_damage_is_an_error_not_a_panic() {
+        let prior = Prior::Uniform {
+            low: 0.0,
+            high: 1.0,
+        };
+        let space = ParameterSpace::independent(vec![Parameter {
+            name: "a".to_owned(),
+            prior,
+            periodic: false,
+        }]);
+        let posterior = Posterior {
+            n_parameters: 1,
+            theta: vec![0.25, 0.5, 0.75],
+            log_likelihood: vec![-1.0, f64::NEG_INFINITY, -2.0],
+            log_prior: vec![0.0; 3],
+            log_proposal: vec![0.5, f64::INFINITY, 0.125],
+            round: vec![0, 0, 1],
+            row_id: vec![0, 2, 0],
+            weight: vec![0.75, 0.0, 0.25],
+        };
+        let directory = Directory::in_memory();
+        posterior
+            .store(&space, &directory, "posterior.parquet")
+            .expect("store");
+        let load = || Posterior::load(&directory, "posterior.parquet", &space);
+        assert_eq!(load().expect("load"), posterior);
+
+        let good = directory.read("posterior.parquet").expect("read");
+        for length in 0..good.len() {
+            directory
+                .write("posterior.parquet", good.slice(..length))
+                .expect("cut");
+            assert!(load().is_err(), "{length} of {} bytes", good.len());
+        }
+        for place in 0..good.len() {
+            let mut bytes = good.to_vec();
+            bytes[place] ^= 0x55;
+            directory.write("posterior.parquet", bytes).expect("damage");
+            // Most changes are noticed; one in the bits of a number cannot be. None may panic.
+            let _ = load();
+        }
+    }
+}

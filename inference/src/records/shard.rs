@@ -1,0 +1,14 @@
+//! Shards: simulated rows, written by workers and checked by the coordinator.
+
+mod check;
+#[cfg(test)]
+mod long_shards;
+mod rows;
+#[cfg(test)]
+mod tests;
+
+pub use check::{Weighed, check, recomputed_lines};
+pub(super) use rows::for_each_log_columns;
+pub use rows::{
+    LogColumns, MAX_MESSAGE_BYTES, RowStatus, ShardRows, damaged, for_each_rows, load_log_columns,
+};

@@ -1,0 +1,377 @@
+//! The Parquet schema of shards.
+
+use crate::base::RoundId;
+use crate::base::files::StoredFileError;
+use crate::records::directory::Directory;
+use crate::records::draws::{Draws, parameter_column_names, theta_of_table, z_of_table};
+use crate::records::table::{Column, Format, Read, Table, TableError, decode, encode};
+use crate::records::task::ShardFile;
+use crate::space::ParameterSpace;
+use arrow::array::{Float64Array, Int32Array, StringArray};
+use bytes::Bytes;
+use std::path::Path;
+
+pub(super) const FORMAT: Format = Format {
+    name: "sidereal-shard",
+    version: "1",
+};
+
+/// Longest message of a failed row; a longer one is cut.
+pub const MAX_MESSAGE_BYTES: usize = 1024;
+
+/// Shards that are read at the same time, and most bytes of them.
+const FILES_AT_A_TIME: usize = 32;
+const BYTES_AT_A_TIME: u64 = 64 << 20;
+
+/// Whether the forward model answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowStatus {
+    Ok,
+    Failed,
+}
+
+impl RowStatus {
+    /// As stored.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Failed => "failed",
+        }
+    }
+
+    fn from_name(name: &str) -> Option<Self> {
+        [Self::Ok, Self::Failed]
+            .into_iter()
+            .find(|status| status.name() == name)
+    }
+}
+
+/// The rows of one batch, simulated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShardRows {
+    pub draws: Draws,
+    /// log p(x_obs|θ): -inf where it is known to be zero, None where it is unknown (no observation, or
+    /// the simulator failed); never NaN.
+    pub log_likelihood: Vec<Option<f64>>,
+    /// Length of the data.
+    pub n_data: usize,
+    /// The data before noise, row-major with `n_data` columns; NaN where the simulator failed.
+    pub simulated: Vec<f32>,
+    pub status: Vec<RowStatus>,
+    /// Why a row failed.
+    pub message: Vec<Option<String>>,
+}
+
+/// A shard without data: all that weights need.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogColumns {
+    pub first_row: u64,
+    pub n_parameters: usize,
+    /// Row-major with `n_parameters` columns, as is `z`.
+    pub theta: Vec<f64>,
+    pub z: Vec<f64>,
+    pub log_likelihood: Vec<Option<f64>>,
+    pub log_prior: Vec<f64>,
+    pub log_proposal: Vec<f64>,
+    pub component: Vec<i32>,
+    pub status: Vec<RowStatus>,
+}
+
+impl ShardRows {
+    /// Draws that nobody could run: failed rows with the reason.
+    pub fn given_up(draws: Draws, n_data: usize, message: &str) -> Self {
+        let n_rows = draws.n_rows();
+        Self {
+            draws,
+            log_likelihood: vec![None; n_rows],
+            n_data,
+            simulated: vec![f32::NAN; n_rows * n_data],
+            status: vec![RowStatus::Failed; n_rows],
+            message: vec![Some(message.to_owned()); n_rows],
+        }
+    }
+
+    pub fn n_failed(&self) -> u64 {
+        n_failed(&self.status)
+    }
+
+    /// The data of the `i`-th row here.
+    pub fn simulated_row(&self, i: usize) -> &[f32] {
+        &self.simulated[i * self.n_data..(i + 1) * self.n_data]
+    }
+
+    pub fn store(
+        &self,
+        directory: &Directory,
+        relative: &str,
+        space: &ParameterSpace,
+    ) -> Result<ShardFile, TableError> {
+        let path = directory.join(relative);
+        let messages: Vec<_> = self
+            .message
+            .iter()
+            .map(|message| message.as_deref().map(cut))
+            .collect();
+        let columns = self.columns(&path, space, &messages)?;
+        let bytes = encode(
+            &path,
+            FORMAT,
+            &[("round", self.draws.round.0.to_string())],
+            columns,
+        )?;
+        Ok(ShardFile {
+            round: self.draws.round,
+            first_row: self.draws.first_row,
+            n_rows: self.draws.n_rows() as u64,
+            n_failed: self.n_failed(),
+            file: directory.store(relative, bytes)?,
+        })
+    }
+
+    pub(super) fn columns(
+        &self,
+        path: &Path,
+        space: &ParameterSpace,
+        messages: &[Option<impl AsRef<str>>],
+    ) -> Result<Vec<Column>, TableError> {
+        let status = self.status.iter().map(|status| status.name());
+        let mut columns = self.draws.parameter_columns(space);
+        columns.push(Column::nullable(
+            "log_likelihood",
+            Float64Array::from(self.log_likelihood.clone()),
+        ));
+        columns.push(Column::new(
+            "component",
+            Int32Array::from(self.draws.component.clone()),
+        ));
+        columns.push(Column::new("status", StringArray::from_iter_values(status)));
+        columns.push(Column::nullable(
+            "message",
+            StringArray::from_iter(messages.iter().map(Option::as_ref)),
+        ));
+        columns.push(Column::lists("x", path, self.n_data, &self.simulated)?);
+        Ok(columns)
+    }
+
+    /// The whole shard; refuses other rows than `shard` names and values that no row can have.
+    pub fn load(
+        directory: &Directory,
+        shard: &ShardFile,
+        space: &ParameterSpace,
+    ) -> Result<Self, TableError> {
+        let bytes = directory.read_stored(&shard.file)?;
+        Self::parse(directory, shard, bytes, space)
+    }
+
+    fn parse(
+        directory: &Directory,
+        shard: &ShardFile,
+        bytes: Bytes,
+        space: &ParameterSpace,
+    ) -> Result<Self, TableError> {
+        let table = open(directory, shard, bytes, space, Read::All)?;
+        let rows = Self::from_table(&table, space, shard.round, shard.first_row)?;
+        check_n_failed(directory, shard, rows.n_failed())?;
+        Ok(rows)
+    }
+
+    pub(super) fn from_table(
+        table: &Table,
+        space: &ParameterSpace,
+        round: RoundId,
+        first_row: u64,
+    ) -> Result<Self, TableError> {
+        let (n_data, simulated) = table.lists("x")?;
+        Ok(Self {
+            draws: Draws::from_table(table, space, round, first_row)?,
+            log_likelihood: table.optional_log_f64s("log_likelihood")?,
+            n_data,
+            simulated,
+            status: status_of_table(table)?,
+            message: table.optional_strings("message")?,
+        })
+    }
+}
+
+/// The columns that weights need, without reading the data.
+pub fn load_log_columns(
+    directory: &Directory,
+    shard: &ShardFile,
+    space: &ParameterSpace,
+) -> Result<LogColumns, TableError> {
+    let bytes = directory.read_stored(&shard.file)?;
+    parse_log_columns(directory, shard, bytes, space)
+}
+
+/// The log columns of shards, one after the other.
+pub(crate) fn for_each_log_columns(
+    directory: &Directory,
+    shards: &[ShardFile],
+    space: &ParameterSpace,
+    mut on_columns: impl FnMut(LogColumns),
+) -> Result<(), TableError> {
+    for_each_file(directory, shards, |shard, bytes| {
+        on_columns(parse_log_columns(directory, shard, bytes, space)?);
+        Ok(())
+    })
+}
+
+/// Whole shards, one after the other.
+pub fn for_each_rows(
+    directory: &Directory,
+    shards: &[ShardFile],
+    space: &ParameterSpace,
+    mut on_rows: impl FnMut(&ShardRows),
+) -> Result<(), TableError> {
+    for_each_file(directory, shards, |shard, bytes| {
+        on_rows(&ShardRows::parse(directory, shard, bytes, space)?);
+        Ok(())
+    })
+}
+
+/// Reads files some at a time, so that a store far away is waited for once for all of them.
+fn for_each_file(
+    directory: &Directory,
+    shards: &[ShardFile],
+    mut on_file: impl FnMut(&ShardFile, Bytes) -> Result<(), TableError>,
+) -> Result<(), TableError> {
+    for group in at_a_time(shards) {
+        let files: Vec<_> = group.iter().map(|shard| &shard.file).collect();
+        let read = directory.read_all_stored(&files).map_err(|source| {
+            if source.is_store_fault() {
+                return TableError::Stored(source);
+            }
+            TableError::DamagedShard {
+                location: directory.location().to_owned(),
+                source: Box::new(source),
+            }
+        })?;
+        for (shard, bytes) in group.iter().zip(read) {
+            on_file(shard, bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// Which of these shards are missing or not as recorded, and how; an error where the storage is at fault.
+pub fn damaged(
+    directory: &Directory,
+    shards: &[ShardFile],
+) -> Result<Vec<(ShardFile, StoredFileError)>, StoredFileError> {
+    let mut damaged = Vec::new();
+    for group in at_a_time(shards) {
+        let files: Vec<_> = group.iter().map(|shard| &shard.file).collect();
+        if directory.read_all_stored(&files).is_ok() {
+            continue;
+        }
+        for shard in group {
+            match directory.read_stored(&shard.file) {
+                Ok(_) => {}
+                Err(error) if error.is_store_fault() => return Err(error),
+                Err(error) => damaged.push((shard.clone(), error)),
+            }
+        }
+    }
+    Ok(damaged)
+}
+
+/// As many shards as are read at the same time, again and again.
+fn at_a_time(shards: &[ShardFile]) -> impl Iterator<Item = &[ShardFile]> {
+    let mut rest = shards;
+    std::iter::from_fn(move || {
+        let mut n_bytes = 0;
+        let n = rest
+            .iter()
+            .take(FILES_AT_A_TIME)
+            .take_while(|shard| {
+                let fits = n_bytes == 0 || n_bytes + shard.file.n_bytes <= BYTES_AT_A_TIME;
+                n_bytes += shard.file.n_bytes;
+                fits
+            })
+            .count();
+        let (now, later) = rest.split_at(n);
+        rest = later;
+        (!now.is_empty()).then_some(now)
+    })
+}
+
+fn parse_log_columns(
+    directory: &Directory,
+    shard: &ShardFile,
+    bytes: Bytes,
+    space: &ParameterSpace,
+) -> Result<LogColumns, TableError> {
+    let table = open(directory, shard, bytes, space, Read::Without("x"))?;
+    let status = status_of_table(&table)?;
+    check_n_failed(directory, shard, n_failed(&status))?;
+    Ok(LogColumns {
+        first_row: shard.first_row,
+        n_parameters: space.len(),
+        theta: theta_of_table(&table, space)?,
+        z: z_of_table(&table, space)?,
+        log_likelihood: table.optional_log_f64s("log_likelihood")?,
+        log_prior: table.log_f64s("log_prior")?,
+        log_proposal: table.log_f64s("log_proposal")?,
+        component: table.i32s("component")?,
+        status,
+    })
+}
+
+/// The beginning of a message that is too long.
+fn cut(message: &str) -> &str {
+    &message[..message.floor_char_boundary(MAX_MESSAGE_BYTES)]
+}
+
+fn open(
+    directory: &Directory,
+    shard: &ShardFile,
+    bytes: Bytes,
+    space: &ParameterSpace,
+    read: Read<'_>,
+) -> Result<Table, TableError> {
+    let path = directory.join(&shard.file.path);
+    let table = decode(&path, FORMAT, &column_names(space), read, bytes)?;
+    table.check_metadata("round", &shard.round.0.to_string())?;
+    table.check_rows(shard.first_row, shard.n_rows)?;
+    Ok(table)
+}
+
+pub(super) fn column_names(space: &ParameterSpace) -> Vec<String> {
+    let mut names = parameter_column_names(space);
+    names.extend(["log_likelihood", "component", "status", "message", "x"].map(str::to_owned));
+    names
+}
+
+fn status_of_table(table: &Table) -> Result<Vec<RowStatus>, TableError> {
+    let mut statuses = Vec::with_capacity(table.n_rows());
+    for (i, name) in table.strings("status")?.into_iter().enumerate() {
+        let Some(status) = RowStatus::from_name(name) else {
+            let line = table.first_line() + i;
+            return Err(table.content(format!("status in line {line}"), name, "ok or failed"));
+        };
+        statuses.push(status);
+    }
+    Ok(statuses)
+}
+
+fn n_failed(statuses: &[RowStatus]) -> u64 {
+    let is_failed = |status: &&RowStatus| **status == RowStatus::Failed;
+    statuses.iter().filter(is_failed).count() as u64
+}
+
+pub(super) fn check_n_failed(
+    directory: &Directory,
+    shard: &ShardFile,
+    n_failed: u64,
+) -> Result<(), TableError> {
+    if n_failed == shard.n_failed {
+        return Ok(());
+    }
+    let path = directory.join(&shard.file.path);
+    Err(TableError::content(
+        &path,
+        "the number of failed rows",
+        n_failed,
+        shard.n_failed,
+    ))
+}

@@ -1,0 +1,274 @@
+//! The parameter space: named parameters, their joint prior, and the map to unconstrained z.
+
+use super::joint_normal::JointNormal;
+use super::prior::{Prior, PriorError};
+use crate::base::normal;
+use serde::{Deserialize, Serialize};
+
+/// One named parameter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Parameter {
+    pub name: String,
+    /// Of the parameter alone, where it is one of a joint prior.
+    pub prior: Prior,
+    /// Whether the bounds of its uniform prior are one and the same point (phases, angles).
+    pub periodic: bool,
+}
+
+/// All parameters of a campaign, in the order of the campaign file. Never empty.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "StoredParameterSpace")]
+pub struct ParameterSpace {
+    pub parameters: Vec<Parameter>,
+    /// The prior of those parameters that are correlated; the others' are independent.
+    pub joint: Option<JointNormal>,
+}
+
+/// As model files and journals have it.
+#[derive(Deserialize)]
+struct StoredParameterSpace {
+    parameters: Vec<Parameter>,
+    joint: Option<JointNormal>,
+}
+
+impl TryFrom<StoredParameterSpace> for ParameterSpace {
+    type Error = PriorError;
+
+    fn try_from(stored: StoredParameterSpace) -> Result<Self, PriorError> {
+        let n = stored.parameters.len();
+        if n == 0 {
+            return Err(PriorError(
+                "no parameters, expected at least one".to_owned(),
+            ));
+        }
+        let positions = stored
+            .joint
+            .as_ref()
+            .map_or(&[][..], JointNormal::positions);
+        let ascend = positions.windows(2).all(|pair| pair[0] < pair[1]);
+        if !ascend || positions.iter().any(|&position| position >= n) {
+            return Err(PriorError(format!(
+                "the joint prior is of the parameters {positions:?}, expected ascending places below {n}"
+            )));
+        }
+        Ok(Self {
+            parameters: stored.parameters,
+            joint: stored.joint,
+        })
+    }
+}
+
+impl ParameterSpace {
+    /// Parameters whose priors are independent.
+    pub fn independent(parameters: Vec<Parameter>) -> Self {
+        Self {
+            parameters,
+            joint: None,
+        }
+    }
+
+    /// Whether the parameter at `position` is one of the joint prior.
+    pub fn is_joint(&self, position: usize) -> bool {
+        self.joint
+            .as_ref()
+            .is_some_and(|joint| joint.positions().contains(&position))
+    }
+
+    /// The number of parameters.
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a parameter space is never empty"
+    )]
+    pub fn len(&self) -> usize {
+        self.parameters.len()
+    }
+
+    pub fn names(&self) -> Vec<&str> {
+        self.parameters
+            .iter()
+            .map(|parameter| parameter.name.as_str())
+            .collect()
+    }
+
+    /// log p(θ) in the parameters' own units; -inf outside the prior. `theta` has `len()` elements.
+    pub fn log_prior(&self, theta: &[f64]) -> f64 {
+        assert_eq!(theta.len(), self.len(), "one value per parameter");
+        let independent: f64 = self
+            .parameters
+            .iter()
+            .zip(theta)
+            .enumerate()
+            .filter(|(position, _)| !self.is_joint(*position))
+            .map(|(_, (parameter, &x))| parameter.prior.log_density(x))
+            .sum();
+        match &self.joint {
+            Some(joint) => independent + joint.log_density(theta),
+            None => independent,
+        }
+    }
+
+    /// Fills `theta` from the unconstrained `z`; always within the prior. Both have `len()` elements.
+    pub fn constrain(&self, z: &[f64], theta: &mut [f64]) {
+        assert_eq!(
+            (z.len(), theta.len()),
+            (self.len(), self.len()),
+            "one value per parameter"
+        );
+        for ((parameter, &z), x) in self.parameters.iter().zip(z).zip(theta.iter_mut()) {
+            *x = parameter.prior.from_unconstrained(z);
+        }
+        if let Some(joint) = &self.joint {
+            joint.constrain(z, theta);
+        }
+    }
+
+    /// Fills `z` from `theta`: the inverse of [`Self::constrain`] as far as θ's digits go. Near a bound
+    /// that is not zero θ is the coarser of the two, which is why draws store z.
+    pub fn unconstrain(&self, theta: &[f64], z: &mut [f64]) {
+        assert_eq!(
+            (theta.len(), z.len()),
+            (self.len(), self.len()),
+            "one value per parameter"
+        );
+        for ((parameter, &x), z) in self.parameters.iter().zip(theta).zip(z.iter_mut()) {
+            *z = parameter.prior.to_unconstrained(x);
+        }
+        if let Some(joint) = &self.joint {
+            joint.unconstrain(theta, z);
+        }
+    }
+
+    /// log q(θ) in the parameters' own units of a density that is `log_density_z` at z, where
+    /// θ = constrain(z): log q_z(z) - log N(z; 0, 1) + log p(θ).
+    pub fn log_density(&self, z: &[f64], theta: &[f64], log_density_z: f64) -> f64 {
+        log_density_z - standard_normal_log_density(z) + self.log_prior(theta)
+    }
+}
+
+/// log N(z; 0, 1) of all elements together.
+pub fn standard_normal_log_density(z: &[f64]) -> f64 {
+    z.iter().map(|&z| normal::log_density(z)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::joint_normal::Spread;
+
+    #[test]
+    fn spaces_whose_joint_prior_is_of_no_parameters_are_refused() {
+        let stored = |positions: &str| {
+            let space = format!(
+                r#"{{"parameters": [{{"name": "a", "prior": {{"normal": {{"mean": 0.0, "sd": 1.0}}}}, "periodic": false}},
+                    {{"name": "b", "prior": {{"normal": {{"mean": 0.0, "sd": 1.0}}}}, "periodic": false}}],
+                    "joint": {{"positions": {positions}, "mean": [0.0, 0.0],
+                    "spread": {{"covariance": [[1.0, 0.0], [0.0, 1.0]]}}}}}}"#
+            );
+            serde_json::from_str::<ParameterSpace>(&space).map_err(|error| error.to_string())
+        };
+        let space = stored("[0, 1]").expect("two parameters");
+        let written = serde_json::to_string(&space).expect("a space");
+        assert_eq!(
+            serde_json::from_str::<ParameterSpace>(&written).ok(),
+            Some(space)
+        );
+        for positions in ["[0, 2]", "[1, 1]", "[1, 0]"] {
+            let error = stored(positions).expect_err("no such parameters");
+            let expected = format!(
+                "the joint prior is of the parameters {positions}, expected ascending places below 2"
+            );
+            assert!(error.starts_with(&expected), "{error}");
+        }
+        let none = serde_json::from_str::<ParameterSpace>(r#"{"parameters": [], "joint": null}"#);
+        assert!(none.is_err());
+    }
+
+    #[test]
+    fn density_of_a_pushed_forward_normal_is_exact() {
+        // θ = 10 + 2 z and q_z = N(1, 1): q(θ) = N(12, 2).
+        let parameter = |name: &str| Parameter {
+            name: name.to_owned(),
+            prior: Prior::Normal {
+                mean: 10.0,
+                sd: 2.0,
+            },
+            periodic: false,
+        };
+        let space = ParameterSpace::independent(vec![parameter("a"), parameter("b")]);
+        let z = [0.25, -1.5];
+        let mut theta = [0.0; 2];
+        space.constrain(&z, &mut theta);
+        assert_eq!(theta, [10.5, 7.0]);
+        let log_density_z = z.iter().map(|z| normal::log_density(z - 1.0)).sum();
+        let expected: f64 = theta
+            .iter()
+            .map(|x| normal::log_density((x - 12.0) / 2.0) - 2f64.ln())
+            .sum();
+        assert!((space.log_density(&z, &theta, log_density_z) - expected).abs() < 1e-14);
+        // The prior itself in z is the prior in θ.
+        assert_eq!(
+            space.log_density(&z, &theta, standard_normal_log_density(&z)),
+            space.log_prior(&theta)
+        );
+        let mut again = [0.0; 2];
+        space.unconstrain(&theta, &mut again);
+        assert_eq!(again, z);
+    }
+
+    #[test]
+    fn joint_and_independent_parameters_stand_side_by_side() {
+        let parameter = |name: &str, prior: Prior| Parameter {
+            name: name.to_owned(),
+            prior,
+            periodic: false,
+        };
+        let marginal = Prior::Normal { mean: 0.0, sd: 1.0 };
+        let uniform = Prior::Uniform {
+            low: 0.0,
+            high: 2.0,
+        };
+        let covariance = vec![vec![1.0, 0.6], vec![0.6, 1.0]];
+        let space = ParameterSpace {
+            parameters: vec![
+                parameter("a", marginal.clone()),
+                parameter("b", uniform),
+                parameter("c", marginal),
+            ],
+            joint: Some(
+                JointNormal::new(vec![0, 2], vec![0.0; 2], Spread::Covariance(covariance))
+                    .expect("a prior"),
+            ),
+        };
+        let z = [1.0, 0.0, 0.5];
+        let mut theta = [0.0; 3];
+        space.constrain(&z, &mut theta);
+        // The Cholesky factor is [1, 0], [0.6, 0.8].
+        assert_eq!(theta, [1.0, 1.0, 1.0]);
+        let mut again = [0.0; 3];
+        space.unconstrain(&theta, &mut again);
+        assert_eq!(again, z);
+        // Density of the pair at (1, 1): exp(-1 / 1.6) / (2 pi 0.8).
+        let expected = -1.0 / 1.6 - (2.0 * std::f64::consts::PI * 0.8).ln() - 2f64.ln();
+        assert!((space.log_prior(&theta) - expected).abs() < 1e-14);
+        assert_eq!(space.log_prior(&[1.0, 2.1, 1.0]), f64::NEG_INFINITY);
+        assert_eq!(space.log_prior(&[f64::NAN, 1.0, 1.0]), f64::NEG_INFINITY);
+        let log_normal = standard_normal_log_density(&z);
+        assert!((space.log_density(&z, &theta, log_normal) - expected).abs() < 1e-14);
+    }
+
+    #[test]
+    fn one_parameter_outside_makes_the_prior_zero() {
+        let parameter = |name: &str| Parameter {
+            name: name.to_owned(),
+            prior: Prior::Uniform {
+                low: 0.0,
+                high: 2.0,
+            },
+            periodic: false,
+        };
+        let space = ParameterSpace::independent(vec![parameter("a"), parameter("b")]);
+        assert_eq!(space.names(), ["a", "b"]);
+        assert_eq!(space.log_prior(&[1.0, 2.0]), -2.0 * 2f64.ln());
+        assert_eq!(space.log_prior(&[1.0, 2.1]), f64::NEG_INFINITY);
+    }
+}
