@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fit a campaign with each loss and print the efficiency of each round, for benches/README.md.
 
-usage: losses.py CAMPAIGN [--losses nll,apt,weighted-nll] [--seeds 0-2] [--rounds 5] [--simulations 2560] [--epochs 100]
+usage: losses.py CAMPAIGN [--losses nll,apt] [--seeds 0-2] [--rounds 5] [--simulations 2560] [--epochs 100]
                  [--refinement] [--log-evidence Z] [--binary target/release/sidereal] [--out target/losses]
 
 Without --refinement all flows are fitted to simulations: sequential neural posterior estimation. The campaign's own
@@ -24,7 +24,7 @@ def seeds(text):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("campaign", type=pathlib.Path)
-    parser.add_argument("--losses", default="nll,apt,weighted-nll", type=lambda text: text.split(","))
+    parser.add_argument("--losses", default="nll,apt", type=lambda text: text.split(","))
     parser.add_argument("--seeds", default="0-2", type=seeds)
     parser.add_argument("--rounds", default=5, type=int)
     parser.add_argument("--simulations", default=2560, type=int)

@@ -392,7 +392,7 @@ fn flow(flow: &Flow) -> String {
 fn loss(loss: Loss) -> String {
     let name = loss.kind().name();
     match loss {
-        Loss::Nll | Loss::WeightedNll => format!("loss {name}"),
+        Loss::Nll => format!("loss {name}"),
         Loss::Apt { atoms } => format!("loss {name} of {atoms} atoms"),
     }
 }

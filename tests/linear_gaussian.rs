@@ -173,7 +173,7 @@ fn ten_dimensions() {
 
 #[test]
 fn losses_without_refinement() {
-    for loss in ["nll", "apt", "weighted-nll"] {
+    for loss in ["nll", "apt"] {
         let training = format!("loss = \"{loss}\"\nrefinement = false");
         check(2, 1000, 20, &training);
     }

@@ -88,7 +88,7 @@ value = [1, 2, 3, 4, 5, 6, 7, 8]
 kind = "nsf"
 bins = 5
 [training]
-loss = "weighted-nll"
+loss = "nll"
 [rounds]
 stop = { n_eff = 100, simulations = 4_000, wall_time = "1h30m" }
 "#,

@@ -6,7 +6,6 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::{Tensor, TensorData};
 use sidereal_inference::campaign::Loss;
 use sidereal_inference::space::standard_normal_log_density;
-use sidereal_inference::weights::{RoundColumns, WeightsError, mixture_log_proposal};
 
 /// The score of each row, `[n]`, whose weighted mean is the negative loss.
 ///
@@ -24,7 +23,7 @@ pub fn log_score(
             let features = estimator.features(x);
             log_atomic(estimator, atoms, y, features, log_prior)
         }
-        (Loss::Nll | Loss::WeightedNll | Loss::Apt { .. }, x) => estimator.log_density(y, x),
+        (Loss::Nll | Loss::Apt { .. }, x) => estimator.log_density(y, x),
     }
 }
 
@@ -32,20 +31,6 @@ pub fn log_score(
 /// standard normal.
 pub fn log_prior(z: &[f64], log_determinant: f64) -> f64 {
     standard_normal_log_density(z) - log_determinant
-}
-
-/// Weights that make the rows of `rounds` as good as drawn from the prior: prior / mixture of the rounds'
-/// proposals, of which the prior has a share, so that they are bounded. One vector a round.
-pub fn prior_weights(rounds: &[RoundColumns]) -> Result<Vec<Vec<f64>>, WeightsError> {
-    let mixture = mixture_log_proposal(rounds)?;
-    let of_round = |(round, mixture): (&RoundColumns, Vec<f64>)| {
-        let log_prior = round.log_prior.iter();
-        log_prior
-            .zip(mixture)
-            .map(|(log_prior, mixture)| (log_prior - mixture).exp())
-            .collect()
-    };
-    Ok(rounds.iter().zip(mixture).map(of_round).collect())
 }
 
 /// log of [q(y_0|x) / p(y_0)] / Σ_k [q(y_k|x) / p(y_k)] of each row, y_0 its own and the others those of the
@@ -81,10 +66,7 @@ fn log_atomic(
 mod tests {
     use super::*;
     use crate::standardization::Standardization;
-    use sidereal_inference::base::{FlowId, RoundId};
     use sidereal_inference::space::circle::Circle;
-    use sidereal_inference::weights::{Component, Proposal};
-    use std::collections::BTreeMap;
 
     #[test]
     fn the_prior_of_y_is_that_of_z_stretched() {
@@ -149,42 +131,6 @@ mod tests {
                 })
                 .sum();
             assert!((mass - 1.0).abs() < 1e-3, "{standardization:?}: {mass}");
-        }
-    }
-
-    #[test]
-    fn weights_are_those_of_draws_from_the_prior_and_bounded() {
-        let flow = FlowId(0);
-        let round = |index, proposal: Proposal, log_flow: [f64; 2]| RoundColumns {
-            round: RoundId(index),
-            log_likelihood: vec![None, Some(-3.0)],
-            log_prior: vec![-2.0; 2],
-            log_proposal: log_flow
-                .iter()
-                .map(|log_flow| {
-                    proposal.log_density(|component| match component {
-                        Component::Prior => -2.0,
-                        Component::Local(_) => f64::NEG_INFINITY,
-                        Component::Flow(_) => *log_flow,
-                    })
-                })
-                .collect(),
-            component: vec![-1; 2],
-            log_flow: BTreeMap::from([(flow, log_flow.to_vec())]),
-            proposal,
-            z: Vec::new(),
-        };
-        let half = Proposal::of(vec![(Component::Prior, 0.5), (Component::Flow(flow), 0.5)]);
-        let dense = -2.0 + 9f64.ln();
-        let rounds = [
-            round(0, Proposal::prior(), [dense, f64::NEG_INFINITY]),
-            round(1, half, [dense, -2.0]),
-        ];
-        let found = prior_weights(&rounds).expect("complete columns");
-        // Three quarters of all rows are from the prior, a quarter from the flow.
-        let expected = [[1.0 / 3.0, 4.0 / 3.0], [1.0 / 3.0, 1.0]];
-        for (found, expected) in found.iter().flatten().zip(expected.as_flattened()) {
-            assert!((found - expected).abs() < 1e-14, "{found} {expected}");
         }
     }
 }

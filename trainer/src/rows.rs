@@ -1,6 +1,5 @@
 //! Recorded rows as the trainer reads them: shards and draws in row order, never shard order.
 
-use crate::loss::prior_weights;
 use crate::training_set::TrainingSet;
 use sidereal_inference::base::{FlowId, RoundId};
 use sidereal_inference::campaign::{Campaign, Loss};
@@ -48,15 +47,8 @@ pub fn training_set<'a>(
     let is_seen = |theta: &[f64]| has_arrived || blind_spot.is_none_or(|is_blind| !is_blind(theta));
     let newest = usize::try_from(campaign.training.rounds).unwrap_or(usize::MAX);
     let newest = &rounds[rounds.len().saturating_sub(newest)..];
-    if earlier.is_empty() || campaign.observation.is_none() {
+    if earlier.is_empty() || campaign.observation.is_none() || !campaign.is_refined() {
         return simulations(campaign, flow, newest, None, directory, is_seen);
-    }
-    if !campaign.is_refined() {
-        let weights = match campaign.training.loss {
-            Loss::Nll | Loss::Apt { .. } => None,
-            Loss::WeightedNll => Some(prior_weights(&columns(campaign, newest, directory)?)?),
-        };
-        return simulations(campaign, flow, newest, weights, directory, is_seen);
     }
     let columns = columns(campaign, rounds, directory)?;
     let objectives: Vec<Objective> = earlier.iter().map(|(_, objective)| *objective).collect();
@@ -83,7 +75,6 @@ pub fn training_set<'a>(
             let weights = match (campaign.training.loss, newest_tempered) {
                 (Loss::Nll, Some(tempered)) => Some(simulation_weights(columns, tempered)?),
                 (Loss::Nll, None) | (Loss::Apt { .. }, _) => None,
-                (Loss::WeightedNll, _) => Some(prior_weights(columns)?),
             };
             let set = simulations(campaign, flow, newest, weights, directory, is_seen)?;
             Ok(set.with_seams(seams))

@@ -305,7 +305,7 @@ impl Split {
         let mut validation = rows.split_off(n - n_validation);
         rows.sort_unstable();
         match schedule.loss {
-            Loss::Nll | Loss::WeightedNll => validation.sort_unstable(),
+            Loss::Nll => validation.sort_unstable(),
             // A row's atoms are those that follow: in ascending order, neighbours of its own round.
             Loss::Apt { .. } => {}
         }
@@ -338,7 +338,7 @@ fn validation_batches(
 ) -> Vec<Minibatch> {
     const ROWS: usize = 256;
     let batches: Vec<&[usize]> = match schedule.loss {
-        Loss::Nll | Loss::WeightedNll => rows.chunks(ROWS).collect(),
+        Loss::Nll => rows.chunks(ROWS).collect(),
         // The last rows are to have as many atoms as the others.
         Loss::Apt { .. } => even_slices(rows.len(), ROWS)
             .map(|slice| &rows[slice])

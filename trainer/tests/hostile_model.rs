@@ -72,7 +72,7 @@ layers = 1
 bins = 3
 [training]
 max_epochs = 1
-loss = "weighted-nll"
+loss = "nll"
 "#;
 
 fn trained(campaign: &Campaign) -> Model {

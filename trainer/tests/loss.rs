@@ -73,11 +73,7 @@ fn training_set(campaign: &Campaign, n: u64) -> TrainingSet<'_> {
         } else {
             0.8 + 0.4 * normal
         };
-        let weight = match campaign.training.loss {
-            Loss::WeightedNll => (log_normal(z) - log_proposal(z)).exp(),
-            Loss::Nll | Loss::Apt { .. } => 1.0,
-        };
-        set.push_simulation(&[z], &[z as f32], weight);
+        set.push_simulation(&[z], &[z as f32], 1.0);
     }
     set.normalize_weights();
     set
@@ -151,13 +147,6 @@ fn plain_loss_tends_to_the_posterior_under_the_proposal() {
 }
 
 #[test]
-fn weighted_loss_tends_to_the_posterior() {
-    let (_, found) = fitted("loss = \"weighted-nll\"", 4000, 2);
-    let distance = distance(&found, &posterior(OBSERVED, log_normal));
-    assert!(distance < 0.08, "{distance}");
-}
-
-#[test]
 fn atomic_loss_tends_to_the_posterior() {
     let (_, found) = fitted("loss = \"apt\"\natoms = 10", 4000, 2);
     let distance = distance(&found, &posterior(OBSERVED, log_normal));
@@ -209,7 +198,7 @@ fn atoms_are_the_rows_that_follow() {
     }
     let plain = host(log_score(
         &estimator,
-        Loss::WeightedNll,
+        Loss::Nll,
         y.clone(),
         Some(x.clone()),
         &batch.log_prior,

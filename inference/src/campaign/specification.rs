@@ -164,8 +164,6 @@ pub enum Loss {
     /// Which of `atoms` parameter vectors made x, by q(θ|x) / p(θ) (Greenberg et al. 2019, eq. 7): tends to
     /// the posterior, whatever the proposal.
     Apt { atoms: usize },
-    /// -w log q(θ|x), w = prior / mixture of the rounds' proposals: tends to the posterior.
-    WeightedNll,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

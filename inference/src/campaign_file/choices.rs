@@ -122,15 +122,10 @@ impl Flow {
 pub enum LossKind {
     Nll,
     Apt,
-    WeightedNll,
 }
 
 impl Choice for LossKind {
-    const NAMED: Named<Self> = &[
-        ("nll", Self::Nll),
-        ("apt", Self::Apt),
-        ("weighted-nll", Self::WeightedNll),
-    ];
+    const NAMED: Named<Self> = &[("nll", Self::Nll), ("apt", Self::Apt)];
 }
 
 impl Loss {
@@ -138,7 +133,6 @@ impl Loss {
         match self {
             Self::Nll => LossKind::Nll,
             Self::Apt { .. } => LossKind::Apt,
-            Self::WeightedNll => LossKind::WeightedNll,
         }
     }
 }

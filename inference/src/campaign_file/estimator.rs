@@ -198,7 +198,6 @@ fn loss(section: &Section<'_>, batch_size: Option<usize>) -> Option<Loss> {
     }
     match kind {
         LossKind::Nll => Some(Loss::Nll),
-        LossKind::WeightedNll => Some(Loss::WeightedNll),
         LossKind::Apt => {
             let (atoms, batch_size) = (atoms?, batch_size?);
             let fewest = fewest_slice_rows(batch_size);

@@ -8,7 +8,7 @@ use super::keys::trust::MISFIT;
 use super::keys::{FEWEST_SIMULATIONS, MOST_SIMULATIONS, rounds, workers};
 use super::model::Known;
 use super::{defaults, estimator, forward_model, parameters};
-use crate::campaign::{Campaign, Loss, Rounds, Source, Stop, StopRule, Trust, Workers};
+use crate::campaign::{Campaign, Rounds, Source, Stop, StopRule, Trust, Workers};
 use std::path::Path;
 
 /// None where there is a mistake. Relative paths are relative to `directory`.
@@ -43,27 +43,15 @@ pub(super) fn campaign(
     let rounds = rounds(root, purpose, refinement);
     let workers = workers(root);
     let trust = trust(root);
-    if let (Some(training), Some(rounds), Some(entry)) = (&training, &rounds, root.get(&TRAINING))
-        && training.loss == Loss::WeightedNll
-        && rounds.defensive_share == 0.0
-        && purpose == Purpose::Posterior
-    {
-        entry.mistake(format!(
-            "the weights of the loss {} have no bound where rounds.defensive_share is 0",
-            LossKind::WeightedNll.name()
-        ));
-        return None;
-    }
     if let (Some(training), Some(flow), Some(entry)) = (&training, &flow, root.get(&TRAINING)) {
         let (loss, flow, maf) = (training.loss.kind(), flow.kind(), FlowKind::Maf);
         if loss == LossKind::Apt && flow != maf {
             entry.mistake(format!(
                 "the loss {} does not work with the flow {}, whose wide tails reach where the prior that it divides by \
-                 is all but zero: take flow.kind = {:?}, or the loss {}",
+                 is all but zero: take flow.kind = {:?}",
                 loss.name(),
                 flow.name(),
-                maf.name(),
-                LossKind::WeightedNll.name()
+                maf.name()
             ));
             return None;
         }

@@ -334,7 +334,7 @@ fn training(campaign: &Campaign) -> Vec<(&'static str, Value)> {
         (LOSS.name, named(training.loss.kind())),
     ];
     match training.loss {
-        Loss::Nll | Loss::WeightedNll => {}
+        Loss::Nll => {}
         Loss::Apt { atoms } => entries.push((ATOMS.name, size(atoms))),
     }
     entries.push((REFINEMENT.name, Value::from(training.refinement)));

@@ -95,7 +95,7 @@ pub(super) const ESTIMATOR: &[Case] = &[
         "",
         "[training]\nloss = \"snpe\"\natoms = 1\nrefinement = 0",
         &[
-            "c.toml:16: training.loss: found \"snpe\", expected one of nll, apt, weighted-nll",
+            "c.toml:16: training.loss: found \"snpe\", expected one of nll, apt",
             "c.toml:18: training.refinement: found 0, expected true or false",
         ],
     ),
@@ -106,22 +106,15 @@ pub(super) const ESTIMATOR: &[Case] = &[
     ),
     (
         "",
-        "[training]\nloss = \"weighted-nll\"\natoms = 10",
-        &["c.toml:17: training.atoms: the loss weighted-nll has no atoms, only apt has"],
+        "[training]\nloss = \"nll\"\natoms = 10",
+        &["c.toml:17: training.atoms: the loss nll has no atoms, only apt has"],
     ),
     (
         "",
         "[training]\nloss = \"apt\"\n[flow]\nkind = \"nsf-coupling\"",
         &[
             "c.toml:15: training: the loss apt does not work with the flow nsf-coupling, whose wide tails reach where the \
-             prior that it divides by is all but zero: take flow.kind = \"maf\", or the loss weighted-nll",
-        ],
-    ),
-    (
-        "",
-        "[training]\nloss = \"weighted-nll\"\n[rounds]\ndefensive_share = 0",
-        &[
-            "c.toml:15: training: the weights of the loss weighted-nll have no bound where rounds.defensive_share is 0",
+             prior that it divides by is all but zero: take flow.kind = \"maf\"",
         ],
     ),
     (

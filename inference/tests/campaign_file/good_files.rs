@@ -435,10 +435,10 @@ fn what_may_change_leaves_the_identity_and_what_may_not_is_named() {
             &["training.batch_size: 50 -> 51"],
         ),
         (
-            |campaign| campaign.training.loss = Loss::WeightedNll,
+            |campaign| campaign.training.loss = Loss::Nll,
             &[
                 "training.atoms: 7 -> nothing",
-                "training.loss: \"apt\" -> \"weighted-nll\"",
+                "training.loss: \"apt\" -> \"nll\"",
             ],
         ),
         (
