@@ -8,7 +8,6 @@ use sidereal_inference::records::table::TableError;
 use sidereal_inference::records::{
     Directory, DrawTask, Draws, ModelFiles, Scores, ScoresFile, TrainerReport,
 };
-use sidereal_inference::weights::Component;
 use std::collections::BTreeMap;
 
 /// Largest difference between a draw's log proposal density and that of its scores.
@@ -239,14 +238,14 @@ fn check_draws(
     }
     for row in 0..draws.n_rows() {
         let what = |column: &str| format!("{column} of row {row} of {}", task.round);
-        let component = Component::from_code(draws.component[row])
-            .filter(|drawn| task.proposal.components.iter().any(|(c, _)| c == drawn));
-        if component.is_none() {
-            return Err(mismatch(
-                what("component"),
-                draws.component[row],
-                "one of the proposal",
-            ));
+        let drawn = draws.component[row];
+        if !task
+            .proposal
+            .components
+            .iter()
+            .any(|(component, _)| *component == drawn)
+        {
+            return Err(mismatch(what("component"), drawn, "one of the proposal"));
         }
         let is_finite = draws.log_prior[row].is_finite()
             && draws.z_row(row).iter().all(|z| z.is_finite())

@@ -1,7 +1,7 @@
 //! A shard's bytes with the hash that a report gives: refused with a reason, or the rows that were asked for.
 
 use sidereal_inference::base::RoundId;
-use sidereal_inference::records::shard::{ShardRows, Weighed, check, load_log_columns};
+use sidereal_inference::records::shard::{ShardRows, Weighed, check};
 use sidereal_inference::records::{Directory, Draws, ShardFile};
 use sidereal_inference::space::{Parameter, ParameterSpace, Prior};
 
@@ -54,7 +54,7 @@ pub fn parse(bytes: &[u8]) -> bool {
         };
         let checked = check(&directory, &shard, &space, N_DATA, weighed, &draws(), "");
         let rows = ShardRows::load(&directory, &shard, &space);
-        let columns = load_log_columns(&directory, &shard, &space);
+        let columns = ShardRows::load_without_data(&directory, &shard, &space);
         if checked.is_ok() {
             assert!(rows.is_ok() && columns.is_ok(), "checked and not readable");
             is_good = true;

@@ -53,14 +53,14 @@ pub fn draw(
         theta: vec![0.0; n * d],
         log_prior: vec![0.0; n],
         log_proposal: vec![0.0; n],
-        component: vec![0; n],
+        component: vec![Component::Prior; n],
     };
     let mut pending: BTreeMap<FlowId, Pending> = BTreeMap::new();
     for index in 0..n {
         let row = RowId(plan.rows.start + index as u64);
         let mut rng = stream(plan.seed, plan.round, row, plan.purpose);
         let component = plan.proposal.pick(rng.random());
-        draws.component[index] = component.code();
+        draws.component[index] = component;
         match component {
             Component::Prior => {
                 for z in &mut draws.z[index * d..(index + 1) * d] {

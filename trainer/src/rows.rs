@@ -163,7 +163,7 @@ fn for_each_shard(
     campaign: &Campaign,
     round: &FinalRound,
     directory: &Directory,
-    on_rows: impl FnMut(&ShardRows),
+    on_rows: impl FnMut(ShardRows),
 ) -> Result<(), RowsError> {
     let mut shards = round.shards.clone();
     shards.sort_by_key(|shard| shard.first_row);

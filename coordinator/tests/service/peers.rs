@@ -9,7 +9,7 @@ use sidereal_inference::campaign::{
     Campaign, Combine, DeviceChoice, Featurizer, Flow, GaussianNoise, Loss, Noise, Observation,
     Reading, Rounds, SigmaSource, Stop, StopRule, Training, Trust, Workers,
 };
-use sidereal_inference::records::shard::{RowStatus, ShardRows, load_log_columns};
+use sidereal_inference::records::shard::{RowStatus, ShardRows};
 use sidereal_inference::records::table::TableError;
 use sidereal_inference::records::{
     BatchLease, BatchReport, Directory, Draws, FinalRound, ModelFiles, Scores, ScoresFile,
@@ -426,7 +426,11 @@ fn draws_of(
     };
     let mut theta = Vec::new();
     for shard in &round.shards {
-        theta.extend(load_log_columns(directory, shard, &campaign.space)?.theta);
+        theta.extend(
+            ShardRows::load_without_data(directory, shard, &campaign.space)?
+                .draws
+                .theta,
+        );
     }
     assert_eq!(theta, draws.theta);
     Ok(draws)
@@ -434,16 +438,7 @@ fn draws_of(
 
 pub fn draw(campaign: &Campaign, task: &TrainerTask) -> Draws {
     let asked = task.draw.as_ref().expect("asked for");
-    let mut draws = Draws {
-        round: asked.round,
-        first_row: 0,
-        n_parameters: 2,
-        z: Vec::new(),
-        theta: Vec::new(),
-        log_prior: Vec::new(),
-        log_proposal: Vec::new(),
-        component: Vec::new(),
-    };
+    let mut draws = Draws::empty(asked.round, 0, 2);
     for row in 0..asked.n_rows {
         let mut rng = stream(campaign.seed, asked.round, RowId(row), Purpose::Draw);
         let component = asked.proposal.pick(uniform(&mut rng));
@@ -462,7 +457,7 @@ pub fn draw(campaign: &Campaign, task: &TrainerTask) -> Draws {
         draws.z.extend(z);
         draws.theta.extend(theta);
         draws.log_prior.push(log_prior);
-        draws.component.push(component.code());
+        draws.component.push(component);
     }
     draws
 }

@@ -9,6 +9,7 @@ use sidereal_inference::campaign::Campaign;
 use sidereal_inference::records::{
     Directory, Draws, Scores, ScoresFile, StoredFile, TrainerReport,
 };
+use sidereal_inference::weights::Component;
 use sidereal_proto::message::FromTrainer;
 use tonic::Code;
 
@@ -78,7 +79,9 @@ const SPOILT: [(&str, Spoil, &str); 21] = [
     (
         "a component that was not proposed",
         |directory, campaign, report| {
-            change_draws(directory, campaign, report, |draws| draws.component[4] = 55);
+            change_draws(directory, campaign, report, |draws| {
+                draws.component[4] = Component::Flow(FlowId(55))
+            });
         },
         "component of row 4",
     ),

@@ -4,11 +4,13 @@ use super::hands::{WorkerHand, code};
 use super::peers::{Habit, Reach, simulate, spawn_worker};
 use super::runs::{Trial, secrets, soon};
 use super::strangers::raw_client;
+use sidereal_inference::base::FlowId;
 use sidereal_inference::base::files::sha256_hex;
 use sidereal_inference::base::{AttemptId, RoundId};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::records::shard::{RowStatus, ShardRows, recomputed_lines};
 use sidereal_inference::records::{BatchLease, BatchReport, Directory, ShardFile, StoredFile};
+use sidereal_inference::weights::Component;
 use sidereal_proto::message::{FromWorker, ToWorker, UploadPiece};
 use std::time::Duration;
 use tokio_stream::StreamExt;
@@ -189,7 +191,7 @@ const SPOILT_ROWS: [(&str, SpoilRows, &str); 12] = [
     ),
     (
         "another component",
-        |rows| rows.draws.component[0] = 7,
+        |rows| rows.draws.component[0] = Component::Flow(FlowId(7)),
         "component in line 0",
     ),
 ];

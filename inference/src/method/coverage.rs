@@ -35,7 +35,7 @@ pub fn missing_mass(
         .iter()
         .flat_map(|round| round.component.iter().zip(&round.log_likelihood))
         .filter(|(component, log_likelihood)| {
-            **component == Component::Prior.code() && log_likelihood.is_some()
+            **component == Component::Prior && log_likelihood.is_some()
         })
         .count();
     MissingMass {
@@ -89,7 +89,7 @@ mod tests {
             log_likelihood: vec![Some(0.0), Some(0.0), Some(0.0), Some(0.0), None],
             log_prior: vec![0.0; 5],
             log_proposal: vec![0.8f64.ln(); 5],
-            component: vec![-1; 5],
+            component: vec![Component::Prior; 5],
             log_flow: BTreeMap::from([(
                 flow,
                 vec![0.0, 1.0, 0.0101f64.ln(), 0.0099f64.ln(), -50.0],

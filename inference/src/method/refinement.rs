@@ -194,7 +194,7 @@ mod tests {
             log_likelihood,
             log_prior: vec![-1.5; n],
             log_proposal: vec![-1.5; n],
-            component: vec![-1; n],
+            component: vec![Component::Prior; n],
             log_flow: BTreeMap::new(),
             z: Vec::new(),
         }

@@ -3,9 +3,11 @@
 use super::directory::{Directory, StoredFile};
 use super::table::{
     Column, Format, Read, Table, TableError, decode, encode, matrix_column, matrix_of_columns,
+    names,
 };
 use crate::base::{Purpose, RoundId, RowId, stream};
 use crate::space::ParameterSpace;
+use crate::weights::Component;
 use arrow::array::{Float64Array, Int32Array, UInt64Array};
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
@@ -30,25 +32,30 @@ pub struct Draws {
     pub log_prior: Vec<f64>,
     /// log q(θ) of the whole proposal of this round.
     pub log_proposal: Vec<f64>,
-    /// [`Component::code`](crate::weights::Component::code) of the component that each row was drawn from.
-    pub component: Vec<i32>,
+    /// What each row was drawn from.
+    pub component: Vec<Component>,
 }
 
 impl Draws {
-    /// Rows `rows` of a round that draws from the prior. Each row has its own stream: first the uniform
-    /// number that picks the component (unused here), then one standard normal number a parameter.
-    pub fn from_prior(space: &ParameterSpace, seed: u64, round: RoundId, rows: Range<u64>) -> Self {
-        let n_parameters = space.len();
-        let mut draws = Self {
+    /// No rows yet; the next one is `first_row`.
+    pub fn empty(round: RoundId, first_row: u64, n_parameters: usize) -> Self {
+        Self {
             round,
-            first_row: rows.start,
+            first_row,
             n_parameters,
             z: Vec::new(),
             theta: Vec::new(),
             log_prior: Vec::new(),
             log_proposal: Vec::new(),
             component: Vec::new(),
-        };
+        }
+    }
+
+    /// Rows `rows` of a round that draws from the prior. Each row has its own stream: first the uniform
+    /// number that picks the component (unused here), then one standard normal number a parameter.
+    pub fn from_prior(space: &ParameterSpace, seed: u64, round: RoundId, rows: Range<u64>) -> Self {
+        let n_parameters = space.len();
+        let mut draws = Self::empty(round, rows.start, n_parameters);
         let mut z = vec![0.0; n_parameters];
         let mut theta = vec![0.0; n_parameters];
         for row in rows {
@@ -63,9 +70,7 @@ impl Draws {
             draws.theta.extend_from_slice(&theta);
             draws.log_prior.push(log_prior);
             draws.log_proposal.push(log_prior);
-            draws
-                .component
-                .push(crate::weights::Component::Prior.code());
+            draws.component.push(Component::Prior);
         }
         draws
     }
@@ -128,17 +133,8 @@ impl Draws {
         relative: &str,
     ) -> Result<StoredFile, TableError> {
         let path = directory.join(relative);
-        let mut columns = self.parameter_columns(space);
-        columns.push(Column::new(
-            "component",
-            Int32Array::from(self.component.clone()),
-        ));
-        let bytes = encode(
-            &path,
-            FORMAT,
-            &[("round", self.round.0.to_string())],
-            columns,
-        )?;
+        let round = [("round", self.round.0.to_string())];
+        let bytes = encode(&path, FORMAT, &round, self.columns(space))?;
         Ok(directory.store(relative, bytes)?)
     }
 
@@ -151,16 +147,15 @@ impl Draws {
     ) -> Result<Self, TableError> {
         let path = directory.join(&stored.path);
         let bytes = directory.read_stored(stored)?;
-        let mut names = parameter_column_names(space);
-        names.push("component".to_owned());
-        let table = decode(&path, FORMAT, &names, Read::All, bytes)?;
+        let columns = Self::empty(round, 0, space.len()).columns(space);
+        let table = decode(&path, FORMAT, &names(&columns), Read::All, bytes)?;
         table.check_metadata("round", &round.0.to_string())?;
         table.check_rows(0, table.n_rows() as u64)?;
         Self::from_table(&table, space, round, 0)
     }
 
-    /// Row ids, parameters, z and log densities: the columns that draws and shards begin with.
-    pub(crate) fn parameter_columns(&self, space: &ParameterSpace) -> Vec<Column> {
+    /// Row ids, parameters, z, log densities and components; shards begin with them.
+    pub(super) fn columns(&self, space: &ParameterSpace) -> Vec<Column> {
         let row_ids = UInt64Array::from_iter_values(self.first_row..self.end_row());
         let mut columns = vec![Column::new("row_id", row_ids)];
         let doubles = |values: Vec<f64>| Float64Array::from(values);
@@ -181,6 +176,11 @@ impl Draws {
             "log_proposal",
             doubles(self.log_proposal.clone()),
         ));
+        let codes = self.component.iter().map(|component| component.code());
+        columns.push(Column::new(
+            "component",
+            Int32Array::from_iter_values(codes),
+        ));
         columns
     }
 
@@ -198,7 +198,11 @@ impl Draws {
             theta: theta_of_table(table, space)?,
             log_prior: table.log_f64s("log_prior")?,
             log_proposal: table.log_f64s("log_proposal")?,
-            component: table.i32s("component")?,
+            component: table
+                .i32s("component")?
+                .into_iter()
+                .map(Component::from_code)
+                .collect(),
         })
     }
 }
@@ -216,21 +220,12 @@ pub(crate) fn theta_of_table(
 }
 
 /// The unconstrained parameters of all rows, row-major.
-pub(crate) fn z_of_table(table: &Table, space: &ParameterSpace) -> Result<Vec<f64>, TableError> {
+fn z_of_table(table: &Table, space: &ParameterSpace) -> Result<Vec<f64>, TableError> {
     let mut z = Vec::new();
     for name in space.names() {
         z.push(table.finite_f64s(&format!("z_{name}"))?);
     }
     Ok(matrix_of_columns(&z))
-}
-
-/// Names of [`Draws::parameter_columns`].
-pub(crate) fn parameter_column_names(space: &ParameterSpace) -> Vec<String> {
-    let mut names = vec!["row_id".to_owned()];
-    names.extend(space.names().into_iter().map(str::to_owned));
-    names.extend(space.names().into_iter().map(|name| format!("z_{name}")));
-    names.extend(["log_prior", "log_proposal"].map(str::to_owned));
-    names
 }
 
 #[cfg(test)]
@@ -284,7 +279,7 @@ mod tests {
         let directory = Directory::in_memory();
         let mut draws = Draws::from_prior(&space, 7, RoundId(3), 0..5000);
         draws.log_proposal[17] = -1e300;
-        draws.component[18] = 2;
+        draws.component[18] = Component::Flow(crate::base::FlowId(2));
         let stored = draws
             .store(&space, &directory, "draws.parquet")
             .expect("store");

@@ -2,7 +2,7 @@
 
 use super::directory::{Directory, StoredFile};
 use super::draws::theta_of_table;
-use super::table::{Column, Format, Read, TableError, decode, encode, matrix_column};
+use super::table::{Column, Format, Read, TableError, decode, encode, matrix_column, names};
 use crate::base::{RoundId, RowId};
 use crate::space::ParameterSpace;
 use arrow::array::{Float64Array, UInt32Array, UInt64Array};
@@ -91,24 +91,24 @@ impl Posterior {
 
     /// The file's bytes; `path` is for messages.
     pub fn encode(&self, space: &ParameterSpace, path: &Path) -> Result<Vec<u8>, TableError> {
+        encode(path, FORMAT, &[], self.columns(space))
+    }
+
+    fn columns(&self, space: &ParameterSpace) -> Vec<Column> {
         let doubles = |values: &[f64]| Float64Array::from(values.to_vec());
-        let mut columns = Vec::new();
-        for (j, name) in space.names().into_iter().enumerate() {
-            columns.push(Column::new(
-                name,
-                doubles(&matrix_column(&self.theta, self.n_parameters, j)),
-            ));
-        }
-        columns.push(Column::new("log_likelihood", doubles(&self.log_likelihood)));
-        columns.push(Column::new("log_prior", doubles(&self.log_prior)));
-        columns.push(Column::new("log_proposal", doubles(&self.log_proposal)));
-        columns.push(Column::new("round", UInt32Array::from(self.round.clone())));
-        columns.push(Column::new(
-            "row_id",
-            UInt64Array::from(self.row_id.clone()),
-        ));
-        columns.push(Column::new("weight", doubles(&self.weight)));
-        encode(path, FORMAT, &[], columns)
+        let parameters = space.names().into_iter().enumerate().map(|(j, name)| {
+            let values = matrix_column(&self.theta, self.n_parameters, j);
+            Column::new(name, doubles(&values))
+        });
+        let others = [
+            Column::new("log_likelihood", doubles(&self.log_likelihood)),
+            Column::new("log_prior", doubles(&self.log_prior)),
+            Column::new("log_proposal", doubles(&self.log_proposal)),
+            Column::new("round", UInt32Array::from(self.round.clone())),
+            Column::new("row_id", UInt64Array::from(self.row_id.clone())),
+            Column::new("weight", doubles(&self.weight)),
+        ];
+        parameters.chain(others).collect()
     }
 
     pub fn load(
@@ -116,20 +116,15 @@ impl Posterior {
         relative: &str,
         space: &ParameterSpace,
     ) -> Result<Self, TableError> {
-        let mut names: Vec<String> = space.names().into_iter().map(str::to_owned).collect();
-        names.extend(
-            [
-                "log_likelihood",
-                "log_prior",
-                "log_proposal",
-                "round",
-                "row_id",
-                "weight",
-            ]
-            .map(str::to_owned),
-        );
+        let expected = names(&Self::of_rows(space.len(), []).columns(space));
         let bytes = directory.read(relative)?;
-        let table = decode(&directory.join(relative), FORMAT, &names, Read::All, bytes)?;
+        let table = decode(
+            &directory.join(relative),
+            FORMAT,
+            &expected,
+            Read::All,
+            bytes,
+        )?;
         let weight = table.finite_f64s("weight")?;
         if let Some(i) = weight.iter().position(|&weight| weight < 0.0) {
             return Err(table.content(format!("weight in line {i}"), weight[i], "at least 0"));

@@ -2,7 +2,7 @@
 
 use super::directory::Directory;
 use super::scores::Scores;
-use super::shard::{RowStatus, for_each_log_columns, for_each_rows};
+use super::shard::{RowStatus, for_each_rows, for_each_rows_without_data};
 use super::table::TableError;
 use super::task::FinalRound;
 use crate::base::FlowId;
@@ -39,19 +39,16 @@ pub fn load_rows(
         theta: Vec::new(),
         is_failed: Vec::new(),
     };
-    for_each_log_columns(directory, &round.shards, &campaign.space, |read| {
+    for_each_rows_without_data(directory, &round.shards, &campaign.space, |read| {
         let columns = &mut rows.columns;
         columns.log_likelihood.extend(read.log_likelihood);
-        columns.log_prior.extend(read.log_prior);
-        columns.log_proposal.extend(read.log_proposal);
-        columns.component.extend(read.component);
-        columns.z.extend(read.z);
-        rows.theta.extend(read.theta);
-        rows.is_failed
-            .extend(read.status.iter().map(|status| match status {
-                RowStatus::Ok => false,
-                RowStatus::Failed => true,
-            }));
+        columns.log_prior.extend(read.draws.log_prior);
+        columns.log_proposal.extend(read.draws.log_proposal);
+        columns.component.extend(read.draws.component);
+        columns.z.extend(read.draws.z);
+        rows.theta.extend(read.draws.theta);
+        let is_failed = |status: &RowStatus| *status == RowStatus::Failed;
+        rows.is_failed.extend(read.status.iter().map(is_failed));
     })?;
     Ok(rows)
 }

@@ -8,7 +8,5 @@ mod rows;
 mod tests;
 
 pub use check::{Weighed, check, recomputed_lines};
-pub(super) use rows::for_each_log_columns;
-pub use rows::{
-    LogColumns, MAX_MESSAGE_BYTES, RowStatus, ShardRows, damaged, for_each_rows, load_log_columns,
-};
+pub(super) use rows::for_each_rows_without_data;
+pub use rows::{MAX_MESSAGE_BYTES, RowStatus, ShardRows, damaged, for_each_rows};

@@ -79,6 +79,11 @@ impl Column {
     }
 }
 
+/// What [`decode`] expects of a file of such columns.
+pub(crate) fn names(columns: &[Column]) -> Vec<String> {
+    columns.iter().map(|column| column.name.clone()).collect()
+}
+
 /// The Parquet file of `columns`; the same columns give the same bytes. `path` is for messages.
 pub(crate) fn encode(
     path: &Path,
@@ -135,6 +140,7 @@ pub(crate) struct Table {
 }
 
 /// Which of a file's columns are read.
+#[derive(Clone, Copy)]
 pub(crate) enum Read<'a> {
     All,
     Without(&'a str),

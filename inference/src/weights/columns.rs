@@ -16,8 +16,8 @@ pub struct RoundColumns {
     pub log_prior: Vec<f64>,
     /// log q of the whole proposal of this round.
     pub log_proposal: Vec<f64>,
-    /// [`Component::code`] of the component that each row was drawn from.
-    pub component: Vec<i32>,
+    /// What each row was drawn from.
+    pub component: Vec<Component>,
     /// log q_flow(θ) of the flows that the proposals to be combined name.
     pub log_flow: BTreeMap<FlowId, Vec<f64>>,
     /// Unconstrained parameters, row-major: what local densities are densities of. Empty where no proposal
@@ -58,7 +58,7 @@ pub fn newest_component_log_weights(columns: &RoundColumns) -> Result<Vec<f64>, 
     let newest = columns.proposal.newest();
     let log_density = component_column(columns, &columns.proposal, newest)?;
     Ok((0..columns.component.len())
-        .filter(|&i| columns.component[i] == newest.code())
+        .filter(|&i| columns.component[i] == newest)
         .map(|i| {
             log_weight(
                 columns.log_likelihood[i],

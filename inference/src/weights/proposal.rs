@@ -29,13 +29,12 @@ impl Component {
         }
     }
 
-    pub fn from_code(code: i32) -> Option<Self> {
-        match code {
-            -1 => Some(Self::Prior),
-            ..-1 => u32::try_from(-2 - i64::from(code))
-                .ok()
-                .map(|id| Self::Local(LocalId(id))),
-            0.. => u32::try_from(code).ok().map(|id| Self::Flow(FlowId(id))),
+    /// What was stored as `code`.
+    pub fn from_code(code: i32) -> Self {
+        match u32::try_from(code) {
+            Ok(id) => Self::Flow(FlowId(id)),
+            Err(_) if code == -1 => Self::Prior,
+            Err(_) => Self::Local(LocalId((-2 - code).unsigned_abs())),
         }
     }
 }
@@ -224,7 +223,7 @@ mod tests {
             Component::Local(LocalId(0)),
             Component::Local(LocalId(40)),
         ] {
-            assert_eq!(Component::from_code(component.code()), Some(component));
+            assert_eq!(Component::from_code(component.code()), component);
         }
         assert_eq!(Component::Local(LocalId(0)).code(), -2);
     }

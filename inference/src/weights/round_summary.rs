@@ -89,6 +89,7 @@ fn failed_median(theta: &[f64], failed: &[bool]) -> Option<Vec<f64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::Component;
     use rand_chacha::rand_core::SeedableRng;
     use std::collections::BTreeMap;
 
@@ -100,7 +101,7 @@ mod tests {
             log_likelihood: vec![Some(0.0), None, Some(0.0), None, None],
             log_prior: vec![-1.0; 5],
             log_proposal: vec![-1.0; 5],
-            component: vec![-1; 5],
+            component: vec![Component::Prior; 5],
             log_flow: BTreeMap::new(),
             z: Vec::new(),
         };
@@ -129,7 +130,7 @@ mod tests {
             log_likelihood: vec![Some(0.0); 2],
             log_prior: vec![0.0; 2],
             log_proposal: vec![0.0; 2],
-            component: vec![-1; 2],
+            component: vec![Component::Prior; 2],
             log_flow: BTreeMap::new(),
             z: Vec::new(),
         };

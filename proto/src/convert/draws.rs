@@ -18,7 +18,7 @@ impl From<&Draws> for v1::Draws {
             theta: draws.theta.clone(),
             log_prior: draws.log_prior.clone(),
             log_proposal: draws.log_proposal.clone(),
-            component: draws.component.clone(),
+            component: draws.component.iter().map(|part| part.code()).collect(),
         }
     }
 }
@@ -60,7 +60,11 @@ impl TryFrom<v1::Draws> for Draws {
             theta: wire.theta,
             log_prior: wire.log_prior,
             log_proposal: wire.log_proposal,
-            component: wire.component,
+            component: wire
+                .component
+                .into_iter()
+                .map(Component::from_code)
+                .collect(),
         })
     }
 }
@@ -97,13 +101,7 @@ impl TryFrom<v1::Proposal> for Proposal {
         const MESSAGE: &str = "proposal";
         let mut components = Vec::with_capacity(wire.components.len());
         for part in wire.components {
-            let component =
-                Component::from_code(part.component).ok_or_else(|| WireError::Value {
-                    message: MESSAGE,
-                    field: "component",
-                    found: part.component.to_string(),
-                    expected: "the code of a component",
-                })?;
+            let component = Component::from_code(part.component);
             if !(part.share > 0.0 && part.share <= 1.0) {
                 return Err(WireError::Value {
                     message: MESSAGE,
@@ -339,7 +337,7 @@ mod tests {
             theta: vec![1.0, 2.0, 3.0, 4.0],
             log_prior: vec![-1.0, -2.0],
             log_proposal: vec![-1.5, f64::NEG_INFINITY],
-            component: vec![-1, 2],
+            component: vec![Component::Prior, Component::Flow(FlowId(2))],
         }
     }
 

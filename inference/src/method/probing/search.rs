@@ -142,14 +142,13 @@ pub struct Knowledge<'a> {
 
 /// log q_flow above which the flow knows a place: a little below a low quantile over its own draws.
 pub(super) fn known_level(rounds: &[RoundColumns], flow: FlowId) -> Option<f64> {
-    let code = Component::Flow(flow).code();
     let mut own = Vec::new();
     for round in rounds {
         let column = round.log_flow.get(&flow)?;
         let drawn = column.iter().zip(&round.component);
         own.extend(
             drawn
-                .filter(|(_, component)| **component == code)
+                .filter(|(_, component)| **component == Component::Flow(flow))
                 .map(|(q, _)| *q),
         );
     }

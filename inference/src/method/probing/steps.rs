@@ -154,9 +154,8 @@ fn own_places(
     is_known: impl Fn(&RoundColumns, usize) -> bool,
 ) -> Vec<Place> {
     let d = search.density.mean.len();
-    let code = Component::Local(id).code();
     (0..last.component.len())
-        .filter(|&row| last.component[row] == code)
+        .filter(|&row| last.component[row] == Component::Local(id))
         .map(|row| {
             let z = &last.z[row * d..(row + 1) * d];
             // Failed rows stay in the count with a likelihood of zero, as everywhere.
@@ -287,10 +286,12 @@ fn around(
     is_left_out: impl Fn(&RoundColumns, usize) -> bool,
 ) -> Vec<Near> {
     let d = density.mean.len();
-    let codes: Vec<i32> = past.iter().map(|&id| Component::Local(id).code()).collect();
     let of_round = |round: &RoundColumns| -> Vec<Near> {
         let near = |row: usize| {
-            if !codes.contains(&round.component[row]) || is_left_out(round, row) {
+            let is_of_past = past
+                .iter()
+                .any(|&id| round.component[row] == Component::Local(id));
+            if !is_of_past || is_left_out(round, row) {
                 return None;
             }
             let log_likelihood = round.log_likelihood[row].filter(|value| value.is_finite())?;

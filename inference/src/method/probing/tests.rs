@@ -74,7 +74,7 @@ fn round(
     modes: &Modes,
     index: u32,
     proposal: Proposal,
-    component: Vec<i32>,
+    component: Vec<Component>,
     z: Vec<f64>,
 ) -> RoundColumns {
     let d = modes.means[0].len();
@@ -111,7 +111,7 @@ fn rounds_with_a_lost_mode(modes: &Modes, seed: u64, broad: &[(usize, f64)]) -> 
         modes,
         0,
         Proposal::prior(),
-        vec![-1; 1000],
+        vec![Component::Prior; 1000],
         prior(1000, &mut rng),
     )];
     for &(n, factor) in broad {
@@ -122,7 +122,7 @@ fn rounds_with_a_lost_mode(modes: &Modes, seed: u64, broad: &[(usize, f64)]) -> 
             modes,
             rounds.len() as u32,
             Proposal::prior(),
-            vec![-1; n],
+            vec![Component::Prior; n],
             z,
         ));
     }
@@ -132,10 +132,10 @@ fn rounds_with_a_lost_mode(modes: &Modes, seed: u64, broad: &[(usize, f64)]) -> 
     for i in 0..1000 {
         if i % 10 == 0 {
             z.extend(prior(1, &mut rng));
-            component.push(-1);
+            component.push(Component::Prior);
         } else {
             z.extend(normal_around(&modes.means[0], 1.05 * modes.width, &mut rng));
-            component.push(Component::Flow(FLOW).code());
+            component.push(Component::Flow(FLOW));
         }
     }
     rounds.push(round(modes, rounds.len() as u32, proposal, component, z));
@@ -186,7 +186,7 @@ fn next_round(
     for row in 0..n_rows as usize {
         let id = ids[row % ids.len()];
         z.extend(proposal.locals[&id].draw(rng));
-        component.push(Component::Local(id).code());
+        component.push(Component::Local(id));
     }
     Some(round(modes, rounds.len() as u32, proposal, component, z))
 }
@@ -242,7 +242,7 @@ fn a_mode_of_which_nothing_but_draws_of_the_prior_came_near_is_found() {
             };
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             let z = known.draw_broadly(900, 10.0, &mut rng);
-            let component = vec![Component::Prior.code(); 900];
+            let component = vec![Component::Prior; 900];
             rounds.insert(1, round(modes, 1, Proposal::prior(), component, z));
             rounds
         });

@@ -69,7 +69,13 @@ pub fn check(
         ));
     }
     let bytes = directory.read_stored(&shard.file)?;
-    let mut pieces = Pieces::open(&path, FORMAT, &column_names(space), Read::All, bytes)?;
+    let mut pieces = Pieces::open(
+        &path,
+        FORMAT,
+        &column_names(&path, space)?,
+        Read::All,
+        bytes,
+    )?;
     pieces.check_metadata("round", &shard.round.0.to_string())?;
     pieces.check_sizes(|name| most_bytes(name, shard.n_rows, n_data))?;
     let lines = recomputed_lines(shard.n_rows, &shard.file.sha256, secret);
@@ -78,7 +84,7 @@ pub fn check(
     let mut n_failed = 0;
     while let Some(table) = pieces.next()? {
         table.check_rows(next_row, table.n_rows() as u64)?;
-        let rows = ShardRows::from_table(table, space, shard.round, next_row)?;
+        let rows = ShardRows::from_table(table, space, shard.round, next_row, Read::All)?;
         check_rows(
             &path,
             shard.first_row,

@@ -1,9 +1,10 @@
 //! Shards of more rows than are read at a time.
 
 use super::*;
-use crate::base::RoundId;
+use crate::base::{FlowId, RoundId};
 use crate::records::{Directory, Draws};
 use crate::space::{Parameter, ParameterSpace, Prior};
+use crate::weights::Component;
 
 const N_ROWS: usize = 5000;
 
@@ -37,8 +38,11 @@ fn rows_are_checked_to_the_last_and_named_by_their_line_in_the_file() {
     let wrong = checked(|rows| rows.simulated[9999] = f32::NAN, n_rows);
     let expected = "x[1] in line 4999 (status ok) is NaN, expected a finite number";
     assert_eq!(wrong.as_deref(), Some(expected));
-    let wrong = checked(|rows| rows.draws.component[3000] = 0, n_rows);
-    let expected = "component in line 3000 is 0, expected -1";
+    let wrong = checked(
+        |rows| rows.draws.component[3000] = Component::Flow(FlowId(0)),
+        n_rows,
+    );
+    let expected = "component in line 3000 is flow 0, expected the prior";
     assert_eq!(wrong.as_deref(), Some(expected));
     let wrong = checked(|rows| rows.draws.z[2048] = f64::INFINITY, n_rows);
     let expected = "z_a in line 2048 is inf, expected a finite number";

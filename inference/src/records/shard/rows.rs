@@ -3,11 +3,11 @@
 use crate::base::RoundId;
 use crate::base::files::StoredFileError;
 use crate::records::directory::Directory;
-use crate::records::draws::{Draws, parameter_column_names, theta_of_table, z_of_table};
-use crate::records::table::{Column, Format, Read, Table, TableError, decode, encode};
+use crate::records::draws::Draws;
+use crate::records::table::{Column, Format, Read, Table, TableError, decode, encode, names};
 use crate::records::task::ShardFile;
 use crate::space::ParameterSpace;
-use arrow::array::{Float64Array, Int32Array, StringArray};
+use arrow::array::{Float64Array, StringArray};
 use bytes::Bytes;
 use std::path::Path;
 
@@ -15,6 +15,9 @@ pub(super) const FORMAT: Format = Format {
     name: "sidereal-shard",
     version: "1",
 };
+
+/// The column of the data before noise.
+const DATA: &str = "x";
 
 /// Longest message of a failed row; a longer one is cut.
 pub const MAX_MESSAGE_BYTES: usize = 1024;
@@ -53,28 +56,13 @@ pub struct ShardRows {
     /// log p(x_obs|θ): -inf where it is known to be zero, None where it is unknown (no observation, or
     /// the simulator failed); never NaN.
     pub log_likelihood: Vec<Option<f64>>,
-    /// Length of the data.
+    /// Length of the data; 0 where they were not read.
     pub n_data: usize,
     /// The data before noise, row-major with `n_data` columns; NaN where the simulator failed.
     pub simulated: Vec<f32>,
     pub status: Vec<RowStatus>,
     /// Why a row failed.
     pub message: Vec<Option<String>>,
-}
-
-/// A shard without data: all that weights need.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LogColumns {
-    pub first_row: u64,
-    pub n_parameters: usize,
-    /// Row-major with `n_parameters` columns, as is `z`.
-    pub theta: Vec<f64>,
-    pub z: Vec<f64>,
-    pub log_likelihood: Vec<Option<f64>>,
-    pub log_prior: Vec<f64>,
-    pub log_proposal: Vec<f64>,
-    pub component: Vec<i32>,
-    pub status: Vec<RowStatus>,
 }
 
 impl ShardRows {
@@ -135,21 +123,17 @@ impl ShardRows {
         messages: &[Option<impl AsRef<str>>],
     ) -> Result<Vec<Column>, TableError> {
         let status = self.status.iter().map(|status| status.name());
-        let mut columns = self.draws.parameter_columns(space);
+        let mut columns = self.draws.columns(space);
         columns.push(Column::nullable(
             "log_likelihood",
             Float64Array::from(self.log_likelihood.clone()),
-        ));
-        columns.push(Column::new(
-            "component",
-            Int32Array::from(self.draws.component.clone()),
         ));
         columns.push(Column::new("status", StringArray::from_iter_values(status)));
         columns.push(Column::nullable(
             "message",
             StringArray::from_iter(messages.iter().map(Option::as_ref)),
         ));
-        columns.push(Column::lists("x", path, self.n_data, &self.simulated)?);
+        columns.push(Column::lists(DATA, path, self.n_data, &self.simulated)?);
         Ok(columns)
     }
 
@@ -160,7 +144,17 @@ impl ShardRows {
         space: &ParameterSpace,
     ) -> Result<Self, TableError> {
         let bytes = directory.read_stored(&shard.file)?;
-        Self::parse(directory, shard, bytes, space)
+        Self::parse(directory, shard, bytes, space, Read::All)
+    }
+
+    /// As [`Self::load`], without reading the data.
+    pub fn load_without_data(
+        directory: &Directory,
+        shard: &ShardFile,
+        space: &ParameterSpace,
+    ) -> Result<Self, TableError> {
+        let bytes = directory.read_stored(&shard.file)?;
+        Self::parse(directory, shard, bytes, space, Read::Without(DATA))
     }
 
     fn parse(
@@ -168,9 +162,13 @@ impl ShardRows {
         shard: &ShardFile,
         bytes: Bytes,
         space: &ParameterSpace,
+        read: Read<'_>,
     ) -> Result<Self, TableError> {
-        let table = open(directory, shard, bytes, space, Read::All)?;
-        let rows = Self::from_table(&table, space, shard.round, shard.first_row)?;
+        let path = directory.join(&shard.file.path);
+        let table = decode(&path, FORMAT, &column_names(&path, space)?, read, bytes)?;
+        table.check_metadata("round", &shard.round.0.to_string())?;
+        table.check_rows(shard.first_row, shard.n_rows)?;
+        let rows = Self::from_table(&table, space, shard.round, shard.first_row, read)?;
         check_n_failed(directory, shard, rows.n_failed())?;
         Ok(rows)
     }
@@ -180,8 +178,12 @@ impl ShardRows {
         space: &ParameterSpace,
         round: RoundId,
         first_row: u64,
+        read: Read<'_>,
     ) -> Result<Self, TableError> {
-        let (n_data, simulated) = table.lists("x")?;
+        let (n_data, simulated) = match read {
+            Read::All => table.lists(DATA)?,
+            Read::Without(_) => (0, Vec::new()),
+        };
         Ok(Self {
             draws: Draws::from_table(table, space, round, first_row)?,
             log_likelihood: table.optional_log_f64s("log_likelihood")?,
@@ -193,51 +195,37 @@ impl ShardRows {
     }
 }
 
-/// The columns that weights need, without reading the data.
-pub fn load_log_columns(
-    directory: &Directory,
-    shard: &ShardFile,
-    space: &ParameterSpace,
-) -> Result<LogColumns, TableError> {
-    let bytes = directory.read_stored(&shard.file)?;
-    parse_log_columns(directory, shard, bytes, space)
-}
-
-/// The log columns of shards, one after the other.
-pub(crate) fn for_each_log_columns(
-    directory: &Directory,
-    shards: &[ShardFile],
-    space: &ParameterSpace,
-    mut on_columns: impl FnMut(LogColumns),
-) -> Result<(), TableError> {
-    for_each_file(directory, shards, |shard, bytes| {
-        on_columns(parse_log_columns(directory, shard, bytes, space)?);
-        Ok(())
-    })
-}
-
 /// Whole shards, one after the other.
 pub fn for_each_rows(
     directory: &Directory,
     shards: &[ShardFile],
     space: &ParameterSpace,
-    mut on_rows: impl FnMut(&ShardRows),
+    on_rows: impl FnMut(ShardRows),
 ) -> Result<(), TableError> {
-    for_each_file(directory, shards, |shard, bytes| {
-        on_rows(&ShardRows::parse(directory, shard, bytes, space)?);
-        Ok(())
-    })
+    for_each_shard(directory, shards, space, Read::All, on_rows)
+}
+
+/// As [`for_each_rows`], without reading the data.
+pub(crate) fn for_each_rows_without_data(
+    directory: &Directory,
+    shards: &[ShardFile],
+    space: &ParameterSpace,
+    on_rows: impl FnMut(ShardRows),
+) -> Result<(), TableError> {
+    for_each_shard(directory, shards, space, Read::Without(DATA), on_rows)
 }
 
 /// Reads files some at a time, so that a store far away is waited for once for all of them.
-fn for_each_file(
+fn for_each_shard(
     directory: &Directory,
     shards: &[ShardFile],
-    mut on_file: impl FnMut(&ShardFile, Bytes) -> Result<(), TableError>,
+    space: &ParameterSpace,
+    read: Read<'_>,
+    mut on_rows: impl FnMut(ShardRows),
 ) -> Result<(), TableError> {
     for group in at_a_time(shards) {
         let files: Vec<_> = group.iter().map(|shard| &shard.file).collect();
-        let read = directory.read_all_stored(&files).map_err(|source| {
+        let all_bytes = directory.read_all_stored(&files).map_err(|source| {
             if source.is_store_fault() {
                 return TableError::Stored(source);
             }
@@ -246,8 +234,8 @@ fn for_each_file(
                 source: Box::new(source),
             }
         })?;
-        for (shard, bytes) in group.iter().zip(read) {
-            on_file(shard, bytes)?;
+        for (shard, bytes) in group.iter().zip(all_bytes) {
+            on_rows(ShardRows::parse(directory, shard, bytes, space, read)?);
         }
     }
     Ok(())
@@ -295,51 +283,15 @@ fn at_a_time(shards: &[ShardFile]) -> impl Iterator<Item = &[ShardFile]> {
     })
 }
 
-fn parse_log_columns(
-    directory: &Directory,
-    shard: &ShardFile,
-    bytes: Bytes,
-    space: &ParameterSpace,
-) -> Result<LogColumns, TableError> {
-    let table = open(directory, shard, bytes, space, Read::Without("x"))?;
-    let status = status_of_table(&table)?;
-    check_n_failed(directory, shard, n_failed(&status))?;
-    Ok(LogColumns {
-        first_row: shard.first_row,
-        n_parameters: space.len(),
-        theta: theta_of_table(&table, space)?,
-        z: z_of_table(&table, space)?,
-        log_likelihood: table.optional_log_f64s("log_likelihood")?,
-        log_prior: table.log_f64s("log_prior")?,
-        log_proposal: table.log_f64s("log_proposal")?,
-        component: table.i32s("component")?,
-        status,
-    })
-}
-
 /// The beginning of a message that is too long.
 fn cut(message: &str) -> &str {
     &message[..message.floor_char_boundary(MAX_MESSAGE_BYTES)]
 }
 
-fn open(
-    directory: &Directory,
-    shard: &ShardFile,
-    bytes: Bytes,
-    space: &ParameterSpace,
-    read: Read<'_>,
-) -> Result<Table, TableError> {
-    let path = directory.join(&shard.file.path);
-    let table = decode(&path, FORMAT, &column_names(space), read, bytes)?;
-    table.check_metadata("round", &shard.round.0.to_string())?;
-    table.check_rows(shard.first_row, shard.n_rows)?;
-    Ok(table)
-}
-
-pub(super) fn column_names(space: &ParameterSpace) -> Vec<String> {
-    let mut names = parameter_column_names(space);
-    names.extend(["log_likelihood", "component", "status", "message", "x"].map(str::to_owned));
-    names
+pub(super) fn column_names(path: &Path, space: &ParameterSpace) -> Result<Vec<String>, TableError> {
+    let none = Draws::empty(RoundId(0), 0, space.len());
+    let columns = ShardRows::given_up(none, 1, "").columns(path, space, &[None::<&str>; 0])?;
+    Ok(names(&columns))
 }
 
 fn status_of_table(table: &Table) -> Result<Vec<RowStatus>, TableError> {

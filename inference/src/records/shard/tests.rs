@@ -2,6 +2,7 @@
 
 use super::rows::FORMAT;
 use super::*;
+use crate::base::FlowId;
 use crate::base::RoundId;
 use crate::campaign::{GaussianNoise, Observation, SigmaSource};
 use crate::records::directory::Directory;
@@ -10,8 +11,10 @@ use crate::records::table::encode;
 use crate::records::task::ShardFile;
 use crate::space::ParameterSpace;
 use crate::space::{Parameter, Prior};
+use crate::weights::Component;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 
+const FLOW: Component = Component::Flow(FlowId(0));
 const SECRET: &str = "of the coordinator";
 
 fn space() -> ParameterSpace {
@@ -37,7 +40,7 @@ fn rows() -> ShardRows {
         theta: vec![0.1, 0.2, 0.3, 0.4, 0.5, 0.6],
         log_prior: vec![0.0, 0.0, 0.0],
         log_proposal: vec![1.25, 2.25, 3.25],
-        component: vec![0, -1, 0],
+        component: vec![FLOW, Component::Prior, FLOW],
     };
     ShardRows {
         draws,
@@ -93,19 +96,13 @@ fn shards_are_found_again_and_pass_their_check() {
     };
     assert_eq!(without_nan(&loaded), without_nan(&rows));
 
-    let log_columns = load_log_columns(&directory, &shard, &space()).expect("log columns");
-    let expected = LogColumns {
-        first_row: 10,
-        n_parameters: 2,
-        theta: rows.draws.theta.clone(),
-        z: rows.draws.z.clone(),
-        log_likelihood: rows.log_likelihood.clone(),
-        log_prior: rows.draws.log_prior.clone(),
-        log_proposal: rows.draws.log_proposal.clone(),
-        component: rows.draws.component.clone(),
-        status: rows.status.clone(),
+    let dry = ShardRows::load_without_data(&directory, &shard, &space()).expect("dry rows");
+    let expected = ShardRows {
+        n_data: 0,
+        simulated: Vec::new(),
+        ..rows.clone()
     };
-    assert_eq!(log_columns, expected);
+    assert_eq!(dry, expected);
     check(
         &directory,
         &shard,
@@ -160,8 +157,8 @@ fn every_kind_of_wrong_shard_is_refused_with_its_place() {
             "log_proposal in line 2 is 3.5, expected 3.25",
         ),
         (
-            change(|rows| rows.draws.component[1] = 1),
-            "component in line 1 is 1, expected -1",
+            change(|rows| rows.draws.component[1] = FLOW),
+            "component in line 1 is flow 0, expected the prior",
         ),
         (
             change(|rows| rows.draws.first_row = 11),
@@ -440,7 +437,7 @@ fn damaged_shards_are_found_and_a_reader_says_what_repairs_them() {
         assert_eq!(found.0, expected.0);
         assert!(found.1.starts_with(&expected.1), "{found:?}");
     }
-    let read = for_each_log_columns(&directory, &shards, &space(), |_| {});
+    let read = for_each_rows_without_data(&directory, &shards, &space(), |_| {});
     let error = read.expect_err("damaged");
     assert!(!error.is_store_fault());
     assert_eq!(

@@ -60,7 +60,7 @@ fn toy_rounds(n: usize, seed: u64) -> (Vec<RoundColumns>, Vec<Vec<f64>>) {
                 .collect(),
             log_prior,
             log_proposal,
-            component: component.into_iter().map(Component::code).collect(),
+            component,
             log_flow: BTreeMap::from([(FLOW, log_flow)]),
             z: Vec::new(),
         });
@@ -78,7 +78,7 @@ fn small_rounds() -> Vec<RoundColumns> {
             log_likelihood: vec![Some(2f64.ln()), None],
             log_prior: vec![0.0, 0.0],
             log_proposal: vec![0.0, 0.0],
-            component: vec![-1, -1],
+            component: vec![Component::Prior; 2],
             log_flow: BTreeMap::from([(FLOW, vec![4f64.ln(), 1f64.ln()])]),
             z: Vec::new(),
         },
@@ -88,7 +88,7 @@ fn small_rounds() -> Vec<RoundColumns> {
             log_likelihood: vec![Some(6f64.ln())],
             log_prior: vec![0.0],
             log_proposal: vec![7f64.ln()],
-            component: vec![0],
+            component: vec![Component::Flow(FlowId(0))],
             log_flow: BTreeMap::from([(FLOW, vec![7f64.ln()])]),
             z: Vec::new(),
         },
@@ -211,7 +211,7 @@ fn per_round_weights_share_by_n_eff() {
         proposal: Proposal::prior(),
         log_prior: vec![0.0; log_likelihood.len()],
         log_proposal: vec![0.0; log_likelihood.len()],
-        component: vec![-1; log_likelihood.len()],
+        component: vec![Component::Prior; log_likelihood.len()],
         log_flow: BTreeMap::new(),
         z: Vec::new(),
         log_likelihood,
@@ -243,7 +243,7 @@ fn per_round_weights_share_by_n_eff() {
     };
     let search = RoundColumns {
         proposal: Proposal::of_locals(BTreeMap::from([(id, density)])),
-        component: vec![Component::Local(id).code(); 6],
+        component: vec![Component::Local(id); 6],
         ..round(2, logs(&[5.0; 6]))
     };
     let with_search = [rounds[0].clone(), rounds[1].clone(), search].map(|round| RoundColumns {
@@ -264,7 +264,7 @@ fn newest_component_is_judged_by_its_own_rows_and_density() {
     let (rounds, _) = toy_rounds(300, 1);
     let found = newest_component_log_weights(&rounds[1]).expect("scored");
     let expected: Vec<f64> = (0..300)
-        .filter(|&i| rounds[1].component[i] == 0)
+        .filter(|&i| rounds[1].component[i] == Component::Flow(FlowId(0)))
         .map(|i| {
             rounds[1].log_likelihood[i].expect("known") + rounds[1].log_prior[i]
                 - rounds[1].log_flow[&FLOW][i]

@@ -20,7 +20,7 @@ fn round_of_weight(index: u32, component: Component, n: usize, w: f64) -> RoundC
         log_likelihood: vec![Some(w.ln()); n],
         log_prior: vec![0.0; n],
         log_proposal: vec![0.0; n],
-        component: vec![component.code(); n],
+        component: vec![component; n],
         log_flow: BTreeMap::from([(FLOW, vec![0.0; n])]),
         z: Vec::new(),
     }
@@ -141,7 +141,7 @@ fn adaptive_campaign(seed: u64, is_fitted: bool) -> [(f64, f64); 2] {
         let mut component = Vec::new();
         for _ in 0..N {
             let picked = proposal.pick(rng.random());
-            component.push(picked.code());
+            component.push(picked);
             own.push(match (picked, flows.last()) {
                 (Component::Flow(_), Some(kernels)) => {
                     let centre = kernels[rng.random_range(0..kernels.len())];
