@@ -2,8 +2,9 @@
 //! not another row's made its data.
 
 use crate::estimator::Estimator;
+use crate::parameters::vector;
+use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Tensor, TensorData};
 use sidereal_inference::campaign::Loss;
 use sidereal_inference::space::standard_normal_log_density;
 use sidereal_inference::weights::{RoundColumns, WeightsError, mixture_log_proposal};
@@ -30,13 +31,13 @@ pub fn log_score(
 
 /// log of the prior's density at the y of a stored z, where `log_determinant` is log |det dy/dz|: the prior of z is
 /// standard normal.
-pub fn log_prior(z: &[f64], log_determinant: f64) -> f64 {
+pub(crate) fn log_prior(z: &[f64], log_determinant: f64) -> f64 {
     standard_normal_log_density(z) - log_determinant
 }
 
 /// Weights that make the rows of `rounds` as good as drawn from the prior: prior / mixture of the rounds'
 /// proposals, of which the prior has a share, so that they are bounded. One vector a round.
-pub fn prior_weights(rounds: &[RoundColumns]) -> Result<Vec<Vec<f64>>, WeightsError> {
+pub(crate) fn prior_weights(rounds: &[RoundColumns]) -> Result<Vec<Vec<f64>>, WeightsError> {
     let mixture = mixture_log_proposal(rounds)?;
     let of_round = |(round, mixture): (&RoundColumns, Vec<f64>)| {
         let log_prior = round.log_prior.iter();
@@ -70,7 +71,7 @@ fn log_atomic(
     let prior: Vec<f32> = (0..atoms * n)
         .map(|i| log_prior[(i / n + i % n) % n])
         .collect();
-    let prior = Tensor::<1>::from_data(TensorData::new(prior, [atoms * n]), &y.device());
+    let prior = vector(prior, &y.device());
     let log_ratio = estimator.log_density_of(all, features.repeat_dim(0, atoms)) - prior;
     log_softmax(log_ratio.reshape([atoms, n]), 0)
         .narrow(0, 0, 1)
