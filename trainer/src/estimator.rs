@@ -61,7 +61,7 @@ impl Estimator {
     }
 
     /// A network of which there are shapes alone (`parameters::shapes`): to hold a file against before any memory is taken.
-    pub fn outline(campaign: &Campaign, objective: Objective, channels: usize) -> Self {
+    pub(crate) fn outline(campaign: &Campaign, objective: Objective, channels: usize) -> Self {
         let device = Device::flex();
         let mut initializer = Initializer::outlining(&device);
         Self::assemble(campaign, objective, channels, &mut initializer)
@@ -162,7 +162,7 @@ impl Estimator {
     }
 
     /// log q(y | features), one feature vector a row: `[n, parameters]` and `[n, features]` -> `[n]`
-    pub fn log_density_of(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
+    pub(crate) fn log_density_of(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
         self.flow.log_density(y, features)
     }
 
@@ -189,7 +189,7 @@ impl Leaves {
     }
 
     /// Whether those gradients lie in memory that [`fused`] lends and takes back.
-    pub fn are_lent(&self) -> bool {
+    pub(crate) fn are_lent(&self) -> bool {
         match self {
             Self::Parts(_) => true,
             Self::Parameters => false,

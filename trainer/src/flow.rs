@@ -1,7 +1,7 @@
 //! Normalizing flows conditioned on features: the neural density estimators.
 //!
-//! A flow is a file that says which [bijections](bijection::Bijection) lead from a row to which [base](bijection::Base), and a
-//! variant of [`Flow`], all of whose matches are in `flow/kind.rs`.
+//! A flow is a file that says which bijections lead from a row to which base (`flow/bijection.rs`), and a variant of
+//! [`Flow`], all of whose matches are in `flow/kind.rs`.
 
 mod affine;
 mod axis;

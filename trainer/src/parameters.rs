@@ -341,7 +341,7 @@ pub(crate) fn vector(values: Vec<f32>, device: &Device) -> Tensor<1> {
     tensor(values, [n], device)
 }
 
-/// The tensor's values on the host, row-major: the inverse of [`tensor`].
+/// The tensor's values on the host, row-major.
 pub fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec().unwrap_or_default()
 }
