@@ -11,7 +11,6 @@ use sidereal_inference::records::Draws;
 use sidereal_inference::weights::Objective;
 use sidereal_models::Catalogue;
 use sidereal_trainer::device;
-use sidereal_trainer::estimator::Estimator;
 use sidereal_trainer::parameters;
 use sidereal_trainer::standardization::Standardization;
 use sidereal_trainer::training::{self, Observer, TrainingError, TrainingState};
@@ -32,7 +31,7 @@ const FEATURES: usize = 32;
 
 /// Where a network is trained, here and in PyTorch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum Hardware {
     Cpu,
     /// wgpu and CUDA.
     Gpu,
@@ -40,7 +39,7 @@ pub enum Place {
 
 /// One row of the table.
 pub struct Case {
-    pub place: Place,
+    pub place: Hardware,
     pub kind: &'static str,
     pub length: usize,
     pub batch: usize,
@@ -62,11 +61,11 @@ struct Sizes {
 }
 
 impl Case {
-    pub fn all(place: Place) -> Vec<Self> {
+    pub fn all(place: Hardware) -> Vec<Self> {
         // On a GPU threads prepare the minibatches alone.
         let (batches, threads): (&[usize], &[usize]) = match place {
-            Place::Cpu => (&[64, 256], &[1, 2]),
-            Place::Gpu => (&[64, 256, 1024], &[2]),
+            Hardware::Cpu => (&[64, 256], &[1, 2]),
+            Hardware::Gpu => (&[64, 256, 1024], &[2]),
         };
         let mut cases = Vec::new();
         for kind in KINDS {
@@ -129,8 +128,8 @@ impl Case {
 
     pub fn device(&self) -> Fallible<Device> {
         Ok(match self.place {
-            Place::Cpu => Device::flex(),
-            Place::Gpu => device::choose(DeviceChoice::Wgpu)?,
+            Hardware::Cpu => Device::flex(),
+            Hardware::Gpu => device::choose(DeviceChoice::Wgpu)?,
         })
     }
 
@@ -143,10 +142,10 @@ impl Case {
             (_, _) => 512,
         };
         match self.place {
-            Place::Cpu => n_rows / self.batch,
+            Hardware::Cpu => n_rows / self.batch,
             // An epoch ends with a validation and a look at all weights, which is to weigh little.
-            Place::Gpu if self.kind == "none" => n_rows / self.batch,
-            Place::Gpu => 16 * n_rows / self.batch,
+            Hardware::Gpu if self.kind == "none" => n_rows / self.batch,
+            Hardware::Gpu => 16 * n_rows / self.batch,
         }
     }
 
@@ -159,8 +158,8 @@ impl Case {
             "batch": self.batch,
             "threads": self.threads,
             "device": match self.place {
-                Place::Cpu => "cpu",
-                Place::Gpu => "cuda",
+                Hardware::Cpu => "cpu",
+                Hardware::Gpu => "cuda",
             },
             "channels": sizes.channels,
             "stages": sizes.stages,
@@ -192,12 +191,7 @@ impl Case {
         };
         let set = training_set(&campaign, objective, n_rows);
         let standardization = Standardization::new(&set);
-        let device = self.device()?.autodiff();
-        let channels = match objective {
-            Objective::Simulations => standardization.n_channels(),
-            Objective::WeightedDraws { .. } => 0,
-        };
-        let estimator = Estimator::init(&campaign, FlowId(0), objective, channels, &device);
+        let estimator = training::network(&set, &standardization, &self.device()?);
         let n_parameters = parameters::flat(&estimator).dims()[0];
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.threads)

@@ -13,7 +13,7 @@ mod cpu_time;
 mod memory;
 mod peer;
 
-use case::{Case, EPOCHS, Place, WARM_UP};
+use case::{Case, EPOCHS, Hardware, WARM_UP};
 use peer::Peer;
 use std::process::ExitCode;
 
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 
 /// What the command line asks for.
 struct Asked {
-    place: Place,
+    place: Hardware,
     memory_steps: Option<usize>,
     /// None: all.
     names: Vec<String>,
@@ -45,13 +45,13 @@ struct Asked {
 impl Asked {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Fallible<Self> {
         let mut asked = Self {
-            place: Place::Cpu,
+            place: Hardware::Cpu,
             memory_steps: None,
             names: Vec::new(),
         };
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
-                "--gpu" => asked.place = Place::Gpu,
+                "--gpu" => asked.place = Hardware::Gpu,
                 "--memory" => {
                     let steps = arguments.next().ok_or("--memory: expected steps")?;
                     let n_steps = steps

@@ -1,6 +1,6 @@
 //! The same network in PyTorch, in a process of its own.
 
-use crate::case::{Case, Place};
+use crate::case::{Case, Hardware};
 use crate::{Fallible, Time};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
@@ -15,7 +15,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub fn start(place: Place) -> Fallible<Self> {
+    pub fn start(place: Hardware) -> Fallible<Self> {
         let python = std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
         let mut child = Command::new(&python)
             .arg(SCRIPT)
@@ -33,9 +33,9 @@ impl Peer {
         let answer = peer.ask(&json!({ "hello": true }))?;
         let version = answer["version"].as_str().unwrap_or("unknown");
         match (place, answer["gpu"].as_str()) {
-            (Place::Cpu, _) => println!("PyTorch {version}"),
-            (Place::Gpu, Some(gpu)) => println!("PyTorch {version} on {gpu}"),
-            (Place::Gpu, None) => return Err(format!("PyTorch {version} finds no GPU").into()),
+            (Hardware::Cpu, _) => println!("PyTorch {version}"),
+            (Hardware::Gpu, Some(gpu)) => println!("PyTorch {version} on {gpu}"),
+            (Hardware::Gpu, None) => return Err(format!("PyTorch {version} finds no GPU").into()),
         }
         Ok(peer)
     }

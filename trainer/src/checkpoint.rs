@@ -1,19 +1,19 @@
 //! Checkpoints: the state of a training after an epoch, from which it goes on bit for bit.
 
 use crate::estimator::Estimator;
-use crate::model::{read_tensors, write_tensors};
 use crate::parameters::{self, NamedTensor, host};
+use crate::tensor_file::{read_tensors, write_tensors};
 use crate::training::TrainingState;
 use burn::module::Module;
 use burn::optim::{AdamState, AdaptiveMomentumState};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use safetensors::tensor::SafeTensors;
 use serde::{Deserialize, Serialize};
 use sidereal_inference::base::files::FileError;
 use sidereal_inference::records::{Directory, path_in};
 use std::collections::HashMap;
 
-pub const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
+const CHECKPOINT_FILE: &str = "checkpoint.safetensors";
 const FORMAT: &str = "sidereal-checkpoint";
 const VERSION: u32 = 1;
 
@@ -34,7 +34,7 @@ struct Scalars {
     n_network_tensors: usize,
 }
 
-/// Replaces the checkpoint in `folder`.
+/// Replaces the checkpoint in `folder`, which is of `task`.
 pub fn store(
     directory: &Directory,
     folder: &str,
@@ -69,10 +69,8 @@ pub fn store(
     tensors.extend(state.best.iter().cloned());
     let scalars = serde_json::to_string(&scalars).map_err(|error| invalid(error.to_string()))?;
     let metadata = HashMap::from([("state".to_owned(), scalars)]);
-    directory.write(
-        &name,
-        write_tensors(&tensors, Some(metadata)).map_err(invalid)?,
-    )
+    let bytes = write_tensors(&tensors, Some(metadata)).map_err(invalid)?;
+    directory.write(&name, bytes)
 }
 
 /// The checkpoint in `folder`; None where there is none of this task that can be used for `network`, which is on an
@@ -84,7 +82,8 @@ pub fn load(
     network: &Estimator,
 ) -> Option<TrainingState> {
     let device = network.devices().first()?.clone().inner();
-    let bytes = directory.read(&path_in(folder, CHECKPOINT_FILE)).ok()?;
+    let name = path_in(folder, CHECKPOINT_FILE);
+    let bytes = directory.read(&name).ok()?;
     let (_, metadata) = SafeTensors::read_metadata(&bytes).ok()?;
     let scalars: Scalars =
         serde_json::from_str(metadata.metadata().as_ref()?.get("state")?).ok()?;
@@ -94,11 +93,7 @@ pub fn load(
     let mut tensors = read_tensors(&bytes).ok()?.into_iter();
     let mut next_vector = |name: &str| -> Option<Tensor<1>> {
         let tensor = tensors.next().filter(|tensor| tensor.name == name)?;
-        let n = tensor.values.len();
-        Some(Tensor::from_data(
-            TensorData::new(tensor.values, [n]),
-            &device,
-        ))
+        Some(parameters::vector(tensor.values, &device))
     };
     let values = next_vector("values")?;
     let average = next_vector("average")?;
@@ -130,7 +125,7 @@ pub fn load(
     match check(&state, network) {
         Ok(()) => Some(state),
         Err(reason) => {
-            let path = directory.join(&path_in(folder, CHECKPOINT_FILE));
+            let path = directory.join(&name);
             tracing::warn!(
                 path = %path.display(),
                 %reason,
@@ -154,9 +149,7 @@ fn check(state: &TrainingState, network: &Estimator) -> Result<(), String> {
         ("adam.moment_2", moments.map(|moments| &moments.moment_2)),
     ];
     for (name, vector) in vectors {
-        let Some(vector) = vector else {
-            continue;
-        };
+        let Some(vector) = vector else { continue };
         let values = host(vector.clone());
         if values.len() != n_weights {
             return Err(format!(
@@ -169,15 +162,11 @@ fn check(state: &TrainingState, network: &Estimator) -> Result<(), String> {
         }
     }
     let n_epochs = state.epoch as usize;
-    if state.training_loss.len() != n_epochs
-        || state.validation_loss.len() != n_epochs
-        || state.best_epoch > state.epoch
-    {
+    let n_losses = [state.training_loss.len(), state.validation_loss.len()];
+    if n_losses != [n_epochs; 2] || state.best_epoch > state.epoch {
         return Err(format!(
             "{} and {} losses and the best epoch {} are not those of {n_epochs} epochs",
-            state.training_loss.len(),
-            state.validation_loss.len(),
-            state.best_epoch
+            n_losses[0], n_losses[1], state.best_epoch
         ));
     }
     Ok(())

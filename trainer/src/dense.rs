@@ -24,7 +24,7 @@ impl Dense {
     /// The same for [`fused`].
     pub fn fused(&self) -> fused::DensePass {
         let [n_in, n_out] = self.weight.dims();
-        fused::DensePass { n_in, n_out }
+        fused::DensePass::new(n_in, n_out)
     }
 
     /// `[n, n_in]` -> `[n, n_out]`

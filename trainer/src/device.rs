@@ -27,7 +27,7 @@ pub fn choose(choice: DeviceChoice) -> Result<Device, NoAdapter> {
 
 /// Where a flow of `objective` is trained in a campaign that trains on `device`: one that sees no data on the CPU always,
 /// which needs about a millisecond for a whole step of so small a network.
-pub fn of(objective: Objective, device: &Device) -> Device {
+pub(crate) fn of(objective: Objective, device: &Device) -> Device {
     match objective {
         Objective::Simulations => device.clone(),
         Objective::WeightedDraws { .. } => Device::flex(),

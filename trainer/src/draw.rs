@@ -17,12 +17,17 @@ const CHUNK_ROWS: usize = 1024;
 
 /// Which rows to draw, and from what streams.
 pub struct DrawPlan<'a> {
+    /// Whose parameter space is drawn in.
     pub campaign: &'a Campaign,
     /// Seed of the streams: the campaign's, or a prediction's own.
     pub seed: u64,
+    /// What the streams are for.
     pub purpose: Purpose,
+    /// The round of the streams.
     pub round: RoundId,
+    /// Ids within the round; each row has a stream of its own.
     pub rows: Range<u64>,
+    /// What is drawn from.
     pub proposal: &'a Proposal,
 }
 
@@ -163,9 +168,7 @@ pub fn score(
         .iter()
         .any(|score| score.is_nan() || *score == f64::INFINITY)
     {
-        return Err(ModelError::NotFinite {
-            component: Component::Flow(scorer.model.flow()),
-        });
+        return Err(ModelError::NotFinite(Component::Flow(scorer.model.flow())));
     }
     Ok(scores)
 }
@@ -237,7 +240,7 @@ fn check_finite(z: &[f64], component: Component) -> Result<(), ModelError> {
     if z.iter().all(|z| z.is_finite()) {
         Ok(())
     } else {
-        Err(ModelError::NotFinite { component })
+        Err(ModelError::NotFinite(component))
     }
 }
 

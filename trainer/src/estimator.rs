@@ -2,8 +2,7 @@
 
 use crate::dense::Dense;
 use crate::featurizer::Featurizer;
-use crate::flow::axis::axes;
-use crate::flow::{Flow, HostFlow};
+use crate::flow::{Flow, HostFlow, axes};
 use crate::fused;
 use crate::parameters::{self, Initializer};
 use crate::standardization::DISTANCE_CHANNEL;
@@ -62,7 +61,7 @@ impl Estimator {
     }
 
     /// A network of which there are shapes alone (`parameters::shapes`): to hold a file against before any memory is taken.
-    pub fn outline(campaign: &Campaign, objective: Objective, channels: usize) -> Self {
+    pub(crate) fn outline(campaign: &Campaign, objective: Objective, channels: usize) -> Self {
         let device = Device::flex();
         let mut initializer = Initializer::outlining(&device);
         Self::assemble(campaign, objective, channels, &mut initializer)
@@ -103,10 +102,10 @@ impl Estimator {
     pub fn with_leaves(&self, values: &Tensor<1>) -> (Self, Leaves) {
         match self.with_parts(values) {
             Some((own, leaves)) => (own, Leaves::Parts(leaves)),
-            None => {
-                let own = parameters::with_flat(self.clone(), values);
-                (own, Leaves::Parameters)
-            }
+            None => (
+                parameters::with_flat(self.clone(), values),
+                Leaves::Parameters,
+            ),
         }
     }
 
@@ -129,21 +128,18 @@ impl Estimator {
             summarizer.featurizer.fused(1, 1)?;
             summarizer.joined = Some(next(parameters::n_values(summarizer)));
         }
-        let flow = self.flow.with_joined(&mut next)?;
+        let flow = self.flow.with_joined(next)?;
         Some((Self { summarizer, flow }, leaves))
     }
 
     /// log q(y | x): `[n, parameters]` and `[n, length, channels]` -> `[n]`; x is none where the flow is
     /// fitted to weighted draws.
     pub fn log_density(&self, y: Tensor<2>, x: Option<Tensor<3>>) -> Tensor<1> {
-        match x {
-            Some(x) => self.flow.log_density(y, self.features(x)),
-            None => {
-                let n = y.dims()[0];
-                let features = no_features(&y.device()).expand([n, 1]);
-                self.flow.log_density(y, features)
-            }
-        }
+        let features = match x {
+            Some(x) => self.features(x),
+            None => no_features(y.dims()[0], &y.device()),
+        };
+        self.flow.log_density(y, features)
     }
 
     /// [`log_density`](Self::log_density) by burn's own operations throughout: what the fused ones are held
@@ -151,7 +147,7 @@ impl Estimator {
     pub fn log_density_by_parts(&self, y: Tensor<2>, x: Option<Tensor<3>>) -> Tensor<1> {
         let features = match (&self.summarizer, x) {
             (Some(summarizer), Some(x)) => summarizer.features(x),
-            (Some(_), None) | (None, _) => no_features(&y.device()).expand([y.dims()[0], 1]),
+            (Some(_), None) | (None, _) => no_features(y.dims()[0], &y.device()),
         };
         self.flow.log_density_by_parts(y, features)
     }
@@ -159,16 +155,14 @@ impl Estimator {
     /// The feature vector of each datum: `[n, length, channels]` -> `[n, features]`
     pub fn features(&self, x: Tensor<3>) -> Tensor<2> {
         let Some(summarizer) = &self.summarizer else {
-            return no_features(&x.device()).expand([x.dims()[0], 1]);
+            return no_features(x.dims()[0], &x.device());
         };
-        match summarizer.fused_features(&x) {
-            Some(features) => features,
-            None => summarizer.features(x),
-        }
+        let fused = summarizer.fused_features(&x);
+        fused.unwrap_or_else(|| summarizer.features(x))
     }
 
     /// log q(y | features), one feature vector a row: `[n, parameters]` and `[n, features]` -> `[n]`
-    pub fn log_density_of(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
+    pub(crate) fn log_density_of(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
         self.flow.log_density(y, features)
     }
 
@@ -184,9 +178,9 @@ impl Leaves {
     pub fn gradients(&self, network: &Estimator, gradients: &mut Gradients) -> Vec<Tensor<1>> {
         match self {
             Self::Parts(leaves) => {
-                let of_leaf = |leaf: &Tensor<1>| match leaf.grad_remove(gradients) {
-                    Some(gradient) => gradient,
-                    None => leaf.clone().inner().zeros_like(),
+                let of_leaf = |leaf: &Tensor<1>| {
+                    let gradient = leaf.grad_remove(gradients);
+                    gradient.unwrap_or_else(|| leaf.clone().inner().zeros_like())
                 };
                 leaves.iter().map(of_leaf).collect()
             }
@@ -195,7 +189,7 @@ impl Leaves {
     }
 
     /// Whether those gradients lie in memory that [`fused`] lends and takes back.
-    pub fn are_lent(&self) -> bool {
+    pub(crate) fn are_lent(&self) -> bool {
         match self {
             Self::Parts(_) => true,
             Self::Parameters => false,
@@ -218,17 +212,14 @@ impl Summarizer {
 
     /// By burn's own operations.
     fn features(&self, x: Tensor<3>) -> Tensor<2> {
-        let Self {
-            featurizer, bypass, ..
-        } = self;
         let distance = x.clone().narrow(2, DISTANCE_CHANNEL, 1).squeeze_dim::<2>(2);
-        bypass.forward(nearby(distance)) + featurizer.forward(x)
+        self.bypass.forward(nearby(distance)) + self.featurizer.forward(x)
     }
 }
 
-/// What a flow that sees no data is conditioned on: `[1, 1]`
-pub fn no_features(device: &Device) -> Tensor<2> {
-    Tensor::ones([1, 1], device)
+/// What a flow that sees no data is conditioned on: `[n, 1]`
+pub(crate) fn no_features(n: usize, device: &Device) -> Tensor<2> {
+    Tensor::<2>::ones([1, 1], device).expand([n, 1])
 }
 
 /// The identity near zero, fading beyond a few noise standard deviations (`distance` is their asinh).

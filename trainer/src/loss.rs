@@ -2,8 +2,9 @@
 //! not another row's made its data.
 
 use crate::estimator::Estimator;
+use crate::parameters::vector;
+use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
-use burn::tensor::{Tensor, TensorData};
 use sidereal_inference::campaign::Loss;
 use sidereal_inference::space::standard_normal_log_density;
 
@@ -29,7 +30,7 @@ pub fn log_score(
 
 /// log of the prior's density at the y of a stored z, where `log_determinant` is log |det dy/dz|: the prior of z is
 /// standard normal.
-pub fn log_prior(z: &[f64], log_determinant: f64) -> f64 {
+pub(crate) fn log_prior(z: &[f64], log_determinant: f64) -> f64 {
     standard_normal_log_density(z) - log_determinant
 }
 
@@ -55,7 +56,7 @@ fn log_atomic(
     let prior: Vec<f32> = (0..atoms * n)
         .map(|i| log_prior[(i / n + i % n) % n])
         .collect();
-    let prior = Tensor::<1>::from_data(TensorData::new(prior, [atoms * n]), &y.device());
+    let prior = vector(prior, &y.device());
     let log_ratio = estimator.log_density_of(all, features.repeat_dim(0, atoms)) - prior;
     log_softmax(log_ratio.reshape([atoms, n]), 0)
         .narrow(0, 0, 1)
@@ -66,6 +67,7 @@ fn log_atomic(
 mod tests {
     use super::*;
     use crate::standardization::Standardization;
+
     use sidereal_inference::space::circle::Circle;
 
     #[test]

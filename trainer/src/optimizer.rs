@@ -3,9 +3,9 @@
 
 use crate::elementary::vectorized;
 use crate::fused;
-use crate::parameters::host;
+use crate::parameters::{host, vector};
 use burn::optim::{AdamState, AdaptiveMomentumState};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use rayon::prelude::*;
 
 const BETA_1: f32 = 0.9;
@@ -63,10 +63,7 @@ impl HostAdam {
 
     /// Weights, their running mean, and what Adam remembers.
     pub fn into_tensors(self, device: &Device) -> (Tensor<1>, Tensor<1>, Option<AdamState<1>>) {
-        let tensor = |values: Vec<f32>| {
-            let n = values.len();
-            Tensor::from_data(TensorData::new(values, [n]), device)
-        };
+        let tensor = |values| vector(values, device);
         let adam = (self.n_steps > 0).then(|| {
             AdamState::new(AdaptiveMomentumState::new(
                 self.n_steps,
@@ -82,8 +79,7 @@ impl HostAdam {
         let mut values = std::mem::take(&mut self.spare);
         values.clear();
         values.extend_from_slice(&self.values);
-        let n = values.len();
-        Tensor::from_data(TensorData::new(values, [n]), device)
+        vector(values, device)
     }
 
     /// Keeps the memory of [`values_tensor`](Self::values_tensor) for the next step.
@@ -206,8 +202,7 @@ mod tests {
     }
 
     fn tensor(values: &[f32]) -> Tensor<1> {
-        let data = TensorData::new(values.to_vec(), [values.len()]);
-        Tensor::from_data(data, &Device::flex())
+        vector(values.to_vec(), &Device::flex())
     }
 
     /// The slices' gradients, in parts of which one ends within a chunk.

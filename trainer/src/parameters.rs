@@ -27,6 +27,7 @@ enum Values {
 }
 
 impl<'a> Initializer<'a> {
+    /// For a network on `device` whose initial weights are the next numbers of `rng`.
     pub fn drawing(rng: ChaCha8Rng, device: &'a Device) -> Self {
         Self {
             values: Values::Drawn(rng),
@@ -35,19 +36,19 @@ impl<'a> Initializer<'a> {
     }
 
     /// For a network that is only asked for its [`shapes`], whatever its size.
-    pub fn outlining(device: &'a Device) -> Self {
+    pub(crate) fn outlining(device: &'a Device) -> Self {
         Self {
             values: Values::Outlined,
             device,
         }
     }
 
-    pub fn device(&self) -> &'a Device {
+    pub(crate) fn device(&self) -> &'a Device {
         self.device
     }
 
     /// A `[n_in, n_out]` matrix, uniform within ±`gain` · sqrt(3 / n_in).
-    pub fn matrix(&mut self, n_in: usize, n_out: usize, gain: f64) -> Param<Tensor<2>> {
+    pub(crate) fn matrix(&mut self, n_in: usize, n_out: usize, gain: f64) -> Param<Tensor<2>> {
         let rng = match &mut self.values {
             Values::Drawn(rng) => rng,
             Values::Outlined => return outlined([n_in, n_out], self.device),
@@ -56,28 +57,24 @@ impl<'a> Initializer<'a> {
         let values: Vec<f32> = (0..n_in * n_out)
             .map(|_| ((rng.random::<f64>() * 2.0 - 1.0) * bound) as f32)
             .collect();
-        parameter(Tensor::from_data(
-            TensorData::new(values, [n_in, n_out]),
-            self.device,
-        ))
+        Param::from_tensor(tensor(values, [n_in, n_out], self.device))
     }
 
-    pub fn vector(&mut self, n: usize, value: impl Fn(usize) -> f32) -> Param<Tensor<1>> {
+    pub(crate) fn vector(&mut self, n: usize, value: impl Fn(usize) -> f32) -> Param<Tensor<1>> {
         match self.values {
             Values::Drawn(_) => {
-                let values: Vec<f32> = (0..n).map(value).collect();
-                parameter(Tensor::from_data(TensorData::new(values, [n]), self.device))
+                Param::from_tensor(vector((0..n).map(value).collect(), self.device))
             }
             Values::Outlined => outlined([n], self.device),
         }
     }
 
-    pub fn zeros(&mut self, n: usize) -> Param<Tensor<1>> {
+    pub(crate) fn zeros(&mut self, n: usize) -> Param<Tensor<1>> {
         self.vector(n, |_| 0.0)
     }
 
     /// A vector that is `value` of a matrix `[n_in, n]`, which is `weight`'s: `[n]`
-    pub fn of_matrix(
+    pub(crate) fn of_matrix(
         &mut self,
         weight: &Param<Tensor<2>>,
         n: usize,
@@ -93,31 +90,20 @@ impl<'a> Initializer<'a> {
     }
 
     /// Ones where `is_open(row, column)`, zeros elsewhere; no parameter.
-    pub fn mask(
+    pub(crate) fn mask(
         &self,
         [rows, columns]: [usize; 2],
         is_open: impl Fn(usize, usize) -> bool,
     ) -> Tensor<2> {
         match self.values {
             Values::Drawn(_) => {
-                let values: Vec<f32> = (0..rows * columns)
-                    .map(|i| {
-                        if is_open(i / columns, i % columns) {
-                            1.0
-                        } else {
-                            0.0
-                        }
-                    })
-                    .collect();
-                Tensor::from_data(TensorData::new(values, [rows, columns]), self.device)
+                let value = |i| f32::from(is_open(i / columns, i % columns));
+                let values = (0..rows * columns).map(value).collect();
+                tensor(values, [rows, columns], self.device)
             }
             Values::Outlined => Tensor::zeros([1, 1], self.device),
         }
     }
-}
-
-fn parameter<const D: usize>(value: Tensor<D>) -> Param<Tensor<D>> {
-    Param::from_tensor(value)
 }
 
 fn outlined<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
@@ -133,8 +119,11 @@ fn outlined<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<
 /// One named tensor of a network, for its files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NamedTensor {
+    /// Where it stands in the network, as `flow.Nsf.blocks.0.made.input.weight`.
     pub name: String,
+    /// The length of each axis.
     pub shape: Vec<usize>,
+    /// Row-major.
     pub values: Vec<f32>,
 }
 
@@ -158,7 +147,7 @@ pub fn named_tensors<M: Module>(module: &M) -> Vec<NamedTensor> {
 
 /// The shapes of all tensors of a network by name, in visiting order, running statistics included; of one that is only
 /// outlined too.
-pub fn shapes<M: Module>(module: &M) -> Vec<(String, Vec<usize>)> {
+pub(crate) fn shapes<M: Module>(module: &M) -> Vec<(String, Vec<usize>)> {
     #[derive(Default)]
     struct Reader {
         path: Vec<String>,
@@ -181,23 +170,10 @@ pub fn shapes<M: Module>(module: &M) -> Vec<(String, Vec<usize>)> {
     reader.shapes
 }
 
-/// A stored network that does not fit the one that it is read into.
+/// A stored network that does not fit the one that it is read into, and why.
 #[derive(Debug, thiserror::Error)]
-pub enum ParameterError {
-    #[error(
-        "tensor `{found}` of shape {found_shape:?} stands where `{expected}` of shape {expected_shape:?} is expected"
-    )]
-    Mismatch {
-        found: String,
-        found_shape: Vec<usize>,
-        expected: String,
-        expected_shape: Vec<usize>,
-    },
-    #[error("{found} tensors, expected {expected}")]
-    Count { found: usize, expected: usize },
-    #[error("tensor `{0}` holds a value that is not finite")]
-    NotFinite(String),
-}
+#[error("{0}")]
+pub struct ParameterError(String);
 
 /// The network with the values of `tensors`, which must be exactly its own by name and shape.
 pub fn with_named_tensors<M: Module>(
@@ -211,9 +187,8 @@ pub fn with_named_tensors<M: Module>(
     impl ModuleMapper for Writer<'_> {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             match self.tensors.next() {
-                Some(tensor) => replace(param, |old| {
-                    let data = TensorData::new(tensor.values.clone(), old.dims());
-                    Tensor::from_data(data, &old.device())
+                Some(own) => replace(param, |old| {
+                    tensor(own.values.clone(), old.dims(), &old.device())
                 }),
                 None => param,
             }
@@ -225,54 +200,94 @@ pub fn with_named_tensors<M: Module>(
 }
 
 /// Whether `tensors` are exactly those of the network by name and shape, with finite values.
-pub fn check_named_tensors<M: Module>(
+pub(crate) fn check_named_tensors<M: Module>(
     module: &M,
     tensors: &[NamedTensor],
 ) -> Result<(), ParameterError> {
     let own = shapes(module);
     for ((expected, expected_shape), found) in own.iter().zip(tensors) {
         if *expected != found.name || *expected_shape != found.shape {
-            return Err(ParameterError::Mismatch {
-                found: found.name.clone(),
-                found_shape: found.shape.clone(),
-                expected: expected.clone(),
-                expected_shape: expected_shape.clone(),
-            });
+            return Err(ParameterError(format!(
+                "tensor `{}` of shape {:?} stands where `{expected}` of shape {expected_shape:?} is expected",
+                found.name, found.shape
+            )));
         }
         if !found.values.iter().all(|value| value.is_finite()) {
-            return Err(ParameterError::NotFinite(found.name.clone()));
+            return Err(ParameterError(format!(
+                "tensor `{}` holds a value that is not finite",
+                found.name
+            )));
         }
     }
     if own.len() != tensors.len() {
-        return Err(ParameterError::Count {
-            found: tensors.len(),
-            expected: own.len(),
-        });
+        return Err(ParameterError(format!(
+            "{} tensors, expected {}",
+            tensors.len(),
+            own.len()
+        )));
     }
     Ok(())
 }
 
 /// All trainable parameters, end to end: `[n]`, outside the autodiff graph.
 pub fn flat<M: Module>(module: &M) -> Tensor<1> {
-    struct Gather {
+    gather(module, Gathered::Trainable)
+}
+
+/// All parameters, end to end, so that gradients flow back to each: `[n_values]`. In the order of [`flat`], but running
+/// statistics would be among them: for networks without.
+fn joined<M: Module>(module: &M) -> Tensor<1> {
+    gather(module, Gathered::All)
+}
+
+/// What stands in place of the parameters, or those [`joined`].
+pub(crate) fn joined_or<M: Module>(instead: &Option<Tensor<1>>, module: &M) -> Tensor<1> {
+    instead.clone().unwrap_or_else(|| joined(module))
+}
+
+/// The gradients of all trainable parameters in the order of [`flat`]; zero where none flowed.
+pub fn flat_gradients<M: Module>(module: &M, gradients: &mut Gradients) -> Tensor<1> {
+    gather(module, Gathered::GradientsOfTrainable(gradients))
+}
+
+enum Gathered<'a> {
+    All,
+    Trainable,
+    GradientsOfTrainable(&'a mut Gradients),
+}
+
+/// Parts of all parameters, end to end in visiting order.
+fn gather<M: Module>(module: &M, what: Gathered) -> Tensor<1> {
+    struct Gather<'a> {
+        what: Gathered<'a>,
         parts: Vec<Tensor<1>>,
     }
-    impl ModuleVisitor for Gather {
+    impl ModuleVisitor for Gather<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if is_trainable(param) {
-                let value = param.val().inner();
-                let n = value.dims().iter().product::<usize>();
-                self.parts.push(value.reshape([n]));
-            }
+            let value = param.val();
+            let n = value.dims().iter().product::<usize>();
+            let part = match &mut self.what {
+                Gathered::All => value,
+                Gathered::Trainable | Gathered::GradientsOfTrainable(_) if !is_trainable(param) => {
+                    return;
+                }
+                Gathered::Trainable => value.inner(),
+                Gathered::GradientsOfTrainable(gradients) => match value.grad_remove(gradients) {
+                    Some(gradient) => gradient,
+                    None => Tensor::zeros(value.dims(), &value.device().inner()),
+                },
+            };
+            self.parts.push(part.reshape([n]));
         }
     }
-    let mut gather = Gather { parts: Vec::new() };
+    let parts = Vec::new();
+    let mut gather = Gather { what, parts };
     module.visit(&mut gather);
     Tensor::cat(gather.parts, 0)
 }
 
 /// How many numbers all parameters hold, running statistics included.
-pub fn n_values<M: Module>(module: &M) -> usize {
+pub(crate) fn n_values<M: Module>(module: &M) -> usize {
     struct Count(usize);
     impl ModuleVisitor for Count {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
@@ -282,56 +297,6 @@ pub fn n_values<M: Module>(module: &M) -> usize {
     let mut count = Count(0);
     module.visit(&mut count);
     count.0
-}
-
-/// All parameters, end to end, so that gradients flow back to each: `[n_values]`. In the order of [`flat`], but running
-/// statistics would be among them: for networks without.
-fn joined<M: Module>(module: &M) -> Tensor<1> {
-    struct Gather {
-        parts: Vec<Tensor<1>>,
-    }
-    impl ModuleVisitor for Gather {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let value = param.val();
-            let n = value.dims().iter().product::<usize>();
-            self.parts.push(value.reshape([n]));
-        }
-    }
-    let mut gather = Gather { parts: Vec::new() };
-    module.visit(&mut gather);
-    Tensor::cat(gather.parts, 0)
-}
-
-/// What stands in place of the parameters, or those [`joined`].
-pub fn joined_or<M: Module>(instead: &Option<Tensor<1>>, module: &M) -> Tensor<1> {
-    instead.clone().unwrap_or_else(|| joined(module))
-}
-
-/// The gradients of all trainable parameters in the order of [`flat`]; zero where none flowed.
-pub fn flat_gradients<M: Module>(module: &M, gradients: &mut Gradients) -> Tensor<1> {
-    struct Gather<'a> {
-        gradients: &'a mut Gradients,
-        parts: Vec<Tensor<1>>,
-    }
-    impl ModuleVisitor for Gather<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if is_trainable(param) {
-                let value = param.val();
-                let n = value.dims().iter().product::<usize>();
-                let gradient = match value.grad_remove(self.gradients) {
-                    Some(gradient) => gradient.reshape([n]),
-                    None => Tensor::zeros([n], &value.device().inner()),
-                };
-                self.parts.push(gradient);
-            }
-        }
-    }
-    let mut gather = Gather {
-        gradients,
-        parts: Vec::new(),
-    };
-    module.visit(&mut gather);
-    Tensor::cat(gather.parts, 0)
 }
 
 /// The network with `values` (as [`flat`] orders them) as its trainable parameters.
@@ -359,6 +324,21 @@ pub fn with_flat<M: Module>(module: M, values: &Tensor<1>) -> M {
         }
     }
     module.map(&mut Scatter { values, offset: 0 })
+}
+
+/// A tensor of row-major values.
+pub(crate) fn tensor<const D: usize>(
+    values: Vec<f32>,
+    shape: [usize; D],
+    device: &Device,
+) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// A tensor of all `values`, end to end.
+pub(crate) fn vector(values: Vec<f32>, device: &Device) -> Tensor<1> {
+    let n = values.len();
+    tensor(values, [n], device)
 }
 
 /// The tensor's values on the host, row-major.

@@ -63,14 +63,11 @@ pub fn training_set<'a>(
     let seams = emptiest_seams(&campaign.space, &z, &weight);
     match objective {
         Objective::Simulations => {
-            let newest_tempered =
-                earlier
-                    .iter()
-                    .rev()
-                    .find_map(|(flow, objective)| match objective {
-                        Objective::Simulations => None,
-                        Objective::WeightedDraws { .. } => Some(*flow),
-                    });
+            let tempered = |(flow, objective): &(FlowId, Objective)| match objective {
+                Objective::Simulations => None,
+                Objective::WeightedDraws { .. } => Some(*flow),
+            };
+            let newest_tempered = earlier.iter().rev().find_map(tempered);
             let columns = &columns[rounds.len() - newest.len()..];
             let weights = match (campaign.training.loss, newest_tempered) {
                 (Loss::Nll, Some(tempered)) => Some(simulation_weights(columns, tempered)?),
@@ -102,11 +99,8 @@ fn columns(
     rounds: &[FinalRound],
     directory: &Directory,
 ) -> Result<Vec<RoundColumns>, RowsError> {
-    let mut columns = Vec::with_capacity(rounds.len());
-    for round in rounds {
-        columns.push(load_rows(directory, campaign, round)?.columns);
-    }
-    Ok(columns)
+    let of_round = |round| Ok(load_rows(directory, campaign, round)?.columns);
+    rounds.iter().map(of_round).collect()
 }
 
 /// The rows of `rounds` whose simulation did not fail; `weights` has one vector a round.
@@ -143,20 +137,11 @@ pub fn load_draws(
     round: &FinalRound,
     directory: &Directory,
 ) -> Result<Draws, RowsError> {
-    if let Some(stored) = &round.draws {
-        return Ok(Draws::load(
-            directory,
-            stored,
-            &campaign.space,
-            round.round,
-        )?);
-    }
-    Ok(Draws::from_prior(
-        &campaign.space,
-        campaign.seed,
-        round.round,
-        0..round.n_rows,
-    ))
+    let (space, id) = (&campaign.space, round.round);
+    Ok(match &round.draws {
+        Some(stored) => Draws::load(directory, stored, space, id)?,
+        None => Draws::from_prior(space, campaign.seed, id, 0..round.n_rows),
+    })
 }
 
 fn for_each_shard(
@@ -168,22 +153,16 @@ fn for_each_shard(
     let mut shards = round.shards.clone();
     shards.sort_by_key(|shard| shard.first_row);
     let mut next = 0;
-    for shard in &shards {
-        if shard.first_row != next {
+    let starts = shards.iter().map(|shard| (shard.first_row, shard.n_rows));
+    for (found, n_rows) in starts.chain([(round.n_rows, 0)]) {
+        if found != next {
             return Err(RowsError::Gap {
                 round: round.round,
-                found: shard.first_row,
+                found,
                 expected: next,
             });
         }
-        next += shard.n_rows;
-    }
-    if next != round.n_rows {
-        return Err(RowsError::Gap {
-            round: round.round,
-            found: round.n_rows,
-            expected: next,
-        });
+        next += n_rows;
     }
     Ok(for_each_rows(directory, &shards, &campaign.space, on_rows)?)
 }

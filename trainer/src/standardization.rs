@@ -2,8 +2,7 @@
 //! and stored with the model.
 
 use crate::elementary::{asinh, tamed, vectorized};
-use crate::flow::axis::{Axis, axes};
-use crate::training_set::TrainingSet;
+use crate::flow::{Axis, axes};
 use serde::{Deserialize, Serialize};
 use sidereal_inference::campaign::{Campaign, Noise};
 use sidereal_inference::space::circle::Circle;
@@ -12,7 +11,7 @@ use sidereal_inference::weights::Objective;
 
 /// The channel that measures the distance to the reference in standard deviations of Gaussian noise, or, where
 /// the simulator draws the noise, in distances of the training data that are close to it.
-pub const DISTANCE_CHANNEL: usize = 1;
+pub(crate) const DISTANCE_CHANNEL: usize = 1;
 /// Standard deviations up to which the first channel is linear.
 const LINEAR: f32 = 3.0;
 
@@ -47,102 +46,21 @@ pub struct Standardization {
 }
 
 impl Standardization {
-    pub fn new(set: &TrainingSet) -> Self {
-        let d = set.n_parameters();
-        let circles: Vec<Option<Circle>> = axes(set.campaign())
-            .into_iter()
-            .enumerate()
-            .map(|(j, axis)| match axis {
-                Axis::Line => None,
-                Axis::Circle => {
-                    let z = set.z().iter().skip(j).step_by(d).copied();
-                    Some(Circle::around(z, set.weight()))
-                }
-            })
-            .collect();
-        let seams: Vec<f64> = set
-            .seams()
-            .iter()
-            .zip(&circles)
-            .map(|(&seam, circle)| if circle.is_some() { 0.0 } else { seam })
-            .collect();
-        let leans = set.leans().to_vec();
-        let z: Vec<f64> = set
-            .z()
-            .chunks_exact(d)
-            .flat_map(|z| z.iter().enumerate())
-            .map(|(j, &z)| line(&seams, &leans, j, z).0)
-            .collect();
-        let (z_mean, z_sd) = column_moments(&z, d, Some(set.weight()));
-        let z_sd = z_sd.iter().map(|sd| sd.max(1e-6)).collect();
-        match set.objective() {
-            Objective::Simulations => {}
-            Objective::WeightedDraws { .. } => {
-                return Self {
-                    seams,
-                    leans,
-                    circles,
-                    z_mean,
-                    z_sd,
-                    x_mean: Vec::new(),
-                    x_sd: Vec::new(),
-                    reference: Vec::new(),
-                    unit: None,
-                    log_sigma: None,
-                };
-            }
-        }
-        let (x_mean, simulated_sd) = column_moments(set.simulated(), set.n_data(), None);
-        let reference = match set.observed() {
-            Some(observed) => observed.to_vec(),
-            None => x_mean.clone(),
-        };
-        let (x_sd, unit, log_sigma) = match set.typical_sigma() {
-            Some(typical) => {
-                let x_sd = simulated_sd
-                    .iter()
-                    .zip(&typical.sigma)
-                    .map(|(sd, sigma)| sd.hypot(*sigma))
-                    .collect();
-                (x_sd, None, typical.log_sigma)
-            }
-            None => {
-                // Counts may be the same in every row.
-                let x_sd = simulated_sd
-                    .iter()
-                    .map(|&sd| if sd > 0.0 { sd } else { 1.0 })
-                    .collect();
-                let unit = close_distances(set.simulated(), &reference);
-                (x_sd, Some(unit), None)
-            }
-        };
-        Self {
-            seams,
-            leans,
-            circles,
-            z_mean,
-            z_sd,
-            x_mean,
-            x_sd,
-            reference,
-            unit,
-            log_sigma,
-        }
-    }
-
     /// Refuses what cannot be of a flow of `campaign` that was fitted to `objective`, with the reason.
-    pub fn check(&self, campaign: &Campaign, objective: Objective) -> Result<(), String> {
+    pub(crate) fn check(&self, campaign: &Campaign, objective: Objective) -> Result<(), String> {
         let n_parameters = campaign.space.len();
         let n_data = match objective {
             Objective::Simulations => campaign.simulator.grid.len(),
             Objective::WeightedDraws { .. } => 0,
         };
         check_numbers("seams", &self.seams, n_parameters, &TURNS)?;
-        if !self.leans.is_empty() && self.leans.len() != n_parameters {
-            return Err(format!(
-                "standardization.leans has {} entries, expected {n_parameters}",
-                self.leans.len()
-            ));
+        let (n_leans, n_circles) = (self.leans.len(), self.circles.len());
+        for (name, n) in [("leans", n_leans), ("circles", n_circles)] {
+            if n != 0 && n != n_parameters {
+                return Err(format!(
+                    "standardization.{name} has {n} entries, expected {n_parameters}"
+                ));
+            }
         }
         check_numbers("z_mean", &self.z_mean, n_parameters, &FINITE)?;
         check_numbers("z_sd", &self.z_sd, n_parameters, &POSITIVE)?;
@@ -158,11 +76,10 @@ impl Standardization {
         check_numbers("x_mean", &self.x_mean, n_data, &FINITE)?;
         check_numbers("x_sd", &self.x_sd, n_data, &POSITIVE)?;
         check_numbers("reference", &self.reference, n_data, &FINITE)?;
-        let needs_unit = match (objective, &campaign.noise) {
-            (Objective::Simulations, Noise::Simulator) => true,
-            (Objective::Simulations, Noise::Gaussian(_)) | (Objective::WeightedDraws { .. }, _) => {
-                false
-            }
+        let (needs_unit, needs_log_sigma) = match (objective, &campaign.noise) {
+            (Objective::Simulations, Noise::Simulator) => (true, false),
+            (Objective::Simulations, noise @ Noise::Gaussian(_)) => (false, noise.sigma_varies()),
+            (Objective::WeightedDraws { .. }, _) => (false, false),
         };
         match &self.unit {
             Some(unit) if needs_unit => check_numbers("unit", unit, n_data, &POSITIVE)?,
@@ -170,10 +87,6 @@ impl Standardization {
             Some(_) => return Err("standardization.unit is given, expected none".into()),
             None => return Err("standardization.unit is missing".into()),
         }
-        let needs_log_sigma = match objective {
-            Objective::Simulations => campaign.noise.sigma_varies(),
-            Objective::WeightedDraws { .. } => false,
-        };
         match self.log_sigma {
             Some((mean, sd)) if needs_log_sigma => {
                 check_numbers("log_sigma's mean", &[mean], 1, &FINITE)?;
@@ -192,41 +105,26 @@ impl Standardization {
                 );
             }
         }
-        let axes = axes(campaign);
-        let n_circles = self.circles.len();
-        if n_circles != 0 && n_circles != axes.len() {
-            return Err(format!(
-                "standardization.circles has {n_circles} entries, expected {}",
-                axes.len()
-            ));
-        }
-        for (j, axis) in axes.into_iter().enumerate() {
-            match (axis, self.circle(j)) {
-                (Axis::Line, None) => {}
+        for (j, axis) in axes(campaign).into_iter().enumerate() {
+            let (found, taken_for) = match (axis, self.circle(j)) {
+                (Axis::Line, None) => continue,
                 (Axis::Circle, Some(circle)) => {
+                    let enlargement = circle.enlargement;
                     check_numbers("circles: centre", &[circle.centre], 1, &TURNS)?;
-                    check_numbers(
-                        "circles: enlargement",
-                        &[circle.enlargement],
-                        1,
-                        &AT_LEAST_ONE,
-                    )?;
+                    check_numbers("circles: enlargement", &[enlargement], 1, &AT_LEAST_ONE)?;
+                    continue;
                 }
-                (Axis::Line, Some(_)) => {
-                    return Err(format!(
-                        "standardization.circles has one for parameter {j}, which the flow takes for a line"
-                    ));
-                }
-                (Axis::Circle, None) => {
-                    return Err(format!(
-                        "standardization.circles has none for parameter {j}, which the flow takes for a circle"
-                    ));
-                }
-            }
+                (Axis::Line, Some(_)) => ("one", "line"),
+                (Axis::Circle, None) => ("none", "circle"),
+            };
+            return Err(format!(
+                "standardization.circles has {found} for parameter {j}, which the flow takes for a {taken_for}"
+            ));
         }
         Ok(())
     }
 
+    /// Of a datum: 3 where sigma varies, else 2.
     pub fn n_channels(&self) -> usize {
         if self.log_sigma.is_some() { 3 } else { 2 }
     }
@@ -281,7 +179,7 @@ impl Standardization {
     }
 
     /// y of a stored z moved by `share` of the way to `other`, appended to `out`; on circles the shorter way.
-    pub fn append_moved_y(&self, z: &[f64], other: &[f64], share: f64, out: &mut Vec<f32>) {
+    pub(crate) fn append_moved_y(&self, z: &[f64], other: &[f64], share: f64, out: &mut Vec<f32>) {
         let start = out.len();
         self.append_y(z, out);
         let middle = out.len();
@@ -302,7 +200,7 @@ impl Standardization {
 
     /// z of one row: the inverse of [`append_y`](Self::append_y). What lies beyond a bound that is leant on comes back
     /// within.
-    pub fn z(&self, y: &[f32], z: &mut [f64]) {
+    pub(crate) fn z(&self, y: &[f32], z: &mut [f64]) {
         for (z, &y) in z.iter_mut().zip(y) {
             *z = f64::from(y);
         }
@@ -327,7 +225,7 @@ impl Standardization {
 
     /// The bounds that are leant on, in y; None where there are none. A flow's density within them is the sum of two, that at
     /// y and that at its [other side](Bounds::inverted).
-    pub fn bounds(&self) -> Option<Bounds> {
+    pub(crate) fn bounds(&self) -> Option<Bounds> {
         let of_parameter = |(j, lean): (usize, &Lean)| {
             let (low, high) = lean.bounds();
             let (mean, sd) = (self.z_mean[j], self.z_sd[j]);
@@ -346,7 +244,7 @@ impl Standardization {
 }
 
 /// What a parameter that is no circle is standardized from, and its log slope: z cut, or v where a bound is leant on.
-fn line(seams: &[f64], leans: &[Lean], parameter: usize, z: f64) -> (f64, f64) {
+pub(crate) fn line(seams: &[f64], leans: &[Lean], parameter: usize, z: f64) -> (f64, f64) {
     match leans.get(parameter) {
         Some(Lean::None) | None => circle::cut_at(seams[parameter], z),
         Some(lean @ (Lean::Low | Lean::High | Lean::Both)) => lean.v(z),
@@ -387,56 +285,4 @@ fn check_numbers(
         )),
         None => Ok(()),
     }
-}
-
-/// For each datum the distance from the reference that a tenth of the rows is within; rows that are exactly there
-/// (counts of zero) are left out.
-fn close_distances(simulated: &[f32], reference: &[f64]) -> Vec<f64> {
-    let of_datum = |i: usize| -> f64 {
-        let mut distances: Vec<f64> = simulated
-            .iter()
-            .skip(i)
-            .step_by(reference.len())
-            .map(|&x| (f64::from(x) - reference[i]).abs())
-            // An observation has more digits than f32.
-            .filter(|&distance| distance > 1e-6 * reference[i].abs())
-            .collect();
-        let tenth = distances.len() / 10;
-        if distances.is_empty() {
-            return 1.0;
-        }
-        let (_, distance, _) = distances.select_nth_unstable_by(tenth, f64::total_cmp);
-        *distance
-    };
-    (0..reference.len()).map(of_datum).collect()
-}
-
-/// Mean and standard deviation of each column of a row-major matrix; rows without weights count alike.
-fn column_moments<T: Copy + Into<f64>>(
-    values: &[T],
-    n_columns: usize,
-    weights: Option<&[f64]>,
-) -> (Vec<f64>, Vec<f64>) {
-    let n_rows = values.len() / n_columns.max(1);
-    let weight = |row: usize| weights.map_or(1.0, |weights| weights[row]);
-    let total = (0..n_rows).map(weight).sum::<f64>().max(f64::MIN_POSITIVE);
-    let mut mean = vec![0.0; n_columns];
-    for (row, values) in values.chunks_exact(n_columns).enumerate() {
-        for (mean, &value) in mean.iter_mut().zip(values) {
-            *mean += weight(row) * value.into();
-        }
-    }
-    mean.iter_mut().for_each(|mean| *mean /= total);
-    let mut variance = vec![0.0; n_columns];
-    for (row, values) in values.chunks_exact(n_columns).enumerate() {
-        for ((variance, mean), &value) in variance.iter_mut().zip(&mean).zip(values) {
-            let deviation = value.into() - mean;
-            *variance += weight(row) * deviation * deviation;
-        }
-    }
-    let sd = variance
-        .iter()
-        .map(|variance| (variance / total).sqrt())
-        .collect();
-    (mean, sd)
 }

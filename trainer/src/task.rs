@@ -11,13 +11,16 @@ use crate::rows::{self, BlindSpot, RowsError};
 use crate::standardization::Standardization;
 use crate::training::{self, Observer, TrainingError, TrainingState};
 use burn::tensor::Device;
+use sidereal_inference::base::Purpose;
 use sidereal_inference::base::files::FileError;
-use sidereal_inference::base::{FlowId, Purpose, files, while_store_fails};
+use sidereal_inference::base::{FlowId, RoundId};
+use sidereal_inference::base::{files, while_store_fails};
 use sidereal_inference::campaign::Campaign;
+use sidereal_inference::campaign_file;
 use sidereal_inference::records::table::TableError;
 use sidereal_inference::records::{
-    Directory, FinalRound, ModelFiles, Scores, ScoresFile, TrainerReport, TrainerTask,
-    TrainingProgress, TrainingSummary,
+    Directory, DrawTask, FinalRound, ModelFiles, Scores, ScoresFile, StoredFile, TrainerReport,
+    TrainerTask, TrainingProgress, TrainingSummary,
 };
 use sidereal_inference::weights::Objective;
 use std::collections::BTreeMap;
@@ -38,27 +41,38 @@ const GLANCE: Duration = Duration::from_millis(100);
 /// Why a task could not be done.
 #[derive(Debug, thiserror::Error)]
 pub enum TaskError {
+    /// The training ended without a model.
     #[error(transparent)]
     Training(#[from] TrainingError),
+    /// A model cannot be read, written, or used.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The recorded rows cannot be read.
     #[error(transparent)]
     Rows(#[from] RowsError),
+    /// A file of draws or scores cannot be read.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// A file of draws or scores cannot be written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A model scores stored draws differently from when they were drawn.
     #[error(
         "{flow} scores row {row} as {found}, but {stored} was recorded; this machine or binary computes differently from the one that trained it"
     )]
     ScoresDiffer {
+        /// The model.
         flow: FlowId,
+        /// The first row that differs.
         row: u64,
+        /// Its log density here.
         found: f64,
+        /// Its log density as recorded.
         stored: f64,
     },
-    #[error("the task names {flow} but the campaign has no observation to score it at")]
-    NoObservation { flow: FlowId },
+    /// The campaign has no observation, and draws are asked for.
+    #[error("the task names {0} but the campaign has no observation to score it at")]
+    NoObservation(FlowId),
 }
 
 impl TaskError {
@@ -71,24 +85,26 @@ impl TaskError {
             | Self::Model(
                 ModelError::Invalid { .. }
                 | ModelError::Parameters { .. }
-                | ModelError::Length { .. }
-                | ModelError::Errors { .. }
-                | ModelError::Features { .. }
-                | ModelError::NotFinite { .. },
+                | ModelError::Observation(_)
+                | ModelError::Features(_)
+                | ModelError::NotFinite(_),
             )
             | Self::Rows(RowsError::Weights(_) | RowsError::Gap { .. })
             | Self::ScoresDiffer { .. }
-            | Self::NoObservation { .. } => false,
+            | Self::NoObservation(_) => false,
         }
     }
 }
 
 /// What a task runs with.
 pub struct TaskContext<'a> {
+    /// What is inferred.
     pub campaign: &'a Campaign,
+    /// Where the campaign's files are.
     pub directory: &'a Directory,
-    /// Without autodiff.
+    /// Where networks are trained; without autodiff.
     pub device: &'a Device,
+    /// The threads; results do not depend on their number.
     pub pool: &'a rayon::ThreadPool,
     /// None but in measurements.
     pub blind_spot: Option<BlindSpot>,
@@ -101,15 +117,21 @@ pub struct TaskContext<'a> {
 /// How far a task has come.
 #[derive(Debug, Clone)]
 pub enum TaskProgress {
+    /// After an epoch.
     Training(TrainingProgress),
+    /// The rows of a round are about to be drawn.
     Drawing {
-        round: sidereal_inference::base::RoundId,
+        /// Which round.
+        round: RoundId,
+        /// How many rows.
         n_rows: u64,
     },
     /// The storage is at fault; what was computed is kept until it is not.
     Paused {
+        /// What the storage said.
         reason: String,
     },
+    /// The storage answers again.
     Resumed,
 }
 
@@ -123,28 +145,27 @@ pub fn run(task: &TrainerTask, context: &mut TaskContext) -> Result<TrainerRepor
             Model::load(directory, &stored.path, device)
         })?);
     }
-    let trained = match task.train {
-        Some(flow) => Some(train(flow, task, &models, context)?),
-        None => None,
-    };
-    let (model_files, summary) = match trained {
-        Some((model, files, summary)) => {
-            models.push(model);
-            (Some(files), Some(summary))
-        }
-        None => (None, None),
-    };
+    let (mut model, mut training) = (None, None);
+    if let Some(flow) = task.train {
+        let (trained, files) = train(flow, task, &models, context)?;
+        training = Some(TrainingSummary {
+            weights_sha256: files.weights_sha256.clone(),
+            ..trained.training().clone()
+        });
+        model = Some(files);
+        models.push(trained);
+    }
     let (draws, scores) = match &task.draw {
-        Some(_) => {
-            let (draws, scores) = score_and_draw(task, &models, context)?;
+        Some(draw) => {
+            let (draws, scores) = score_and_draw(task, draw, &models, context)?;
             (Some(draws), scores)
         }
         None => (None, Vec::new()),
     };
     Ok(TrainerReport {
         attempt: task.attempt,
-        model: model_files,
-        training: summary,
+        model,
+        training,
         draws,
         scores,
         seconds: started.elapsed().as_secs_f64(),
@@ -156,11 +177,11 @@ fn train(
     task: &TrainerTask,
     earlier: &[Model],
     context: &mut TaskContext,
-) -> Result<(Model, ModelFiles, TrainingSummary), TaskError> {
-    let earlier: Vec<_> = earlier
+) -> Result<(Model, ModelFiles), TaskError> {
+    let objectives = earlier
         .iter()
-        .map(|model| (model.flow(), model.training().objective))
-        .collect();
+        .map(|model| (model.flow(), model.training().objective));
+    let earlier: Vec<_> = objectives.collect();
     let (campaign, directory, blind_spot) =
         (context.campaign, context.directory, context.blind_spot);
     let set = patiently(context, || {
@@ -174,15 +195,9 @@ fn train(
         )
     })?;
     let standardization = Standardization::new(&set);
-    let device = device::of(set.objective(), context.device);
-    let estimator = Estimator::init(
-        context.campaign,
-        flow,
-        set.objective(),
-        standardization.n_channels(),
-        &device.clone().autodiff(),
-    );
-    let name = task_name(context.campaign, flow, set.objective(), &task.rounds);
+    let device = device::of(set.objective, context.device);
+    let estimator = training::network(&set, &standardization, &device);
+    let name = task_name(context.campaign, flow, set.objective, &task.rounds);
     let resumed = latest_checkpoint(task, &name, &estimator, context);
     if let Some(state) = &resumed {
         tracing::info!(
@@ -217,11 +232,7 @@ fn train(
         device,
     );
     let files = patiently(context, || model.store(directory, &task.output))?;
-    let summary = TrainingSummary {
-        weights_sha256: files.weights_sha256.clone(),
-        ..model.training().clone()
-    };
-    Ok((model, files, summary))
+    Ok((model, files))
 }
 
 /// What is trained on what: a checkpoint is only good for exactly this.
@@ -233,7 +244,7 @@ fn task_name(
 ) -> String {
     let mut text = format!(
         "{} {flow} {objective:?}",
-        sidereal_inference::campaign_file::identity(campaign).0
+        campaign_file::identity(campaign).0
     );
     for round in rounds {
         // Rows are the same however they are split into shards, so the shards' own hashes are no part of it.
@@ -295,17 +306,14 @@ impl Observer for TaskObserver<'_> {
 /// Scores earlier rounds under the new flow, draws the next round, and scores it under every flow.
 fn score_and_draw(
     task: &TrainerTask,
+    draw_task: &DrawTask,
     models: &[Model],
     context: &mut TaskContext,
-) -> Result<(sidereal_inference::records::StoredFile, Vec<ScoresFile>), TaskError> {
-    let Some(draw_task) = &task.draw else {
-        return Err(TaskError::NoObservation { flow: FlowId(0) });
-    };
+) -> Result<(StoredFile, Vec<ScoresFile>), TaskError> {
     let (campaign, directory, pool) = (context.campaign, context.directory, context.pool);
     let Some(observation) = &campaign.observation else {
-        return Err(TaskError::NoObservation {
-            flow: models.last().map_or(FlowId(0), Model::flow),
-        });
+        let newest = models.last().map_or(FlowId(0), Model::flow);
+        return Err(TaskError::NoObservation(newest));
     };
     (context.on_progress)(TaskProgress::Drawing {
         round: draw_task.round,
@@ -331,8 +339,7 @@ fn score_and_draw(
                 flows: vec![flow],
                 log_density: vec![log_density],
             };
-            let name = format!("{}/scores-round-{:03}.parquet", task.output, round.round.0);
-            stored.push(patiently(context, || scores.store(directory, &name))?);
+            stored.push(store_scores(&scores, &task.output, context)?);
         }
     }
     let plan = DrawPlan {
@@ -346,12 +353,18 @@ fn score_and_draw(
     let (draws, scores) = draw::draw(&plan, &scorers, pool)?;
     let name = format!("{}/draws.parquet", task.output);
     let draws = patiently(context, || draws.store(&campaign.space, directory, &name))?;
-    let name = format!(
-        "{}/scores-round-{:03}.parquet",
-        task.output, draw_task.round.0
-    );
-    stored.push(patiently(context, || scores.store(directory, &name))?);
+    stored.push(store_scores(&scores, &task.output, context)?);
     Ok((draws, stored))
+}
+
+fn store_scores(
+    scores: &Scores,
+    output: &str,
+    context: &mut TaskContext,
+) -> Result<ScoresFile, TaskError> {
+    let name = format!("{output}/scores-round-{:03}.parquet", scores.round.0);
+    let directory = context.directory;
+    patiently(context, || scores.store(directory, &name))
 }
 
 /// Reads or writes files, again and again while the storage is at fault: what was computed must not be lost by a full

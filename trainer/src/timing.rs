@@ -1,7 +1,6 @@
 //! What a training takes on this machine, from a few epochs on a few rows.
 
 use crate::device;
-use crate::estimator::Estimator;
 use crate::standardization::Standardization;
 use crate::training::{self, Observer, TrainingError, TrainingState};
 use crate::training_set::TrainingSet;
@@ -54,14 +53,8 @@ fn time(
     pool: &rayon::ThreadPool,
 ) -> Result<f64, TrainingError> {
     let standardization = Standardization::new(set);
-    let device = device::of(set.objective(), device);
-    let estimator = Estimator::init(
-        set.campaign(),
-        set.flow(),
-        set.objective(),
-        standardization.n_channels(),
-        &device.autodiff(),
-    );
+    let device = device::of(set.objective, device);
+    let estimator = training::network(set, &standardization, &device);
     let mut watch = Watch::default();
     match training::fit(set, &standardization, estimator, None, pool, &mut watch) {
         Ok(_) | Err(TrainingError::Interrupted) => {}
@@ -71,17 +64,9 @@ fn time(
             | TrainingError::NoWayBack { .. }),
         ) => return Err(error),
     }
-    let fastest = watch
-        .seconds
-        .iter()
-        .skip(1)
-        .copied()
-        .fold(f64::INFINITY, f64::min);
-    let fastest = match fastest.is_finite() {
-        true => fastest,
-        // A campaign of one epoch.
-        false => watch.seconds.first().copied().unwrap_or(0.0),
-    };
+    // A campaign of one epoch has the first alone.
+    let later = watch.seconds.iter().skip(1).copied().reduce(f64::min);
+    let fastest = later.or(watch.seconds.first().copied()).unwrap_or(0.0);
     Ok(fastest / set.n_rows().max(1) as f64)
 }
 

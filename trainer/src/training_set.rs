@@ -15,26 +15,27 @@ use sidereal_inference::weights::Objective;
 /// without noise where that is Gaussian.
 #[derive(Debug, Clone)]
 pub struct TrainingSet<'a> {
-    campaign: &'a Campaign,
-    flow: FlowId,
-    objective: Objective,
-    seams: Vec<f64>,
-    leans: Vec<Lean>,
-    z: Vec<f64>,
-    simulated: Vec<f32>,
-    weight: Vec<f64>,
-}
-
-/// Sigma as the standardization needs it.
-pub struct TypicalSigma {
-    pub sigma: Vec<f64>,
-    pub log_sigma: Option<(f64, f64)>,
+    pub(crate) campaign: &'a Campaign,
+    pub(crate) flow: FlowId,
+    pub(crate) objective: Objective,
+    /// `[parameters]`, in turns after the prior's lower bound; 0 where a parameter is not periodic.
+    pub(crate) seams: Vec<f64>,
+    /// `[parameters]`, or empty where no bound is leant on.
+    pub(crate) leans: Vec<Lean>,
+    /// `[n_rows, parameters]`, row-major; unconstrained, circles cut at the prior's bounds.
+    pub(crate) z: Vec<f64>,
+    /// `[n_rows, length]`, row-major; empty for weighted draws.
+    pub(crate) simulated: Vec<f32>,
+    /// `[n_rows]`; mean 1 after [`normalize_weights`](Self::normalize_weights).
+    pub(crate) weight: Vec<f64>,
 }
 
 /// Rows made ready for the network.
 #[derive(Debug, Default, PartialEq)]
 pub struct Minibatch {
+    /// Rows.
     pub n: usize,
+    /// Data of a row.
     pub length: usize,
     /// `[n, length, channels]`; empty for weighted draws
     pub x: Vec<f32>,
@@ -63,13 +64,13 @@ impl<'a> TrainingSet<'a> {
     }
 
     /// Cuts the circles of periodic parameters at `seams`, one for each parameter, in turns.
-    pub fn with_seams(mut self, seams: Vec<f64>) -> Self {
+    pub(crate) fn with_seams(mut self, seams: Vec<f64>) -> Self {
         self.seams = seams;
         self
     }
 
     /// Says which bounds the posterior leans on, for each parameter.
-    pub fn with_leans(mut self, leans: Vec<Lean>) -> Self {
+    pub(crate) fn with_leans(mut self, leans: Vec<Lean>) -> Self {
         self.leans = leans;
         self
     }
@@ -95,66 +96,21 @@ impl<'a> TrainingSet<'a> {
         }
     }
 
-    pub fn n_rows(&self) -> usize {
+    pub(crate) fn n_rows(&self) -> usize {
         self.weight.len()
     }
 
-    pub fn n_parameters(&self) -> usize {
+    pub(crate) fn n_parameters(&self) -> usize {
         self.campaign.space.len()
     }
 
-    pub fn n_data(&self) -> usize {
+    pub(crate) fn n_data(&self) -> usize {
         self.campaign.simulator.grid.len()
     }
 
-    pub fn campaign(&self) -> &'a Campaign {
-        self.campaign
-    }
-
-    pub fn flow(&self) -> FlowId {
-        self.flow
-    }
-
-    /// `[n_rows, parameters]`, row-major; unconstrained, circles cut at the prior's bounds.
-    pub fn z(&self) -> &[f64] {
-        &self.z
-    }
-
-    /// `[n_rows, length]`, row-major; empty for weighted draws.
-    pub fn simulated(&self) -> &[f32] {
-        &self.simulated
-    }
-
-    /// The observation's data, `[length]`; None where there is no observation.
-    pub fn observed(&self) -> Option<&'a [f64]> {
-        self.campaign
-            .observation
-            .as_ref()
-            .map(|observation| observation.value.as_slice())
-    }
-
-    pub fn objective(&self) -> Objective {
-        self.objective
-    }
-
-    /// `[parameters]`, in turns after the prior's lower bound; 0 where a parameter is not periodic.
-    pub fn seams(&self) -> &[f64] {
-        &self.seams
-    }
-
-    /// `[parameters]`, or empty where no bound is leant on.
-    pub fn leans(&self) -> &[Lean] {
-        &self.leans
-    }
-
-    /// `[n_rows]`; mean 1 after [`normalize_weights`](Self::normalize_weights).
-    pub fn weight(&self) -> &[f64] {
-        &self.weight
-    }
-
-    /// Root mean square of each datum's sigma over up to 1,000 rows, as validation draws it; None where the
-    /// simulator draws the noise.
-    pub fn typical_sigma(&self) -> Option<TypicalSigma> {
+    /// Over up to 1,000 rows, as validation draws sigma: its root mean square of each datum, and mean and standard
+    /// deviation of its logarithm. None where the simulator draws the noise.
+    pub(crate) fn typical_sigma(&self) -> Option<(Vec<f64>, (f64, f64))> {
         let noise = match &self.campaign.noise {
             Noise::Gaussian(noise) => noise,
             Noise::Simulator => return None,
@@ -174,13 +130,8 @@ impl<'a> TrainingSet<'a> {
         let n_values = (n * self.n_data()) as f64;
         let mean = sum / n_values;
         let sd = (sum_of_squares / n_values - mean * mean).max(1e-12).sqrt();
-        Some(TypicalSigma {
-            sigma: square
-                .iter()
-                .map(|square| (square / n as f64).sqrt())
-                .collect(),
-            log_sigma: noise.sigma_varies().then_some((mean, sd)),
-        })
+        let root = |square: &f64| (square / n as f64).sqrt();
+        Some((square.iter().map(root).collect(), (mean, sd)))
     }
 
     /// The given rows with noise of `purpose`, made ready for the network; many of them by all threads of the
@@ -274,12 +225,8 @@ impl<'a> TrainingSet<'a> {
         };
         let z = |row: usize| &self.z[row * d..(row + 1) * d];
         for draw in shown {
-            standardization.append_moved_y(
-                z(draw.row),
-                z(draw.neighbour),
-                draw.share,
-                &mut batch.y,
-            );
+            let (own, other) = (z(draw.row), z(draw.neighbour));
+            standardization.append_moved_y(own, other, draw.share, &mut batch.y);
         }
         batch
     }

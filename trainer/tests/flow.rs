@@ -11,8 +11,7 @@ use sidereal_inference::weights::{Component, Objective, Proposal};
 use sidereal_models::Catalogue;
 use sidereal_trainer::draw::{self, DrawPlan};
 use sidereal_trainer::estimator::Estimator;
-use sidereal_trainer::flow::axis::Axis;
-use sidereal_trainer::flow::{BaseDraws, Flow, HostFlow};
+use sidereal_trainer::flow::{Axis, BaseDraws, Flow, HostFlow};
 use sidereal_trainer::model::Model;
 use sidereal_trainer::parameters::{
     Initializer, NamedTensor, flat_gradients, host, named_tensors, with_named_tensors,

@@ -49,7 +49,7 @@ components = {components}
 }
 
 /// Log densities, the gradient of each tensor of weights by its name, and that of y.
-struct Outcome {
+struct Evaluated {
     log_density: Vec<f32>,
     d_weights: Vec<(String, Vec<f32>)>,
     d_y: Vec<f32>,
@@ -62,12 +62,12 @@ enum Gathering {
     Parameters,
 }
 
-fn outcomes(
+fn evaluated(
     campaign: &Campaign,
     objective: Objective,
     channels: usize,
     expected: Gathering,
-) -> [Outcome; 2] {
+) -> [Evaluated; 2] {
     let device = Device::flex().autodiff();
     let initial = Estimator::init(campaign, FlowId(0), objective, channels, &device);
     let by_name = |gradient: &[f32]| {
@@ -117,7 +117,7 @@ fn outcomes(
         assert_eq!(found, expected);
         let log_density = own.log_density(y.clone(), x.clone());
         let mut gradients = (log_density.clone() * share.clone()).sum().backward();
-        Outcome {
+        Evaluated {
             log_density: host(log_density.inner()),
             d_weights: by_name(&host(Tensor::cat(
                 leaves.gradients(&own, &mut gradients),
@@ -131,7 +131,7 @@ fn outcomes(
         let own = parameters::with_flat(initial.clone(), &weights);
         let log_density = own.log_density_by_parts(y.clone(), x);
         let mut gradients = (log_density.clone() * share).sum().backward();
-        Outcome {
+        Evaluated {
             log_density: host(log_density.inner()),
             d_y: host(y.grad(&gradients).expect("y has a gradient")),
             d_weights: by_name(&host(parameters::flat_gradients(&own, &mut gradients))),
@@ -172,7 +172,7 @@ fn check_gathering(
 ) {
     let campaign = campaign(length, featurizer, components);
     for channels in [2, 3] {
-        let [fused, by_parts] = outcomes(&campaign, objective, channels, gathering);
+        let [fused, by_parts] = evaluated(&campaign, objective, channels, gathering);
         assert_close(
             "log density",
             &fused.log_density,

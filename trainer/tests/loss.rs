@@ -90,9 +90,8 @@ fn fitted(training: &str, n_rows: u64, n_threads: usize) -> (Estimator, Vec<f64>
     let campaign = campaign(training);
     let set = training_set(&campaign, n_rows);
     let standardization = Standardization::new(&set);
-    let device = Device::flex().autodiff();
-    let channels = standardization.n_channels();
-    let estimator = Estimator::init(&campaign, FlowId(0), set.objective(), channels, &device);
+    let device = Device::flex();
+    let estimator = training::network(&set, &standardization, &device);
     let mut ignore = AfterEpoch(|_: &TrainingState| Ok(()));
     let pool = pool(n_threads);
     let fitted = training::fit(&set, &standardization, estimator, None, &pool, &mut ignore)
@@ -103,7 +102,7 @@ fn fitted(training: &str, n_rows: u64, n_threads: usize) -> (Estimator, Vec<f64>
         .into_iter()
         .map(|z| standardization.append_y(&[z], &mut y))
         .collect();
-    let x = TensorData::new(x, [1, 1, channels]);
+    let x = TensorData::new(x, [1, 1, standardization.n_channels()]);
     let features = fitted
         .estimator
         .features(Tensor::<3>::from_data(x, &Device::flex()));
@@ -167,7 +166,8 @@ fn atoms_are_the_rows_that_follow() {
     let standardization = Standardization::new(&set);
     let device = Device::flex();
     let channels = standardization.n_channels();
-    let estimator = Estimator::init(&campaign, FlowId(0), set.objective(), channels, &device);
+    let objective = Objective::Simulations;
+    let estimator = Estimator::init(&campaign, FlowId(0), objective, channels, &device);
     let batch = set.minibatch(&[3, 11, 20, 4], Purpose::ValidationNoise, &standardization);
     let x = Tensor::<3>::from_data(TensorData::new(batch.x.clone(), [4, 6, channels]), &device);
     let y = Tensor::<2>::from_data(TensorData::new(batch.y.clone(), [4, 2]), &device);

@@ -142,6 +142,8 @@ fn checkpoint_of_another_network_is_ignored() {
         renamed.best[2].name.push('x');
         let mut endless = state.clone();
         endless.current[0].values[0] = f32::NAN;
+        let mut bestless = state.clone();
+        bestless.best[0].values[0] = f32::NAN;
         let mut epochless = state.clone();
         epochless.training_loss.clear();
         for (folder, state) in [
@@ -149,6 +151,7 @@ fn checkpoint_of_another_network_is_ignored() {
             ("shorter", &shorter),
             ("renamed", &renamed),
             ("endless", &endless),
+            ("bestless", &bestless),
             ("epochless", &epochless),
         ] {
             store(&directory, folder, "task", state).expect("checkpoint is written");
@@ -158,7 +161,7 @@ fn checkpoint_of_another_network_is_ignored() {
     assert!(fit(&small, 1, None, &mut once).is_err());
     let own = network(&small);
     assert!(load(&directory, "whole", "task", &own).is_some());
-    for folder in ["shorter", "renamed", "endless", "epochless"] {
+    for folder in ["shorter", "renamed", "endless", "bestless", "epochless"] {
         assert!(load(&directory, folder, "task", &own).is_none(), "{folder}");
     }
     let wider = network(&campaign(&SMALL.replace("channels = 4", "channels = 5")));

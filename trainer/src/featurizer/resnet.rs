@@ -46,7 +46,7 @@ impl TowerConfig {
         let mut stages = Vec::with_capacity(self.stages);
         for _ in 0..self.stages {
             let wider = (2 * width).min(MAX_WIDENING * self.width);
-            stages.push(Stage {
+            stages.push(ResidualStage {
                 first: Conv3::init(width, width, 1.4, self.normalization, initializer),
                 second: Conv3::init(width, width, 0.7, self.normalization, initializer),
                 pool: Dense::init(2 * width, wider, 1.0, initializer),
@@ -73,14 +73,14 @@ impl TowerConfig {
 }
 
 #[derive(Module, Debug)]
-struct Stage {
+struct ResidualStage {
     first: Conv3,
     second: Conv3,
     /// Learned pooling of neighbours.
     pool: Dense,
 }
 
-impl Stage {
+impl ResidualStage {
     /// `[batch, length, channels]` -> `[batch, length / 2 rounded up, wider]`
     fn forward(&self, input: Tensor<3>) -> Tensor<3> {
         let inner = self
@@ -120,7 +120,7 @@ enum Stem {
 struct Tower {
     stem: Stem,
     patch: usize,
-    stages: Vec<Stage>,
+    stages: Vec<ResidualStage>,
 }
 
 impl Tower {
@@ -129,7 +129,7 @@ impl Tower {
             Stem::Conv(conv) => fused::StemPass::Conv(conv.fused()?),
             Stem::Patches(dense) => fused::StemPass::Patches(self.patch, dense.fused()),
         };
-        let stage = |stage: &Stage| {
+        let stage = |stage: &ResidualStage| {
             let channels = stage.first.fused()?.n_out;
             let channels_out = stage.pool.fused().n_out;
             stage.second.fused().map(|_| fused::StagePass {

@@ -1,7 +1,8 @@
 //! What each dimension of a flow is: a line, or a circle for a periodic parameter.
 
-use burn::tensor::{Device, Tensor, TensorData};
-use sidereal_inference::campaign::Campaign;
+use crate::parameters::tensor;
+use burn::tensor::{Device, Tensor};
+use sidereal_inference::campaign::{Campaign, Flow};
 use std::f64::consts::TAU;
 
 /// Where a dimension of a flow lives.
@@ -15,7 +16,10 @@ pub enum Axis {
 
 /// The axes of the campaign's flow, one a parameter. A flow that knows no circles gets them cut open.
 pub fn axes(campaign: &Campaign) -> Vec<Axis> {
-    let knows_circles = super::knows_circles(&campaign.flow);
+    let knows_circles = match campaign.flow {
+        Flow::Maf { .. } => false,
+        Flow::Nsf(_) | Flow::NsfCoupling(_) => true,
+    };
     campaign
         .space
         .parameters
@@ -54,11 +58,8 @@ pub fn encoded(y: Tensor<2>, axes: &[Axis]) -> Tensor<2> {
 
 /// One for dimensions of the given kind, zero for others: `[1, d]`
 pub fn indicator(axes: &[Axis], kind: Axis, device: &Device) -> Tensor<2> {
-    let values: Vec<f32> = axes
-        .iter()
-        .map(|&axis| if axis == kind { 1.0 } else { 0.0 })
-        .collect();
-    Tensor::from_data(TensorData::new(values, [1, axes.len()]), device)
+    let is_kind = axes.iter().map(|&axis| f32::from(axis == kind));
+    tensor(is_kind.collect(), [1, axes.len()], device)
 }
 
 fn circles(axes: &[Axis]) -> impl Iterator<Item = usize> {

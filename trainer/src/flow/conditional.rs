@@ -3,11 +3,12 @@
 
 use super::axis::{Axis, columns, encoded};
 use super::bijection::Bijection;
-use super::host::spline::{OneShape, forward_one, inverse_one};
+use super::host::spline::{forward_one, inverse_one};
 use super::host::{Element, HostBijection, HostMade, Lanes, Outputs};
 use super::made::{Made, MadeConfig};
 use super::placement;
-use super::spline::{self, Layout, Shape};
+use super::spline;
+use super::splines::{Layout, Spline, Splines};
 use crate::elementary::fma::cos_sin;
 use crate::elementary::vectorized;
 use crate::parameters::Initializer;
@@ -64,8 +65,8 @@ impl ConditionalConfig<'_> {
 }
 
 impl Conditional {
-    fn shape(&self) -> Shape<'_> {
-        Shape {
+    fn splines(&self) -> Splines<'_> {
+        Splines {
             layout: Layout {
                 bins: self.size.bins,
             },
@@ -79,12 +80,12 @@ impl Bijection for Conditional {
     fn forward(&self, y: Tensor<2>, features: Tensor<2>) -> (Tensor<2>, Tensor<1>) {
         let [n, d] = y.dims();
         let axes = &self.axes;
-        let shape = self.shape();
+        let splines = self.splines();
         let context = self.made.context(features);
         let raw = self
             .made
             .forward(encoded(y.clone(), axes), context)
-            .reshape([n, shape.layout.n_outputs(), d]);
+            .reshape([n, splines.layout.n_outputs(), d]);
         let kind = |index: usize| raw.clone().narrow(1, index, 1).squeeze_dim::<2>(1);
         let (placed, log_scaling) = placement::forward(
             y,
@@ -93,14 +94,14 @@ impl Bijection for Conditional {
             self.size.max_log_scale,
             axes,
         );
-        let (u, log_slope) = spline::forward(placed, raw, &shape);
+        let (u, log_slope) = spline::forward(placed, raw, &splines);
         (u, log_scaling + log_slope)
     }
 
     fn at(&self, features: Tensor<2>) -> HostBijection {
-        let shape = self.shape();
+        let splines = self.splines();
         let element = PlacementAndSpline {
-            shapes: self.axes.iter().map(|&axis| shape.of(axis)).collect(),
+            splines: self.axes.iter().map(|&axis| splines.of(axis)).collect(),
             max_log_scale: self.size.max_log_scale as f32,
         };
         HostBijection::new(HostMade::new(&self.made, features), element)
@@ -110,28 +111,28 @@ impl Bijection for Conditional {
 /// Of each dimension its spline.
 #[derive(Debug)]
 struct PlacementAndSpline {
-    shapes: Vec<OneShape>,
+    splines: Vec<Spline>,
     max_log_scale: f32,
 }
 
 impl Element for PlacementAndSpline {
     fn forward(&self, dimension: usize, y: &Lanes, outputs: Outputs) -> (Lanes, Lanes) {
-        let shape = self.shapes[dimension];
+        let spline = self.splines[dimension];
         let (placed, log_scale) =
-            placement::forward_one(shape.axis, self.max_log_scale, y, outputs);
-        let (u, log_slope) = forward_one(shape, &placed, outputs);
+            placement::forward_one(spline.axis, self.max_log_scale, y, outputs);
+        let (u, log_slope) = forward_one(spline, &placed, outputs);
         (u, log_slope.with(&log_scale, |slope, scale| slope - scale))
     }
 
     fn inverse(&self, dimension: usize, u: &Lanes, outputs: Outputs) -> Lanes {
-        let shape = self.shapes[dimension];
-        let placed = inverse_one(shape, u, outputs);
-        placement::inverse_one(shape.axis, self.max_log_scale, &placed, outputs)
+        let spline = self.splines[dimension];
+        let placed = inverse_one(spline, u, outputs);
+        placement::inverse_one(spline.axis, self.max_log_scale, &placed, outputs)
     }
 
     /// See [`columns`].
     fn column(&self, dimension: usize, which: usize, y: &Lanes) -> Lanes {
-        match self.shapes[dimension].axis {
+        match self.splines[dimension].axis {
             Axis::Line => *y,
             Axis::Circle => vectorized(
                 #[inline(always)]

@@ -21,6 +21,21 @@ pub struct MadeConfig<'a> {
     pub n_outputs: usize,
 }
 
+/// The rank of each dimension in a block of an autoregressive flow: reversed between blocks, and rotated after each pair,
+/// so that each parameter comes first in turn.
+pub fn rank_in_block(block: usize, d: usize) -> Vec<usize> {
+    let mut rank = vec![0; d];
+    for position in 0..d {
+        let place = if block.is_multiple_of(2) {
+            position
+        } else {
+            d - 1 - position
+        };
+        rank[(place + block / 2) % d] = position;
+    }
+    rank
+}
+
 /// `[n, columns]` and `[n, features]` -> `[n, n_outputs · d]`, outputs of a kind side by side.
 #[derive(Module, Debug)]
 pub struct Made {

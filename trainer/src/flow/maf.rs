@@ -2,10 +2,10 @@
 //! mixture-of-Gaussians base (Zhang et al. 2023, section 2; Papamakarios et al. 2017).
 
 use super::affine::Affine;
+use super::bijection;
 use super::host::HostFlow;
-use super::made::MadeConfig;
+use super::made::{MadeConfig, rank_in_block};
 use super::mixture::Mixture;
-use super::{ConditionalDensity, Flow, bijection, order};
 use crate::fused;
 use crate::parameters::{self, Initializer};
 use burn::module::Module;
@@ -34,35 +34,22 @@ pub struct Maf {
 
 impl MafConfig {
     pub fn init(&self, initializer: &mut Initializer) -> Maf {
-        let blocks = (0..self.blocks)
-            .map(|block| self.affine(block, initializer))
-            .collect();
-        let (rank, columns) = self.rank_and_columns(self.blocks);
-        let base = Mixture::init(
-            self.made(&rank, &columns),
-            self.components,
-            self.max_log_scale,
-            initializer,
-        );
+        let d = self.n_parameters;
+        let columns: Vec<usize> = (0..d).collect();
+        let (bound, n_blocks) = (self.max_log_scale, self.blocks);
+        let affine = |block| {
+            let rank = rank_in_block(block, d);
+            Affine::init(&self.made(&rank, &columns), bound, initializer)
+        };
+        let blocks = (0..n_blocks).map(affine).collect();
+        let rank = rank_in_block(n_blocks, d);
+        let made = self.made(&rank, &columns);
         Maf {
             blocks,
-            base,
-            max_log_scale: self.max_log_scale,
+            base: Mixture::init(made, self.components, bound, initializer),
+            max_log_scale: bound,
             joined: None,
         }
-    }
-
-    fn affine(&self, block: usize, initializer: &mut Initializer) -> Affine {
-        let (rank, columns) = self.rank_and_columns(block);
-        Affine::init(&self.made(&rank, &columns), self.max_log_scale, initializer)
-    }
-
-    fn rank_and_columns(&self, block: usize) -> (Vec<usize>, Vec<usize>) {
-        let mut rank = vec![0; self.n_parameters];
-        for (position, &dimension) in order(block, self.n_parameters).iter().enumerate() {
-            rank[dimension] = position;
-        }
-        (rank, (0..self.n_parameters).collect())
     }
 
     fn made<'a>(&self, rank: &'a [usize], columns: &'a [usize]) -> MadeConfig<'a> {
@@ -77,32 +64,31 @@ impl MafConfig {
     }
 }
 
-impl ConditionalDensity for Maf {
-    fn log_density_by_parts(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
-        bijection::log_density(&self.blocks, &self.base, y, features)
-    }
-
-    fn at(&self, features: Tensor<2>) -> HostFlow {
-        bijection::at(&self.blocks, &self.base, features)
-    }
-
-    fn log_density(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
+impl Maf {
+    pub fn log_density(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
         match self.fused_log_density(&y, &features) {
             Some(log_density) => log_density,
             None => self.log_density_by_parts(y, features),
         }
     }
 
-    fn with_joined(&self, leaf: &mut dyn FnMut(usize) -> Tensor<1>) -> Option<Flow> {
-        let joined = Some(leaf(parameters::n_values(self)));
-        Some(Flow::Maf(Self {
-            joined,
-            ..self.clone()
-        }))
+    /// By burn's own operations.
+    pub fn log_density_by_parts(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
+        bijection::log_density(&self.blocks, &self.base, y, features)
     }
-}
 
-impl Maf {
+    pub fn at(&self, features: Tensor<2>) -> HostFlow {
+        bijection::at(&self.blocks, &self.base, features)
+    }
+
+    /// With all weights end to end, made by `leaf` from their number, in place of the parameters.
+    pub fn with_joined(&self, leaf: impl FnOnce(usize) -> Tensor<1>) -> Self {
+        Self {
+            joined: Some(leaf(parameters::n_values(self))),
+            ..self.clone()
+        }
+    }
+
     /// At the hardware's speed, on devices that this is written for.
     fn fused_log_density(&self, y: &Tensor<2>, features: &Tensor<2>) -> Option<Tensor<1>> {
         let blocks = self.blocks.iter().map(|block| block.made.fused());

@@ -3,10 +3,11 @@
 //! then have bounded gradients, and proposals have wide tails.
 
 use super::axis::Axis;
+use super::bijection;
 use super::conditional::{Conditional, ConditionalConfig};
 use super::host::HostFlow;
+use super::made::rank_in_block;
 use super::student::StudentT;
-use super::{ConditionalDensity, bijection, order};
 use crate::parameters::Initializer;
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -41,12 +42,14 @@ impl NsfConfig<'_> {
         let d = self.axes.len();
         let blocks = (0..self.size.blocks)
             .map(|block| {
-                let mut rank = vec![0; d];
-                for (position, &dimension) in order(block, d).iter().enumerate() {
-                    rank[dimension] = match self.grouping {
-                        Grouping::Autoregressive => position,
-                        Grouping::Coupling => usize::from(position >= d / 2 && d > 1),
-                    };
+                let mut rank = rank_in_block(block, d);
+                match self.grouping {
+                    Grouping::Autoregressive => {}
+                    Grouping::Coupling => {
+                        for rank in &mut rank {
+                            *rank = usize::from(*rank >= d / 2 && d > 1);
+                        }
+                    }
                 }
                 let config = ConditionalConfig {
                     axes: self.axes,
@@ -66,12 +69,12 @@ impl NsfConfig<'_> {
     }
 }
 
-impl ConditionalDensity for Nsf {
-    fn log_density_by_parts(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
+impl Nsf {
+    pub fn log_density(&self, y: Tensor<2>, features: Tensor<2>) -> Tensor<1> {
         bijection::log_density(&self.blocks, &self.base, y, features)
     }
 
-    fn at(&self, features: Tensor<2>) -> HostFlow {
+    pub fn at(&self, features: Tensor<2>) -> HostFlow {
         bijection::at(&self.blocks, &self.base, features)
     }
 }

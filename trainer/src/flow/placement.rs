@@ -4,7 +4,7 @@
 use super::affine::bounded_tensor;
 use super::axis::{Axis, indicator};
 use super::host::{Lanes, Outputs};
-use super::spline::Layout;
+use super::splines::Layout;
 use crate::elementary::fma::{bounded, exp};
 use crate::elementary::vectorized;
 use burn::tensor::Tensor;

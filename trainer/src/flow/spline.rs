@@ -1,82 +1,19 @@
 //! Elementwise monotonic rational-quadratic splines: on a line with linear tails (Durkan et al. 2019), on a
 //! circle with equal slopes at its ends (Rezende et al. 2020).
 
-use super::axis::Axis;
-use super::host::spline::{self as numbers, OneShape};
+use super::axis::{Axis, indicator};
+use super::host::spline as numbers;
+use super::splines::{Layout, MIN_BIN, MIN_SLOPE, Splines, half_width, raw_unit_slope};
+use crate::parameters::{host, tensor};
+use burn::tensor::Tensor;
 use burn::tensor::activation::{softmax, softplus};
-use burn::tensor::{Device, Tensor, TensorData};
-
-/// Smallest width and height of a bin, relative to the whole interval.
-pub const MIN_BIN: f64 = 1e-3;
-/// Smallest slope at a knot.
-pub const MIN_SLOPE: f64 = 1e-3;
-
-/// Raw outputs of a conditioner for each dimension, in this order: `shift` and, on a line, `log_scale` of the
-/// placement; in its stead, on a circle, the slope at the ends; widths, heights, and slopes at inner knots.
-#[derive(Debug, Clone, Copy)]
-pub struct Layout {
-    pub bins: usize,
-}
-
-impl Layout {
-    pub const SHIFT: usize = 0;
-    pub const LOG_SCALE: usize = 1;
-    pub const END_SLOPE: usize = 1;
-
-    pub fn widths(self) -> usize {
-        2
-    }
-
-    pub fn heights(self) -> usize {
-        2 + self.bins
-    }
-
-    pub fn inner_slopes(self) -> usize {
-        2 + 2 * self.bins
-    }
-
-    pub fn n_outputs(self) -> usize {
-        1 + 3 * self.bins
-    }
-}
-
-/// Size of the splines of all dimensions.
-#[derive(Debug, Clone, Copy)]
-pub struct Shape<'a> {
-    pub layout: Layout,
-    pub tail_bound: f64,
-    pub axes: &'a [Axis],
-}
-
-impl Shape<'_> {
-    pub fn of(&self, axis: Axis) -> OneShape {
-        OneShape {
-            layout: self.layout,
-            axis,
-            tail_bound: self.tail_bound as f32,
-        }
-    }
-}
-
-/// The raw slope, before softplus, that becomes a slope of one.
-pub fn raw_unit_slope() -> f64 {
-    (1.0 - MIN_SLOPE).exp_m1().ln()
-}
-
-/// Half the length of the interval in which the spline is not the identity.
-pub fn half_width(axis: Axis, tail_bound: f64) -> f64 {
-    match axis {
-        Axis::Line => tail_bound,
-        Axis::Circle => 0.5,
-    }
-}
 
 /// x `[n, d]` and raw outputs `[n, 1 + 3 bins, d]` as [`Layout`] has them -> u `[n, d]` and log |det du/dx| `[n]`
-pub fn forward(x: Tensor<2>, raw: Tensor<3>, shape: &Shape) -> (Tensor<2>, Tensor<1>) {
+pub fn forward(x: Tensor<2>, raw: Tensor<3>, splines: &Splines) -> (Tensor<2>, Tensor<1>) {
     if crate::device::is_wgpu(&x.device().inner()) {
-        forward_by_tensors(x, raw, shape)
+        forward_by_tensors(x, raw, splines)
     } else {
-        forward_over_numbers(x, raw, shape)
+        forward_over_numbers(x, raw, splines)
     }
 }
 
@@ -84,19 +21,19 @@ pub fn forward(x: Tensor<2>, raw: Tensor<3>, shape: &Shape) -> (Tensor<2>, Tenso
 ///
 /// The derivatives enter as factors of differences that are zero, `p - detached p`, so that values and first
 /// derivatives are exact.
-fn forward_over_numbers(x: Tensor<2>, raw: Tensor<3>, shape: &Shape) -> (Tensor<2>, Tensor<1>) {
+fn forward_over_numbers(x: Tensor<2>, raw: Tensor<3>, splines: &Splines) -> (Tensor<2>, Tensor<1>) {
     let [n, d] = x.dims();
     let device = x.device();
-    let n_outputs = shape.layout.n_outputs();
-    let x_host = crate::parameters::host(x.clone().detach());
-    let raw_host = crate::parameters::host(raw.clone().detach());
-    let matrix = |values| Tensor::<2>::from_data(TensorData::new(values, [n, d]), &device);
+    let n_outputs = splines.layout.n_outputs();
+    let x_host = host(x.clone().detach());
+    let raw_host = host(raw.clone().detach());
+    let matrix = |values| tensor(values, [n, d], &device);
     if !x.is_autodiff() {
-        let (u, log_slope) = numbers::forward(shape, &x_host, &raw_host);
+        let (u, log_slope) = numbers::forward(splines, &x_host, &raw_host);
         return (matrix(u), matrix(log_slope).sum_dim(1).squeeze_dim(1));
     }
-    let cube = |values| Tensor::<3>::from_data(TensorData::new(values, [n, n_outputs, d]), &device);
-    let found = numbers::forward_with_derivatives(shape, &x_host, &raw_host);
+    let cube = |values| tensor(values, [n, n_outputs, d], &device);
+    let found = numbers::forward_with_derivatives(splines, &x_host, &raw_host);
     let raw_zero = raw.clone() - raw.detach();
     let x_zero = x.clone() - x.detach();
     let u = matrix(found.u)
@@ -113,24 +50,25 @@ fn forward_over_numbers(x: Tensor<2>, raw: Tensor<3>, shape: &Shape) -> (Tensor<
 }
 
 /// The same as tensor operations throughout, for GPUs and to check the other one against.
-pub fn forward_by_tensors(x: Tensor<2>, raw: Tensor<3>, shape: &Shape) -> (Tensor<2>, Tensor<1>) {
-    let Shape {
+pub fn forward_by_tensors(
+    x: Tensor<2>,
+    raw: Tensor<3>,
+    splines: &Splines,
+) -> (Tensor<2>, Tensor<1>) {
+    let Splines {
         layout,
         tail_bound,
         axes,
-    } = *shape;
+    } = *splines;
     let [n, d] = x.dims();
     let device = x.device();
     let bins = layout.bins;
-    let half: Vec<f32> = axes
-        .iter()
-        .map(|&axis| half_width(axis, tail_bound) as f32)
-        .collect();
-    let half = Tensor::<3>::from_data(TensorData::new(half, [1, 1, d]), &device);
+    let half_widths = axes.iter().map(|&axis| half_width(axis, tail_bound) as f32);
+    let half = tensor(half_widths.collect(), [1, 1, d], &device);
     let x = x.unsqueeze_dim::<3>(1);
     // Outside, where the identity holds, the spline is evaluated at its end and thrown away.
-    let on_line = cube_indicator(axes, Axis::Line, &device);
-    let on_circle = cube_indicator(axes, Axis::Circle, &device);
+    let on = |kind: Axis| indicator(axes, kind, &device).unsqueeze_dim::<3>(1);
+    let (on_line, on_circle) = (on(Axis::Line), on(Axis::Circle));
     let outside = x.clone().abs().greater_equal(half.clone()).float() * on_line;
     let inside = outside.clone().neg() + 1.0;
     let x_inside = x.clone() * inside.clone();
@@ -186,8 +124,4 @@ pub fn forward_by_tensors(x: Tensor<2>, raw: Tensor<3>, shape: &Shape) -> (Tenso
             .sum_dim(1)
             .squeeze_dim(1),
     )
-}
-
-fn cube_indicator(axes: &[Axis], kind: Axis, device: &Device) -> Tensor<3> {
-    super::axis::indicator(axes, kind, device).unsqueeze_dim(1)
 }

@@ -7,7 +7,8 @@ use super::conditional::ConditionalConfig;
 use super::host::{BaseDraws, Lanes};
 use super::made::MadeConfig;
 use super::mixture::Mixture;
-use super::spline::{self, Layout, Shape};
+use super::spline;
+use super::splines::{Layout, Splines};
 use crate::parameters::{Initializer, NamedTensor, host, named_tensors, with_named_tensors};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
@@ -169,12 +170,12 @@ fn splines_over_plain_numbers_have_the_derivatives_of_the_tensor_operations() {
     let device = Device::flex().autodiff();
     let (n, d) = (70, ALL_AXES.len());
     for bins in [2, 5, 16] {
-        let shape = Shape {
+        let splines = Splines {
             layout: Layout { bins },
             tail_bound: 2.0,
             axes: &ALL_AXES,
         };
-        let n_outputs = shape.layout.n_outputs();
+        let n_outputs = splines.layout.n_outputs();
         let mut rng = rng(3);
         let mut numbers = |n: usize, scale: f64| -> Vec<f32> {
             (0..n)
@@ -194,9 +195,9 @@ fn splines_over_plain_numbers_have_the_derivatives_of_the_tensor_operations() {
             let raw = leaf(&raw, [n, n_outputs, d]);
             let flat = x.clone().squeeze_dim::<2>(0);
             let (u, log_slope) = if by_tensors {
-                spline::forward_by_tensors(flat, raw.clone(), &shape)
+                spline::forward_by_tensors(flat, raw.clone(), &splines)
             } else {
-                spline::forward(flat, raw.clone(), &shape)
+                spline::forward(flat, raw.clone(), &splines)
             };
             let constant = |values: &[f32]| {
                 Tensor::<1>::from_data(TensorData::new(values.to_vec(), [values.len()]), &device)

@@ -119,8 +119,9 @@ impl Padded {
         self.clear_gaps(gradient, channels);
     }
 
-    /// out += padded + bias, without the gaps.
-    pub fn add_to(self, padded: &[f32], bias: &[f32], out: &mut [f32]) {
+    /// out = padded + bias, without the gaps.
+    pub fn gather(self, padded: &[f32], bias: &[f32], out: &mut [f32]) {
+        out.fill(0.0);
         vectorized(
             #[inline(always)]
             || {
@@ -135,12 +136,6 @@ impl Padded {
                 }
             },
         );
-    }
-
-    /// out = padded + bias, without the gaps.
-    pub fn gather(self, padded: &[f32], bias: &[f32], out: &mut [f32]) {
-        out.fill(0.0);
-        self.add_to(padded, bias, out);
     }
 
     /// out = values + padded + bias, without the gaps.

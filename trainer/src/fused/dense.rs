@@ -11,6 +11,10 @@ pub struct DensePass {
 }
 
 impl DensePass {
+    pub fn new(n_in: usize, n_out: usize) -> Self {
+        Self { n_in, n_out }
+    }
+
     pub fn n_weights(self) -> usize {
         (self.n_in + 1) * self.n_out
     }

@@ -39,17 +39,11 @@ impl GruPass {
     }
 
     fn input(self) -> DensePass {
-        DensePass {
-            n_in: self.channels,
-            n_out: 3 * self.hidden,
-        }
+        DensePass::new(self.channels, 3 * self.hidden)
     }
 
     fn state(self) -> DensePass {
-        DensePass {
-            n_in: self.hidden,
-            n_out: 3 * self.hidden,
-        }
+        DensePass::new(self.hidden, 3 * self.hidden)
     }
 
     /// `[n, length, channels]` -> the last state

@@ -3,7 +3,9 @@
 use super::buffer::Buffer;
 use super::dense::DensePass;
 use super::loops::{add, add_bias, add_bias_relu, mask_by_relu, multiply, multiply_into};
+use super::operation::CpuTensor;
 use super::product::{add_product, product, rows};
+use burn::tensor::Tensor;
 
 /// Sizes and masks; weights lie end to end in the order of the module: input, context, hidden, output.
 #[derive(Debug, Clone)]
@@ -50,31 +52,19 @@ impl MadePass {
     }
 
     fn input(&self) -> DensePass {
-        DensePass {
-            n_in: self.n_dimensions,
-            n_out: self.hidden,
-        }
+        DensePass::new(self.n_dimensions, self.hidden)
     }
 
     fn context(&self) -> DensePass {
-        DensePass {
-            n_in: self.n_features,
-            n_out: self.hidden,
-        }
+        DensePass::new(self.n_features, self.hidden)
     }
 
     fn residual(&self) -> DensePass {
-        DensePass {
-            n_in: self.hidden,
-            n_out: self.hidden,
-        }
+        DensePass::new(self.hidden, self.hidden)
     }
 
     fn output(&self) -> DensePass {
-        DensePass {
-            n_in: self.hidden,
-            n_out: self.n_outputs,
-        }
+        DensePass::new(self.hidden, self.n_outputs)
     }
 
     fn layers<'a>(&self, weights: &'a [f32]) -> Layers<'a> {
@@ -222,4 +212,9 @@ impl MadePass {
             );
         }
     }
+}
+
+/// The values of a mask, none on another device.
+pub fn mask(mask: &Tensor<2>) -> Option<Vec<f32>> {
+    CpuTensor::of(mask).map(|mask| mask.values())
 }

@@ -1,10 +1,12 @@
 //! Log density of a masked autoregressive flow (`flow::maf::Maf`) over rows, with its gradient.
 
-use super::buffer::Buffer;
+use super::buffer::{Buffer, take_gradient};
 use super::loops::add;
 use super::made::{MadePass, MadeSaved};
 use super::mixture::{self, MixtureSaved};
+use super::operation::{CpuTensor, Operation, apply};
 use crate::elementary::{exp, tanh, vectorized};
+use burn::tensor::Tensor;
 
 /// Blocks from the parameters to the base, and the base; weights lie end to end in the same order.
 #[derive(Debug, Clone)]
@@ -33,26 +35,38 @@ struct BlockSaved {
     log_scale: Buffer,
 }
 
-/// Gradients of the two inputs of a flow, `[n, d]` and `[n, n_features]`, where they are wanted.
-pub struct InputGradients {
-    pub y: Option<Vec<f32>>,
-    pub features: Option<Vec<f32>>,
-}
-
 impl MafPass {
-    pub fn n_weights(&self) -> usize {
-        self.blocks.iter().map(MadePass::n_weights).sum::<usize>() + self.base.n_weights()
+    /// log q(y | features): `[n, d]`, `[n, n_features]` -> `[n]`; none on another device.
+    pub fn log_density(
+        self,
+        y: &Tensor<2>,
+        features: &Tensor<2>,
+        weights: &Tensor<1>,
+    ) -> Option<Tensor<1>> {
+        let n = y.dims()[0];
+        if n == 0 {
+            return None;
+        }
+        let inputs = [
+            CpuTensor::of(y)?,
+            CpuTensor::of(features)?,
+            CpuTensor::of(weights)?,
+        ];
+        Some(apply(self, inputs, &[n]).into_tensor())
     }
 
-    /// log q of each row, written over `log_density`.
-    pub fn forward(
-        &self,
-        weights: &[f32],
-        y: &[f32],
-        features: &[f32],
-        log_density: &mut [f32],
-    ) -> MafSaved {
-        let (n, d) = (log_density.len(), self.base.n_dimensions);
+    fn n_weights(&self) -> usize {
+        self.blocks.iter().map(MadePass::n_weights).sum::<usize>() + self.base.n_weights()
+    }
+}
+
+impl Operation<3> for MafPass {
+    type Saved = MafSaved;
+
+    fn forward(&self, [y, features, weights]: [&[f32]; 3]) -> (Vec<f32>, MafSaved) {
+        let d = self.base.n_dimensions;
+        let n = y.len() / d;
+        let mut log_density = vec![0.0; n];
         let mut rest = weights;
         let mut blocks = Vec::with_capacity(self.blocks.len());
         let mut input = Buffer::copy_of(y);
@@ -98,29 +112,26 @@ impl MafPass {
             self.max_log_scale,
             &input,
             &output,
-            log_density,
+            &mut log_density,
         );
-        add(log_density, &log_determinant);
-        MafSaved {
+        add(&mut log_density, &log_determinant);
+        let saved = MafSaved {
             blocks,
             base,
             base_input: input,
             mixture,
-        }
+        };
+        (log_density, saved)
     }
 
-    /// Gradients of y and features where they are wanted; those of the weights are written over `d_weights`.
-    #[expect(clippy::too_many_arguments, reason = "inputs and their gradients")]
-    pub fn backward(
+    fn backward(
         &self,
-        weights: &[f32],
-        y_wanted: bool,
-        features_wanted: bool,
-        features: &[f32],
+        [_, features, weights]: [&[f32]; 3],
         saved: &MafSaved,
         d_log_density: &[f32],
-        d_weights: &mut [f32],
-    ) -> InputGradients {
+        [y_wanted, features_wanted, weights_wanted]: [bool; 3],
+    ) -> [Option<Vec<f32>>; 3] {
+        let mut d_weights = take_gradient(weights.len());
         let (n, d) = (d_log_density.len(), self.base.n_dimensions);
         let mut d_features = features_wanted.then(|| vec![0.0; features.len()]);
         let mut d_u = Buffer::take(n * d);
@@ -183,9 +194,10 @@ impl MafPass {
                 d_features.as_deref_mut(),
             );
         }
-        InputGradients {
-            y: y_wanted.then(|| d_u.to_vec()),
-            features: d_features,
-        }
+        [
+            y_wanted.then(|| d_u.to_vec()),
+            d_features,
+            weights_wanted.then_some(d_weights),
+        ]
     }
 }

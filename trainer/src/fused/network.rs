@@ -171,10 +171,7 @@ fn backward_gru(
 
 impl MlpPass {
     fn residual(&self) -> DensePass {
-        DensePass {
-            n_in: self.input.n_out,
-            n_out: self.input.n_out,
-        }
+        DensePass::new(self.input.n_out, self.input.n_out)
     }
 
     fn forward(&self, n: usize, weights: &[f32], x: &[f32], features: &mut [f32]) -> MlpSaved {

@@ -59,27 +59,11 @@ impl StemPass {
 
 impl TowerPass {
     pub fn n_weights(&self) -> usize {
-        self.stem.n_weights()
-            + self
-                .stages
-                .iter()
-                .map(|stage| stage.n_weights())
-                .sum::<usize>()
+        let of_stages = self.stages.iter().map(|stage| stage.n_weights());
+        self.stem.n_weights() + of_stages.sum::<usize>()
     }
 
-    pub fn length_out(&self) -> usize {
-        self.stages
-            .iter()
-            .fold(self.first_length(), |length, _| length.div_ceil(2))
-    }
-
-    pub fn channels_out(&self) -> usize {
-        self.stages
-            .last()
-            .map_or(self.first_channels(), |stage| stage.channels_out)
-    }
-
-    /// `[n, length, channels_in]` -> `[n, length_out, channels_out]`
+    /// `[n, length, channels_in]` -> points after the last stage
     pub fn forward(&self, n: usize, weights: &[f32], input: &[f32]) -> TowerSaved {
         let (own, mut weights) = weights.split_at(self.stem.n_weights());
         let mut length = self.first_length();
@@ -182,13 +166,6 @@ impl TowerPass {
             StemPass::Patches(patch, _) => self.length.div_ceil(patch),
         }
     }
-
-    fn first_channels(&self) -> usize {
-        match self.stem {
-            StemPass::Conv(conv) => conv.n_out,
-            StemPass::Patches(_, dense) => dense.n_out,
-        }
-    }
 }
 
 impl StagePass {
@@ -204,10 +181,7 @@ impl StagePass {
     }
 
     fn pool(self) -> DensePass {
-        DensePass {
-            n_in: 2 * self.channels,
-            n_out: self.channels_out,
-        }
+        DensePass::new(2 * self.channels, self.channels_out)
     }
 
     fn forward(self, shape: Padded, weights: &[f32], input: &[f32]) -> (StageSaved, Buffer) {

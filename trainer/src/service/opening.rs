@@ -1,6 +1,6 @@
 //! The way to a session: access, connection, registration, campaign directory, stream of tasks.
 
-use super::{OUTBOX, TrainerConfig, TrainerError};
+use super::config::{TrainerConfig, TrainerError};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
 use sidereal_inference::records::Directory;
@@ -12,6 +12,9 @@ use sidereal_proto::peer::{
 use sidereal_store::StorageChoice;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
+
+/// Messages that wait to be sent.
+pub(super) const OUTBOX: usize = 64;
 
 /// A session whose stream of tasks is open.
 pub(super) struct OpenSession {

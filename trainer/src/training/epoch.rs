@@ -1,22 +1,27 @@
 //! One epoch: minibatches shared among threads, their gradients, and the steps along them.
 
-use super::{TrainingState, log_score};
+use super::state::TrainingState;
+use crate::device::is_wgpu;
 use crate::estimator::{Estimator, Leaves};
 use crate::fused;
+use crate::loss;
 use crate::optimizer::{self, HostAdam};
-use crate::parameters;
+use crate::parameters::{self, tensor};
 use crate::smoothing::{Shown, Smoothing};
 use crate::standardization::Standardization;
 use crate::training_set::{Minibatch, TrainingSet};
 use burn::module::Module;
 use burn::optim::{Adam, Optimizer};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use sidereal_inference::base::{Purpose, RoundId, RowId, stream};
-use sidereal_inference::campaign::{Featurizer, Normalization, SLICE_ROWS, Training, even_slices};
+use sidereal_inference::base::{Purpose, stream};
+use sidereal_inference::base::{RoundId, RowId};
+use sidereal_inference::campaign::{
+    Featurizer, Loss, Normalization, SLICE_ROWS, Training, even_slices,
+};
 use sidereal_inference::weights::Objective;
 use std::sync::mpsc;
 
@@ -54,29 +59,17 @@ pub enum Slicing {
 
 impl Slicing {
     pub fn of(set: &TrainingSet) -> Self {
-        match set.objective() {
+        match set.objective {
             Objective::Simulations => {}
             Objective::WeightedDraws { .. } => return Self::Rows(DRAW_SLICE_ROWS),
         }
-        match &set.campaign().featurizer {
-            Featurizer::ResnetGru {
-                normalization: Normalization::Batch,
-                ..
-            }
-            | Featurizer::Resnet {
-                normalization: Normalization::Batch,
-                ..
-            } => Self::Whole,
-            Featurizer::ResnetGru {
-                normalization: Normalization::Weight,
-                ..
-            }
-            | Featurizer::Resnet {
-                normalization: Normalization::Weight,
-                ..
-            }
-            | Featurizer::Gru { .. }
-            | Featurizer::Mlp { .. } => Self::Rows(SLICE_ROWS),
+        match &set.campaign.featurizer {
+            Featurizer::ResnetGru { normalization, .. }
+            | Featurizer::Resnet { normalization, .. } => match normalization {
+                Normalization::Batch => Self::Whole,
+                Normalization::Weight => Self::Rows(SLICE_ROWS),
+            },
+            Featurizer::Gru { .. } | Featurizer::Mlp { .. } => Self::Rows(SLICE_ROWS),
         }
     }
 
@@ -114,7 +107,7 @@ impl Epoch<'_> {
             .chunks(batch_size.max(1))
             .filter(|batch| batch.len() == batch_size)
             .collect();
-        if on_wgpu(&estimator) {
+        if estimator.devices().iter().any(is_wgpu) {
             self.run_on_device(estimator, &batches, state)
         } else {
             // All of it on the pool's threads: to wake one for each step would take as long as a small step.
@@ -243,15 +236,15 @@ impl Epoch<'_> {
     /// The rows of an epoch in their order: simulations once each, draws as often as their weight asks for.
     fn rows(&self, rows: &[usize], epoch: u32) -> Vec<Shown> {
         let rng = &mut stream(
-            self.set.campaign().seed,
-            RoundId(self.set.flow().0),
+            self.set.campaign.seed,
+            RoundId(self.set.flow.0),
             RowId(0),
             Purpose::Shuffle { epoch },
         );
-        let mut rows = match self.set.objective() {
+        let mut rows = match self.set.objective {
             Objective::Simulations => rows.to_vec(),
             Objective::WeightedDraws { .. } => {
-                resample(self.set.weight(), rows, DRAWS_PER_EPOCH, rng)
+                resample(&self.set.weight, rows, DRAWS_PER_EPOCH, rng)
             }
         };
         rows.shuffle(rng);
@@ -295,10 +288,9 @@ impl Epoch<'_> {
     ) -> SliceGradient {
         let device = estimator.devices()[0].clone();
         let log_score = log_score(estimator, minibatch, self.schedule.loss, &device);
-        let log_score = match self.set.objective() {
+        let log_score = match self.set.objective {
             Objective::Simulations => {
-                let weight = TensorData::new(minibatch.weight.clone(), [minibatch.n]);
-                log_score * Tensor::from_data(weight, &device)
+                log_score * parameters::vector(minibatch.weight.clone(), &device)
             }
             // Their weight is in how often they come.
             Objective::WeightedDraws { .. } => log_score,
@@ -313,7 +305,7 @@ impl Epoch<'_> {
     }
 
     fn minibatch(&self, shown: &[Shown], epoch: u32) -> Minibatch {
-        match self.set.objective() {
+        match self.set.objective {
             Objective::Simulations => {
                 let rows: Vec<usize> = shown.iter().map(|shown| shown.row).collect();
                 let purpose = Purpose::TrainingNoise { epoch };
@@ -322,6 +314,24 @@ impl Epoch<'_> {
             Objective::WeightedDraws { .. } => self.set.shown(shown, self.standardization),
         }
     }
+}
+
+/// What `loss` is of each row, before its sign and weight: `[n]`
+pub fn log_score(
+    estimator: &Estimator,
+    batch: &Minibatch,
+    loss: Loss,
+    device: &Device,
+) -> Tensor<1> {
+    let n = batch.n.max(1);
+    let d = batch.y.len() / n;
+    let y = tensor(batch.y.clone(), [batch.n, d], device);
+    let x = (!batch.x.is_empty()).then(|| {
+        let channels = batch.x.len() / (n * batch.length.max(1));
+        let shape = [batch.n, batch.length, channels];
+        tensor(batch.x.clone(), shape, device)
+    });
+    loss::log_score(estimator, loss, y, x, &batch.log_prior)
 }
 
 /// Share of the running mean that a step keeps: over all steps at first, over the last 200 later.
@@ -357,8 +367,4 @@ fn resample(weight: &[f64], rows: &[usize], n: usize, rng: &mut ChaCha8Rng) -> V
         }
     }
     resampled
-}
-
-fn on_wgpu(estimator: &Estimator) -> bool {
-    estimator.devices().iter().any(crate::device::is_wgpu)
 }

@@ -13,7 +13,6 @@ use sidereal_inference::campaign_file;
 use sidereal_inference::records::Draws;
 use sidereal_inference::weights::Objective;
 use sidereal_models::Catalogue;
-use sidereal_trainer::estimator::Estimator;
 use sidereal_trainer::standardization::Standardization;
 use sidereal_trainer::training::{self, Fitted, Observer, TrainingError, TrainingState};
 use sidereal_trainer::training_set::TrainingSet;
@@ -105,14 +104,7 @@ pub fn fit_on(
 ) -> Result<Fitted, TrainingError> {
     let set = training_set(campaign, 400);
     let standardization = Standardization::new(&set);
-    let device = device.clone().autodiff();
-    let estimator = Estimator::init(
-        campaign,
-        FlowId(0),
-        set.objective(),
-        standardization.n_channels(),
-        &device,
-    );
+    let estimator = training::network(&set, &standardization, device);
     training::fit(
         &set,
         &standardization,
@@ -142,8 +134,7 @@ pub fn weighted_draws(campaign: &Campaign, n_rows: u64) -> TrainingSet<'_> {
 /// Fits a flow to weighted draws, on the CPU.
 pub fn fit_to_draws(set: &TrainingSet, n_threads: usize) -> Fitted {
     let standardization = Standardization::new(set);
-    let device = Device::flex().autodiff();
-    let estimator = Estimator::init(set.campaign(), FlowId(0), set.objective(), 0, &device);
+    let estimator = training::network(set, &standardization, &Device::flex());
     let mut ignore = AfterEpoch(|_: &TrainingState| Ok(()));
     training::fit(
         set,

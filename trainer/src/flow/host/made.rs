@@ -1,10 +1,10 @@
 //! A conditioner at one feature vector, evaluated rank by rank: a unit is computed once, as soon as the dimensions
 //! that it sees are known, so that drawing costs what one forward pass does.
 
-use super::super::made::Made;
 use super::lanes::{LANES, Lanes};
 use crate::dense::Dense;
 use crate::elementary::relu;
+use crate::flow::made::Made;
 use crate::parameters::host;
 use burn::tensor::Tensor;
 use pulp::{Arch, Simd, WithSimd};

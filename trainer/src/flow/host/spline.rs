@@ -1,20 +1,14 @@
 //! Rational-quadratic splines over plain numbers: value, inverse and log slope, and for training the derivatives
 //! by every raw output, worked out by hand (Durkan et al. 2019, equations 4 to 8 and appendix A).
 
-use super::super::axis::Axis;
-use super::super::spline::{Layout, MIN_BIN, MIN_SLOPE, Shape, half_width, raw_unit_slope};
 use super::lanes::{LANES, Lanes};
 use super::made::Outputs;
 use crate::elementary::fma::{exp, ln, sigmoid, softplus};
 use crate::elementary::vectorized;
-
-/// Size of one dimension's spline.
-#[derive(Debug, Clone, Copy)]
-pub struct OneShape {
-    pub layout: Layout,
-    pub axis: Axis,
-    pub tail_bound: f32,
-}
+use crate::flow::axis::Axis;
+use crate::flow::splines::{
+    Layout, MIN_BIN, MIN_SLOPE, Spline, Splines, half_width, raw_unit_slope,
+};
 
 /// The bin in which each row lies.
 struct Bin {
@@ -36,11 +30,11 @@ struct Softmax {
 }
 
 /// x -> u and ln du/dx
-pub fn forward_one(shape: OneShape, x: &Lanes, raw: Outputs) -> (Lanes, Lanes) {
+pub fn forward_one(spline: Spline, x: &Lanes, raw: Outputs) -> (Lanes, Lanes) {
     vectorized(
         #[inline(always)]
         || {
-            let bin = find::<false>(shape, x, raw);
+            let bin = find::<false>(spline, x, raw);
             let mut u = Lanes::ZERO;
             let mut log_slope = Lanes::ZERO;
             for lane in 0..LANES {
@@ -48,7 +42,7 @@ pub fn forward_one(shape: OneShape, x: &Lanes, raw: Outputs) -> (Lanes, Lanes) {
                 let bin = bin.lane(lane);
                 let xi = ((x - bin.left) / bin.width).clamp(0.0, 1.0);
                 let (value, slope) = bin.at(xi);
-                let is_outside = shape.is_outside(x);
+                let is_outside = spline.is_outside(x);
                 u.0[lane] = if is_outside { x } else { value };
                 log_slope.0[lane] = if is_outside { 0.0 } else { slope };
             }
@@ -58,11 +52,11 @@ pub fn forward_one(shape: OneShape, x: &Lanes, raw: Outputs) -> (Lanes, Lanes) {
 }
 
 /// The x whose u is given.
-pub fn inverse_one(shape: OneShape, u: &Lanes, raw: Outputs) -> Lanes {
+pub fn inverse_one(spline: Spline, u: &Lanes, raw: Outputs) -> Lanes {
     vectorized(
         #[inline(always)]
         || {
-            let bin = find::<true>(shape, u, raw);
+            let bin = find::<true>(spline, u, raw);
             let mut x = Lanes::ZERO;
             for lane in 0..LANES {
                 let u = u.0[lane];
@@ -83,7 +77,7 @@ pub fn inverse_one(shape: OneShape, u: &Lanes, raw: Outputs) -> Lanes {
                         denominator
                     };
                 let value = bin.left + bin.width * xi.clamp(0.0, 1.0);
-                x.0[lane] = if shape.is_outside(u) { u } else { value };
+                x.0[lane] = if spline.is_outside(u) { u } else { value };
             }
             x
         },
@@ -98,10 +92,10 @@ fn between_zero_and(limit: f32, value: f32) -> f32 {
 }
 
 /// x `[n, d]` and raw outputs `[n, 1 + 3 bins, d]`, row-major -> u and ln du/dx, `[n, d]` each
-pub fn forward(shape: &Shape, x: &[f32], raw: &[f32]) -> (Vec<f32>, Vec<f32>) {
+pub fn forward(splines: &Splines, x: &[f32], raw: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let mut u = vec![0.0; x.len()];
     let mut log_slope = vec![0.0; x.len()];
-    for_each_dimension(shape, x, raw, |one, own, raw, elements| {
+    for_each_dimension(splines, x, raw, |one, own, raw, elements| {
         let (own_u, own_slope) = forward_one(one, own, raw);
         elements.scatter(&own_u, &mut u);
         elements.scatter(&own_slope, &mut log_slope);
@@ -119,7 +113,7 @@ pub struct Derivatives {
     pub dlog_slope_draw: Vec<f32>,
 }
 
-pub fn forward_with_derivatives(shape: &Shape, x: &[f32], raw: &[f32]) -> Derivatives {
+pub fn forward_with_derivatives(splines: &Splines, x: &[f32], raw: &[f32]) -> Derivatives {
     let zeros = |n: usize| vec![0.0f32; n];
     let mut all = Derivatives {
         u: zeros(x.len()),
@@ -129,10 +123,10 @@ pub fn forward_with_derivatives(shape: &Shape, x: &[f32], raw: &[f32]) -> Deriva
         du_draw: zeros(raw.len()),
         dlog_slope_draw: zeros(raw.len()),
     };
-    let n_outputs = shape.layout.n_outputs();
+    let n_outputs = splines.layout.n_outputs();
     let mut of_u = vec![Lanes::ZERO; n_outputs];
     let mut of_slope = vec![Lanes::ZERO; n_outputs];
-    for_each_dimension(shape, x, raw, |one, own, raw, elements| {
+    for_each_dimension(splines, x, raw, |one, own, raw, elements| {
         let point = derivatives_one(one, own, raw, &mut of_u, &mut of_slope);
         elements.scatter(&point.u, &mut all.u);
         elements.scatter(&point.log_slope, &mut all.log_slope);
@@ -167,18 +161,18 @@ impl Elements {
 }
 
 fn for_each_dimension(
-    shape: &Shape,
+    splines: &Splines,
     x: &[f32],
     raw: &[f32],
-    mut on_elements: impl FnMut(OneShape, &Lanes, Outputs, Elements),
+    mut on_elements: impl FnMut(Spline, &Lanes, Outputs, Elements),
 ) {
-    let d = shape.axes.len();
-    let n_kinds = shape.layout.n_outputs();
+    let d = splines.axes.len();
+    let n_kinds = splines.layout.n_outputs();
     let n = x.len() / d.max(1);
     let mut own_raw = vec![Lanes::ZERO; n_kinds];
     for first_row in (0..n).step_by(LANES) {
         let n_rows = LANES.min(n - first_row);
-        for (dimension, &axis) in shape.axes.iter().enumerate() {
+        for (dimension, &axis) in splines.axes.iter().enumerate() {
             let mut own = Lanes::ZERO;
             for i in 0..n_rows {
                 let row = first_row + i;
@@ -194,7 +188,7 @@ fn for_each_dimension(
                 d,
             };
             let outputs = Outputs::new(&own_raw, 0, 1);
-            on_elements(shape.of(axis), &own, outputs, elements);
+            on_elements(splines.of(axis), &own, outputs, elements);
         }
     }
 }
@@ -242,7 +236,7 @@ impl Bin {
     }
 }
 
-impl OneShape {
+impl Spline {
     fn half(self) -> f32 {
         half_width(self.axis, f64::from(self.tail_bound)) as f32
     }
@@ -285,12 +279,12 @@ impl OneShape {
 
 /// The bin of `value`, a u where `BY_HEIGHT` and an x where not.
 #[inline(always)]
-fn find<const BY_HEIGHT: bool>(shape: OneShape, value: &Lanes, raw: Outputs) -> Bin {
-    let layout = shape.layout;
+fn find<const BY_HEIGHT: bool>(spline: Spline, value: &Lanes, raw: Outputs) -> Bin {
+    let layout = spline.layout;
     let bins = layout.bins;
-    let widths = shape.softmax(raw, layout.widths());
-    let heights = shape.softmax(raw, layout.heights());
-    let end = match shape.axis {
+    let widths = spline.softmax(raw, layout.widths());
+    let heights = spline.softmax(raw, layout.heights());
+    let end = match spline.axis {
         Axis::Line => Lanes::ZERO,
         Axis::Circle => *raw.kind(Layout::END_SLOPE),
     };
@@ -301,8 +295,8 @@ fn find<const BY_HEIGHT: bool>(shape: OneShape, value: &Lanes, raw: Outputs) -> 
             raw.kind(layout.inner_slopes() + knot - 1)
         }
     };
-    let floor = shape.floor();
-    let mut next_left = Lanes::splat(-shape.half());
+    let floor = spline.floor();
+    let mut next_left = Lanes::splat(-spline.half());
     let mut next_bottom = next_left;
     let mut bin = Bin {
         index: [0.0; LANES],
@@ -369,7 +363,7 @@ const NO_DERIVATIVES: ByBin = ByBin {
 };
 
 fn derivatives_one(
-    shape: OneShape,
+    spline: Spline,
     x: &Lanes,
     raw: Outputs,
     of_u: &mut [Lanes],
@@ -378,17 +372,17 @@ fn derivatives_one(
     vectorized(
         #[inline(always)]
         || {
-            let bin = find::<false>(shape, x, raw);
-            let (point, by_bin_u, by_bin_slope) = by_bin(shape, x, &bin);
-            by_raw(shape, raw, &bin.index, &by_bin_u, of_u);
-            by_raw(shape, raw, &bin.index, &by_bin_slope, of_slope);
+            let bin = find::<false>(spline, x, raw);
+            let (point, by_bin_u, by_bin_slope) = by_bin(spline, x, &bin);
+            by_raw(spline, raw, &bin.index, &by_bin_u, of_u);
+            by_raw(spline, raw, &bin.index, &by_bin_slope, of_slope);
             point
         },
     )
 }
 
 #[inline(always)]
-fn by_bin(shape: OneShape, x: &Lanes, bin: &Bin) -> (Point, ByBin, ByBin) {
+fn by_bin(spline: Spline, x: &Lanes, bin: &Bin) -> (Point, ByBin, ByBin) {
     let mut point = Point {
         u: Lanes::ZERO,
         log_slope: Lanes::ZERO,
@@ -428,16 +422,16 @@ fn by_bin(shape: OneShape, x: &Lanes, bin: &Bin) -> (Point, ByBin, ByBin) {
             - 2.0 * bend * tilt * one_den;
 
         // s = h / w and xi = (x - left) / w.
-        let inside = if shape.is_outside(x) { 0.0 } else { 1.0 };
+        let inside = if spline.is_outside(x) { 0.0 } else { 1.0 };
         let per_width = inside / w;
         let by_raw_slope = |raw: f32| inside * sigmoid(raw + raw_unit_slope() as f32);
         let (left, right) = (
             by_raw_slope(bin.raw_left.0[lane]),
             by_raw_slope(bin.raw_right.0[lane]),
         );
-        point.u.0[lane] = if shape.is_outside(x) { x } else { u };
+        point.u.0[lane] = if spline.is_outside(x) { x } else { u };
         point.log_slope.0[lane] = inside * log_slope;
-        point.du_dx.0[lane] = if shape.is_outside(x) { 1.0 } else { du_dx };
+        point.du_dx.0[lane] = if spline.is_outside(x) { 1.0 } else { du_dx };
         point.dlog_slope_dx.0[lane] = l_xi * per_width;
         of_u.left.0[lane] = -u_xi * per_width;
         of_u.width.0[lane] = -(u_s * s + u_xi * xi) * per_width;
@@ -456,12 +450,12 @@ fn by_bin(shape: OneShape, x: &Lanes, bin: &Bin) -> (Point, ByBin, ByBin) {
 
 /// From derivatives by the bin to those by the raw outputs; the placement's own are zero.
 #[inline(always)]
-fn by_raw(shape: OneShape, raw: Outputs, index: &[f32; LANES], by_bin: &ByBin, out: &mut [Lanes]) {
-    let layout = shape.layout;
+fn by_raw(spline: Spline, raw: Outputs, index: &[f32; LANES], by_bin: &ByBin, out: &mut [Lanes]) {
+    let layout = spline.layout;
     let bins = layout.bins;
     out.fill(Lanes::ZERO);
     by_sizes(
-        shape,
+        spline,
         raw,
         index,
         layout.widths(),
@@ -469,7 +463,7 @@ fn by_raw(shape: OneShape, raw: Outputs, index: &[f32; LANES], by_bin: &ByBin, o
         out,
     );
     by_sizes(
-        shape,
+        spline,
         raw,
         index,
         layout.heights(),
@@ -478,7 +472,7 @@ fn by_raw(shape: OneShape, raw: Outputs, index: &[f32; LANES], by_bin: &ByBin, o
     );
     for knot in 0..=bins {
         let kind = if knot == 0 || knot == bins {
-            match shape.axis {
+            match spline.axis {
                 Axis::Line => continue,
                 Axis::Circle => Layout::END_SLOPE,
             }
@@ -497,15 +491,15 @@ fn by_raw(shape: OneShape, raw: Outputs, index: &[f32; LANES], by_bin: &ByBin, o
 /// An edge is the sum of the sizes before it; sizes are a softmax.
 #[inline(always)]
 fn by_sizes(
-    shape: OneShape,
+    spline: Spline,
     raw: Outputs,
     index: &[f32; LANES],
     first: usize,
     (by_edge, by_size): (&Lanes, &Lanes),
     out: &mut [Lanes],
 ) {
-    let bins = shape.layout.bins;
-    let softmax = shape.softmax(raw, first);
+    let bins = spline.layout.bins;
+    let softmax = spline.softmax(raw, first);
     // `factor` is scale / sum: what follows is the derivative times the normalized size times the scale.
     let mut mean = Lanes::ZERO;
     for k in 0..bins {
@@ -524,7 +518,7 @@ fn by_sizes(
             mean.0[lane] += size * by_this;
         }
     }
-    let scale = 2.0 * shape.half() * (1.0 - MIN_BIN as f32 * bins as f32);
+    let scale = 2.0 * spline.half() * (1.0 - MIN_BIN as f32 * bins as f32);
     for k in 0..bins {
         let raw = raw.kind(first + k);
         let out = &mut out[first + k];

@@ -1,10 +1,8 @@
-//! Featurizers: networks that turn simulated data `[batch, length, channels]` into feature vectors.
+//! Any of the featurizers of the campaign file.
 
-mod conv;
-mod gru;
-mod mlp;
-mod resnet;
-
+use super::gru::GruFeaturizer;
+use super::mlp::Mlp;
+use super::resnet::{Resnet, ResnetGru, TowerConfig};
 use crate::fused;
 use crate::parameters::Initializer;
 use burn::module::Module;
@@ -15,10 +13,10 @@ use sidereal_inference::campaign;
 #[derive(Module, Debug)]
 #[expect(clippy::large_enum_variant, reason = "one per network")]
 pub enum Featurizer {
-    ResnetGru(resnet::ResnetGru),
-    Resnet(resnet::Resnet),
-    Gru(gru::GruFeaturizer),
-    Mlp(mlp::Mlp),
+    ResnetGru(ResnetGru),
+    Resnet(Resnet),
+    Gru(GruFeaturizer),
+    Mlp(Mlp),
 }
 
 impl Featurizer {
@@ -29,7 +27,14 @@ impl Featurizer {
         channels: usize,
         initializer: &mut Initializer,
     ) -> Self {
-        match config {
+        let tower = |width, stages, normalization| TowerConfig {
+            length,
+            channels_in: channels,
+            width,
+            stages,
+            normalization,
+        };
+        match *config {
             campaign::Featurizer::ResnetGru {
                 channels: width,
                 stages,
@@ -37,19 +42,8 @@ impl Featurizer {
                 features,
                 normalization,
             } => {
-                let tower = resnet::TowerConfig {
-                    length,
-                    channels_in: channels,
-                    width: *width,
-                    stages: *stages,
-                    normalization: *normalization,
-                };
-                Self::ResnetGru(resnet::ResnetGru::init(
-                    &tower,
-                    *hidden,
-                    *features,
-                    initializer,
-                ))
+                let tower = tower(width, stages, normalization);
+                Self::ResnetGru(ResnetGru::init(&tower, hidden, features, initializer))
             }
             campaign::Featurizer::Resnet {
                 channels: width,
@@ -57,30 +51,21 @@ impl Featurizer {
                 features,
                 normalization,
             } => {
-                let tower = resnet::TowerConfig {
-                    length,
-                    channels_in: channels,
-                    width: *width,
-                    stages: *stages,
-                    normalization: *normalization,
-                };
-                Self::Resnet(resnet::Resnet::init(&tower, *features, initializer))
+                let tower = tower(width, stages, normalization);
+                Self::Resnet(Resnet::init(&tower, features, initializer))
             }
-            campaign::Featurizer::Gru { hidden, features } => Self::Gru(gru::GruFeaturizer::init(
-                channels,
-                *hidden,
-                *features,
-                initializer,
-            )),
+            campaign::Featurizer::Gru { hidden, features } => {
+                Self::Gru(GruFeaturizer::init(channels, hidden, features, initializer))
+            }
             campaign::Featurizer::Mlp {
                 layers,
                 hidden,
                 features,
-            } => Self::Mlp(mlp::Mlp::init(
+            } => Self::Mlp(Mlp::init(
                 length * channels,
-                *layers,
-                *hidden,
-                *features,
+                layers,
+                hidden,
+                features,
                 initializer,
             )),
         }

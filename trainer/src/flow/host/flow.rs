@@ -1,18 +1,14 @@
-//! Flows at one feature vector over plain numbers: how draws are made and scored, on any device. What all rows
-//! share is computed once, and a draw costs what a density does.
+//! What a flow is over plain numbers: blocks that go row by row through a conditioner, and a base.
 
-mod lanes;
-mod made;
-pub mod spline;
-
-pub use lanes::{LANES, Lanes};
-pub use made::{HostMade, Outputs, Scratch};
-
+use super::lanes::{LANES, Lanes};
+use super::made::{HostMade, Outputs, Scratch};
 use std::fmt::Debug;
 
-/// Randomness of draws, row-major `[n, n_parameters]`: uniform in [0, 1) and standard normal.
+/// Randomness of draws, row-major `[n, n_parameters]`.
 pub struct BaseDraws<'a> {
+    /// In [0, 1).
     pub uniform: &'a [f64],
+    /// Standard normal.
     pub normal: &'a [f64],
 }
 
@@ -99,7 +95,7 @@ impl HostBijection {
 }
 
 impl HostFlow {
-    pub fn new(blocks: Vec<HostBijection>, base: Box<dyn HostBase>) -> Self {
+    pub(crate) fn new(blocks: Vec<HostBijection>, base: Box<dyn HostBase>) -> Self {
         Self { blocks, base }
     }
 
