@@ -8,7 +8,7 @@ use super::table::{
 use crate::base::{Purpose, RoundId, RowId, stream};
 use crate::space::ParameterSpace;
 use crate::weights::Component;
-use arrow::array::{Float64Array, Int32Array, UInt64Array};
+use arrow_array::{Float64Array, Int32Array, UInt64Array};
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use std::ops::Range;

@@ -4,7 +4,7 @@ use super::directory::Directory;
 use super::table::{Column, Format, Read, TableError, decode, encode};
 use crate::base::weighted_quantiles;
 use crate::campaign::Observation;
-use arrow::array::Float64Array;
+use arrow_array::Float64Array;
 
 const FORMAT: Format = Format {
     name: "sidereal-fit",

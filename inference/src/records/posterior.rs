@@ -5,7 +5,7 @@ use super::draws::theta_of_table;
 use super::table::{Column, Format, Read, TableError, decode, encode, matrix_column, names};
 use crate::base::{RoundId, RowId};
 use crate::space::ParameterSpace;
-use arrow::array::{Float64Array, UInt32Array, UInt64Array};
+use arrow_array::{Float64Array, UInt32Array, UInt64Array};
 use std::path::Path;
 
 const FORMAT: Format = Format {

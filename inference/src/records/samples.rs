@@ -7,7 +7,7 @@ use super::table::{Column, Format, TableError, encode, matrix_column};
 use crate::base::{Purpose, RoundId, RowId, equal_draws, stream};
 use crate::space::ParameterSpace;
 use crate::weights::n_eff_of;
-use arrow::array::Float64Array;
+use arrow_array::Float64Array;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use std::path::Path;

@@ -4,7 +4,7 @@ use super::directory::Directory;
 use super::table::{Column, Format, Read, TableError, decode, encode};
 use super::task::ScoresFile;
 use crate::base::{FlowId, RoundId};
-use arrow::array::{Float64Array, UInt64Array};
+use arrow_array::{Float64Array, UInt64Array};
 
 const FORMAT: Format = Format {
     name: "sidereal-scores",

@@ -7,7 +7,7 @@ use crate::records::draws::Draws;
 use crate::records::table::{Column, Format, Read, Table, TableError, decode, encode, names};
 use crate::records::task::ShardFile;
 use crate::space::ParameterSpace;
-use arrow::array::{Float64Array, StringArray};
+use arrow_array::{Float64Array, StringArray};
 use bytes::Bytes;
 use std::path::Path;
 
