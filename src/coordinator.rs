@@ -13,8 +13,7 @@ use crate::terminal::Terminal;
 use crate::words;
 use clap::Args;
 use sidereal_coordinator::{
-    AfterTheEnd, CampaignFailure, CampaignOutcome, CoordinatorConfig, Earlier, Running,
-    ServeConfig, ShardChecks,
+    AfterTheEnd, CampaignFailure, CampaignOutcome, CoordinatorConfig, Earlier, Running, ServeConfig,
 };
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
@@ -278,6 +277,5 @@ fn config(
             AfterTheEnd::Exit
         },
         lease_s: arguments.lease.as_secs_f64(),
-        shard_checks: ShardChecks::Full,
     })
 }

@@ -4,8 +4,7 @@ use crate::coordinator;
 use crate::exit::CommandError;
 use crate::services::{host_name, load_or_create_secrets};
 use sidereal_coordinator::{
-    AfterTheEnd, CampaignFailure, CampaignOutcome, CoordinatorConfig, Earlier, Running,
-    ServeConfig, ShardChecks,
+    AfterTheEnd, CampaignFailure, CampaignOutcome, CoordinatorConfig, Earlier, Running, ServeConfig,
 };
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
@@ -238,6 +237,5 @@ fn config(local: &LocalCampaign) -> Result<CoordinatorConfig, CommandError> {
         earlier: local.earlier,
         after_the_end: AfterTheEnd::Exit,
         lease_s: CoordinatorConfig::DEFAULT_LEASE_S,
-        shard_checks: ShardChecks::Full,
     })
 }

@@ -1,7 +1,7 @@
 //! Whether an earlier coordinator of a campaign still lives.
 
 use crate::campaign::state::Run;
-use crate::start::StartError;
+use crate::error::StartError;
 use sidereal_proto::access::{Access, is_loopback};
 use sidereal_proto::client::{Client, ClientIdentity};
 use std::time::Duration;
@@ -36,6 +36,7 @@ pub(crate) struct Asking<'a> {
 /// Only one that cannot be connected to is gone. What answers with the certificate of the record but refuses us
 /// (another token, no client certificate of ours) lives.
 pub(crate) async fn refuse_if_served(asking: &Asking<'_>, run: &Run) -> Result<(), StartError> {
+    let run = &run.opened;
     let Some(address) = &run.address else {
         return Ok(());
     };
@@ -62,7 +63,7 @@ pub(crate) async fn refuse_if_served(asking: &Asking<'_>, run: &Run) -> Result<(
     };
     let served = || StartError::Served {
         location: location.clone(),
-        run: run.id.clone(),
+        run: run.run.clone(),
         address: address.clone(),
     };
     let connecting = Client::connect(&earlier, asking.identity);
@@ -81,7 +82,7 @@ pub(crate) async fn refuse_if_served(asking: &Asking<'_>, run: &Run) -> Result<(
         }
     };
     match tokio::time::timeout(ASKING, client.identify()).await {
-        Ok(Ok(found)) if found.run != run.id => Ok(()),
+        Ok(Ok(found)) if found.run != run.run => Ok(()),
         Ok(Ok(_) | Err(_)) => Err(served()),
         // Connected and silent: stopped, or its machine is.
         Err(_) => {

@@ -3,32 +3,31 @@
 mod inputs;
 mod jobs;
 mod measures;
-mod messages;
+pub mod messages;
 mod outbox;
 
-pub use jobs::ShardChecks;
-pub use messages::{Message, Messages, StreamId, TrainerOutbox, WatcherOutbox, WorkerOutbox};
-
-use crate::campaign::apply::Misfit;
 use crate::campaign::decide::{Input, decide};
 use crate::campaign::effects::{Effect, effects_of};
 use crate::campaign::event::{Event, Opened};
-use crate::campaign::leases::{LeaseRules, Leases, Loss};
+use crate::campaign::leases::Leases;
+use crate::campaign::leases::rules::LeaseRules;
+use crate::campaign::leases::workers::Loss;
 use crate::campaign::state::{Phase, State, rows_of};
-use crate::finish::FinishError;
+use crate::error::CampaignFailure;
+use crate::finish::SUMMARY_FILE;
 use crate::journal::{Journal, JournalError};
 use crate::metrics::Metrics;
 use crate::rounds::RoundDraws;
 use crate::status::status_of;
-use crate::weigh::WeighError;
+use crate::verify::ShardCheck;
+use messages::{Message, Messages};
 use outbox::Outboxes;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
-use sidereal_inference::ids::{AttemptId, RoundId};
+use sidereal_inference::ids::AttemptId;
 use sidereal_inference::progress::Progress;
 use sidereal_inference::status::{CampaignStatus, LiveStatus};
 use sidereal_inference::summary::Summary;
-use sidereal_inference::table::TableError;
 use sidereal_inference::task::{ShardFile, TrainingProgress};
 use sidereal_proto::access::AccessFile;
 use std::ops::Range;
@@ -36,7 +35,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinError;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 /// How long checked shards wait for others to be recorded with them.
@@ -67,64 +65,6 @@ pub struct CampaignOutcome {
     pub model_path: Option<String>,
 }
 
-/// Why a coordinator ended without a result. The campaign directory is sound in each case.
-#[derive(Debug, thiserror::Error)]
-pub enum CampaignFailure {
-    /// Asked to; the same command goes on where it stopped.
-    #[error("interrupted; the same command goes on")]
-    Interrupted,
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    #[error("cannot record a decision: {0}")]
-    Misfit(#[from] Misfit),
-    #[error("cannot read the draws of {round}: {source}")]
-    Draws {
-        round: RoundId,
-        #[source]
-        source: TableError,
-    },
-    #[error("cannot weigh {round}: {source}")]
-    Weigh {
-        round: RoundId,
-        #[source]
-        source: WeighError,
-    },
-    #[error("cannot write the results: {0}")]
-    Finish(#[from] FinishError),
-    /// Not a matter of single rows any more.
-    #[error(
-        "row {row} of {round} cannot be simulated, as {n_given_up} rows of it before: {message}; \
-         the same command goes on once the cause is mended"
-    )]
-    Rows {
-        n_given_up: u64,
-        round: RoundId,
-        row: u64,
-        message: String,
-    },
-    #[error(
-        "{n_refused} shards after each other were not what they should be, the last one: {message}"
-    )]
-    Shards { n_refused: u32, message: String },
-    #[error("cannot write the shard of a row that is given up: {0}")]
-    GivenUp(TableError),
-    #[error("a trainer's task failed {n_failures} times: {message}")]
-    Task { n_failures: u32, message: String },
-    #[error("the service ended: {message}")]
-    Service { message: String },
-    #[error("a part of the coordinator panicked: {message}")]
-    Panicked { message: String },
-}
-
-/// A part that has ended without a result.
-impl From<JoinError> for CampaignFailure {
-    fn from(error: JoinError) -> Self {
-        Self::Panicked {
-            message: error.to_string(),
-        }
-    }
-}
-
 /// What a driver is started with.
 pub struct DriverConfig {
     pub directory: Directory,
@@ -137,9 +77,9 @@ pub struct DriverConfig {
     /// Where peers find this coordinator; told once the campaign is finished.
     pub access: Option<(PathBuf, AccessFile)>,
     pub after_the_end: AfterTheEnd,
-    pub shard_checks: ShardChecks,
-    /// What no peer knows, for the choice of rows that are looked at closely; no result depends on it.
-    pub secret: String,
+    pub shard_check: ShardCheck,
+    /// What no peer knows.
+    pub secret: Arc<str>,
 }
 
 /// What a coordinator does once the campaign has its results.
@@ -180,8 +120,8 @@ pub struct Driver {
     look_at: Option<Instant>,
     access: Option<(PathBuf, AccessFile)>,
     after_the_end: AfterTheEnd,
-    shard_checks: ShardChecks,
-    secret: String,
+    shard_check: ShardCheck,
+    secret: Arc<str>,
     /// There once the results are.
     outcome: Option<CampaignOutcome>,
     ended: Option<Result<CampaignOutcome, CampaignFailure>>,
@@ -217,7 +157,7 @@ impl Driver {
             look_at: Some(Instant::now() + LOOK),
             access: config.access,
             after_the_end: config.after_the_end,
-            shard_checks: config.shard_checks,
+            shard_check: config.shard_check,
             secret: config.secret,
             outcome: None,
             ended: None,
@@ -233,7 +173,7 @@ impl Driver {
 
     /// Whether the results are there.
     pub fn is_finished(&self) -> bool {
-        matches!(self.state.phase, Phase::Finished(_))
+        self.state.results().is_some()
     }
 
     /// Runs until the campaign ends, fails, or is interrupted.
@@ -450,12 +390,11 @@ impl Driver {
     }
 
     fn on_tick(&mut self) {
-        let expired = self.leases.expire(self.now_s());
-        for lease in &expired {
+        for (peer, attempt) in self.leases.expire(self.now_s()) {
             self.metrics.leases_expired.inc();
             tracing::warn!(
-                peer = self.leases.name(lease.peer),
-                attempt = lease.attempt.0,
+                peer = self.leases.name(peer),
+                attempt = attempt.0,
                 "lease expired; its work is offered again"
             );
         }
@@ -495,40 +434,20 @@ impl Driver {
 
     /// Ends this run without a result; what is recorded stays.
     fn fail(&mut self, failure: CampaignFailure) {
-        match &failure {
-            CampaignFailure::Interrupted => {}
-            CampaignFailure::Journal(_)
-            | CampaignFailure::Misfit(_)
-            | CampaignFailure::Draws { .. }
-            | CampaignFailure::Weigh { .. }
-            | CampaignFailure::Finish(_)
-            | CampaignFailure::Rows { .. }
-            | CampaignFailure::Shards { .. }
-            | CampaignFailure::GivenUp(_)
-            | CampaignFailure::Task { .. }
-            | CampaignFailure::Service { .. }
-            | CampaignFailure::Panicked { .. } => {
-                let message = failure.to_string();
-                tracing::error!("{message}");
-                self.outboxes.announce(&Progress::Failed { message });
-            }
+        if !matches!(failure, CampaignFailure::Interrupted) {
+            let message = failure.to_string();
+            tracing::error!("{message}");
+            self.outboxes.announce(&Progress::Failed { message });
         }
         self.ended = Some(Err(failure));
     }
 
     fn finish(&mut self, summary: Summary) {
         self.outboxes.done();
-        let posterior = match &self.state.phase {
-            Phase::Finished(finished) => finished.posterior.as_ref(),
-            Phase::New
-            | Phase::Simulating(_)
-            | Phase::Weighing(_)
-            | Phase::Deciding
-            | Phase::Training(_)
-            | Phase::Finishing => None,
-        };
+        let results = self.state.results();
+        let posterior = results.and_then(|results| results.posterior.as_ref());
         let outcome = CampaignOutcome {
-            summary_path: "summary.json".to_owned(),
+            summary_path: SUMMARY_FILE.to_owned(),
             posterior_path: posterior.map(|stored| stored.path.clone()),
             model_path: summary.model.clone(),
             summary,

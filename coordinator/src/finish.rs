@@ -1,6 +1,6 @@
 //! Writes the results: `posterior.parquet`, `summary.json` and the final model.
 
-use crate::campaign::event::Settings;
+use crate::campaign::event::{Results, Settings};
 use crate::campaign::state::State;
 use sidereal_inference::campaign::{Campaign, DeviceChoice};
 use sidereal_inference::coverage::missing_mass;
@@ -52,14 +52,6 @@ impl FinishError {
             Self::Weights(_) | Self::Json(_) | Self::NotStopped => false,
         }
     }
-}
-
-/// Names of the result files.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Results {
-    pub summary: StoredFile,
-    /// None without an observation.
-    pub posterior: Option<StoredFile>,
 }
 
 pub const SUMMARY_FILE: &str = "summary.json";
@@ -149,7 +141,7 @@ pub fn so_far(
     let Some(run) = &state.run else {
         return Err(FinishError::NotStopped);
     };
-    let mut summary = summary_without_results(campaign, &run.settings, state);
+    let mut summary = summary_without_results(campaign, &run.opened.settings, state);
     summary.model = final_model(state).map(|_| MODEL_DIRECTORY.to_owned());
     let (mut found, mut band) = (None, None);
     if let Some(observation) = &campaign.observation

@@ -1,12 +1,11 @@
 //! A finished campaign: whether its results are still those that the journal records, and how they come back.
 
 use crate::campaign::decide::{Input, decide};
-use crate::campaign::event::{Event, Fact, Opened};
-use crate::campaign::state::{Finished, Phase, State};
+use crate::campaign::event::{Event, Fact, Opened, Results};
+use crate::campaign::state::State;
 use crate::finish::{Computed, FinishError, SoFar, compute, copy_model, so_far};
-use crate::journal;
 use crate::start::settings;
-use crate::status::{StatusError, replay, status_of};
+use crate::status::{StatusError, recorded, replay, status_of};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
 use sidereal_inference::directory::Directory;
@@ -73,13 +72,13 @@ pub struct FinishedCampaign {
 /// The result that the journal records, refused where its files have changed since; None where there is none. Nothing
 /// is written and no coordinator disturbed.
 pub fn read_results(directory: &Directory) -> Result<Option<Summary>, ResultsError> {
-    let events = journal::read(directory).map_err(StatusError::from)?.events;
-    let Some(finished) = last_finished(&events).map(|(_, finished)| finished) else {
+    let (events, _) = recorded(directory)?;
+    let Some((_, results)) = last_finished(&events) else {
         return Ok(None);
     };
-    match damage(directory, &finished)?.into_iter().next() {
+    match damage(directory, results)?.into_iter().next() {
         Some((_, damage)) => Err(ResultsError::Damaged(damage)),
-        None => read_summary(directory, &finished).map(Some),
+        None => read_summary(directory, results).map(Some),
     }
 }
 
@@ -98,17 +97,13 @@ pub fn read_unfinished(
     directory: &Directory,
     campaign: &Campaign,
 ) -> Result<Option<Unfinished>, ResultsError> {
-    let events = journal::read(directory).map_err(StatusError::from)?.events;
-    let state = replay(directory, &events)?;
-    let Some(run) = &state.run else {
+    let (_, state) = recorded(directory)?;
+    let (Some(run), None) = (&state.run, state.results()) else {
         return Ok(None);
     };
-    if let Phase::Finished(_) = &state.phase {
-        return Ok(None);
-    }
     Ok(Some(Unfinished {
         status: status_of(&state, &campaign.name, state.elapsed_s),
-        is_open: run.address.is_some(),
+        is_open: run.opened.address.is_some(),
         so_far: so_far(directory, campaign, &state).map_err(ResultsError::SoFar)?,
     }))
 }
@@ -120,16 +115,15 @@ pub fn read_or_restore(
     directory: &Directory,
     campaign: &Campaign,
 ) -> Result<Option<FinishedCampaign>, ResultsError> {
-    let events = journal::read(directory).map_err(StatusError::from)?.events;
-    let state = replay(directory, &events)?;
-    let (Some(started), Some((n_before, finished))) =
+    let (events, state) = recorded(directory)?;
+    let (Some(started), Some((n_before, results))) =
         (started(&state, campaign), last_finished(&events))
     else {
         return Ok(None);
     };
-    let written_again = restore(directory, campaign, &events[..n_before], &finished)?;
+    let written_again = restore(directory, campaign, &events[..n_before], results)?;
     Ok(Some(FinishedCampaign {
-        summary: read_summary(directory, &finished)?,
+        summary: read_summary(directory, results)?,
         written_again,
         still_stopped: still_stopped(&state, &started),
     }))
@@ -138,10 +132,8 @@ pub fn read_or_restore(
 /// The state once a coordinator has started on it; None where that has more to do than to tell the result.
 fn started(state: &State, campaign: &Campaign) -> Option<State> {
     let identity = campaign_file::identity(campaign);
-    let (Phase::Finished(_), Some(run)) = (&state.phase, &state.run) else {
-        return None;
-    };
-    if run.campaign != identity {
+    state.results()?;
+    if state.run.as_ref()?.opened.campaign != identity {
         return None;
     }
     let opened = Opened {
@@ -160,7 +152,7 @@ fn started(state: &State, campaign: &Campaign) -> Option<State> {
 
 fn still_stopped(before: &State, started: &State) -> Option<StopReason> {
     let (old, new) = (before.run.as_ref()?, started.run.as_ref()?);
-    if old.settings.stops_like(&new.settings) {
+    if old.opened.settings.stops_like(&new.opened.settings) {
         return None;
     }
     match started.judged(after_round)? {
@@ -170,33 +162,30 @@ fn still_stopped(before: &State, started: &State) -> Option<StopReason> {
 }
 
 /// What the newest record of results says, and how many events there were before it.
-fn last_finished(events: &[Event]) -> Option<(usize, Finished)> {
-    events
-        .iter()
-        .enumerate()
-        .rev()
-        .find_map(|(position, event)| {
-            let Fact::Finished { summary, posterior } = &event.fact else {
-                return None;
-            };
-            let finished = Finished {
-                summary: summary.clone(),
-                posterior: posterior.clone(),
-            };
-            Some((position, finished))
-        })
+fn last_finished(events: &[Event]) -> Option<(usize, &Results)> {
+    let mut newest_first = events.iter().enumerate().rev();
+    newest_first.find_map(|(position, event)| match &event.fact {
+        Fact::Finished(results) => Some((position, results)),
+        Fact::Opened(_)
+        | Fact::Closed
+        | Fact::RoundOpened(_)
+        | Fact::ShardCommitted(_)
+        | Fact::RowGivenUp(_)
+        | Fact::RoundWeighed { .. }
+        | Fact::TaskOpened(_)
+        | Fact::TaskCommitted(_)
+        | Fact::Stopped(_)
+        | Fact::Reopened => None,
+    })
 }
 
 /// Result files that are missing or not as recorded.
 fn damage(
     directory: &Directory,
-    finished: &Finished,
+    results: &Results,
 ) -> Result<Vec<(StoredFile, StoredFileError)>, ResultsError> {
     let mut damaged = Vec::new();
-    for stored in [Some(&finished.summary), finished.posterior.as_ref()]
-        .into_iter()
-        .flatten()
-    {
+    for stored in [&results.summary].into_iter().chain(&results.posterior) {
         match directory.read_stored(stored) {
             Ok(_) => {}
             Err(error) if error.is_store_fault() => return Err(ResultsError::Store(error)),
@@ -211,9 +200,9 @@ fn restore(
     directory: &Directory,
     campaign: &Campaign,
     before: &[Event],
-    finished: &Finished,
+    results: &Results,
 ) -> Result<Vec<PathBuf>, ResultsError> {
-    let damaged = damage(directory, finished)?;
+    let damaged = damage(directory, results)?;
     let Some((_, first)) = damaged.first() else {
         return Ok(Vec::new());
     };
@@ -230,7 +219,7 @@ fn restore(
     } = compute(directory, campaign, &state).map_err(lost)?;
     let mut writes = Vec::with_capacity(damaged.len());
     for (stored, _) in &damaged {
-        let bytes = if *stored == finished.summary {
+        let bytes = if *stored == results.summary {
             summary.clone()
         } else {
             posterior.clone().unwrap_or_default()
@@ -261,12 +250,12 @@ fn restore(
     Ok(written)
 }
 
-fn read_summary(directory: &Directory, finished: &Finished) -> Result<Summary, ResultsError> {
+fn read_summary(directory: &Directory, results: &Results) -> Result<Summary, ResultsError> {
     let bytes = directory
-        .read_stored(&finished.summary)
+        .read_stored(&results.summary)
         .map_err(ResultsError::Store)?;
     serde_json::from_slice(&bytes).map_err(|source| ResultsError::Summary {
-        path: directory.join(&finished.summary.path),
+        path: directory.join(&results.summary.path),
         source,
     })
 }

@@ -2,10 +2,9 @@
 
 use crate::asking::{Asking, Earlier, refuse_if_served};
 use crate::campaign::state::{Phase, State, rows_of};
-use crate::journal;
+use crate::error::StartError;
 use crate::rounds::RoundDraws;
-use crate::start::StartError;
-use crate::status::{StatusError, replay};
+use crate::status::{StatusError, recorded};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
 use sidereal_inference::draws::Draws;
@@ -79,10 +78,9 @@ pub enum RepairError {
 impl Committed {
     /// Nothing is written and no coordinator disturbed.
     pub fn read(directory: &Directory) -> Result<Self, StatusError> {
-        let events = journal::read(directory)?.events;
         Ok(Self {
             directory: directory.clone(),
-            state: replay(directory, &events)?,
+            state: recorded(directory)?.1,
         })
     }
 
@@ -97,15 +95,10 @@ impl Committed {
             token: "",
             server_name: SERVER_NAME,
             identity: None,
-            earlier: match &self.state.phase {
+            earlier: match self.state.results() {
                 // One that cannot be asked has nothing left to do.
-                Phase::Finished(_) => Earlier::TakeOver,
-                Phase::New
-                | Phase::Simulating(_)
-                | Phase::Weighing(_)
-                | Phase::Deciding
-                | Phase::Training(_)
-                | Phase::Finishing => earlier,
+                Some(_) => Earlier::TakeOver,
+                None => earlier,
             },
         };
         refuse_if_served(&asking, run).await
@@ -203,15 +196,7 @@ impl Committed {
 
     /// The stored draws of a round; None where they are made on the fly.
     fn draws_of(&self, round: RoundId) -> Option<&StoredFile> {
-        let plan = match &self.state.phase {
-            Phase::Simulating(open) => Some(&open.plan),
-            Phase::Weighing(complete) => Some(&complete.plan),
-            Phase::New
-            | Phase::Deciding
-            | Phase::Training(_)
-            | Phase::Finishing
-            | Phase::Finished(_) => None,
-        };
+        let plan = self.state.current_round().map(|current| current.plan);
         let weighed = self.state.rounds.iter().map(|weighed| &weighed.files);
         weighed
             .map(|files| (files.round, &files.draws))

@@ -1,9 +1,9 @@
 //! The sockets of a coordinator: the service behind TLS, health and metrics beside it.
 
-use crate::driver::{Message, Messages};
+use crate::driver::messages::{Message, Messages};
+use crate::error::StartError;
 use crate::metrics::{self, Metrics};
 use crate::service::Service;
-use crate::start::StartError;
 use sidereal_proto::access::Secrets;
 use sidereal_proto::v1::coordinator_server::CoordinatorServer;
 use sidereal_proto::{FILE_DESCRIPTORS, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};

@@ -1,7 +1,7 @@
 //! The gRPC service: checks the token, turns wire into domain, and passes on to the driver.
 
-use crate::campaign::leases::Refusal;
-use crate::driver::{Message, Messages, StreamId};
+use crate::campaign::leases::peers::Refusal;
+use crate::driver::messages::{Message, Messages, StreamId};
 use crate::metrics::{Metrics, Reason};
 use sidereal_inference::directory::Directory;
 use sidereal_inference::ids::PeerId;

@@ -3,60 +3,30 @@
 //! Architecture invariant: nothing here decides what the results are. Whatever leases are granted,
 //! lost and granted again, the same rows end up with the same content.
 
-mod batches;
-mod peers;
+pub mod batches;
+pub mod peers;
 mod ranges;
-mod tasks;
+pub mod rules;
+pub mod tasks;
 #[cfg(test)]
 mod tests;
-mod workers;
+pub mod workers;
 
-pub use batches::{FailureVerdict, ReportVerdict};
-pub use peers::{MAX_CREDITS, Refusal};
-pub use tasks::TaskVerdict;
-
-use batches::{Batches, Crew, SuspectGrants};
-use peers::Peers;
+use batches::suspects::SuspectGrants;
+use batches::{Batches, FailureVerdict, ReportVerdict, shard_path};
+use peers::{Crew, MAX_CREDITS, Peers, Refusal};
+use rules::LeaseRules;
 use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
 use sidereal_inference::status::{HeldBack, PeerStatus};
 use sidereal_inference::task::BatchReport;
 use sidereal_proto::message::{FailureCause, PeerKind, Registration};
 use std::collections::BTreeSet;
 use std::ops::Range;
-use tasks::Tasks;
+use tasks::{TaskVerdict, Tasks};
+use workers::Loss;
 
 /// Shards refused one after the other: more are no matter of single workers.
 const MOST_REFUSED_IN_A_ROW: u32 = 100;
-
-/// How leases are cut and how long they last.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LeaseRules {
-    /// Seconds without a word from the peer after which its work is offered again.
-    pub lease_s: f64,
-    /// Seconds that a batch should take.
-    pub target_s: f64,
-    /// Rows of the first batches, before any worker has been measured.
-    pub first_rows: u64,
-    /// Rows of the smallest shard that is worth a file, unless they take more than a second.
-    pub least_rows: u64,
-    /// Most rows of a batch, whatever the measured time.
-    pub max_rows: u64,
-    /// Rows of every batch, where the campaign file says so.
-    pub fixed_rows: Option<u64>,
-    /// Seconds that a batch has at least before it is run a second time.
-    pub least_patience_s: f64,
-    /// Seconds that a batch has at least before it is offered again though its worker is heard from.
-    pub least_overdue_s: f64,
-}
-
-/// How a peer went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loss {
-    /// It said goodbye, or was sent away: nothing that it ran is to blame.
-    Drained,
-    /// Without a word.
-    Vanished,
-}
 
 /// A lease to hand out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,13 +41,6 @@ pub enum Grant {
         peer: PeerId,
         attempt: AttemptId,
     },
-}
-
-/// A lease that ran out; its work is offered again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Expired {
-    pub peer: PeerId,
-    pub attempt: AttemptId,
 }
 
 /// Peers, their leases, and the work that waits for one.
@@ -222,8 +185,8 @@ impl Leases {
         verdicts
     }
 
-    /// Leases that have run out; their holders may still report.
-    pub fn expire(&mut self, now_s: f64) -> Vec<Expired> {
+    /// Leases that have run out, with their holders, which may still report; their work is offered again.
+    pub fn expire(&mut self, now_s: f64) -> Vec<(PeerId, AttemptId)> {
         let mut expired = Vec::new();
         if let Some(batches) = &mut self.batches {
             expired.extend(batches.expire(&self.peers, &self.rules, now_s));
@@ -492,12 +455,4 @@ fn take_attempt(next_attempt: &mut u64) -> AttemptId {
     let attempt = AttemptId(*next_attempt);
     *next_attempt += 1;
     attempt
-}
-
-/// Where the shard of an attempt is written.
-pub fn shard_path(round: RoundId, rows: &Range<u64>, attempt: AttemptId) -> String {
-    format!(
-        "rounds/{:03}/shards/{:09}-{:09}-{}.parquet",
-        round.0, rows.start, rows.end, attempt.0
-    )
 }

@@ -1,10 +1,9 @@
 //! The durable state of a campaign: what the events so far add up to.
 
-use super::event::Settings;
-use serde::{Deserialize, Serialize};
+use super::event::{GivenUp, Opened, Results, RoundPlan, Stopped, Task};
 use sidereal_inference::campaign::Rounds;
 use sidereal_inference::forecast::{Pace, Standing, standing};
-use sidereal_inference::ids::{CampaignHash, FlowId, RoundId, RunId};
+use sidereal_inference::ids::{FlowId, RoundId};
 use sidereal_inference::probing::{Outcome, Probing};
 use sidereal_inference::proposal::{Component, Proposal};
 use sidereal_inference::refinement::Objective;
@@ -12,9 +11,7 @@ use sidereal_inference::stopping::{Past, StopReason};
 use sidereal_inference::summary::{
     RoundKind, RoundSummary, RoundTiming, TrainingSummary, WeightDiagnostics,
 };
-use sidereal_inference::task::{
-    DrawTask, FinalRound, ModelFiles, ScoresFile, ShardFile, StoredFile,
-};
+use sidereal_inference::task::{FinalRound, ModelFiles, ShardFile};
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -46,25 +43,11 @@ pub struct State {
     pub phase: Phase,
 }
 
-/// A row that is final without an answer of the forward model.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GivenUp {
-    pub round: RoundId,
-    pub row: u64,
-    pub message: String,
-}
-
-/// What the newest `opened` event said.
+/// The newest coordinator.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
-    pub id: RunId,
-    pub campaign: CampaignHash,
-    pub settings: Settings,
-    /// Where to ask whether it still lives; None once it has said that it ends.
-    pub address: Option<String>,
-    pub certificate: Option<String>,
-    pub server_name: Option<String>,
-    pub host: Option<String>,
+    /// As it began, but for the address: None once it has said that it ends.
+    pub opened: Opened,
     /// [`State::elapsed_s`] when it opened the campaign.
     pub opened_s: f64,
 }
@@ -83,7 +66,7 @@ pub enum Phase {
     Training(OpenTask),
     /// Stopped; the results are to be written.
     Finishing,
-    Finished(Finished),
+    Finished(Results),
 }
 
 /// A round some of whose rows are not final.
@@ -108,19 +91,6 @@ pub struct CompleteRound {
     pub simulating_s: f64,
 }
 
-/// What a round is made of before any row is simulated.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RoundPlan {
-    pub round: RoundId,
-    pub kind: RoundKind,
-    pub n_rows: u64,
-    pub proposal: Proposal,
-    /// None: drawn from the prior on the fly.
-    pub draws: Option<StoredFile>,
-    /// Of the drawn rows under every flow.
-    pub scores: Vec<ScoresFile>,
-}
-
 /// How far a round is that is not weighed.
 #[derive(Debug, Clone, Copy)]
 pub struct CurrentRound<'a> {
@@ -137,40 +107,10 @@ pub struct WeighedRound {
     pub timing: RoundTiming,
 }
 
-/// What a trainer is asked for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Task {
-    /// The flow to train on all training rounds; None where only draws are asked for.
-    pub train: Option<FlowId>,
-    /// None where only a model is asked for.
-    pub draw: Option<DrawTask>,
-}
-
 #[derive(Debug, Clone, PartialEq)]
 pub struct OpenTask {
     pub task: Task,
     pub opened_s: f64,
-}
-
-/// What a trainer made, checked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TaskResult {
-    pub model: Option<ModelFiles>,
-    pub training: Option<TrainingSummary>,
-    pub draws: Option<StoredFile>,
-    pub scores: Vec<ScoresFile>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Stopped {
-    pub reason: StopReason,
-    pub best_round: RoundId,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Finished {
-    pub summary: StoredFile,
-    pub posterior: Option<StoredFile>,
 }
 
 impl State {
@@ -246,6 +186,19 @@ impl State {
             .collect()
     }
 
+    /// The result files, once they are written.
+    pub fn results(&self) -> Option<&Results> {
+        match &self.phase {
+            Phase::Finished(results) => Some(results),
+            Phase::New
+            | Phase::Simulating(_)
+            | Phase::Weighing(_)
+            | Phase::Deciding
+            | Phase::Training(_)
+            | Phase::Finishing => None,
+        }
+    }
+
     /// The round with that number, once weighed.
     pub fn weighed(&self, round: RoundId) -> Option<&WeighedRound> {
         self.rounds
@@ -288,7 +241,7 @@ impl State {
     /// What the weighed rounds have come to, judged by the settings of the newest run; None without a round or without
     /// an observation.
     pub fn judged<T>(&self, judge: impl FnOnce(&Rounds, &Past) -> T) -> Option<T> {
-        let settings = &self.run.as_ref()?.settings;
+        let settings = &self.run.as_ref()?.opened.settings;
         let past = Past {
             n_parameters: settings.n_parameters,
             is_refined: settings.is_refined,
@@ -401,14 +354,6 @@ impl OpenRound {
         }
         let before = self.shards.range(..rows.end).next_back();
         before.is_none_or(|(_, shard)| shard.first_row + shard.n_rows <= rows.start)
-    }
-}
-
-impl Task {
-    /// Whether the result holds what is asked for.
-    pub fn is_done_by(&self, result: &TaskResult) -> bool {
-        let flow = result.model.as_ref().map(|model| model.flow);
-        flow == self.train && result.draws.is_some() == self.draw.is_some()
     }
 }
 

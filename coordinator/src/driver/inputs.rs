@@ -1,16 +1,24 @@
 //! What the driver does with each message.
 
-use super::{CampaignFailure, Driver, LOOK, Message, StreamId, TrainerOutbox, WorkerOutbox};
+use super::messages::Message;
+use super::outbox::Outboxes;
+use super::{Driver, LOOK};
 use crate::campaign::decide::Input;
 use crate::campaign::effects::progress_so_far;
-use crate::campaign::leases::{FailureVerdict, Grant, Loss, Refusal, ReportVerdict, TaskVerdict};
+use crate::campaign::leases::Grant;
+use crate::campaign::leases::batches::{FailureVerdict, ReportVerdict};
+use crate::campaign::leases::peers::Refusal;
+use crate::campaign::leases::tasks::TaskVerdict;
+use crate::campaign::leases::workers::Loss;
 use crate::campaign::state::rows_of;
+use crate::error::CampaignFailure;
 use crate::metrics::Reason;
 use crate::service::brief;
 use sidereal_inference::ids::{AttemptId, PeerId};
 use sidereal_inference::progress::Progress;
 use sidereal_inference::task::BatchReport;
 use sidereal_proto::message::{FromTrainer, FromWorker, PeerKind, Registration, Session};
+use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 use tonic::Status;
 
@@ -30,7 +38,8 @@ impl Driver {
                 message,
                 outbox,
             } => {
-                if self.accepts_worker(peer, stream, &outbox) {
+                let attach = |all: &mut Outboxes| all.attach_worker(peer, stream, &outbox);
+                if self.accepts(peer, PeerKind::Worker, &outbox, attach) {
                     self.on_worker(peer, message)?;
                 }
                 if self.outcome.is_some() {
@@ -43,7 +52,8 @@ impl Driver {
                 message,
                 outbox,
             } => {
-                if self.accepts_trainer(peer, stream, &outbox) {
+                let attach = |all: &mut Outboxes| all.attach_trainer(peer, stream, &outbox);
+                if self.accepts(peer, PeerKind::Trainer, &outbox, attach) {
                     self.on_trainer(peer, message)?;
                 }
                 if self.outcome.is_some() {
@@ -145,12 +155,7 @@ impl Driver {
                 }
             },
             Message::ResultsWritten(result) => {
-                let results = result?;
-                self.step(Input::ResultsWritten {
-                    summary: results.summary,
-                    posterior: results.posterior,
-                })
-                .await?;
+                self.step(Input::ResultsWritten(result?)).await?;
             }
             Message::OutcomeRead(result) => match result {
                 Ok(summary) => self.finish(*summary),
@@ -192,10 +197,16 @@ impl Driver {
     }
 
     /// Whether a message on this stream may speak for the peer; tells the stream where it may not.
-    fn accepts_worker(&mut self, peer: PeerId, stream: StreamId, outbox: &WorkerOutbox) -> bool {
-        let refusal = match self.leases.expect(peer, PeerKind::Worker) {
+    fn accepts<T>(
+        &mut self,
+        peer: PeerId,
+        kind: PeerKind,
+        outbox: &Sender<Result<T, Status>>,
+        attach: impl FnOnce(&mut Outboxes) -> bool,
+    ) -> bool {
+        let refusal = match self.leases.expect(peer, kind) {
             Err(refusal) => Status::not_found(refusal.to_string()),
-            Ok(()) if self.outboxes.attach_worker(peer, stream, outbox) => return true,
+            Ok(()) if attach(&mut self.outboxes) => return true,
             Ok(()) => Status::already_exists(format!("{peer} has another stream already")),
         };
         tracing::warn!(reason = refusal.message(), "stream refused");
@@ -307,19 +318,6 @@ impl Driver {
         }
         self.grant();
         Ok(())
-    }
-
-    /// Whether a message on this stream may speak for the peer; tells the stream where it may not.
-    fn accepts_trainer(&mut self, peer: PeerId, stream: StreamId, outbox: &TrainerOutbox) -> bool {
-        let refusal = match self.leases.expect(peer, PeerKind::Trainer) {
-            Err(refusal) => Status::not_found(refusal.to_string()),
-            Ok(()) if self.outboxes.attach_trainer(peer, stream, outbox) => return true,
-            Ok(()) => Status::already_exists(format!("{peer} has another stream already")),
-        };
-        tracing::warn!(reason = refusal.message(), "stream refused");
-        // Who does not listen needs no reason.
-        let _ = outbox.try_send(Err(refusal));
-        false
     }
 
     fn on_trainer(&mut self, peer: PeerId, message: FromTrainer) -> Result<(), CampaignFailure> {

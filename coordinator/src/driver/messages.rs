@@ -1,9 +1,9 @@
 //! What comes to the driver: from peers through the service, and from its own work off the loop.
 
-use super::CampaignFailure;
-use crate::campaign::leases::Refusal;
-use crate::campaign::state::TaskResult;
-use crate::finish::{FinishError, Results};
+use crate::campaign::event::{Results, TaskResult};
+use crate::campaign::leases::peers::Refusal;
+use crate::error::CampaignFailure;
+use crate::finish::FinishError;
 use crate::rounds::RoundDraws;
 use crate::verify::ReportError;
 use crate::weigh::{Findings, WeighError};

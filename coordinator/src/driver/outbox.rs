@@ -1,6 +1,6 @@
 //! Where answers to peers and news to watchers go.
 
-use super::{Message, Messages, StreamId, TrainerOutbox, WatcherOutbox, WorkerOutbox};
+use super::messages::{Message, Messages, StreamId, TrainerOutbox, WatcherOutbox, WorkerOutbox};
 use sidereal_inference::ids::{AttemptId, PeerId};
 use sidereal_inference::progress::Progress;
 use sidereal_inference::task::BatchLease;

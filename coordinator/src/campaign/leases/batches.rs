@@ -2,14 +2,12 @@
 
 #[cfg(test)]
 mod checks;
-mod suspects;
+pub mod suspects;
 
-pub use suspects::{Crew, Failures, SuspectGrants};
-
-use super::peers::{Peers, Refusal};
+use super::peers::{Crew, Peers, Refusal};
 use super::ranges::{parts_within, take_rows, without};
-use super::workers::WorkerId;
-use super::{Expired, LeaseRules, Loss, shard_path};
+use super::rules::LeaseRules;
+use super::workers::{Loss, WorkerId};
 use crate::campaign::state::rows_of;
 use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
 use sidereal_inference::task::BatchReport;
@@ -90,6 +88,14 @@ pub struct Batches {
 struct Offer {
     rows: Range<u64>,
     failures: Failures,
+}
+
+/// What speaks against rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Failures {
+    n: u32,
+    /// Whom they failed on.
+    workers: BTreeSet<WorkerId>,
 }
 
 #[derive(Debug)]
@@ -262,7 +268,12 @@ impl Batches {
     }
 
     /// Leases whose peer is silent, and those that take far longer than expected.
-    pub fn expire(&mut self, peers: &Peers, rules: &LeaseRules, now_s: f64) -> Vec<Expired> {
+    pub fn expire(
+        &mut self,
+        peers: &Peers,
+        rules: &LeaseRules,
+        now_s: f64,
+    ) -> Vec<(PeerId, AttemptId)> {
         let mut expired = Vec::new();
         let mut offers = Vec::new();
         for (&attempt, batch) in &mut self.batch_by_attempt {
@@ -276,7 +287,7 @@ impl Batches {
             });
             if is_silent || is_overdue {
                 batch.stage = BatchStage::Late;
-                expired.push(Expired { peer, attempt });
+                expired.push((peer, attempt));
                 offers.push((batch.rows.clone(), batch.failures.clone()));
             }
         }
@@ -398,15 +409,14 @@ impl Batches {
             }
         }
         let overlaps = |offer: &Offer| offer.rows.start < rows.end && rows.start < offer.rows.end;
-        let (hit, rest): (VecDeque<Offer>, _) = std::mem::take(&mut self.again)
-            .into_iter()
-            .partition(overlaps);
-        self.again = rest;
-        let (hit_suspects, rest): (VecDeque<Offer>, _) = std::mem::take(&mut self.suspects)
-            .into_iter()
-            .partition(overlaps);
-        self.suspects = rest;
-        for offer in hit.into_iter().chain(hit_suspects) {
+        let mut hit = Vec::new();
+        for queue in [&mut self.again, &mut self.suspects] {
+            let (cut, rest): (VecDeque<Offer>, _) =
+                std::mem::take(queue).into_iter().partition(overlaps);
+            *queue = rest;
+            hit.extend(cut);
+        }
+        for offer in hit {
             self.offer_again(offer.rows, offer.failures);
         }
         // A late lease's rows may be final now through another one, and the other way round.
@@ -548,6 +558,14 @@ fn running(
         leased_s: now_s,
         stage: BatchStage::Running,
     }
+}
+
+/// Where the shard of an attempt is written.
+pub fn shard_path(round: RoundId, rows: &Range<u64>, attempt: AttemptId) -> String {
+    format!(
+        "rounds/{:03}/shards/{:09}-{:09}-{}.parquet",
+        round.0, rows.start, rows.end, attempt.0
+    )
 }
 
 fn expected_s(rows: &Range<u64>, seconds_per_row: Option<f64>) -> Option<f64> {

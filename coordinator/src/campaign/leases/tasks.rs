@@ -1,6 +1,5 @@
 //! Leases on the open trainer task.
 
-use super::Expired;
 use super::peers::Refusal;
 use sidereal_inference::ids::{AttemptId, PeerId};
 use std::collections::BTreeMap;
@@ -94,16 +93,13 @@ impl Tasks {
         }
     }
 
-    pub fn expire(&mut self, now_s: f64) -> Vec<Expired> {
+    pub fn expire(&mut self, now_s: f64) -> Vec<(PeerId, AttemptId)> {
         let mut expired = Vec::new();
         for (&attempt, lease) in &mut self.lease_by_attempt {
             match lease.stage {
                 TaskStage::Running { expires_s } if expires_s <= now_s => {
                     lease.stage = TaskStage::Late;
-                    expired.push(Expired {
-                        peer: lease.peer,
-                        attempt,
-                    });
+                    expired.push((lease.peer, attempt));
                 }
                 TaskStage::Running { .. } | TaskStage::Checking | TaskStage::Late => {}
             }

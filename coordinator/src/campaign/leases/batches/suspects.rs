@@ -1,31 +1,14 @@
 //! Rows that have failed before, and who runs them: a worker that holds nothing else, so that it is known what was
 //! run where it vanishes, and another one than they failed on, so that no sick worker speaks against good rows.
 
-use super::{Batch, BatchStage, Batches, FailureVerdict, MAX_REPEATS, running};
-use crate::campaign::leases::LeaseRules;
-use crate::campaign::leases::peers::Peers;
+use super::{Batch, BatchStage, Batches, FailureVerdict, Failures, MAX_REPEATS, running};
+use crate::campaign::leases::peers::{Crew, Peers};
 use crate::campaign::leases::ranges::take_rows;
+use crate::campaign::leases::rules::LeaseRules;
 use crate::campaign::leases::workers::WorkerId;
 use sidereal_inference::ids::{AttemptId, PeerId};
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
-
-/// What speaks against rows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Failures {
-    pub n: u32,
-    /// Whom they failed on.
-    pub workers: BTreeSet<WorkerId>,
-}
-
-/// The workers at one moment.
-#[derive(Debug, Clone, Copy)]
-pub struct Crew<'a> {
-    pub peers: &'a Peers,
-    /// Seconds of silence after which nobody counts on a worker.
-    pub lease_s: f64,
-    pub now_s: f64,
-}
 
 /// A worker that can be counted on.
 #[derive(Debug)]
@@ -44,13 +27,13 @@ pub struct SuspectGrants {
 }
 
 impl Failures {
-    pub fn add(&mut self, worker: Option<WorkerId>) {
+    fn add(&mut self, worker: Option<WorkerId>) {
         self.n += 1;
         self.workers.extend(worker);
     }
 
     /// The rows of both are the same.
-    pub fn merge(&mut self, other: &Self) {
+    fn merge(&mut self, other: &Self) {
         self.n = self.n.max(other.n);
         self.workers.extend(&other.workers);
     }
@@ -199,7 +182,7 @@ impl Batches {
     }
 
     /// Whether there is a worker, held back or not, that rows have not failed on.
-    pub fn has_another(&self, failures: &Failures, crew: Crew<'_>) -> bool {
+    fn has_another(&self, failures: &Failures, crew: Crew<'_>) -> bool {
         self.able(crew)
             .any(|able| !failures.workers.contains(&able.worker))
     }
