@@ -2,18 +2,18 @@
 
 use crate::campaign_directory::{self, Found};
 use crate::exit::{CommandError, Ending, STATUS_INTERRUPTED};
-use crate::fit::SettingArguments;
 use crate::report;
 use crate::results;
 use crate::services::{
-    FEWEST_OPEN_FILES, allow_open_files, create_directory, host_name, identity,
-    load_or_create_secrets, read_text, runtime, seconds, shutdown_on_signals,
+    FEWEST_OPEN_FILES, allow_open_files, create_directory, earlier, host_name, identity,
+    load_or_create_secrets, read_text, runtime, seconds, shutdown_on_signals, start_coordinator,
 };
+use crate::settings::SettingArguments;
 use crate::terminal::Terminal;
 use crate::words;
 use clap::Args;
 use sidereal_coordinator::{
-    AfterTheEnd, CampaignFailure, CampaignOutcome, CoordinatorConfig, Earlier, Running, ServeConfig,
+    AfterTheEnd, CampaignFailure, CampaignOutcome, CoordinatorConfig, ServeConfig,
 };
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
@@ -155,7 +155,7 @@ async fn serve(
     let location = config.directory.location().to_owned();
     let access_file = config.access_file.clone();
     let running = tokio::select! {
-        running = start(config) => running?,
+        running = start_coordinator(config) => running?,
         // Nothing is recorded yet, or a record that cannot be written is waited for.
         Ok(_) = interrupted.wait_for(|stop| *stop) => return Ok(None),
     };
@@ -179,16 +179,6 @@ async fn serve(
         Err(CampaignFailure::Interrupted) => Ok(None),
         Err(failure) => Err(CommandError::failed(failure)),
     }
-}
-
-/// Starts a coordinator; what the user has to mend is told from what failed.
-pub async fn start(config: CoordinatorConfig) -> Result<Running, CommandError> {
-    sidereal_coordinator::start(config)
-        .await
-        .map_err(|error| match error.is_unusable_input() {
-            true => CommandError::unusable(error),
-            false => CommandError::failed(error),
-        })
 }
 
 fn access_file(arguments: &CoordinatorArguments) -> Result<PathBuf, CommandError> {
@@ -266,11 +256,7 @@ fn config(
             arguments.client_certificate.as_deref(),
             arguments.client_key.as_deref(),
         )?,
-        earlier: if arguments.take_over {
-            Earlier::TakeOver
-        } else {
-            Earlier::Respect
-        },
+        earlier: earlier(arguments.take_over),
         after_the_end: if arguments.linger {
             AfterTheEnd::Linger
         } else {

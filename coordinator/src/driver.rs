@@ -56,10 +56,11 @@ const CHECKS_AT_A_TIME: usize = 8;
 /// What a finished campaign leaves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CampaignOutcome {
+    /// What it found.
     pub summary: Summary,
-    /// Paths in the campaign directory.
+    /// Of the summary, in the campaign directory.
     pub summary_path: String,
-    /// None without an observation.
+    /// Of the posterior there; None without an observation.
     pub posterior_path: Option<String>,
     /// Folder of the final flow; None where the campaign ended with the prior.
     pub model_path: Option<String>,
@@ -85,6 +86,7 @@ pub struct DriverConfig {
 /// What a coordinator does once the campaign has its results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterTheEnd {
+    /// Ends.
     Exit,
     /// Goes on answering status and metrics, and tells peers that nothing is left, until it is stopped.
     Linger,

@@ -28,16 +28,22 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Results that could not be computed from what is stored, or not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum FinishError {
+    /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A recorded file is missing or not as recorded.
     #[error(transparent)]
     Stored(#[from] StoredFileError),
+    /// A recorded table does not hold what it should.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// The rounds do not give weights.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// A number has no form in JSON.
     #[error("summary cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
+    /// There is no result before.
     #[error("the campaign has not stopped")]
     NotStopped,
 }

@@ -21,19 +21,24 @@ use std::path::PathBuf;
 /// Results that are not those that were recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum ResultsError {
+    /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] StatusError),
     /// The storage is at fault and not what is stored.
     #[error(transparent)]
     Store(StoredFileError),
+    /// A result file is missing or not as recorded.
     #[error(
         "{0}; the results are not those that the journal records; `sidereal fit` with the campaign's file writes them \
          again from the recorded shards"
     )]
     Damaged(StoredFileError),
+    /// Neither is what they were made of.
     #[error("{damage}; the results cannot be written again: {source}")]
     Lost {
+        /// What is wrong with the first damaged file.
         damage: String,
+        /// Why it cannot be made again.
         #[source]
         source: FinishError,
     },
@@ -44,16 +49,24 @@ pub enum ResultsError {
         path.display()
     )]
     Different {
+        /// What is wrong with the first damaged file.
         damage: String,
+        /// The file that would be another.
         path: PathBuf,
+        /// Its SHA-256.
         found: String,
+        /// The recorded one.
         expected: String,
     },
+    /// Of a campaign that is not finished.
     #[error("the rounds so far cannot be read: {0}")]
     SoFar(FinishError),
+    /// As recorded, and by another program.
     #[error("{}: not a summary: {source}", path.display())]
     Summary {
+        /// The file.
         path: PathBuf,
+        /// What is wrong with it.
         #[source]
         source: serde_json::Error,
     },
@@ -62,6 +75,7 @@ pub enum ResultsError {
 /// A campaign for which nothing is left to do.
 #[derive(Debug)]
 pub struct FinishedCampaign {
+    /// Its result.
     pub summary: Summary,
     /// Result files that were damaged and are written again.
     pub written_again: Vec<PathBuf>,
@@ -86,9 +100,11 @@ pub fn read_results(directory: &Directory) -> Result<Option<Summary>, ResultsErr
 /// disturbed.
 #[derive(Debug)]
 pub struct Unfinished {
+    /// Where it stands.
     pub status: CampaignStatus,
     /// Whether a coordinator has it, as far as the journal knows.
     pub is_open: bool,
+    /// What its weighed rounds say.
     pub so_far: SoFar,
 }
 

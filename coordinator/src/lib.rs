@@ -10,6 +10,16 @@
 //!                 v  |
 //!             campaign (pure)
 //! ```
+//!
+//! [`start`] serves a campaign until it has its results. What its journal says is read without one:
+//!
+//! ```
+//! let directory = sidereal_inference::directory::Directory::in_memory();
+//! let (status, address) = sidereal_coordinator::read_status(&directory, "line")?;
+//! assert_eq!((status.n_simulations, address), (0, None));
+//! # Ok::<(), sidereal_coordinator::StatusError>(())
+//! ```
+#![warn(missing_docs)]
 
 mod asking;
 mod campaign;

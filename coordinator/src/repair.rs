@@ -29,7 +29,9 @@ pub struct Committed {
 /// A committed shard that is missing or not as recorded.
 #[derive(Debug)]
 pub struct DamagedShard {
+    /// As recorded.
     pub shard: ShardFile,
+    /// How its file differs.
     pub damage: StoredFileError,
 }
 
@@ -45,17 +47,25 @@ impl DamagedShard {
 /// Why a damaged shard stays as it is.
 #[derive(Debug, thiserror::Error)]
 pub enum RepairError {
+    /// The round's draws are damaged too.
     #[error("{damage}; {rows} cannot be simulated again: {source}")]
     Draws {
+        /// What is wrong with the shard.
         damage: String,
+        /// [`DamagedShard::rows`].
         rows: String,
+        /// What is wrong with the draws.
         #[source]
         source: Box<TableError>,
     },
+    /// The forward model does not run.
     #[error("{damage}; {rows} cannot be simulated again: {message}")]
     Simulation {
+        /// What is wrong with the shard.
         damage: String,
+        /// [`DamagedShard::rows`].
         rows: String,
+        /// Why.
         message: String,
     },
     /// By another version of this program, or on another kind of processor.
@@ -64,13 +74,19 @@ pub enum RepairError {
          version of this program, or on another kind of processor, and it must repair them; nothing is written"
     )]
     Different {
+        /// What is wrong with the shard.
         damage: String,
+        /// [`DamagedShard::rows`].
         rows: String,
+        /// SHA-256 of the new shard.
         found: String,
+        /// The recorded one.
         expected: String,
     },
+    /// A shard cannot be kept or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The new shard cannot be encoded.
     #[error(transparent)]
     Table(#[from] TableError),
 }

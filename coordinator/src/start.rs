@@ -35,9 +35,13 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// What a coordinator is started with.
 #[derive(Debug, Clone)]
 pub struct CoordinatorConfig {
+    /// The campaign directory.
     pub directory: Directory,
+    /// What is to run; it must be the directory's where that has one.
     pub campaign: Campaign,
+    /// Where to listen.
     pub serve: ServeConfig,
+    /// Certificate, key and token.
     pub secrets: Secrets,
     /// PEM of what peers trust; None: the certificate itself, which is then self-signed.
     pub trusted: Option<String>,
@@ -51,13 +55,16 @@ pub struct CoordinatorConfig {
     pub host: String,
     /// Shown to an earlier coordinator that asks for client certificates.
     pub identity: Option<ClientIdentity>,
+    /// What becomes of an earlier coordinator that cannot be asked.
     pub earlier: Earlier,
+    /// What is done once the results are there.
     pub after_the_end: AfterTheEnd,
     /// Seconds without a word from a peer after which its work is offered again.
     pub lease_s: f64,
 }
 
 impl CoordinatorConfig {
+    /// Seconds of a lease unless told otherwise.
     pub const DEFAULT_LEASE_S: f64 = 60.0;
 }
 
@@ -89,6 +96,7 @@ impl Stopper {
 }
 
 impl Running {
+    /// To stop it from elsewhere.
     pub fn stopper(&self) -> Stopper {
         Stopper {
             messages: self.messages.clone(),

@@ -2,20 +2,23 @@
 
 use crate::campaign::apply::{Misfit, apply};
 use crate::campaign::event::Event;
-use crate::campaign::state::{Phase, State, WeighedRound};
+use crate::campaign::state::{Phase, State, WeighedRound, newest_flow};
 use crate::journal::{self, JournalError};
 use sidereal_inference::directory::Directory;
-use sidereal_inference::proposal::Component;
 use sidereal_inference::status::{CampaignStatus, OpenRoundStatus, RoundStatus, Stage};
 
 /// A journal that cannot be read, or whose records do not follow from each other.
 #[derive(Debug, thiserror::Error)]
 pub enum StatusError {
+    /// A record cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// A record does not follow from those before.
     #[error("{location}: journal does not fit together: {source}")]
     Replay {
+        /// The campaign directory.
         location: String,
+        /// Which one.
         #[source]
         source: Misfit,
     },
@@ -94,12 +97,8 @@ fn rounds(state: &State) -> Vec<RoundStatus> {
         .as_ref()
         .map(|run| run.opened.settings.n_parameters);
     let is_on_the_way = |round: &WeighedRound| {
-        // What the round's newest flow was fitted to; None for the prior.
-        let objective = match round.summary.proposal.newest() {
-            Component::Flow(flow) => objectives.get(&flow),
-            Component::Prior | Component::Local(_) => None,
-        };
-        objective
+        let flow = newest_flow(&round.summary.proposal);
+        flow.and_then(|flow| objectives.get(&flow))
             .zip(n_parameters)
             .is_some_and(|(objective, n)| !objective.is_final(n))
     };

@@ -1,10 +1,10 @@
 //! Weighs a complete round, by itself and together with all earlier ones.
 
+use crate::campaign::state::newest_flow;
 use sidereal_inference::campaign::{Campaign, StopRule};
 use sidereal_inference::directory::Directory;
 use sidereal_inference::ids::{FlowId, RowId};
 use sidereal_inference::probing::{Knowledge, Probing, probe};
-use sidereal_inference::proposal::Component;
 use sidereal_inference::refinement::Objective;
 use sidereal_inference::rounds::load_rows;
 use sidereal_inference::seeds::{Purpose, stream};
@@ -17,8 +17,10 @@ use std::collections::BTreeMap;
 /// A round whose stored columns cannot be turned into weights.
 #[derive(Debug, thiserror::Error)]
 pub enum WeighError {
+    /// A table cannot be read.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// Its columns do not give weights.
     #[error(transparent)]
     Weights(#[from] WeightsError),
 }
@@ -72,10 +74,7 @@ pub fn weigh(
     }
     columns.push(rows.columns);
     let combined = combine(&columns, campaign.rounds.combine)?.diagnostics();
-    let newest = match last.proposal.newest() {
-        Component::Flow(flow) => objectives.get(&flow).copied(),
-        Component::Prior | Component::Local(_) => None,
-    };
+    let newest = newest_flow(&last.proposal).and_then(|flow| objectives.get(&flow).copied());
     let probing = match (kind, campaign.rounds.stop.rule) {
         (RoundKind::Training | RoundKind::Probe, StopRule::Bootstrap) => probe(&Knowledge {
             space: &campaign.space,

@@ -1,8 +1,10 @@
 //! Corner plot: every parameter's weighted histogram and every pair's weighted density.
 
 use super::PlotError;
-use super::canvas::{Anchor, Canvas, Color, Pen, Rectangle, Span};
+use super::canvas::{Anchor, Canvas, Span};
 use super::density::{self, Ends, Grid, Limits, Weights};
+use super::panel::INK;
+use super::shapes::{Color, Pen, Rectangle};
 use super::ticks::Axis;
 use crate::numbers::{self, Estimate};
 use sidereal_inference::campaign::Campaign;
@@ -13,7 +15,6 @@ use sidereal_inference::summary::{ParameterSummary, weighted_quantiles};
 
 pub const MAX_PARAMETERS: usize = 30;
 
-const INK: Color = Color(24, 28, 36);
 const BLUE: Color = Color(18, 78, 138);
 const MEDIAN: Color = Color(176, 58, 46);
 const TRUTH: Color = Color(224, 122, 0);

@@ -1,6 +1,7 @@
 //! What the panels of a figure have in common: frame, grid, ticks, names and legend.
 
-use super::canvas::{Anchor, Canvas, Color, Pen, Rectangle, Span};
+use super::canvas::{Anchor, Canvas, Span};
+use super::shapes::{Color, Pen, Rectangle};
 use super::ticks::Axis;
 
 pub const INK: Color = Color(24, 28, 36);

@@ -1,11 +1,12 @@
 //! How the flows were trained and how the rounds went: losses by epoch, efficiency by round, and n_eff as it grew.
 
 use super::PlotError;
-use super::canvas::{Anchor, Canvas, Color, Pen, Rectangle, Span};
+use super::canvas::{Anchor, Canvas, Span};
 use super::panel::{
     GREY, INK, Mark, TEXT, draw_frame, draw_grid, draw_legend, draw_title, draw_x_name,
     draw_x_tick, draw_y_name,
 };
+use super::shapes::{Color, Pen, Rectangle};
 use super::ticks::{self, Axis};
 use sidereal_inference::posterior::Posterior;
 use sidereal_inference::summary::{RoundKind, RoundSummary, Summary, TrainingSummary};

@@ -9,8 +9,11 @@ use sidereal_inference::task::{FinalRound, ShardFile};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{fact} cannot follow in phase {phase}{}", .detail.as_deref().unwrap_or_default())]
 pub struct Misfit {
+    /// What the event says.
     pub fact: &'static str,
+    /// Where the campaign stands.
     pub phase: &'static str,
+    /// What else does not fit.
     pub detail: Option<String>,
 }
 

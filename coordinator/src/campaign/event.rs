@@ -14,6 +14,7 @@ use sidereal_inference::task::{DrawTask, ModelFiles, ScoresFile, ShardFile, Stor
 pub struct Event {
     /// Seconds that coordinators have run on this campaign before the event, all runs together.
     pub elapsed_s: f64,
+    /// What has happened.
     pub fact: Fact,
 }
 

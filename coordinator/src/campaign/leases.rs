@@ -13,7 +13,7 @@ mod tests;
 pub mod workers;
 
 use batches::suspects::SuspectGrants;
-use batches::{Batches, FailureVerdict, ReportVerdict, shard_path};
+use batches::{Attempts, Batches, FailureVerdict, ReportVerdict, shard_path};
 use peers::{Crew, MAX_CREDITS, Peers, Refusal};
 use rules::LeaseRules;
 use sidereal_inference::ids::{AttemptId, PeerId, RoundId};
@@ -47,7 +47,7 @@ pub enum Grant {
 #[derive(Debug)]
 pub struct Leases {
     rules: LeaseRules,
-    next_attempt: u64,
+    attempts: Attempts,
     peers: Peers,
     batches: Option<Batches>,
     tasks: Option<Tasks>,
@@ -59,7 +59,7 @@ impl Leases {
     pub fn new(rules: LeaseRules, first_attempt: AttemptId) -> Self {
         Self {
             rules,
-            next_attempt: first_attempt.0,
+            attempts: Attempts::new(first_attempt),
             peers: Peers::default(),
             batches: None,
             tasks: None,
@@ -170,14 +170,13 @@ impl Leases {
         if let Some(tasks) = &mut self.tasks {
             tasks.on_lost(peer);
         }
-        let next_attempt = &mut self.next_attempt;
         let crew = Crew {
             peers: &self.peers,
             lease_s: self.rules.lease_s,
             now_s,
         };
         let verdicts = self.batches.as_mut().map_or_else(Vec::new, |batches| {
-            batches.on_lost(peer, loss, crew, || take_attempt(next_attempt))
+            batches.on_lost(peer, loss, crew, &mut self.attempts)
         });
         if let (Some(worker), false) = (worker, verdicts.is_empty()) {
             self.peers.on_loss(worker, now_s);
@@ -290,7 +289,6 @@ impl Leases {
             return Ok(FailureVerdict::TooLate);
         };
         batches.expect_holder(peer, attempt)?;
-        let next_attempt = &mut self.next_attempt;
         let crew = Crew {
             peers: &self.peers,
             lease_s: self.rules.lease_s,
@@ -299,7 +297,7 @@ impl Leases {
         Ok(match cause {
             FailureCause::Rows => {
                 let worker = batches.worker(attempt);
-                let verdict = batches.on_failure(attempt, crew, || take_attempt(next_attempt));
+                let verdict = batches.on_failure(attempt, crew, &mut self.attempts);
                 if let Some(worker) = worker {
                     self.peers.on_loss(worker, now_s);
                 }
@@ -366,11 +364,8 @@ impl Leases {
     pub fn grant(&mut self, now_s: f64) -> Vec<Grant> {
         let mut grants = Vec::new();
         if let Some(batches) = &mut self.batches {
-            let next_attempt = &mut self.next_attempt;
             let SuspectGrants { leases, kept } =
-                batches.lease_suspects(&mut self.peers, &self.rules, now_s, || {
-                    take_attempt(next_attempt)
-                });
+                batches.lease_suspects(&mut self.peers, &self.rules, now_s, &mut self.attempts);
             let round = batches.round();
             let grant = |(peer, attempt, rows)| Grant::Batch {
                 peer,
@@ -391,7 +386,7 @@ impl Leases {
     /// waiting, a second time.
     fn next_batch(&mut self, kept: &BTreeSet<PeerId>, now_s: f64) -> Option<Grant> {
         let batches = self.batches.as_mut()?;
-        let attempt = AttemptId(self.next_attempt);
+        let attempt = self.attempts.next();
         let mut takers = self
             .peers
             .workers_in_turn(now_s)
@@ -399,24 +394,20 @@ impl Leases {
         let (peer, rows) = if batches.has_offers() {
             let peer = takers.next()?;
             drop(takers);
-            let worker = self.peers.worker(peer);
-            let seconds_per_row = self.peers.seconds_per_row(peer);
             let n_wanted = batches.n_wanted();
             let n_rows = self.peers.batch_rows(peer, n_wanted, &self.rules, now_s);
-            let rows = batches.lease(attempt, peer, worker, n_rows, seconds_per_row, now_s)?;
+            let rows = batches.lease(attempt, peer, &self.peers, n_rows, now_s)?;
             (peer, rows)
         } else {
             // Only its own holder cannot run a straggler again.
             let candidates: Vec<PeerId> = takers.take(2).collect();
             candidates.into_iter().find_map(|peer| {
-                let worker = self.peers.worker(peer);
-                let seconds_per_row = self.peers.seconds_per_row(peer);
                 batches
-                    .lease_again(attempt, peer, worker, seconds_per_row, &self.rules, now_s)
+                    .lease_again(attempt, peer, &self.peers, &self.rules, now_s)
                     .map(|rows| (peer, rows))
             })?
         };
-        self.next_attempt += 1;
+        self.attempts.take();
         self.peers.take_credit(peer);
         Some(Grant::Batch {
             peer,
@@ -432,8 +423,7 @@ impl Leases {
             return None;
         }
         let peer = self.peers.take_ready_trainer()?;
-        let attempt = AttemptId(self.next_attempt);
-        self.next_attempt += 1;
+        let attempt = self.attempts.take();
         tasks.lease(attempt, peer, expires_s);
         Some(Grant::Task { peer, attempt })
     }
@@ -449,10 +439,4 @@ impl Leases {
     pub fn check(&self) -> Result<(), String> {
         self.batches.as_ref().map_or(Ok(()), Batches::check)
     }
-}
-
-fn take_attempt(next_attempt: &mut u64) -> AttemptId {
-    let attempt = AttemptId(*next_attempt);
-    *next_attempt += 1;
-    attempt
 }

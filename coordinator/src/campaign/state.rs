@@ -178,10 +178,7 @@ impl State {
         self.rounds
             .iter()
             .map(|round| &round.summary)
-            .filter(|summary| match summary.kind {
-                RoundKind::Training => true,
-                RoundKind::Probe | RoundKind::TopUp => false,
-            })
+            .filter(|summary| summary.kind == RoundKind::Training)
             .cloned()
             .collect()
     }
@@ -305,13 +302,8 @@ impl State {
 
     /// The newest training round.
     fn last_training_round(&self) -> Option<&WeighedRound> {
-        self.rounds
-            .iter()
-            .rev()
-            .find(|round| match round.summary.kind {
-                RoundKind::Training => true,
-                RoundKind::Probe | RoundKind::TopUp => false,
-            })
+        let mut rounds = self.rounds.iter();
+        rounds.rfind(|round| round.summary.kind == RoundKind::Training)
     }
 
     /// The round that judges the result with fresh draws of the final proposal: the top-up round
@@ -363,13 +355,9 @@ pub fn rows_of(shard: &ShardFile) -> Range<u64> {
 }
 
 /// The flow that a proposal's newest component is; None for the prior.
-fn newest_flow(proposal: &Proposal) -> Option<FlowId> {
-    proposal
-        .components
-        .iter()
-        .filter_map(|&(component, _)| match component {
-            Component::Prior | Component::Local(_) => None,
-            Component::Flow(flow) => Some(flow),
-        })
-        .max()
+pub fn newest_flow(proposal: &Proposal) -> Option<FlowId> {
+    match proposal.newest() {
+        Component::Flow(flow) => Some(flow),
+        Component::Prior | Component::Local(_) => None,
+    }
 }

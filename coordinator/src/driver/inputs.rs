@@ -1,6 +1,6 @@
 //! What the driver does with each message.
 
-use super::messages::Message;
+use super::messages::{Message, Outbox};
 use super::outbox::Outboxes;
 use super::{Driver, LOOK};
 use crate::campaign::decide::Input;
@@ -18,7 +18,6 @@ use sidereal_inference::ids::{AttemptId, PeerId};
 use sidereal_inference::progress::Progress;
 use sidereal_inference::task::BatchReport;
 use sidereal_proto::message::{FromTrainer, FromWorker, PeerKind, Registration, Session};
-use tokio::sync::mpsc::Sender;
 use tokio::time::Instant;
 use tonic::Status;
 
@@ -201,7 +200,7 @@ impl Driver {
         &mut self,
         peer: PeerId,
         kind: PeerKind,
-        outbox: &Sender<Result<T, Status>>,
+        outbox: &Outbox<T>,
         attach: impl FnOnce(&mut Outboxes) -> bool,
     ) -> bool {
         let refusal = match self.leases.expect(peer, kind) {

@@ -23,9 +23,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::Status;
 
-pub type WorkerOutbox = mpsc::Sender<Result<ToWorker, Status>>;
-pub type TrainerOutbox = mpsc::Sender<Result<ToTrainer, Status>>;
-pub type WatcherOutbox = mpsc::Sender<Result<Progress, Status>>;
+/// The way to a peer, or to one who watches.
+pub type Outbox<T> = mpsc::Sender<Result<T, Status>>;
 
 /// One call of `Work` or `Train`, so that a stream that ends takes no other one's peer with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,13 +41,13 @@ pub enum Message {
         peer: PeerId,
         stream: StreamId,
         message: FromWorker,
-        outbox: WorkerOutbox,
+        outbox: Outbox<ToWorker>,
     },
     Trainer {
         peer: PeerId,
         stream: StreamId,
         message: FromTrainer,
-        outbox: TrainerOutbox,
+        outbox: Outbox<ToTrainer>,
     },
     /// A stream has ended.
     Lost {
@@ -61,7 +60,7 @@ pub enum Message {
         stream: StreamId,
         reason: String,
     },
-    Watch(WatcherOutbox),
+    Watch(Outbox<Progress>),
     Status(oneshot::Sender<CampaignStatus>),
     /// Where the shard of a lease goes, for a worker that sends it through the coordinator.
     ShardPath {

@@ -1,6 +1,6 @@
 //! Sessions, the messages of their streams, and progress between wire and domain.
 
-use super::{WireError, finite_and_not_negative, required};
+use super::wire_error::{JsonField, WireError, finite_and_not_negative, required};
 use crate::message::{
     FailureCause, FromTrainer, FromWorker, Identification, PeerKind, Registration, Session,
     ToTrainer, ToWorker, UploadPiece,
@@ -37,6 +37,22 @@ const MAX_MODELS: usize = 1000;
 const MAX_HASH_BYTES: usize = 64;
 /// Longest message of a failure that is kept: it goes into the journal and into shards.
 const MAX_FAILURE_CHARS: usize = 2000;
+
+const CAMPAIGN: JsonField = JsonField {
+    message: "session",
+    field: "campaign_json",
+    expected: "a campaign",
+};
+const STATUS: JsonField = JsonField {
+    message: "status",
+    field: "status_json",
+    expected: "the status of a campaign",
+};
+const PROGRESS: JsonField = JsonField {
+    message: "progress",
+    field: "progress_json",
+    expected: "a step of a campaign",
+};
 
 /// For messages.
 const EXPECTED_VERSION: &str = "3";
@@ -157,17 +173,10 @@ impl TryFrom<&Session> for v1::RegisterReply {
     type Error = WireError;
 
     fn try_from(session: &Session) -> Result<Self, WireError> {
-        let campaign_json =
-            serde_json::to_vec(&session.campaign).map_err(|error| WireError::Value {
-                message: "session",
-                field: "campaign_json",
-                found: error.to_string(),
-                expected: "a campaign",
-            })?;
         Ok(Self {
             peer_id: session.peer.0,
             run_id: session.run.0.clone(),
-            campaign_json,
+            campaign_json: CAMPAIGN.write(&session.campaign)?.into_bytes(),
             directory: session.directory.clone(),
         })
     }
@@ -177,22 +186,16 @@ impl TryFrom<v1::RegisterReply> for Session {
     type Error = WireError;
 
     fn try_from(wire: v1::RegisterReply) -> Result<Self, WireError> {
-        let campaign =
-            serde_json::from_slice(&wire.campaign_json).map_err(|error| WireError::Value {
-                message: "session",
-                field: "campaign_json",
-                found: error.to_string(),
-                expected: "a campaign",
-            })?;
         Ok(Self {
             peer: PeerId(wire.peer_id),
             run: RunId(wire.run_id),
-            campaign,
+            campaign: CAMPAIGN.read(&wire.campaign_json)?,
             directory: wire.directory,
         })
     }
 }
 
+/// What a worker says, with who says it.
 pub fn worker_message(peer: PeerId, message: FromWorker) -> v1::WorkerMessage {
     use v1::worker_message::Message;
     let message = match message {
@@ -216,6 +219,7 @@ pub fn worker_message(peer: PeerId, message: FromWorker) -> v1::WorkerMessage {
     }
 }
 
+/// Who speaks, and what; refuses a message that lacks a part.
 pub fn worker_message_from_wire(
     wire: v1::WorkerMessage,
 ) -> Result<(PeerId, FromWorker), WireError> {
@@ -289,6 +293,7 @@ impl TryFrom<v1::LeaseMessage> for ToWorker {
     }
 }
 
+/// What a trainer says, with who says it.
 pub fn trainer_message(peer: PeerId, message: FromTrainer) -> v1::TrainerMessage {
     use v1::trainer_message::Message;
     let message = match message {
@@ -323,6 +328,7 @@ pub fn trainer_message(peer: PeerId, message: FromTrainer) -> v1::TrainerMessage
     }
 }
 
+/// Who speaks, and what; refuses a message that lacks a part.
 pub fn trainer_message_from_wire(
     wire: v1::TrainerMessage,
 ) -> Result<(PeerId, FromTrainer), WireError> {
@@ -422,40 +428,24 @@ impl From<v1::UploadPiece> for UploadPiece {
     }
 }
 
+/// Where a campaign stands, for a reply.
 pub fn status_to_wire(status: &CampaignStatus) -> Result<v1::StatusReply, WireError> {
-    let status_json = serde_json::to_string(status).map_err(|error| WireError::Value {
-        message: "status",
-        field: "status_json",
-        found: error.to_string(),
-        expected: "the status of a campaign",
-    })?;
+    let status_json = STATUS.write(status)?;
     Ok(v1::StatusReply { status_json })
 }
 
+/// Where a campaign stands; refuses what is no status.
 pub fn status_from_wire(wire: v1::StatusReply) -> Result<CampaignStatus, WireError> {
-    serde_json::from_str(&wire.status_json).map_err(|error| WireError::Value {
-        message: "status",
-        field: "status_json",
-        found: error.to_string(),
-        expected: "the status of a campaign",
-    })
+    STATUS.read(wire.status_json.as_bytes())
 }
 
+/// A step of a campaign, for those who watch.
 pub fn progress_to_wire(progress: &Progress) -> Result<v1::ProgressMessage, WireError> {
-    let progress_json = serde_json::to_string(progress).map_err(|error| WireError::Value {
-        message: "progress",
-        field: "progress_json",
-        found: error.to_string(),
-        expected: "a step of a campaign",
-    })?;
+    let progress_json = PROGRESS.write(progress)?;
     Ok(v1::ProgressMessage { progress_json })
 }
 
+/// A step of a campaign; refuses what is none.
 pub fn progress_from_wire(wire: v1::ProgressMessage) -> Result<Progress, WireError> {
-    serde_json::from_str(&wire.progress_json).map_err(|error| WireError::Value {
-        message: "progress",
-        field: "progress_json",
-        found: error.to_string(),
-        expected: "a step of a campaign",
-    })
+    PROGRESS.read(wire.progress_json.as_bytes())
 }

@@ -23,6 +23,27 @@ const STRAGGLING: f64 = 2.0;
 /// Times the expected length after which a batch is offered again although its worker is heard from.
 const OVERDUE: f64 = 20.0;
 
+/// Numbers attempts, of batches and tasks alike.
+#[derive(Debug)]
+pub struct Attempts(u64);
+
+impl Attempts {
+    pub fn new(first: AttemptId) -> Self {
+        Self(first.0)
+    }
+
+    /// The number that [`Self::take`] gives next.
+    pub fn next(&self) -> AttemptId {
+        AttemptId(self.0)
+    }
+
+    pub fn take(&mut self) -> AttemptId {
+        let attempt = self.next();
+        self.0 += 1;
+        attempt
+    }
+}
+
 /// What a report leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReportVerdict {
@@ -214,9 +235,8 @@ impl Batches {
         &mut self,
         attempt: AttemptId,
         peer: PeerId,
-        worker: Option<WorkerId>,
+        peers: &Peers,
         n_rows: u64,
-        seconds_per_row: Option<f64>,
         now_s: f64,
     ) -> Option<Range<u64>> {
         let n_rows = n_rows.max(1);
@@ -238,7 +258,7 @@ impl Batches {
                 (rows, Failures::default())
             }
         };
-        let batch = running(peer, worker, rows, failures, seconds_per_row, now_s);
+        let batch = running(peer, peers, rows, failures, now_s);
         Some(self.insert(attempt, batch))
     }
 
@@ -247,11 +267,11 @@ impl Batches {
         &mut self,
         attempt: AttemptId,
         peer: PeerId,
-        worker: Option<WorkerId>,
-        seconds_per_row: Option<f64>,
+        peers: &Peers,
         rules: &LeaseRules,
         now_s: f64,
     ) -> Option<Range<u64>> {
+        let seconds_per_row = peers.seconds_per_row(peer);
         let is_straggler = |(_, batch): &(&AttemptId, &Batch)| {
             let expected_s = expected_s(&batch.rows, seconds_per_row).unwrap_or(rules.target_s);
             let patience_s = (STRAGGLING * expected_s).max(rules.least_patience_s);
@@ -263,7 +283,7 @@ impl Batches {
         };
         let (_, straggler) = self.batch_by_attempt.iter().find(is_straggler)?;
         let (rows, failures) = (straggler.rows.clone(), straggler.failures.clone());
-        let batch = running(peer, worker, rows, failures, seconds_per_row, now_s);
+        let batch = running(peer, peers, rows, failures, now_s);
         Some(self.insert(attempt, batch))
     }
 
@@ -298,13 +318,13 @@ impl Batches {
     }
 
     /// The peer is gone, and no more of the crew. What it held counts as failed where it vanished: a row may kill its
-    /// worker. `own` is an attempt for a row that is given up.
+    /// worker.
     pub fn on_lost(
         &mut self,
         peer: PeerId,
         loss: Loss,
         crew: Crew<'_>,
-        mut own: impl FnMut() -> AttemptId,
+        attempts: &mut Attempts,
     ) -> Vec<(AttemptId, FailureVerdict)> {
         let mut verdicts = Vec::new();
         for attempt in self
@@ -324,12 +344,8 @@ impl Batches {
                 }
                 BatchStage::Running => {
                     // One of them, or none, was the cause; each is run alone from now on.
-                    let is_suspect = match loss {
-                        Loss::Vanished => true,
-                        Loss::Drained => false,
-                    };
-                    if is_suspect {
-                        verdicts.push((attempt, self.on_failure(attempt, crew, &mut own)));
+                    if loss == Loss::Vanished {
+                        verdicts.push((attempt, self.on_failure(attempt, crew, attempts)));
                     } else if let Some(batch) = self.remove(attempt) {
                         self.offer_again(batch.rows, batch.failures);
                     }
@@ -541,18 +557,11 @@ impl Batches {
 }
 
 /// A lease that begins now.
-fn running(
-    peer: PeerId,
-    worker: Option<WorkerId>,
-    rows: Range<u64>,
-    failures: Failures,
-    seconds_per_row: Option<f64>,
-    now_s: f64,
-) -> Batch {
+fn running(peer: PeerId, peers: &Peers, rows: Range<u64>, failures: Failures, now_s: f64) -> Batch {
     Batch {
         peer: Some(peer),
-        worker,
-        expected_s: expected_s(&rows, seconds_per_row),
+        worker: peers.worker(peer),
+        expected_s: expected_s(&rows, peers.seconds_per_row(peer)),
         rows,
         failures,
         leased_s: now_s,

@@ -1,7 +1,7 @@
 //! Rows that have failed before, and who runs them: a worker that holds nothing else, so that it is known what was
 //! run where it vanishes, and another one than they failed on, so that no sick worker speaks against good rows.
 
-use super::{Batch, BatchStage, Batches, FailureVerdict, Failures, MAX_REPEATS, running};
+use super::{Attempts, Batch, BatchStage, Batches, FailureVerdict, Failures, MAX_REPEATS, running};
 use crate::campaign::leases::peers::{Crew, Peers};
 use crate::campaign::leases::ranges::take_rows;
 use crate::campaign::leases::rules::LeaseRules;
@@ -40,12 +40,12 @@ impl Failures {
 }
 
 impl Batches {
-    /// The rows could not be run. `own` is an attempt for a row that is given up.
+    /// The rows could not be run.
     pub fn on_failure(
         &mut self,
         attempt: AttemptId,
         crew: Crew<'_>,
-        mut own: impl FnMut() -> AttemptId,
+        attempts: &mut Attempts,
     ) -> FailureVerdict {
         let Some(batch) = self.remove(attempt) else {
             return FailureVerdict::TooLate;
@@ -72,7 +72,7 @@ impl Batches {
             return FailureVerdict::OfferedAgain { n_failures };
         }
         if rows.end - rows.start == 1 {
-            let attempt = own();
+            let attempt = attempts.take();
             let row = rows.start;
             let batch = Batch {
                 peer: None,
@@ -108,7 +108,7 @@ impl Batches {
         peers: &mut Peers,
         rules: &LeaseRules,
         now_s: f64,
-        mut next_attempt: impl FnMut() -> AttemptId,
+        attempts: &mut Attempts,
     ) -> SuspectGrants {
         let mut kept = peers.held_back(now_s);
         if self.suspects.is_empty() && kept.is_empty() {
@@ -161,15 +161,8 @@ impl Batches {
             next.retain(|able| able.peer != peer);
             let n_rows = peers.batch_rows(peer, self.n_wanted, rules, now_s);
             let rows = take_rows(&mut offer.rows, n_rows.max(1));
-            let batch = running(
-                peer,
-                peers.worker(peer),
-                rows,
-                offer.failures.clone(),
-                peers.seconds_per_row(peer),
-                now_s,
-            );
-            let attempt = next_attempt();
+            let batch = running(peer, peers, rows, offer.failures.clone(), now_s);
+            let attempt = attempts.take();
             leases.push((peer, attempt, self.insert(attempt, batch)));
             peers.take_credit(peer);
             if !offer.rows.is_empty() {
