@@ -229,24 +229,18 @@ fn config(
             .map_or(advertise.as_str(), |(host, _)| host)
             .to_owned(),
     };
-    let client_ca = match &arguments.client_ca {
-        Some(path) => Some(read_text(path)?),
-        None => None,
-    };
+    let text = |path: &Option<PathBuf>| path.as_deref().map(read_text).transpose();
     Ok(CoordinatorConfig {
         directory: directory.clone(),
         campaign,
         serve: ServeConfig {
             listen: arguments.listen,
             is_plaintext: arguments.plaintext,
-            client_ca,
+            client_ca: text(&arguments.client_ca)?,
             health: arguments.health_listen,
             metrics: arguments.metrics_listen,
         },
-        trusted: match &arguments.ca {
-            Some(path) => Some(read_text(path)?),
-            None => None,
-        },
+        trusted: text(&arguments.ca)?,
         secrets,
         advertise,
         server_name,

@@ -30,12 +30,13 @@ use sidereal_inference::status::{CampaignStatus, LiveStatus};
 use sidereal_inference::summary::Summary;
 use sidereal_inference::task::{ShardFile, TrainingProgress};
 use sidereal_proto::access::AccessFile;
+use sidereal_proto::peer::at;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// How long checked shards wait for others to be recorded with them.
 const GROUPING: Duration = Duration::from_millis(20);
@@ -66,17 +67,12 @@ pub struct CampaignOutcome {
     pub model_path: Option<String>,
 }
 
-/// What a driver is started with.
+/// What stays the same while a driver runs.
 pub struct DriverConfig {
     pub directory: Directory,
     pub campaign: Arc<Campaign>,
-    pub journal: Journal,
-    pub state: State,
     pub opened: Opened,
-    pub rules: LeaseRules,
     pub metrics: Metrics,
-    /// Where peers find this coordinator; told once the campaign is finished.
-    pub access: Option<(PathBuf, AccessFile)>,
     pub after_the_end: AfterTheEnd,
     pub shard_check: ShardCheck,
     /// What no peer knows.
@@ -94,12 +90,10 @@ pub enum AfterTheEnd {
 
 /// The campaign and everything around it that one run knows.
 pub struct Driver {
-    directory: Directory,
-    campaign: Arc<Campaign>,
+    config: DriverConfig,
     /// None while a record is being written.
     journal: Option<Journal>,
     state: State,
-    opened: Opened,
     started: Instant,
     leases: Leases,
     outboxes: Outboxes,
@@ -109,7 +103,6 @@ pub struct Driver {
     flush_at: Option<Instant>,
     checks: Arc<Semaphore>,
     messages: Messages,
-    metrics: Metrics,
     announced_rows: u64,
     training: Option<TrainingProgress>,
     /// Why the open task's trainer stands still.
@@ -120,10 +113,8 @@ pub struct Driver {
     told_pause: Option<String>,
     /// When the directory is looked for; None while it is.
     look_at: Option<Instant>,
+    /// Where peers find this coordinator; told once the campaign is finished.
     access: Option<(PathBuf, AccessFile)>,
-    after_the_end: AfterTheEnd,
-    shard_check: ShardCheck,
-    secret: Arc<str>,
     /// There once the results are.
     outcome: Option<CampaignOutcome>,
     ended: Option<Result<CampaignOutcome, CampaignFailure>>,
@@ -131,36 +122,36 @@ pub struct Driver {
 
 impl Driver {
     /// The driver, and where messages to it go.
-    pub fn new(config: DriverConfig) -> (Self, Messages, mpsc::Receiver<Message>) {
+    pub fn new(
+        config: DriverConfig,
+        journal: Journal,
+        state: State,
+        rules: LeaseRules,
+        access: Option<(PathBuf, AccessFile)>,
+    ) -> (Self, Messages, mpsc::Receiver<Message>) {
         let (sender, inbox) = mpsc::channel(1024);
         let messages = Messages::new(sender);
         // Unique over all runs, since the journal numbers them.
-        let first_attempt = AttemptId((config.state.n_runs + 1).saturating_mul(ATTEMPTS_PER_RUN));
+        let first_attempt = AttemptId((state.n_runs + 1).saturating_mul(ATTEMPTS_PER_RUN));
         let driver = Self {
-            directory: config.directory,
-            campaign: config.campaign,
-            journal: Some(config.journal),
-            state: config.state,
-            opened: config.opened,
+            config,
+            journal: Some(journal),
+            state,
             started: Instant::now(),
-            leases: Leases::new(config.rules, first_attempt),
+            leases: Leases::new(rules, first_attempt),
             outboxes: Outboxes::new(messages.clone()),
             draws: None,
             checked: Vec::new(),
             flush_at: None,
             checks: Arc::new(Semaphore::new(CHECKS_AT_A_TIME)),
             messages: messages.clone(),
-            metrics: config.metrics,
             announced_rows: 0,
             training: None,
             task_paused: None,
             directory_gone: None,
             told_pause: None,
             look_at: Some(Instant::now() + LOOK),
-            access: config.access,
-            after_the_end: config.after_the_end,
-            shard_check: config.shard_check,
-            secret: config.secret,
+            access,
             outcome: None,
             ended: None,
         };
@@ -169,7 +160,7 @@ impl Driver {
 
     /// Takes the campaign: after this, every other run stops at its next write.
     pub async fn open(&mut self) -> Result<(), CampaignFailure> {
-        let opened = Box::new(self.opened.clone());
+        let opened = Box::new(self.config.opened.clone());
         self.step(Input::Start(opened)).await
     }
 
@@ -194,7 +185,7 @@ impl Driver {
                     Some(message) => self.on_message(message).await,
                     None => Err(CampaignFailure::Interrupted),
                 },
-                () = sleep_until_some(flush_at) => self.flush().await,
+                () = at(flush_at) => self.flush().await,
                 _ = tick.tick() => {
                     self.on_tick();
                     Ok(())
@@ -260,11 +251,11 @@ impl Driver {
             events = same_events;
             self.journal = Some(journal);
             let seconds = started.elapsed().as_secs_f64();
-            self.metrics.journal_seconds.observe(seconds);
+            self.config.metrics.journal_seconds.observe(seconds);
             let error = match result {
                 Ok(()) => {
                     let is_paused = self.standstill().is_some();
-                    self.metrics.is_paused.set(i64::from(is_paused));
+                    self.config.metrics.is_paused.set(i64::from(is_paused));
                     self.messages.set_paused(None);
                     if first_try.elapsed() > SHORTEST_PAUSE {
                         // Nobody was listened to meanwhile.
@@ -276,7 +267,7 @@ impl Driver {
                 Err(JournalError::File(error)) => error,
                 Err(error) => return Err(error.into()),
             };
-            self.metrics.is_paused.set(1);
+            self.config.metrics.is_paused.set(1);
             if pause == SHORTEST_PAUSE {
                 let reason = error.to_string();
                 self.outboxes.announce(&Progress::Paused { reason });
@@ -329,7 +320,7 @@ impl Driver {
             if self.state.holds(shard) {
                 self.on_committed(&rows_of(shard));
             } else {
-                self.metrics.reports_ignored.inc();
+                self.config.metrics.reports_ignored.inc();
                 self.leases.on_ignored(*attempt);
             }
         }
@@ -347,7 +338,7 @@ impl Driver {
     /// Where the campaign stands, as far as it is recorded.
     fn recorded_status(&self) -> CampaignStatus {
         let elapsed_s = self.state.elapsed_at(self.now_s());
-        status_of(&self.state, &self.campaign.name, elapsed_s)
+        status_of(&self.state, &self.config.campaign.name, elapsed_s)
     }
 
     /// The status with what only this run knows.
@@ -360,7 +351,7 @@ impl Driver {
                 held_back: self.leases.held_back(now_s),
                 training: self.training.clone(),
                 paused: paused.or_else(|| self.standstill()),
-                n_refused: self.metrics.n_refused(),
+                n_refused: self.config.metrics.n_refused(),
             }),
             ..recorded
         }
@@ -374,16 +365,16 @@ impl Driver {
     ) -> Result<(), CampaignFailure> {
         self.checked.push((attempt, shard));
         let n_pending: u64 = self.checked.iter().map(|(_, shard)| shard.n_rows).sum();
-        let is_last = match &self.state.phase {
-            Phase::Simulating(open) => open.n_committed + n_pending >= open.plan.n_rows,
+        let waits = match &self.state.phase {
+            Phase::Simulating(open) => open.n_committed + n_pending < open.plan.n_rows,
             Phase::New
             | Phase::Weighing(_)
             | Phase::Deciding
             | Phase::Training(_)
             | Phase::Finishing
-            | Phase::Finished(_) => true,
+            | Phase::Finished(_) => false,
         };
-        if is_last || self.checked.len() >= MAX_GROUP {
+        if !waits || self.checked.len() >= MAX_GROUP {
             return self.flush().await;
         }
         self.flush_at
@@ -393,7 +384,7 @@ impl Driver {
 
     fn on_tick(&mut self) {
         for (peer, attempt) in self.leases.expire(self.now_s()) {
-            self.metrics.leases_expired.inc();
+            self.config.metrics.leases_expired.inc();
             tracing::warn!(
                 peer = self.leases.name(peer),
                 attempt = attempt.0,
@@ -460,7 +451,7 @@ impl Driver {
                 tracing::warn!(%error, "peers that come late are not told that the campaign is finished");
             }
         }
-        match self.after_the_end {
+        match self.config.after_the_end {
             AfterTheEnd::Exit => self.ended = Some(Ok(outcome)),
             AfterTheEnd::Linger => {
                 tracing::info!("the campaign is finished; staying until stopped");
@@ -477,15 +468,8 @@ impl Driver {
     }
 }
 
-async fn sleep_until_some(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Runs what reads and writes files off the event loop.
-async fn blocking<T: Send + 'static>(
+pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, CampaignFailure> {
     Ok(tokio::task::spawn_blocking(work).await?)

@@ -338,15 +338,20 @@ fn final_model(state: &State) -> Option<&ModelFiles> {
     state.models.iter().find(|model| model.flow == flow)
 }
 
+/// Names in a model's directory, with their SHA-256.
+pub fn files_of(model: &ModelFiles) -> [(&'static str, &String); 2] {
+    [
+        ("weights.safetensors", &model.weights_sha256),
+        ("model.json", &model.model_json_sha256),
+    ]
+}
+
 /// Copies the final flow's model to where users find it.
 pub fn copy_model(directory: &Directory, state: &State) -> Result<(), FinishError> {
     let Some(model) = final_model(state) else {
         return Ok(());
     };
-    for (name, sha256) in [
-        ("weights.safetensors", &model.weights_sha256),
-        ("model.json", &model.model_json_sha256),
-    ] {
+    for (name, sha256) in files_of(model) {
         let path = format!("{}/{name}", model.path);
         let bytes = directory.read(&path)?;
         let found = files::sha256_hex(&bytes);

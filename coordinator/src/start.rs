@@ -5,7 +5,7 @@ use crate::campaign::event::{Opened, Settings};
 use crate::campaign::leases::rules::LeaseRules;
 use crate::campaign::state::State;
 use crate::driver::messages::Messages;
-use crate::driver::{AfterTheEnd, CampaignOutcome, Driver, DriverConfig};
+use crate::driver::{AfterTheEnd, CampaignOutcome, Driver, DriverConfig, blocking};
 use crate::error::{CampaignFailure, StartError};
 use crate::journal::{Journal, JournalError};
 use crate::metrics::Metrics;
@@ -142,7 +142,7 @@ pub async fn start_with_check(
     let identity = campaign_file::identity(&campaign);
     let Found { journal, state } = {
         let (directory, campaign) = (config.directory.clone(), Arc::clone(&campaign));
-        off_the_loop(move || find(&directory, &campaign)).await??
+        blocking(move || find(&directory, &campaign)).await??
     };
     let earlier = state.run.clone();
     let is_finished = state.results().is_some();
@@ -163,19 +163,18 @@ pub async fn start_with_check(
         campaign: identity,
         run: journal.run().clone(),
     };
-    let (mut driver, messages, inbox) = Driver::new(DriverConfig {
+    let driver = DriverConfig {
         directory: config.directory.clone(),
         campaign: Arc::clone(&campaign),
-        journal,
-        state,
         opened,
-        rules: LeaseRules::of(&campaign, config.lease_s),
         metrics: metrics.clone(),
-        access: published.clone(),
         after_the_end: config.after_the_end,
         shard_check,
         secret: sha256_hex(config.secrets.private_key.as_bytes()).into(),
-    });
+    };
+    let rules = LeaseRules::of(&campaign, config.lease_s);
+    let (mut driver, messages, inbox) =
+        Driver::new(driver, journal, state, rules, published.clone());
     let service = Service::new(
         &config.secrets.token,
         identification,
@@ -212,7 +211,7 @@ pub async fn start_with_check(
             .await
             .map_err(|failure| outrun(failure, config.directory.location()))?;
         let directory = config.directory.clone();
-        off_the_loop(move || {
+        blocking(move || {
             write_campaign(&directory, &campaign)?;
             publish(published)
         })
@@ -365,11 +364,4 @@ pub fn settings(campaign: &Campaign) -> Settings {
 fn fresh_run_id() -> RunId {
     let word = || RandomState::new().hash_one(std::process::id());
     RunId(format!("{:016x}{:016x}", word(), word()))
-}
-
-async fn off_the_loop<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, StartError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| StartError::Open(error.into()))
 }

@@ -2,6 +2,7 @@
 
 use crate::campaign::event::{Task, TaskResult};
 use crate::campaign::state::{WeighedRound, rows_of};
+use crate::finish::files_of;
 use crate::rounds::RoundDraws;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::directory::Directory;
@@ -183,10 +184,7 @@ fn check_model_files(
     if model.path != expected.output {
         check_path(&model.path, &expected.output)?;
     }
-    for (name, sha256) in [
-        ("weights.safetensors", &model.weights_sha256),
-        ("model.json", &model.model_json_sha256),
-    ] {
+    for (name, sha256) in files_of(model) {
         let path = format!("{}/{name}", model.path);
         let found = files::sha256_hex(&directory.read(&path)?);
         if found != *sha256 {

@@ -2,7 +2,7 @@
 //! a PNG or a PDF is made.
 
 use super::PlotError;
-use super::shapes::{Color, PIXELS_PER_POINT, Pen, Rectangle, Shape, rectangle_path};
+use super::shapes::{Color, INK, PIXELS_PER_POINT, Pen, Rectangle, Shape, rectangle_path};
 use super::{pdf, raster};
 use std::sync::OnceLock;
 use tiny_skia::{Path, PathBuilder, Transform};
@@ -179,6 +179,18 @@ impl Canvas {
             Transform::from_rotate(-degrees as f32).post_concat(Transform::from_translate(x, y));
         let path = builder.finish().and_then(|path| path.transform(turned));
         self.fill(path, color);
+    }
+
+    /// As [`Canvas::text`], of one size and in ink.
+    pub fn word(
+        &mut self,
+        position: (f64, f64),
+        degrees: f64,
+        anchor: Anchor,
+        text: &str,
+        size: f64,
+    ) {
+        self.text(position, degrees, anchor, &[Span::plain(text, size)], INK);
     }
 
     /// Width of a line of text in points.

@@ -3,9 +3,9 @@
 use super::PlotError;
 use super::canvas::Canvas;
 use super::panel::{
-    GREY, INK, Mark, draw_frame, draw_grid, draw_legend, draw_x_name, draw_x_tick, draw_y_name,
+    GREY, Mark, draw_frame, draw_grid, draw_legend, draw_x_name, draw_x_tick, draw_y_name,
 };
-use super::shapes::{Color, Pen, Rectangle};
+use super::shapes::{Color, INK, Pen, Rectangle};
 use super::ticks::Axis;
 use sidereal_inference::model_band::ModelBand;
 

@@ -9,6 +9,9 @@ pub const PIXELS_PER_POINT: f64 = 2.0;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Color(pub u8, pub u8, pub u8);
 
+/// Of lines and text.
+pub const INK: Color = Color(24, 28, 36);
+
 impl Color {
     pub const WHITE: Self = Self(255, 255, 255);
 

@@ -311,13 +311,9 @@ impl Draft<'_> {
     }
 
     fn on_results_written(&mut self, results: Results) -> Result<(), Misfit> {
-        match self.state.phase {
-            Phase::Finishing | Phase::Finished(_) => self.record(Fact::Finished(results)),
-            Phase::New
-            | Phase::Simulating(_)
-            | Phase::Weighing(_)
-            | Phase::Deciding
-            | Phase::Training(_) => Ok(()),
-        }
+        let (Phase::Finishing | Phase::Finished(_)) = self.state.phase else {
+            return Ok(());
+        };
+        self.record(Fact::Finished(results))
     }
 }

@@ -154,7 +154,7 @@ impl Leases {
     pub fn on_heard(&mut self, peer: PeerId, now_s: f64) {
         self.peers.on_heard(peer, now_s);
         if let Some(tasks) = &mut self.tasks {
-            tasks.extend(peer, now_s + self.rules.lease_s);
+            tasks.extend(Some(peer), now_s + self.rules.lease_s);
         }
     }
 
@@ -219,7 +219,7 @@ impl Leases {
     pub fn on_all_heard(&mut self, now_s: f64) {
         self.peers.on_all_heard(now_s);
         if let Some(tasks) = &mut self.tasks {
-            tasks.extend_all(now_s + self.rules.lease_s);
+            tasks.extend(None, now_s + self.rules.lease_s);
         }
     }
 

@@ -104,7 +104,7 @@ impl Driver {
             } => match result {
                 Ok(()) => {
                     self.leases.on_shard_good();
-                    self.metrics.batch_seconds.observe(seconds);
+                    self.config.metrics.batch_seconds.observe(seconds);
                     self.on_shard_accepted(attempt, shard).await?;
                 }
                 Err(error) => {
@@ -178,15 +178,15 @@ impl Driver {
         tracing::info!(%peer, name = registration.name, kind = ?registration.kind, "registered");
         Ok(Session {
             peer,
-            run: self.opened.run.clone(),
-            campaign: self.campaign.as_ref().clone(),
+            run: self.config.opened.run.clone(),
+            campaign: self.config.campaign.as_ref().clone(),
             directory: self.absolute_location(),
         })
     }
 
     /// The campaign directory as another process can open it.
     fn absolute_location(&self) -> String {
-        let location = self.directory.location();
+        let location = self.config.directory.location();
         if location.contains("://") {
             return location.to_owned();
         }
@@ -243,7 +243,7 @@ impl Driver {
         match self.leases.on_report(peer, &report, self.now_s()) {
             Ok(ReportVerdict::Check) => self.check_shard(peer, report),
             Ok(ReportVerdict::TooLate) => {
-                self.metrics.reports_ignored.inc();
+                self.config.metrics.reports_ignored.inc();
             }
             Err(refusal) => self.dismiss(peer, &refusal.to_string())?,
         }
@@ -258,16 +258,9 @@ impl Driver {
         verdict: FailureVerdict,
     ) -> Result<(), CampaignFailure> {
         let worker = self.leases.name(peer);
-        match &verdict {
-            FailureVerdict::TooLate | FailureVerdict::Ends { .. } => {}
-            FailureVerdict::OfferedAgain { .. }
-            | FailureVerdict::Split { .. }
-            | FailureVerdict::GiveUp { .. } => {
-                self.metrics.batches_failed.inc();
-            }
-        }
         match verdict {
             FailureVerdict::OfferedAgain { n_failures } => {
+                self.config.metrics.batches_failed.inc();
                 tracing::warn!(
                     worker,
                     attempt = attempt.0,
@@ -277,6 +270,7 @@ impl Driver {
                 );
             }
             FailureVerdict::Split { rows } => {
+                self.config.metrics.batches_failed.inc();
                 tracing::warn!(
                     worker,
                     attempt = attempt.0,
@@ -290,6 +284,7 @@ impl Driver {
                 round,
                 row,
             } => {
+                self.config.metrics.batches_failed.inc();
                 if let Some(n_given_up) = self.state.too_many_given_up() {
                     return Err(CampaignFailure::Rows {
                         n_given_up,
@@ -333,7 +328,7 @@ impl Driver {
                     | TaskVerdict::OfferedAgain { .. }
                     | TaskVerdict::Fails { .. },
                 ) => {
-                    self.metrics.reports_ignored.inc();
+                    self.config.metrics.reports_ignored.inc();
                 }
                 Err(refusal) => self.dismiss(peer, &refusal.to_string())?,
             },
@@ -445,7 +440,7 @@ impl Driver {
     fn dismiss(&mut self, peer: PeerId, reason: &str) -> Result<(), CampaignFailure> {
         let reason = brief(reason);
         tracing::warn!(name = self.leases.name(peer), %peer, reason, "peer dismissed");
-        self.metrics.on_refused(Reason::Nonsense);
+        self.config.metrics.on_refused(Reason::Nonsense);
         self.outboxes.close(peer, &Status::invalid_argument(reason));
         self.on_lost(peer, Loss::Drained)
     }
@@ -453,7 +448,7 @@ impl Driver {
     /// Hands out what can be handed out.
     pub(super) fn grant(&mut self) {
         for grant in self.leases.grant(self.now_s()) {
-            self.metrics.leases_granted.inc();
+            self.config.metrics.leases_granted.inc();
             match grant {
                 Grant::Batch {
                     peer,

@@ -41,7 +41,7 @@ impl Driver {
         let Some(draws) = self.draws.clone() else {
             return;
         };
-        let campaign = Arc::clone(&self.campaign);
+        let campaign = Arc::clone(&self.config.campaign);
         let lease_s = self.leases.lease_s();
         let make = move || BatchLease {
             attempt,
@@ -111,12 +111,12 @@ impl Driver {
             return;
         };
         let asked = AskedRows {
-            directory: self.directory.clone(),
-            campaign: Arc::clone(&self.campaign),
+            directory: self.config.directory.clone(),
+            campaign: Arc::clone(&self.config.campaign),
             draws,
-            secret: Arc::clone(&self.secret),
+            secret: Arc::clone(&self.config.secret),
         };
-        let check = self.shard_check;
+        let check = self.config.shard_check;
         let work = self.off_the_loop(move |desk| {
             let BatchReport {
                 attempt,
@@ -252,8 +252,8 @@ impl Driver {
         W: FnOnce(&Desk) -> Option<Message> + Send + 'static,
     {
         let desk = Desk {
-            directory: self.directory.clone(),
-            campaign: Arc::clone(&self.campaign),
+            directory: self.config.directory.clone(),
+            campaign: Arc::clone(&self.config.campaign),
             driver: self.messages.clone(),
         };
         let messages = self.messages.clone();

@@ -84,25 +84,24 @@ pub fn registration_from_wire(wire: v1::RegisterRequest) -> Result<Registration,
             });
         }
     };
-    if wire.name.len() > MAX_NAME_BYTES {
-        return Err(WireError::Value {
-            message: MESSAGE,
-            field: "name",
-            found: format!("of {} bytes", wire.name.len()),
-            expected: "at most 256 bytes",
-        });
-    }
-    if let Some(campaign) = wire
-        .campaign
-        .as_ref()
-        .filter(|campaign| campaign.len() > MAX_HASH_BYTES)
-    {
-        return Err(WireError::Value {
-            message: MESSAGE,
-            field: "campaign",
-            found: format!("of {} bytes", campaign.len()),
-            expected: "at most 64 bytes",
-        });
+    let hash = wire.campaign.as_deref().unwrap_or_default();
+    for (field, text, most, expected) in [
+        (
+            "name",
+            wire.name.as_str(),
+            MAX_NAME_BYTES,
+            "at most 256 bytes",
+        ),
+        ("campaign", hash, MAX_HASH_BYTES, "at most 64 bytes"),
+    ] {
+        if text.len() > most {
+            return Err(WireError::Value {
+                message: MESSAGE,
+                field,
+                found: format!("of {} bytes", text.len()),
+                expected,
+            });
+        }
     }
     Ok(Registration {
         kind,
@@ -130,35 +129,27 @@ fn model_to_wire(model: &ModelId) -> v1::ForwardModel {
 }
 
 fn models_from_wire(models: Vec<v1::ForwardModel>) -> Result<Vec<ModelId>, WireError> {
-    const MESSAGE: &str = "registration";
+    let wrong = |found: String, expected| WireError::Value {
+        message: "registration",
+        field: "models",
+        found,
+        expected,
+    };
     if models.len() > MAX_MODELS {
-        return Err(WireError::Value {
-            message: MESSAGE,
-            field: "models",
-            found: models.len().to_string(),
-            expected: "at most 1000",
-        });
+        return Err(wrong(models.len().to_string(), "at most 1000"));
     }
     let model = |model: v1::ForwardModel| {
         let origin = match v1::ModelOrigin::try_from(model.origin) {
             Ok(v1::ModelOrigin::Builtin) => Origin::Builtin,
             Ok(v1::ModelOrigin::Guest) => Origin::Guest,
             Ok(v1::ModelOrigin::Unspecified) | Err(_) => {
-                return Err(WireError::Value {
-                    message: MESSAGE,
-                    field: "models",
-                    found: format!("origin {}", model.origin),
-                    expected: "1 (built in) or 2 (a guest)",
-                });
+                let found = format!("origin {}", model.origin);
+                return Err(wrong(found, "1 (built in) or 2 (a guest)"));
             }
         };
         if model.name.len() > MAX_NAME_BYTES {
-            return Err(WireError::Value {
-                message: MESSAGE,
-                field: "models",
-                found: format!("a name of {} bytes", model.name.len()),
-                expected: "at most 256 bytes",
-            });
+            let found = format!("a name of {} bytes", model.name.len());
+            return Err(wrong(found, "at most 256 bytes"));
         }
         Ok(ModelId {
             origin,
@@ -346,14 +337,12 @@ pub fn trainer_message_from_wire(
             round: RoundId(drawing.round),
             n_rows: drawing.n_rows,
         },
-        Message::Heartbeat(v1::Heartbeat { paused: None }) => FromTrainer::Heartbeat,
-        Message::Heartbeat(v1::Heartbeat {
-            paused: Some(reason),
-        }) if reason.is_empty() => FromTrainer::Resumed,
-        Message::Heartbeat(v1::Heartbeat {
-            paused: Some(reason),
-        }) => FromTrainer::Paused {
-            reason: failure_message(reason),
+        Message::Heartbeat(v1::Heartbeat { paused }) => match paused {
+            None => FromTrainer::Heartbeat,
+            Some(reason) if reason.is_empty() => FromTrainer::Resumed,
+            Some(reason) => FromTrainer::Paused {
+                reason: failure_message(reason),
+            },
         },
         Message::Drain(v1::Drain {}) => FromTrainer::Drain,
     };

@@ -177,30 +177,28 @@ impl Batches {
 
     /// Whether the peer runs rows that have failed before: it is given nothing beside them.
     pub fn holds_suspect(&self, peer: PeerId) -> bool {
-        let attempts = self.attempts_by_peer.get(&peer).into_iter().flatten();
-        let mut batches = attempts.filter_map(|attempt| self.batch_by_attempt.get(attempt));
-        batches.any(|batch| batch.failures.n > 0 && batch.stage != BatchStage::Checking)
+        self.batches_of(peer)
+            .any(|batch| batch.failures.n > 0 && batch.stage != BatchStage::Checking)
     }
 
     /// Number and rows of a peer's leases.
     pub fn held_by(&self, peer: PeerId) -> (usize, u64) {
-        let attempts = self.attempts_by_peer.get(&peer);
-        let rows = |attempt| {
-            let batch = self.batch_by_attempt.get(attempt)?;
-            Some(batch.rows.end - batch.rows.start)
-        };
-        let lengths: Vec<u64> = attempts.into_iter().flatten().filter_map(rows).collect();
-        (lengths.len(), lengths.iter().sum())
+        self.batches_of(peer).fold((0, 0), |(n, n_rows), batch| {
+            (n + 1, n_rows + batch.rows.end - batch.rows.start)
+        })
     }
 
     /// Leases of a peer that it has not reported.
     pub fn n_unreported(&self, peer: PeerId) -> usize {
+        let batches = self.batches_of(peer);
+        batches
+            .filter(|batch| batch.stage != BatchStage::Checking)
+            .count()
+    }
+
+    fn batches_of(&self, peer: PeerId) -> impl Iterator<Item = &Batch> {
         let attempts = self.attempts_by_peer.get(&peer).into_iter().flatten();
-        let is_unreported = |attempt: &&AttemptId| {
-            let batch = self.batch_by_attempt.get(attempt);
-            batch.is_some_and(|batch| batch.stage != BatchStage::Checking)
-        };
-        attempts.filter(is_unreported).count()
+        attempts.filter_map(|attempt| self.batch_by_attempt.get(attempt))
     }
 
     /// When a lease was given.
@@ -327,12 +325,8 @@ impl Batches {
         attempts: &mut Attempts,
     ) -> Vec<(AttemptId, FailureVerdict)> {
         let mut verdicts = Vec::new();
-        for attempt in self
-            .attempts_by_peer
-            .get(&peer)
-            .cloned()
-            .unwrap_or_default()
-        {
+        let held = self.attempts_by_peer.get(&peer).cloned();
+        for attempt in held.unwrap_or_default() {
             let Some(stage) = self.batch_by_attempt.get(&attempt).map(|batch| batch.stage) else {
                 continue;
             };

@@ -203,8 +203,7 @@ impl Batches {
 
     /// Whether a lease of the peer's has expired.
     fn is_late(&self, peer: PeerId) -> bool {
-        let attempts = self.attempts_by_peer.get(&peer).into_iter().flatten();
-        let mut batches = attempts.filter_map(|attempt| self.batch_by_attempt.get(attempt));
-        batches.any(|batch| batch.stage == BatchStage::Late)
+        self.batches_of(peer)
+            .any(|batch| batch.stage == BatchStage::Late)
     }
 }
