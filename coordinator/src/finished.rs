@@ -4,6 +4,7 @@ use crate::campaign::decide::{Input, decide};
 use crate::campaign::event::{Event, Fact, Opened, Results};
 use crate::campaign::state::State;
 use crate::finish::{Computed, FinishError, SoFar, compute, copy_model, so_far};
+use crate::journal;
 use crate::start::settings;
 use crate::status::{StatusError, recorded, replay, status_of};
 use sidereal_inference::campaign::Campaign;
@@ -86,7 +87,7 @@ pub struct FinishedCampaign {
 /// The result that the journal records, refused where its files have changed since; None where there is none. Nothing
 /// is written and no coordinator disturbed.
 pub fn read_results(directory: &Directory) -> Result<Option<Summary>, ResultsError> {
-    let (events, _) = recorded(directory)?;
+    let events = journal::read(directory).map_err(StatusError::from)?.events;
     let Some((_, results)) = last_finished(&events) else {
         return Ok(None);
     };
