@@ -2,19 +2,18 @@
 
 use crate::campaign_directory::{self, Found};
 use crate::exit::{CommandError, Ending, STATUS_INTERRUPTED};
-use crate::fit::SettingArguments;
 use crate::report;
 use crate::results;
 use crate::services::{
-    FEWEST_OPEN_FILES, allow_open_files, create_directory, host_name, identity,
-    load_or_create_secrets, read_text, runtime, seconds, shutdown_on_signals,
+    FEWEST_OPEN_FILES, allow_open_files, create_directory, earlier, host_name, identity,
+    load_or_create_secrets, read_text, runtime, seconds, shutdown_on_signals, start_coordinator,
 };
+use crate::settings::SettingArguments;
 use crate::terminal::Terminal;
 use crate::words;
 use clap::Args;
 use sidereal_coordinator::{
-    AfterTheEnd, CampaignFailure, CampaignOutcome, CoordinatorConfig, Earlier, Running,
-    ServeConfig, ShardChecks,
+    AfterTheEnd, CampaignFailure, CampaignOutcome, CoordinatorConfig, ServeConfig,
 };
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::records::Directory;
@@ -156,7 +155,7 @@ async fn serve(
     let location = config.directory.location().to_owned();
     let access_file = config.access_file.clone();
     let running = tokio::select! {
-        running = start(config) => running?,
+        running = start_coordinator(config) => running?,
         // Nothing is recorded yet, or a record that cannot be written is waited for.
         Ok(_) = interrupted.wait_for(|stop| *stop) => return Ok(None),
     };
@@ -180,16 +179,6 @@ async fn serve(
         Err(CampaignFailure::Interrupted) => Ok(None),
         Err(failure) => Err(CommandError::failed(failure)),
     }
-}
-
-/// Starts a coordinator; what the user has to mend is told from what failed.
-pub async fn start(config: CoordinatorConfig) -> Result<Running, CommandError> {
-    sidereal_coordinator::start(config)
-        .await
-        .map_err(|error| match error.is_unusable_input() {
-            true => CommandError::unusable(error),
-            false => CommandError::failed(error),
-        })
 }
 
 fn access_file(arguments: &CoordinatorArguments) -> Result<PathBuf, CommandError> {
@@ -240,24 +229,18 @@ fn config(
             .map_or(advertise.as_str(), |(host, _)| host)
             .to_owned(),
     };
-    let client_ca = match &arguments.client_ca {
-        Some(path) => Some(read_text(path)?),
-        None => None,
-    };
+    let text = |path: &Option<PathBuf>| path.as_deref().map(read_text).transpose();
     Ok(CoordinatorConfig {
         directory: directory.clone(),
         campaign,
         serve: ServeConfig {
             listen: arguments.listen,
             is_plaintext: arguments.plaintext,
-            client_ca,
+            client_ca: text(&arguments.client_ca)?,
             health: arguments.health_listen,
             metrics: arguments.metrics_listen,
         },
-        trusted: match &arguments.ca {
-            Some(path) => Some(read_text(path)?),
-            None => None,
-        },
+        trusted: text(&arguments.ca)?,
         secrets,
         advertise,
         server_name,
@@ -267,17 +250,12 @@ fn config(
             arguments.client_certificate.as_deref(),
             arguments.client_key.as_deref(),
         )?,
-        earlier: if arguments.take_over {
-            Earlier::TakeOver
-        } else {
-            Earlier::Respect
-        },
+        earlier: earlier(arguments.take_over),
         after_the_end: if arguments.linger {
             AfterTheEnd::Linger
         } else {
             AfterTheEnd::Exit
         },
         lease_s: arguments.lease.as_secs_f64(),
-        shard_checks: ShardChecks::Full,
     })
 }

@@ -2,15 +2,13 @@
 
 use crate::campaign_directory;
 use crate::exit::{CommandError, Ending};
-use crate::fit::{n_cores, run_here};
-use crate::local::{LocalCampaign, LocalEnding};
 use crate::numbers;
+use crate::one_process::{self, LocalCampaign, LocalEnding};
 use crate::report;
 use crate::results;
-use crate::services::{FEWEST_OPEN_FILES, OPEN_FILES_PER_WORKER, allow_open_files};
+use crate::services::{earlier, n_cores};
 use crate::terminal::{CampaignView, Terminal};
 use clap::Args;
-use sidereal_coordinator::Earlier;
 use sidereal_inference::account::Summary;
 use sidereal_inference::campaign::{Campaign, MOST_WORKERS};
 use sidereal_inference::method::fresh_draws_for;
@@ -80,8 +78,7 @@ pub fn run(
     let n_workers = arguments
         .workers
         .map_or_else(n_cores, |count| count as usize);
-    let needed = FEWEST_OPEN_FILES + OPEN_FILES_PER_WORKER * n_workers as u64;
-    allow_open_files(needed, needed)?;
+    one_process::allow_open_files(n_workers)?;
     let mut left = arguments
         .simulations
         .unwrap_or((DEAREST * arguments.n_eff).ceil() as u64);
@@ -105,13 +102,9 @@ pub fn run(
             models: models.clone(),
             n_workers,
             n_threads: n_cores(),
-            earlier: if arguments.take_over {
-                Earlier::TakeOver
-            } else {
-                Earlier::Respect
-            },
+            earlier: earlier(arguments.take_over),
         };
-        let ending = run_here(local, CampaignView::after_the_stop(terminal), terminal)?;
+        let ending = one_process::run(local, CampaignView::after_the_stop(terminal), terminal)?;
         terminal.clear();
         summary = match ending {
             LocalEnding::Interrupted => {

@@ -31,6 +31,14 @@ impl CommandError {
     pub fn unusable(error: impl Display) -> Self {
         Self::UnusableInput(error.to_string())
     }
+
+    /// Told by whether the user has to change something.
+    pub fn of(error: impl Display, is_unusable_input: bool) -> Self {
+        match is_unusable_input {
+            true => Self::unusable(error),
+            false => Self::failed(error),
+        }
+    }
 }
 
 /// **Promise:** 0 done; 1 failed; 2 unusable input; 3 finished but not to be trusted; 4 interrupted.

@@ -2,29 +2,20 @@
 
 use crate::campaign_directory::{self, Found};
 use crate::estimate;
-use crate::exit::{CommandError, Ending, STATUS_INTERRUPTED};
-use crate::local::{self, LocalCampaign, LocalEnding};
-use crate::report::{self, LivePage};
+use crate::exit::{CommandError, Ending};
+use crate::one_process::{self, LocalCampaign, LocalEnding};
+use crate::report;
 use crate::results;
-use crate::services::{
-    FEWEST_OPEN_FILES, OPEN_FILES_PER_WORKER, allow_open_files, create_directory, runtime,
-    shutdown_on_signals,
-};
+use crate::services::{create_directory, earlier, n_cores, n_threads};
+use crate::settings::SettingArguments;
 use crate::terminal::{CampaignView, Terminal};
 use crate::words;
-use clap::{Args, ValueEnum};
-use sidereal_coordinator::Earlier;
-use sidereal_inference::account::{Progress, Stage, Summary};
-use sidereal_inference::campaign::{Campaign, DeviceChoice, MOST_WORKERS, Source};
-use sidereal_inference::campaign_file;
+use clap::Args;
+use sidereal_inference::account::{Stage, Summary};
+use sidereal_inference::campaign::{Campaign, MOST_WORKERS};
 use sidereal_inference::records::Directory;
 use sidereal_models::Catalogue;
-use std::path::{Path, PathBuf};
-use std::thread::available_parallelism;
-use std::time::Duration;
-
-/// Threads that serve connections; simulations and training have their own.
-const SERVICE_THREADS: usize = 2;
+use std::path::PathBuf;
 
 #[derive(Args)]
 pub struct FitArguments {
@@ -65,61 +56,6 @@ pub struct FitArguments {
     pub quiet: bool,
 }
 
-/// Keys of the campaign file that an argument may stand for.
-#[derive(Args)]
-pub struct SettingArguments {
-    /// As `seed` in the file
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
-    seed: Option<u64>,
-
-    /// As `training.device` in the file
-    #[arg(long)]
-    device: Option<DeviceArgument>,
-}
-
-impl SettingArguments {
-    /// The campaign file with these settings, checked as far as it goes without running, and where its observation is
-    /// from, if that is a file.
-    pub fn campaign(
-        &self,
-        path: &Path,
-        models: &Catalogue,
-    ) -> Result<(Campaign, Option<Source>), CommandError> {
-        let (mut campaign, source) =
-            campaign_file::load_with_source(path, models).map_err(CommandError::unusable)?;
-        if let Some(seed) = self.seed {
-            campaign.seed = seed;
-        }
-        if let Some(device) = self.device {
-            campaign.training.device = device.into();
-        }
-        models
-            .build(&campaign.simulator, &campaign.space)
-            .map_err(|error| CommandError::unusable(format!("{}: {error}", path.display())))?;
-        Ok((campaign, source))
-    }
-}
-
-/// Where networks run.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum DeviceArgument {
-    /// A GPU where there is a real one, else the CPU
-    Auto,
-    Cpu,
-    /// A GPU through Vulkan, Metal or DirectX 12
-    Wgpu,
-}
-
-impl From<DeviceArgument> for DeviceChoice {
-    fn from(argument: DeviceArgument) -> Self {
-        match argument {
-            DeviceArgument::Auto => Self::Auto,
-            DeviceArgument::Cpu => Self::Cpu,
-            DeviceArgument::Wgpu => Self::Wgpu,
-        }
-    }
-}
-
 pub fn run(
     arguments: &FitArguments,
     terminal: &Terminal,
@@ -146,7 +82,7 @@ pub fn run(
                 simulator: simulator.as_ref(),
                 n_workers: n_workers(&campaign),
                 n_cores: n_cores(),
-                n_threads: n_threads(arguments),
+                n_threads: n_threads(arguments.threads),
             };
             let mut text = String::new();
             for (name, value) in estimate::lines(&campaign, &machine) {
@@ -165,7 +101,6 @@ pub fn run(
     let device = sidereal_trainer::device::choose(campaign.training.device)
         .map_err(CommandError::unusable)?;
     let n_workers = n_workers(&campaign);
-    let n_threads = n_threads(arguments);
     terminal.note(&format!(
         "{}: {}",
         campaign.name,
@@ -183,22 +118,17 @@ pub fn run(
     for note in words::data_notes(&campaign, source.as_ref(), models) {
         terminal.note(&note);
     }
-    let needed = FEWEST_OPEN_FILES + OPEN_FILES_PER_WORKER * n_workers as u64;
-    allow_open_files(needed, needed)?;
+    one_process::allow_open_files(n_workers)?;
     let directory = create_directory(&directory)?;
     let local = LocalCampaign {
         campaign: campaign.clone(),
         directory: directory.clone(),
         models: models.clone(),
         n_workers,
-        n_threads,
-        earlier: if arguments.take_over {
-            Earlier::TakeOver
-        } else {
-            Earlier::Respect
-        },
+        n_threads: n_threads(arguments.threads),
+        earlier: earlier(arguments.take_over),
     };
-    let ending = run_here(local, CampaignView::new(terminal), terminal)?;
+    let ending = one_process::run(local, CampaignView::new(terminal), terminal)?;
     terminal.clear();
     match ending {
         LocalEnding::Interrupted => {
@@ -236,29 +166,6 @@ fn show_again(
     campaign_directory::keep_truth(directory, campaign, terminal)?;
     report::write(directory, campaign, summary, terminal, models)?;
     results::show(summary, directory, arguments.json, terminal)
-}
-
-/// Runs a campaign in this process, with its progress on the terminal.
-pub fn run_here(
-    local: LocalCampaign,
-    mut view: CampaignView,
-    terminal: &Terminal,
-) -> Result<LocalEnding, CommandError> {
-    let runtime = runtime(SERVICE_THREADS)?;
-    let mut page = LivePage::new(&local.directory, &local.campaign, &local.models);
-    let ending = runtime.block_on(async {
-        let interrupted = shutdown_on_signals(terminal, STATUS_INTERRUPTED);
-        let on_progress = |step: &Progress| {
-            view.show(step);
-            if matches!(step, Progress::RoundWeighed { .. }) {
-                page.on_round();
-            }
-        };
-        local::run(local, interrupted, on_progress).await
-    });
-    runtime.shutdown_timeout(Duration::from_millis(200));
-    page.finish();
-    ending
 }
 
 /// What `--dry-run` prints.
@@ -316,12 +223,4 @@ fn state(location: &str, campaign: &Campaign, found: Found) -> Result<String, Co
 fn n_workers(campaign: &Campaign) -> usize {
     let count = campaign.workers.count;
     count.map_or_else(n_cores, |count| count as usize)
-}
-
-fn n_threads(arguments: &FitArguments) -> usize {
-    arguments.threads.map_or_else(n_cores, usize::from)
-}
-
-pub fn n_cores() -> usize {
-    available_parallelism().map_or(1, usize::from)
 }

@@ -9,6 +9,7 @@
 //!     sidereal::run(Catalogue::default()) // .with_guest(MyModel)
 //! }
 //! ```
+#![warn(missing_docs)]
 
 mod access;
 mod campaign_directory;
@@ -19,8 +20,9 @@ mod exit;
 mod fit;
 #[cfg(test)]
 mod gallery;
-mod local;
+mod logs;
 mod numbers;
+mod one_process;
 mod page;
 mod plots;
 mod predict;
@@ -29,12 +31,14 @@ mod report;
 mod results;
 mod schema;
 mod services;
+mod settings;
 mod status;
 mod terminal;
 mod trainer;
 mod words;
 mod worker;
 
+/// What a forward model promises, and the models that are built in.
 pub use sidereal_models as models;
 
 use clap::{Parser, Subcommand};
@@ -55,8 +59,8 @@ struct Cli {
     log: Option<String>,
 
     /// How log lines on standard error look
-    #[arg(long, global = true, value_enum, default_value_t = services::LogFormat::Text)]
-    log_format: services::LogFormat,
+    #[arg(long, global = true, value_enum, default_value_t = logs::LogFormat::Text)]
+    log_format: logs::LogFormat,
 }
 
 #[derive(Subcommand)]
@@ -102,7 +106,7 @@ pub fn run(models: Catalogue) -> ExitCode {
         Verb::Coordinator(_) | Verb::Worker(_) | Verb::Trainer(_) => (false, "info"),
     };
     let terminal = Terminal::new(quiet);
-    let result = match services::log_filter(cli.log.as_deref(), filter) {
+    let result = match logs::log_filter(cli.log.as_deref(), filter) {
         Ok(filter) => {
             terminal.start_logging(cli.log_format, filter);
             run_verb(cli.verb, &terminal, &models)

@@ -4,17 +4,18 @@ mod targets;
 
 use crate::campaign_directory::{self, POSTERIOR_FILE, SUMMARY_FILE};
 use crate::exit::{CommandError, Ending};
-use crate::fit::DeviceArgument;
 use crate::numbers;
 use crate::plots::{PlotError, corner, fit};
 use crate::report::{CORNER_FILE, CORNER_PDF_FILE, FIT_PICTURE};
 use crate::results;
-use crate::services::create_directory;
+use crate::services::{create_directory, n_threads};
+use crate::settings::DeviceArgument;
 use crate::terminal::Terminal;
 use crate::words;
 use clap::Args;
 use sidereal_inference::base::files;
 use sidereal_inference::campaign::{Campaign, DeviceChoice};
+use sidereal_inference::campaign_file;
 use sidereal_inference::records::{Directory, FIT_FILE, Samples};
 use sidereal_inference::weights::WeightDiagnostics;
 use sidereal_models::Catalogue;
@@ -22,7 +23,6 @@ use sidereal_predict::{PredictError, Predicted, Prediction, Predictor};
 use sidereal_trainer::Model;
 use sidereal_trainer::model::{MODEL_FILE, WEIGHTS_FILE};
 use std::path::{Path, PathBuf};
-use std::thread::available_parallelism;
 use targets::{Target, targets};
 
 #[derive(Args)]
@@ -83,15 +83,20 @@ pub fn run(
         .map_err(CommandError::unusable)?;
     let model =
         Model::load(&open(&model_directory)?, "", &device).map_err(CommandError::unusable)?;
-    let n_threads = arguments.threads.map_or_else(
-        || available_parallelism().map_or(1, usize::from),
-        usize::from,
-    );
-    let predictor = Predictor::new(&model, models, n_threads).map_err(|error| {
-        let message = format!("{}: {error}", model_directory.display());
-        as_command_error(&error, message)
-    })?;
-    let targets = targets(arguments, &model, &predictor)?;
+    // Told with what it is about.
+    let failed = |path: &Path, error: &PredictError| {
+        let message = format!("{}: {error}", path.display());
+        CommandError::of(message, error.is_unusable_input())
+    };
+    let predictor = Predictor::new(&model, models, n_threads(arguments.threads))
+        .map_err(|error| failed(&model_directory, &error))?;
+    let mut reading = model.campaign().reading.clone();
+    if let Some(columns) = &arguments.columns {
+        reading.columns =
+            campaign_file::parse_columns(columns, "--columns").map_err(CommandError::unusable)?;
+    }
+    let read = |path: &Path| predictor.observation(path, &reading);
+    let targets = targets(&arguments.observations, &arguments.out, read)?;
     // Before anything is simulated.
     for target in &targets {
         create_directory(&target.directory.display().to_string())?;
@@ -107,23 +112,13 @@ pub fn run(
         let names = (target.path.as_path(), model_directory.as_path());
         let predicted = predictor
             .predict(&target.observation, arguments.draws, arguments.seed, names)
-            .map_err(|error| {
-                let message = format!("{}: {error}", target.path.display());
-                as_command_error(&error, message)
-            })?;
+            .map_err(|error| failed(&target.path, &error))?;
         results.write(target, &predicted)?;
         predictions.push(predicted.prediction);
         terminal.advance();
     }
     terminal.clear();
     show(arguments, &targets, &predictions, terminal)
-}
-
-fn as_command_error(error: &PredictError, message: String) -> CommandError {
-    match error.is_unusable_input() {
-        true => CommandError::unusable(message),
-        false => CommandError::failed(message),
-    }
 }
 
 fn open(path: &Path) -> Result<Directory, CommandError> {

@@ -3,9 +3,9 @@
 use crate::campaign_directory;
 use crate::exit::{CommandError, Ending};
 use crate::results;
-use crate::services::{host_name, runtime};
+use crate::services::{earlier, host_name, runtime};
 use clap::Args;
-use sidereal_coordinator::{Committed, DamagedShard, Earlier, StartError};
+use sidereal_coordinator::{Committed, DamagedShard};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::records::Directory;
 use sidereal_models::Catalogue;
@@ -30,19 +30,10 @@ pub fn run(arguments: &RepairArguments, models: &Catalogue) -> Result<Ending, Co
     let campaign = campaign_directory::load_campaign(&directory)?;
     let committed = Committed::read(&directory).map_err(CommandError::failed)?;
     if !arguments.dry_run {
-        let earlier = if arguments.take_over {
-            Earlier::TakeOver
-        } else {
-            Earlier::Respect
-        };
         let host = host_name();
-        let asked = committed.refuse_if_served(&host, earlier);
-        runtime(1)?.block_on(asked).map_err(|error: StartError| {
-            match error.is_unusable_input() {
-                true => CommandError::unusable(error),
-                false => CommandError::failed(error),
-            }
-        })?;
+        let asked = committed.refuse_if_served(&host, earlier(arguments.take_over));
+        let answer = runtime(1)?.block_on(asked);
+        answer.map_err(|error| CommandError::of(&error, error.is_unusable_input()))?;
     }
     let n_shards = committed.shards().len();
     let damaged = committed.damaged().map_err(CommandError::failed)?;

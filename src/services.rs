@@ -1,8 +1,9 @@
 //! What the verbs of the separate services share: runtime, signals, names, and how peers find a coordinator.
 
-use crate::exit::CommandError;
+use crate::exit::{CommandError, Ending};
 use crate::terminal::Terminal;
-use clap::{Args, ValueEnum};
+use clap::Args;
+use sidereal_coordinator::{CoordinatorConfig, Earlier, Running};
 use sidereal_inference::base::files;
 use sidereal_inference::records::Directory;
 use sidereal_proto::access::{
@@ -10,35 +11,15 @@ use sidereal_proto::access::{
 };
 use sidereal_proto::client::ClientIdentity;
 use sidereal_store::{Kind, StorageChoice};
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
 
 /// Open files that a service needs at least: connections, and the shards that are read or checked at a time.
 pub const FEWEST_OPEN_FILES: u64 = 128;
-/// Of a process that runs a whole campaign: both ends of a worker's connection, and the shard that it writes.
-pub const OPEN_FILES_PER_WORKER: u64 = 4;
-
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    Text,
-    /// One JSON object a line
-    Json,
-}
-
-/// What is logged unless the user says otherwise.
-pub fn log_filter(argument: Option<&str>, default: &str) -> Result<EnvFilter, CommandError> {
-    let from_environment = std::env::var("SIDEREAL_LOG").ok();
-    let text = argument.or(from_environment.as_deref()).unwrap_or(default);
-    EnvFilter::try_new(text).map_err(|error| {
-        CommandError::unusable(format!(
-            "log filter {text:?}: {error}; expected one such as info or warn,sidereal_worker=debug"
-        ))
-    })
-}
 
 /// How a worker or trainer finds its coordinator.
 #[derive(Args)]
@@ -212,6 +193,44 @@ pub fn host_name() -> String {
         .unwrap_or_else(|| "localhost".to_owned())
 }
 
+/// Cores of this machine.
+pub fn n_cores() -> usize {
+    available_parallelism().map_or(1, usize::from)
+}
+
+/// As many as asked for, else one a core.
+pub fn n_threads(asked: Option<u16>) -> usize {
+    asked.map_or_else(n_cores, usize::from)
+}
+
+/// What `--take-over` means for an earlier coordinator.
+pub fn earlier(take_over: bool) -> Earlier {
+    match take_over {
+        true => Earlier::TakeOver,
+        false => Earlier::Respect,
+    }
+}
+
+/// Starts a coordinator; what the user has to mend is told from what failed.
+pub async fn start_coordinator(config: CoordinatorConfig) -> Result<Running, CommandError> {
+    let started = sidereal_coordinator::start(config).await;
+    started.map_err(|error| CommandError::of(&error, error.is_unusable_input()))
+}
+
+/// Runs a worker or trainer until it ends, or a signal ends it.
+pub fn run_peer<E: Display, F: Future<Output = Result<(), E>>>(
+    terminal: &Terminal,
+    run: impl FnOnce(watch::Receiver<bool>) -> F,
+    is_unusable_input: fn(&E) -> bool,
+) -> Result<Ending, CommandError> {
+    allow_open_files(FEWEST_OPEN_FILES, FEWEST_OPEN_FILES)?;
+    let runtime = runtime(1)?;
+    let result = runtime.block_on(async { run(shutdown_on_signals(terminal, 0)).await });
+    result.map_err(|error| CommandError::of(&error, is_unusable_input(&error)))?;
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    Ok(Ending::Done)
+}
+
 /// A whole or fractional number of seconds.
 pub fn seconds(text: &str) -> Result<Duration, String> {
     let seconds: f64 = text
@@ -331,11 +350,5 @@ mod tests {
                     .to_owned()
             ))
         );
-    }
-
-    #[test]
-    fn log_filters_are_checked() {
-        assert!(log_filter(Some("warn,sidereal_worker=debug"), "info").is_ok());
-        assert!(log_filter(Some("a=b=c"), "info").is_err());
     }
 }

@@ -108,16 +108,11 @@ fn look(
     let campaign = load_campaign(&directory)?;
     let (status, _) = sidereal_coordinator::read_status(&directory, &campaign.name)
         .map_err(CommandError::failed)?;
-    let source = match status.stage {
-        Stage::Finished => "journal".to_owned(),
-        Stage::New
-        | Stage::Simulating
-        | Stage::Weighing
-        | Stage::Training
-        | Stage::Drawing
-        | Stage::Finishing => "journal; no coordinator answers".to_owned(),
+    let source = match status.stage == Stage::Finished {
+        true => "journal",
+        false => "journal; no coordinator answers",
     };
-    Ok((status, source))
+    Ok((status, source.to_owned()))
 }
 
 fn ask_address(
@@ -131,15 +126,10 @@ fn ask_address(
         )));
     };
     let file = AccessFile::load(path).map_err(CommandError::unusable)?;
-    let scheme = if file.access.certificate.is_some() {
-        "https"
-    } else {
-        "http"
-    };
-    let address = if place.contains("://") {
-        place.clone()
-    } else {
-        format!("{scheme}://{place}")
+    let address = match file.access.certificate {
+        _ if place.contains("://") => place.clone(),
+        Some(_) => format!("https://{place}"),
+        None => format!("http://{place}"),
     };
     let access = Access {
         address,

@@ -1,14 +1,11 @@
 //! `sidereal trainer`: trains flows and draws from them for a coordinator elsewhere.
 
 use crate::exit::{CommandError, Ending};
-use crate::fit::{DeviceArgument, n_cores};
-use crate::services::{
-    FEWEST_OPEN_FILES, Peer, PeerArguments, allow_open_files, runtime, shutdown_on_signals,
-};
+use crate::services::{Peer, PeerArguments, n_threads, run_peer};
+use crate::settings::DeviceArgument;
 use crate::terminal::Terminal;
 use clap::Args;
-use sidereal_trainer::TrainerConfig;
-use std::time::Duration;
+use sidereal_trainer::{TrainerConfig, TrainerError};
 
 #[derive(Args)]
 pub struct TrainerArguments {
@@ -39,23 +36,12 @@ pub fn run(arguments: &TrainerArguments, terminal: &Terminal) -> Result<Ending, 
         storage,
         name,
         device: arguments.device.map(Into::into),
-        n_threads: arguments.threads.map_or_else(n_cores, usize::from),
+        n_threads: n_threads(arguments.threads),
         patience,
         idle_timeout,
         grace: arguments.peer.grace,
         blind_spot: None,
     };
-    allow_open_files(FEWEST_OPEN_FILES, FEWEST_OPEN_FILES)?;
-    let runtime = runtime(1)?;
-    runtime
-        .block_on(async {
-            let shutdown = shutdown_on_signals(terminal, 0);
-            sidereal_trainer::run(config, shutdown).await
-        })
-        .map_err(|error| match error.is_unusable_input() {
-            true => CommandError::unusable(error),
-            false => CommandError::failed(error),
-        })?;
-    runtime.shutdown_timeout(Duration::from_millis(200));
-    Ok(Ending::Done)
+    let run = |shutdown| sidereal_trainer::run(config, shutdown);
+    run_peer(terminal, run, TrainerError::is_unusable_input)
 }

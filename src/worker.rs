@@ -1,15 +1,12 @@
 //! `sidereal worker`: runs the forward model for a coordinator elsewhere.
 
 use crate::exit::{CommandError, Ending};
-use crate::fit::n_cores;
-use crate::services::{
-    FEWEST_OPEN_FILES, Peer, PeerArguments, allow_open_files, runtime, seconds, shutdown_on_signals,
-};
+use crate::services::{Peer, PeerArguments, n_threads, run_peer, seconds};
 use crate::terminal::Terminal;
 use clap::Args;
 use sidereal_models::Catalogue;
 use sidereal_store::StorageChoice;
-use sidereal_worker::WorkerConfig;
+use sidereal_worker::{WorkerConfig, WorkerError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -56,23 +53,12 @@ pub fn run(
         },
         name,
         models: models.clone(),
-        n_threads: arguments.threads.map_or_else(n_cores, usize::from),
+        n_threads: n_threads(arguments.threads),
         patience,
         idle_timeout,
         grace: arguments.peer.grace,
         ends_at: arguments.time_limit.map(|limit| started + limit),
     };
-    allow_open_files(FEWEST_OPEN_FILES, FEWEST_OPEN_FILES)?;
-    let runtime = runtime(1)?;
-    runtime
-        .block_on(async {
-            let shutdown = shutdown_on_signals(terminal, 0);
-            sidereal_worker::run(config, shutdown).await
-        })
-        .map_err(|error| match error.is_unusable_input() {
-            true => CommandError::unusable(error),
-            false => CommandError::failed(error),
-        })?;
-    runtime.shutdown_timeout(Duration::from_millis(200));
-    Ok(Ending::Done)
+    let run = |shutdown| sidereal_worker::run(config, shutdown);
+    run_peer(terminal, run, WorkerError::is_unusable_input)
 }

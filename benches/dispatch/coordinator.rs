@@ -5,7 +5,7 @@ use crate::models::{MODEL, Trivial, catalogue};
 use crate::usage::Usage;
 use serde::{Deserialize, Serialize};
 use sidereal_coordinator::{
-    AfterTheEnd, CoordinatorConfig, Earlier, ServeConfig, ShardChecks, start,
+    AfterTheEnd, CoordinatorConfig, Earlier, ServeConfig, start, start_with_check,
 };
 use sidereal_inference::account::Progress;
 use sidereal_inference::campaign::Campaign;
@@ -97,14 +97,14 @@ pub fn serve(arguments: &[String]) -> Fallible {
         earlier: Earlier::Respect,
         after_the_end: AfterTheEnd::Exit,
         lease_s: CoordinatorConfig::DEFAULT_LEASE_S,
-        shard_checks: if setup.opens_shards {
-            ShardChecks::Full
-        } else {
-            ShardChecks::Off
-        },
     };
     Runtime::new()?.block_on(async {
-        let running = start(config).await?;
+        let running = if setup.opens_shards {
+            start(config).await?
+        } else {
+            // Whatever lies there: of shards that nobody writes.
+            start_with_check(config, |_, _| Ok(())).await?
+        };
         let stopper = running.stopper();
         std::thread::spawn(move || {
             // Nothing is ever written there: this waits for its end.

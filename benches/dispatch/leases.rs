@@ -5,7 +5,7 @@ use crate::coordinator::{Coordinator, Setup};
 use crate::light::LightWorker;
 use crate::table::{Line, number, print};
 use crate::usage::Usage;
-use sidereal_coordinator::campaign::event::{Event, Fact};
+use sidereal_coordinator::event::{Event, Fact};
 use sidereal_coordinator::journal::{self, Journal};
 use sidereal_inference::base::{RoundId, RunId};
 use sidereal_inference::records::{Directory, ShardFile, StoredFile};

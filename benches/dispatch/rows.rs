@@ -6,7 +6,7 @@ use crate::table::{Line, number, print};
 use crate::usage::Usage;
 use crate::workers::Workers;
 use crate::{Fallible, plain};
-use sidereal_coordinator::campaign::event::Fact;
+use sidereal_coordinator::event::Fact;
 use sidereal_coordinator::journal;
 use sidereal_inference::records::{Directory, ShardFile};
 use std::sync::Arc;

@@ -2,9 +2,7 @@
 
 use crate::Fallible;
 use crate::problems::{Mirrored, Problem, Source};
-use sidereal_coordinator::{
-    AfterTheEnd, CoordinatorConfig, Earlier, ServeConfig, ShardChecks, start,
-};
+use sidereal_coordinator::{AfterTheEnd, CoordinatorConfig, Earlier, ServeConfig, start};
 use sidereal_inference::campaign::{Campaign, DeviceChoice};
 use sidereal_inference::campaign_file;
 use sidereal_inference::method::Outcome;
@@ -58,7 +56,6 @@ pub async fn run(problem: &Problem, is_cut: bool, seed: u64) -> Fallible<Found> 
         earlier: Earlier::Respect,
         after_the_end: AfterTheEnd::Exit,
         lease_s: CoordinatorConfig::DEFAULT_LEASE_S,
-        shard_checks: ShardChecks::Full,
     })
     .await?;
     let (_shut_down, shutdown) = watch::channel(false);

@@ -1,10 +1,11 @@
 //! Whether an earlier coordinator of a campaign still lives.
 
 use crate::campaign::state::Run;
-use crate::start::StartError;
+use crate::error::StartError;
 use sidereal_proto::access::{Access, is_loopback};
 use sidereal_proto::client::{Client, ClientIdentity};
 use std::time::Duration;
+use tokio::time::timeout;
 
 /// How long an earlier coordinator has to answer.
 const ASKING: Duration = Duration::from_secs(10);
@@ -12,7 +13,9 @@ const ASKING: Duration = Duration::from_secs(10);
 /// What becomes of an earlier coordinator that cannot be asked from here whether it lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Earlier {
+    /// It may live: nothing is done.
     Respect,
+    /// The user says that it does not.
     TakeOver,
 }
 
@@ -36,6 +39,7 @@ pub(crate) struct Asking<'a> {
 /// Only one that cannot be connected to is gone. What answers with the certificate of the record but refuses us
 /// (another token, no client certificate of ours) lives.
 pub(crate) async fn refuse_if_served(asking: &Asking<'_>, run: &Run) -> Result<(), StartError> {
+    let run = &run.opened;
     let Some(address) = &run.address else {
         return Ok(());
     };
@@ -60,36 +64,30 @@ pub(crate) async fn refuse_if_served(asking: &Asking<'_>, run: &Run) -> Result<(
         certificate: run.certificate.clone(),
         token: asking.token.to_owned(),
     };
-    let served = || StartError::Served {
-        location: location.clone(),
-        run: run.id.clone(),
-        address: address.clone(),
+    let silent = || {
+        tracing::warn!(
+            address,
+            "the earlier coordinator does not answer and is taken to be gone"
+        );
+        Ok(())
     };
     let connecting = Client::connect(&earlier, asking.identity);
-    let mut client = match tokio::time::timeout(ASKING, connecting).await {
+    let mut client = match timeout(ASKING, connecting).await {
         Ok(Ok(client)) => client,
         Ok(Err(error)) => {
             tracing::debug!(%error, address, "the earlier coordinator is gone");
             return Ok(());
         }
-        Err(_) => {
-            tracing::warn!(
-                address,
-                "the earlier coordinator does not answer and is taken to be gone"
-            );
-            return Ok(());
-        }
+        Err(_) => return silent(),
     };
-    match tokio::time::timeout(ASKING, client.identify()).await {
-        Ok(Ok(found)) if found.run != run.id => Ok(()),
-        Ok(Ok(_) | Err(_)) => Err(served()),
+    match timeout(ASKING, client.identify()).await {
+        Ok(Ok(found)) if found.run != run.run => Ok(()),
+        Ok(Ok(_) | Err(_)) => Err(StartError::Served {
+            location,
+            run: run.run.clone(),
+            address: address.clone(),
+        }),
         // Connected and silent: stopped, or its machine is.
-        Err(_) => {
-            tracing::warn!(
-                address,
-                "the earlier coordinator does not answer and is taken to be gone"
-            );
-            Ok(())
-        }
+        Err(_) => silent(),
     }
 }

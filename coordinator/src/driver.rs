@@ -3,38 +3,37 @@
 mod inputs;
 mod jobs;
 mod measures;
-mod messages;
+pub mod messages;
 mod outbox;
 
-pub use jobs::ShardChecks;
-pub use messages::{Message, Messages, StreamId, TrainerOutbox, WatcherOutbox, WorkerOutbox};
-
-use crate::campaign::apply::Misfit;
 use crate::campaign::decide::{Input, decide};
 use crate::campaign::effects::{Effect, effects_of};
 use crate::campaign::event::{Event, Opened};
-use crate::campaign::leases::{LeaseRules, Leases, Loss};
+use crate::campaign::leases::Leases;
+use crate::campaign::leases::rules::LeaseRules;
+use crate::campaign::leases::workers::Loss;
 use crate::campaign::state::{Phase, State, rows_of};
-use crate::finish::FinishError;
+use crate::error::CampaignFailure;
+use crate::finish::SUMMARY_FILE;
 use crate::journal::{Journal, JournalError};
 use crate::metrics::Metrics;
 use crate::rounds::RoundDraws;
 use crate::status::status_of;
-use crate::weigh::WeighError;
+use crate::verify::ShardCheck;
+use messages::{Message, Messages};
 use outbox::Outboxes;
 use sidereal_inference::account::{CampaignStatus, LiveStatus, Progress, Summary};
-use sidereal_inference::base::{AttemptId, RoundId};
+use sidereal_inference::base::AttemptId;
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::records::table::TableError;
 use sidereal_inference::records::{Directory, ShardFile, TrainingProgress};
 use sidereal_proto::access::AccessFile;
+use sidereal_proto::peer::at;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinError;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// How long checked shards wait for others to be recorded with them.
 const GROUPING: Duration = Duration::from_millis(20);
@@ -55,93 +54,32 @@ const CHECKS_AT_A_TIME: usize = 8;
 /// What a finished campaign leaves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CampaignOutcome {
+    /// What it found.
     pub summary: Summary,
-    /// Paths in the campaign directory.
+    /// Of the summary, in the campaign directory.
     pub summary_path: String,
-    /// None without an observation.
+    /// Of the posterior there; None without an observation.
     pub posterior_path: Option<String>,
     /// Folder of the final flow; None where the campaign ended with the prior.
     pub model_path: Option<String>,
 }
 
-/// Why a coordinator ended without a result. The campaign directory is sound in each case.
-#[derive(Debug, thiserror::Error)]
-pub enum CampaignFailure {
-    /// Asked to; the same command goes on where it stopped.
-    #[error("interrupted; the same command goes on")]
-    Interrupted,
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    #[error("cannot record a decision: {0}")]
-    Misfit(#[from] Misfit),
-    #[error("cannot read the draws of {round}: {source}")]
-    Draws {
-        round: RoundId,
-        #[source]
-        source: TableError,
-    },
-    #[error("cannot weigh {round}: {source}")]
-    Weigh {
-        round: RoundId,
-        #[source]
-        source: WeighError,
-    },
-    #[error("cannot write the results: {0}")]
-    Finish(#[from] FinishError),
-    /// Not a matter of single rows any more.
-    #[error(
-        "row {row} of {round} cannot be simulated, as {n_given_up} rows of it before: {message}; \
-         the same command goes on once the cause is mended"
-    )]
-    Rows {
-        n_given_up: u64,
-        round: RoundId,
-        row: u64,
-        message: String,
-    },
-    #[error(
-        "{n_refused} shards after each other were not what they should be, the last one: {message}"
-    )]
-    Shards { n_refused: u32, message: String },
-    #[error("cannot write the shard of a row that is given up: {0}")]
-    GivenUp(TableError),
-    #[error("a trainer's task failed {n_failures} times: {message}")]
-    Task { n_failures: u32, message: String },
-    #[error("the service ended: {message}")]
-    Service { message: String },
-    #[error("a part of the coordinator panicked: {message}")]
-    Panicked { message: String },
-}
-
-/// A part that has ended without a result.
-impl From<JoinError> for CampaignFailure {
-    fn from(error: JoinError) -> Self {
-        Self::Panicked {
-            message: error.to_string(),
-        }
-    }
-}
-
-/// What a driver is started with.
+/// What stays the same while a driver runs.
 pub struct DriverConfig {
     pub directory: Directory,
     pub campaign: Arc<Campaign>,
-    pub journal: Journal,
-    pub state: State,
     pub opened: Opened,
-    pub rules: LeaseRules,
     pub metrics: Metrics,
-    /// Where peers find this coordinator; told once the campaign is finished.
-    pub access: Option<(PathBuf, AccessFile)>,
     pub after_the_end: AfterTheEnd,
-    pub shard_checks: ShardChecks,
-    /// What no peer knows, for the choice of rows that are looked at closely; no result depends on it.
-    pub secret: String,
+    pub shard_check: ShardCheck,
+    /// What no peer knows.
+    pub secret: Arc<str>,
 }
 
 /// What a coordinator does once the campaign has its results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AfterTheEnd {
+    /// Ends.
     Exit,
     /// Goes on answering status and metrics, and tells peers that nothing is left, until it is stopped.
     Linger,
@@ -149,12 +87,10 @@ pub enum AfterTheEnd {
 
 /// The campaign and everything around it that one run knows.
 pub struct Driver {
-    directory: Directory,
-    campaign: Arc<Campaign>,
+    config: DriverConfig,
     /// None while a record is being written.
     journal: Option<Journal>,
     state: State,
-    opened: Opened,
     started: Instant,
     leases: Leases,
     outboxes: Outboxes,
@@ -164,7 +100,6 @@ pub struct Driver {
     flush_at: Option<Instant>,
     checks: Arc<Semaphore>,
     messages: Messages,
-    metrics: Metrics,
     announced_rows: u64,
     training: Option<TrainingProgress>,
     /// Why the open task's trainer stands still.
@@ -175,10 +110,8 @@ pub struct Driver {
     told_pause: Option<String>,
     /// When the directory is looked for; None while it is.
     look_at: Option<Instant>,
+    /// Where peers find this coordinator; told once the campaign is finished.
     access: Option<(PathBuf, AccessFile)>,
-    after_the_end: AfterTheEnd,
-    shard_checks: ShardChecks,
-    secret: String,
     /// There once the results are.
     outcome: Option<CampaignOutcome>,
     ended: Option<Result<CampaignOutcome, CampaignFailure>>,
@@ -186,36 +119,36 @@ pub struct Driver {
 
 impl Driver {
     /// The driver, and where messages to it go.
-    pub fn new(config: DriverConfig) -> (Self, Messages, mpsc::Receiver<Message>) {
+    pub fn new(
+        config: DriverConfig,
+        journal: Journal,
+        state: State,
+        rules: LeaseRules,
+        access: Option<(PathBuf, AccessFile)>,
+    ) -> (Self, Messages, mpsc::Receiver<Message>) {
         let (sender, inbox) = mpsc::channel(1024);
         let messages = Messages::new(sender);
         // Unique over all runs, since the journal numbers them.
-        let first_attempt = AttemptId((config.state.n_runs + 1).saturating_mul(ATTEMPTS_PER_RUN));
+        let first_attempt = AttemptId((state.n_runs + 1).saturating_mul(ATTEMPTS_PER_RUN));
         let driver = Self {
-            directory: config.directory,
-            campaign: config.campaign,
-            journal: Some(config.journal),
-            state: config.state,
-            opened: config.opened,
+            config,
+            journal: Some(journal),
+            state,
             started: Instant::now(),
-            leases: Leases::new(config.rules, first_attempt),
+            leases: Leases::new(rules, first_attempt),
             outboxes: Outboxes::new(messages.clone()),
             draws: None,
             checked: Vec::new(),
             flush_at: None,
             checks: Arc::new(Semaphore::new(CHECKS_AT_A_TIME)),
             messages: messages.clone(),
-            metrics: config.metrics,
             announced_rows: 0,
             training: None,
             task_paused: None,
             directory_gone: None,
             told_pause: None,
             look_at: Some(Instant::now() + LOOK),
-            access: config.access,
-            after_the_end: config.after_the_end,
-            shard_checks: config.shard_checks,
-            secret: config.secret,
+            access,
             outcome: None,
             ended: None,
         };
@@ -224,13 +157,13 @@ impl Driver {
 
     /// Takes the campaign: after this, every other run stops at its next write.
     pub async fn open(&mut self) -> Result<(), CampaignFailure> {
-        let opened = Box::new(self.opened.clone());
+        let opened = Box::new(self.config.opened.clone());
         self.step(Input::Start(opened)).await
     }
 
     /// Whether the results are there.
     pub fn is_finished(&self) -> bool {
-        matches!(self.state.phase, Phase::Finished(_))
+        self.state.results().is_some()
     }
 
     /// Runs until the campaign ends, fails, or is interrupted.
@@ -249,7 +182,7 @@ impl Driver {
                     Some(message) => self.on_message(message).await,
                     None => Err(CampaignFailure::Interrupted),
                 },
-                () = sleep_until_some(flush_at) => self.flush().await,
+                () = at(flush_at) => self.flush().await,
                 _ = tick.tick() => {
                     self.on_tick();
                     Ok(())
@@ -315,11 +248,11 @@ impl Driver {
             events = same_events;
             self.journal = Some(journal);
             let seconds = started.elapsed().as_secs_f64();
-            self.metrics.journal_seconds.observe(seconds);
+            self.config.metrics.journal_seconds.observe(seconds);
             let error = match result {
                 Ok(()) => {
                     let is_paused = self.standstill().is_some();
-                    self.metrics.is_paused.set(i64::from(is_paused));
+                    self.config.metrics.is_paused.set(i64::from(is_paused));
                     self.messages.set_paused(None);
                     if first_try.elapsed() > SHORTEST_PAUSE {
                         // Nobody was listened to meanwhile.
@@ -331,7 +264,7 @@ impl Driver {
                 Err(JournalError::File(error)) => error,
                 Err(error) => return Err(error.into()),
             };
-            self.metrics.is_paused.set(1);
+            self.config.metrics.is_paused.set(1);
             if pause == SHORTEST_PAUSE {
                 let reason = error.to_string();
                 self.outboxes.announce(&Progress::Paused { reason });
@@ -384,7 +317,7 @@ impl Driver {
             if self.state.holds(shard) {
                 self.on_committed(&rows_of(shard));
             } else {
-                self.metrics.reports_ignored.inc();
+                self.config.metrics.reports_ignored.inc();
                 self.leases.on_ignored(*attempt);
             }
         }
@@ -402,7 +335,7 @@ impl Driver {
     /// Where the campaign stands, as far as it is recorded.
     fn recorded_status(&self) -> CampaignStatus {
         let elapsed_s = self.state.elapsed_at(self.now_s());
-        status_of(&self.state, &self.campaign.name, elapsed_s)
+        status_of(&self.state, &self.config.campaign.name, elapsed_s)
     }
 
     /// The status with what only this run knows.
@@ -415,7 +348,7 @@ impl Driver {
                 held_back: self.leases.held_back(now_s),
                 training: self.training.clone(),
                 paused: paused.or_else(|| self.standstill()),
-                n_refused: self.metrics.n_refused(),
+                n_refused: self.config.metrics.n_refused(),
             }),
             ..recorded
         }
@@ -429,16 +362,16 @@ impl Driver {
     ) -> Result<(), CampaignFailure> {
         self.checked.push((attempt, shard));
         let n_pending: u64 = self.checked.iter().map(|(_, shard)| shard.n_rows).sum();
-        let is_last = match &self.state.phase {
-            Phase::Simulating(open) => open.n_committed + n_pending >= open.plan.n_rows,
+        let waits = match &self.state.phase {
+            Phase::Simulating(open) => open.n_committed + n_pending < open.plan.n_rows,
             Phase::New
             | Phase::Weighing(_)
             | Phase::Deciding
             | Phase::Training(_)
             | Phase::Finishing
-            | Phase::Finished(_) => true,
+            | Phase::Finished(_) => false,
         };
-        if is_last || self.checked.len() >= MAX_GROUP {
+        if !waits || self.checked.len() >= MAX_GROUP {
             return self.flush().await;
         }
         self.flush_at
@@ -447,12 +380,11 @@ impl Driver {
     }
 
     fn on_tick(&mut self) {
-        let expired = self.leases.expire(self.now_s());
-        for lease in &expired {
-            self.metrics.leases_expired.inc();
+        for (peer, attempt) in self.leases.expire(self.now_s()) {
+            self.config.metrics.leases_expired.inc();
             tracing::warn!(
-                peer = self.leases.name(lease.peer),
-                attempt = lease.attempt.0,
+                peer = self.leases.name(peer),
+                attempt = attempt.0,
                 "lease expired; its work is offered again"
             );
         }
@@ -492,40 +424,20 @@ impl Driver {
 
     /// Ends this run without a result; what is recorded stays.
     fn fail(&mut self, failure: CampaignFailure) {
-        match &failure {
-            CampaignFailure::Interrupted => {}
-            CampaignFailure::Journal(_)
-            | CampaignFailure::Misfit(_)
-            | CampaignFailure::Draws { .. }
-            | CampaignFailure::Weigh { .. }
-            | CampaignFailure::Finish(_)
-            | CampaignFailure::Rows { .. }
-            | CampaignFailure::Shards { .. }
-            | CampaignFailure::GivenUp(_)
-            | CampaignFailure::Task { .. }
-            | CampaignFailure::Service { .. }
-            | CampaignFailure::Panicked { .. } => {
-                let message = failure.to_string();
-                tracing::error!("{message}");
-                self.outboxes.announce(&Progress::Failed { message });
-            }
+        if !matches!(failure, CampaignFailure::Interrupted) {
+            let message = failure.to_string();
+            tracing::error!("{message}");
+            self.outboxes.announce(&Progress::Failed { message });
         }
         self.ended = Some(Err(failure));
     }
 
     fn finish(&mut self, summary: Summary) {
         self.outboxes.done();
-        let posterior = match &self.state.phase {
-            Phase::Finished(finished) => finished.posterior.as_ref(),
-            Phase::New
-            | Phase::Simulating(_)
-            | Phase::Weighing(_)
-            | Phase::Deciding
-            | Phase::Training(_)
-            | Phase::Finishing => None,
-        };
+        let results = self.state.results();
+        let posterior = results.and_then(|results| results.posterior.as_ref());
         let outcome = CampaignOutcome {
-            summary_path: "summary.json".to_owned(),
+            summary_path: SUMMARY_FILE.to_owned(),
             posterior_path: posterior.map(|stored| stored.path.clone()),
             model_path: summary.model.clone(),
             summary,
@@ -536,7 +448,7 @@ impl Driver {
                 tracing::warn!(%error, "peers that come late are not told that the campaign is finished");
             }
         }
-        match self.after_the_end {
+        match self.config.after_the_end {
             AfterTheEnd::Exit => self.ended = Some(Ok(outcome)),
             AfterTheEnd::Linger => {
                 tracing::info!("the campaign is finished; staying until stopped");
@@ -553,15 +465,8 @@ impl Driver {
     }
 }
 
-async fn sleep_until_some(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Runs what reads and writes files off the event loop.
-async fn blocking<T: Send + 'static>(
+pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, CampaignFailure> {
     Ok(tokio::task::spawn_blocking(work).await?)

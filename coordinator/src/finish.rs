@@ -1,6 +1,6 @@
 //! Writes the results: `posterior.parquet`, `summary.json` and the final model.
 
-use crate::campaign::event::Settings;
+use crate::campaign::event::{Results, Settings};
 use crate::campaign::state::State;
 use sidereal_inference::account::{SUMMARY_FORMAT, SUMMARY_VERSION, Summary, Timing};
 use sidereal_inference::base::files::{FileError, StoredFileError};
@@ -21,16 +21,22 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Results that could not be computed from what is stored, or not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum FinishError {
+    /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// A recorded file is missing or not as recorded.
     #[error(transparent)]
     Stored(#[from] StoredFileError),
+    /// A recorded table does not hold what it should.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// The rounds do not give weights.
     #[error(transparent)]
     Weights(#[from] WeightsError),
+    /// A number has no form in JSON.
     #[error("summary cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
+    /// There is no result before.
     #[error("the campaign has not stopped")]
     NotStopped,
 }
@@ -45,14 +51,6 @@ impl FinishError {
             Self::Weights(_) | Self::Json(_) | Self::NotStopped => false,
         }
     }
-}
-
-/// Names of the result files.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Results {
-    pub summary: StoredFile,
-    /// None without an observation.
-    pub posterior: Option<StoredFile>,
 }
 
 pub const SUMMARY_FILE: &str = "summary.json";
@@ -142,7 +140,7 @@ pub fn so_far(
     let Some(run) = &state.run else {
         return Err(FinishError::NotStopped);
     };
-    let mut summary = summary_without_results(campaign, &run.settings, state);
+    let mut summary = summary_without_results(campaign, &run.opened.settings, state);
     summary.model = final_model(state).map(|_| MODEL_DIRECTORY.to_owned());
     let (mut found, mut band) = (None, None);
     if let Some(observation) = &campaign.observation
@@ -333,15 +331,20 @@ fn final_model(state: &State) -> Option<&ModelFiles> {
     state.models.iter().find(|model| model.flow == flow)
 }
 
+/// Names in a model's directory, with their SHA-256.
+pub fn files_of(model: &ModelFiles) -> [(&'static str, &String); 2] {
+    [
+        ("weights.safetensors", &model.weights_sha256),
+        ("model.json", &model.model_json_sha256),
+    ]
+}
+
 /// Copies the final flow's model to where users find it.
 pub fn copy_model(directory: &Directory, state: &State) -> Result<(), FinishError> {
     let Some(model) = final_model(state) else {
         return Ok(());
     };
-    for (name, sha256) in [
-        ("weights.safetensors", &model.weights_sha256),
-        ("model.json", &model.model_json_sha256),
-    ] {
+    for (name, sha256) in files_of(model) {
         let path = format!("{}/{name}", model.path);
         let bytes = directory.read(&path)?;
         let found = files::sha256_hex(&bytes);

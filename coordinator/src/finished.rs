@@ -1,12 +1,12 @@
 //! A finished campaign: whether its results are still those that the journal records, and how they come back.
 
 use crate::campaign::decide::{Input, decide};
-use crate::campaign::event::{Event, Fact, Opened};
-use crate::campaign::state::{Finished, Phase, State};
+use crate::campaign::event::{Event, Fact, Opened, Results};
+use crate::campaign::state::State;
 use crate::finish::{Computed, FinishError, SoFar, compute, copy_model, so_far};
 use crate::journal;
 use crate::start::settings;
-use crate::status::{StatusError, replay, status_of};
+use crate::status::{StatusError, recorded, replay, status_of};
 use sidereal_inference::account::{CampaignStatus, Summary};
 use sidereal_inference::base::RunId;
 use sidereal_inference::base::files::{StoredFileError, sha256_hex};
@@ -19,19 +19,24 @@ use std::path::PathBuf;
 /// Results that are not those that were recorded.
 #[derive(Debug, thiserror::Error)]
 pub enum ResultsError {
+    /// The journal cannot be read.
     #[error(transparent)]
     Journal(#[from] StatusError),
     /// The storage is at fault and not what is stored.
     #[error(transparent)]
     Store(StoredFileError),
+    /// A result file is missing or not as recorded.
     #[error(
         "{0}; the results are not those that the journal records; `sidereal fit` with the campaign's file writes them \
          again from the recorded shards"
     )]
     Damaged(StoredFileError),
+    /// Neither is what they were made of.
     #[error("{damage}; the results cannot be written again: {source}")]
     Lost {
+        /// What is wrong with the first damaged file.
         damage: String,
+        /// Why it cannot be made again.
         #[source]
         source: FinishError,
     },
@@ -42,16 +47,24 @@ pub enum ResultsError {
         path.display()
     )]
     Different {
+        /// What is wrong with the first damaged file.
         damage: String,
+        /// The file that would be another.
         path: PathBuf,
+        /// Its SHA-256.
         found: String,
+        /// The recorded one.
         expected: String,
     },
+    /// Of a campaign that is not finished.
     #[error("the rounds so far cannot be read: {0}")]
     SoFar(FinishError),
+    /// As recorded, and by another program.
     #[error("{}: not a summary: {source}", path.display())]
     Summary {
+        /// The file.
         path: PathBuf,
+        /// What is wrong with it.
         #[source]
         source: serde_json::Error,
     },
@@ -60,6 +73,7 @@ pub enum ResultsError {
 /// A campaign for which nothing is left to do.
 #[derive(Debug)]
 pub struct FinishedCampaign {
+    /// Its result.
     pub summary: Summary,
     /// Result files that were damaged and are written again.
     pub written_again: Vec<PathBuf>,
@@ -71,12 +85,12 @@ pub struct FinishedCampaign {
 /// is written and no coordinator disturbed.
 pub fn read_results(directory: &Directory) -> Result<Option<Summary>, ResultsError> {
     let events = journal::read(directory).map_err(StatusError::from)?.events;
-    let Some(finished) = last_finished(&events).map(|(_, finished)| finished) else {
+    let Some((_, results)) = last_finished(&events) else {
         return Ok(None);
     };
-    match damage(directory, &finished)?.into_iter().next() {
+    match damage(directory, results)?.into_iter().next() {
         Some((_, damage)) => Err(ResultsError::Damaged(damage)),
-        None => read_summary(directory, &finished).map(Some),
+        None => read_summary(directory, results).map(Some),
     }
 }
 
@@ -84,9 +98,11 @@ pub fn read_results(directory: &Directory) -> Result<Option<Summary>, ResultsErr
 /// disturbed.
 #[derive(Debug)]
 pub struct Unfinished {
+    /// Where it stands.
     pub status: CampaignStatus,
     /// Whether a coordinator has it, as far as the journal knows.
     pub is_open: bool,
+    /// What its weighed rounds say.
     pub so_far: SoFar,
 }
 
@@ -95,17 +111,13 @@ pub fn read_unfinished(
     directory: &Directory,
     campaign: &Campaign,
 ) -> Result<Option<Unfinished>, ResultsError> {
-    let events = journal::read(directory).map_err(StatusError::from)?.events;
-    let state = replay(directory, &events)?;
-    let Some(run) = &state.run else {
+    let (_, state) = recorded(directory)?;
+    let (Some(run), None) = (&state.run, state.results()) else {
         return Ok(None);
     };
-    if let Phase::Finished(_) = &state.phase {
-        return Ok(None);
-    }
     Ok(Some(Unfinished {
         status: status_of(&state, &campaign.name, state.elapsed_s),
-        is_open: run.address.is_some(),
+        is_open: run.opened.address.is_some(),
         so_far: so_far(directory, campaign, &state).map_err(ResultsError::SoFar)?,
     }))
 }
@@ -117,16 +129,15 @@ pub fn read_or_restore(
     directory: &Directory,
     campaign: &Campaign,
 ) -> Result<Option<FinishedCampaign>, ResultsError> {
-    let events = journal::read(directory).map_err(StatusError::from)?.events;
-    let state = replay(directory, &events)?;
-    let (Some(started), Some((n_before, finished))) =
+    let (events, state) = recorded(directory)?;
+    let (Some(started), Some((n_before, results))) =
         (started(&state, campaign), last_finished(&events))
     else {
         return Ok(None);
     };
-    let written_again = restore(directory, campaign, &events[..n_before], &finished)?;
+    let written_again = restore(directory, campaign, &events[..n_before], results)?;
     Ok(Some(FinishedCampaign {
-        summary: read_summary(directory, &finished)?,
+        summary: read_summary(directory, results)?,
         written_again,
         still_stopped: still_stopped(&state, &started),
     }))
@@ -135,10 +146,8 @@ pub fn read_or_restore(
 /// The state once a coordinator has started on it; None where that has more to do than to tell the result.
 fn started(state: &State, campaign: &Campaign) -> Option<State> {
     let identity = campaign_file::identity(campaign);
-    let (Phase::Finished(_), Some(run)) = (&state.phase, &state.run) else {
-        return None;
-    };
-    if run.campaign != identity {
+    state.results()?;
+    if state.run.as_ref()?.opened.campaign != identity {
         return None;
     }
     let opened = Opened {
@@ -157,7 +166,7 @@ fn started(state: &State, campaign: &Campaign) -> Option<State> {
 
 fn still_stopped(before: &State, started: &State) -> Option<StopReason> {
     let (old, new) = (before.run.as_ref()?, started.run.as_ref()?);
-    if old.settings.stops_like(&new.settings) {
+    if old.opened.settings.stops_like(&new.opened.settings) {
         return None;
     }
     match started.judged(after_round)? {
@@ -167,33 +176,30 @@ fn still_stopped(before: &State, started: &State) -> Option<StopReason> {
 }
 
 /// What the newest record of results says, and how many events there were before it.
-fn last_finished(events: &[Event]) -> Option<(usize, Finished)> {
-    events
-        .iter()
-        .enumerate()
-        .rev()
-        .find_map(|(position, event)| {
-            let Fact::Finished { summary, posterior } = &event.fact else {
-                return None;
-            };
-            let finished = Finished {
-                summary: summary.clone(),
-                posterior: posterior.clone(),
-            };
-            Some((position, finished))
-        })
+fn last_finished(events: &[Event]) -> Option<(usize, &Results)> {
+    let mut newest_first = events.iter().enumerate().rev();
+    newest_first.find_map(|(position, event)| match &event.fact {
+        Fact::Finished(results) => Some((position, results)),
+        Fact::Opened(_)
+        | Fact::Closed
+        | Fact::RoundOpened(_)
+        | Fact::ShardCommitted(_)
+        | Fact::RowGivenUp(_)
+        | Fact::RoundWeighed { .. }
+        | Fact::TaskOpened(_)
+        | Fact::TaskCommitted(_)
+        | Fact::Stopped(_)
+        | Fact::Reopened => None,
+    })
 }
 
 /// Result files that are missing or not as recorded.
 fn damage(
     directory: &Directory,
-    finished: &Finished,
+    results: &Results,
 ) -> Result<Vec<(StoredFile, StoredFileError)>, ResultsError> {
     let mut damaged = Vec::new();
-    for stored in [Some(&finished.summary), finished.posterior.as_ref()]
-        .into_iter()
-        .flatten()
-    {
+    for stored in [&results.summary].into_iter().chain(&results.posterior) {
         match directory.read_stored(stored) {
             Ok(_) => {}
             Err(error) if error.is_store_fault() => return Err(ResultsError::Store(error)),
@@ -208,9 +214,9 @@ fn restore(
     directory: &Directory,
     campaign: &Campaign,
     before: &[Event],
-    finished: &Finished,
+    results: &Results,
 ) -> Result<Vec<PathBuf>, ResultsError> {
-    let damaged = damage(directory, finished)?;
+    let damaged = damage(directory, results)?;
     let Some((_, first)) = damaged.first() else {
         return Ok(Vec::new());
     };
@@ -227,7 +233,7 @@ fn restore(
     } = compute(directory, campaign, &state).map_err(lost)?;
     let mut writes = Vec::with_capacity(damaged.len());
     for (stored, _) in &damaged {
-        let bytes = if *stored == finished.summary {
+        let bytes = if *stored == results.summary {
             summary.clone()
         } else {
             posterior.clone().unwrap_or_default()
@@ -258,12 +264,12 @@ fn restore(
     Ok(written)
 }
 
-fn read_summary(directory: &Directory, finished: &Finished) -> Result<Summary, ResultsError> {
+fn read_summary(directory: &Directory, results: &Results) -> Result<Summary, ResultsError> {
     let bytes = directory
-        .read_stored(&finished.summary)
+        .read_stored(&results.summary)
         .map_err(ResultsError::Store)?;
     serde_json::from_slice(&bytes).map_err(|source| ResultsError::Summary {
-        path: directory.join(&finished.summary.path),
+        path: directory.join(&results.summary.path),
         source,
     })
 }

@@ -24,36 +24,67 @@ const MAX_VANISHED: u32 = 5;
 /// A journal that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
+    /// A record cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
     /// Not the last record, so a torn write does not explain it.
     #[error("{}: journal record is damaged: {message}", path.display())]
-    Damaged { path: PathBuf, message: String },
+    Damaged {
+        /// The record.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A number is left out.
     #[error("{}: journal record is missing though later ones are there", path.display())]
-    Missing { path: PathBuf },
+    Missing {
+        /// The record.
+        path: PathBuf,
+    },
+    /// Another version of this program has written it.
     #[error("{}: journal record has version {found}, this program reads version {VERSION}", path.display())]
-    Version { path: PathBuf, found: u32 },
+    Version {
+        /// The record.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+    },
     /// Somebody else goes on with the campaign; this run must not write any more.
     #[error("{}: another coordinator (run {}) has taken over the campaign", path.display(), other.0)]
-    Superseded { path: PathBuf, other: RunId },
+    Superseded {
+        /// The other one's record.
+        path: PathBuf,
+        /// Its run.
+        other: RunId,
+    },
     /// The store does not keep the promise that everything rests on.
     #[error(
         "{}: created twice, though it was there; a store that allows that cannot hold a campaign",
         path.display()
     )]
-    CreatesTwice { path: PathBuf },
+    CreatesTwice {
+        /// What was tried.
+        path: PathBuf,
+    },
+    /// Nor does one that cannot tell.
     #[error(
         "{}: cannot be created only if absent ({source}); a file system without hard links, or a store \
          without conditional writes, cannot hold a campaign",
         path.display()
     )]
     CannotCreate {
+        /// What was tried.
         path: PathBuf,
+        /// What the store said.
         #[source]
         source: io::Error,
     },
+    /// A number has no form in JSON.
     #[error("events cannot be written as JSON and read again: {message}")]
-    Unrecordable { message: String },
+    Unrecordable {
+        /// Why.
+        message: String,
+    },
 }
 
 impl JournalError {
@@ -91,6 +122,7 @@ struct Record {
 /// A journal as found.
 #[derive(Debug)]
 pub struct OpenedJournal {
+    /// To go on with.
     pub journal: Journal,
     /// All events so far, in order.
     pub events: Vec<Event>,
@@ -101,6 +133,7 @@ pub struct OpenedJournal {
 /// A journal as read, without taking part.
 #[derive(Debug)]
 pub struct Records {
+    /// All events, in order.
     pub events: Vec<Event>,
     next_sequence: u64,
     /// Of the damaged last record.
@@ -162,6 +195,7 @@ impl Journal {
         })
     }
 
+    /// The run that it is open for.
     pub fn run(&self) -> &RunId {
         &self.run
     }

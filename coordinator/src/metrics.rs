@@ -9,11 +9,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::{Metric, Registry, Unit};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 
 type FloatGauge = Gauge<f64, AtomicU64>;
 
@@ -61,143 +60,73 @@ struct RefusedLabels {
 }
 
 impl Metrics {
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one line of registration and help a metric"
-    )]
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("sidereal");
-        // 2 ms to about an hour, and 0.1 ms to about 3 s.
-        let batch_seconds = Histogram::new(exponential_buckets(0.002, 2.0, 21));
-        let journal_seconds = Histogram::new(exponential_buckets(0.0001, 2.0, 16));
+        let r = &mut registry;
         let metrics = Self {
             registry: Arc::default(),
-            leases_granted: Counter::default(),
-            leases_expired: Counter::default(),
-            leases_active: Gauge::default(),
-            batches_failed: Counter::default(),
-            reports_ignored: Counter::default(),
-            rows_committed: Counter::default(),
-            rows_failed: Counter::default(),
-            shard_bytes: Counter::default(),
-            batch_seconds,
-            journal_seconds,
-            workers: Gauge::default(),
-            trainers: Gauge::default(),
-            simulations: Gauge::default(),
-            round: Gauge::default(),
-            effective_sample_size: FloatGauge::default(),
-            efficiency: FloatGauge::default(),
-            epoch: Gauge::default(),
-            training_loss: FloatGauge::default(),
-            validation_loss: FloatGauge::default(),
-            is_paused: Gauge::default(),
-            refused: Family::default(),
-        };
-        for (name, help, counter) in [
-            (
-                "leases_granted",
-                "Leases given to workers and trainers",
-                &metrics.leases_granted,
-            ),
-            (
+            leases_granted: plain(r, "leases_granted", "Leases given to workers and trainers"),
+            leases_expired: plain(
+                r,
                 "leases_expired",
                 "Leases that ran out and were offered again",
-                &metrics.leases_expired,
             ),
-            (
+            batches_failed: plain(
+                r,
                 "batches_failed",
                 "Batches that failed, lost their worker, or whose shard was refused",
-                &metrics.batches_failed,
             ),
-            (
+            reports_ignored: plain(
+                r,
                 "reports_ignored",
                 "Reports that came after another attempt's",
-                &metrics.reports_ignored,
             ),
-            (
-                "rows_committed",
-                "Rows recorded in the journal",
-                &metrics.rows_committed,
+            rows_committed: plain(r, "rows_committed", "Rows recorded in the journal"),
+            rows_failed: plain(r, "rows_failed", "Recorded rows whose simulation failed"),
+            shard_bytes: in_units(
+                r,
+                "shards",
+                "Size of the recorded shards",
+                Unit::Bytes,
+                Counter::default(),
             ),
-            (
-                "rows_failed",
-                "Recorded rows whose simulation failed",
-                &metrics.rows_failed,
+            // 2 ms to about an hour.
+            batch_seconds: in_units(
+                r,
+                "batch",
+                "Time that workers spent in the forward model, per batch",
+                Unit::Seconds,
+                Histogram::new(exponential_buckets(0.002, 2.0, 21)),
             ),
-        ] {
-            registry.register(name, help, counter.clone());
-        }
-        registry.register_with_unit(
-            "shards",
-            "Size of the recorded shards",
-            Unit::Bytes,
-            metrics.shard_bytes.clone(),
-        );
-        registry.register_with_unit(
-            "batch",
-            "Time that workers spent in the forward model, per batch",
-            Unit::Seconds,
-            metrics.batch_seconds.clone(),
-        );
-        registry.register_with_unit(
-            "journal_append",
-            "Time to make a journal record durable",
-            Unit::Seconds,
-            metrics.journal_seconds.clone(),
-        );
-        for (name, help, gauge) in [
-            (
-                "leases_active",
-                "Batches that are leased or checked",
-                &metrics.leases_active,
+            // 0.1 ms to about 3 s.
+            journal_seconds: in_units(
+                r,
+                "journal_append",
+                "Time to make a journal record durable",
+                Unit::Seconds,
+                Histogram::new(exponential_buckets(0.0001, 2.0, 16)),
             ),
-            ("workers", "Registered workers", &metrics.workers),
-            ("trainers", "Registered trainers", &metrics.trainers),
-            (
+            leases_active: plain(r, "leases_active", "Batches that are leased or checked"),
+            workers: plain(r, "workers", "Registered workers"),
+            trainers: plain(r, "trainers", "Registered trainers"),
+            simulations: plain(
+                r,
                 "simulations",
                 "Calls of the forward model so far, over all runs",
-                &metrics.simulations,
             ),
-            ("round", "Number of the newest round", &metrics.round),
-            (
-                "training_epoch",
-                "Epoch of the training at work",
-                &metrics.epoch,
-            ),
-            (
-                "paused",
-                "1 while the campaign is paused by its store",
-                &metrics.is_paused,
-            ),
-        ] {
-            registry.register(name, help, gauge.clone());
-        }
-        for (name, help, gauge) in [
-            (
-                "effective_sample_size",
-                "Of all rounds together",
-                &metrics.effective_sample_size,
-            ),
-            (
+            round: plain(r, "round", "Number of the newest round"),
+            epoch: plain(r, "training_epoch", "Epoch of the training at work"),
+            is_paused: plain(r, "paused", "1 while the campaign is paused by its store"),
+            effective_sample_size: plain(r, "effective_sample_size", "Of all rounds together"),
+            efficiency: plain(
+                r,
                 "efficiency_ratio",
                 "Effective sample size of the newest weighed round over its rows",
-                &metrics.efficiency,
             ),
-            (
-                "training_loss",
-                "Training loss of the newest epoch",
-                &metrics.training_loss,
-            ),
-            (
-                "validation_loss",
-                "Validation loss of the newest epoch",
-                &metrics.validation_loss,
-            ),
-        ] {
-            registry.register(name, help, gauge.clone());
-        }
-        registry.register("refused", "Calls refused", metrics.refused.clone());
+            training_loss: plain(r, "training_loss", "Training loss of the newest epoch"),
+            validation_loss: plain(r, "validation_loss", "Validation loss of the newest epoch"),
+            refused: plain(r, "refused", "Calls refused"),
+        };
         Self {
             registry: Arc::new(registry),
             ..metrics
@@ -232,8 +161,29 @@ impl Metrics {
     }
 }
 
+fn plain<M: Metric + Clone + Default>(registry: &mut Registry, name: &str, help: &str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+fn in_units<M: Metric + Clone>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    unit: Unit,
+    metric: M,
+) -> M {
+    registry.register_with_unit(name, help, unit, metric.clone());
+    metric
+}
+
 /// Answers `GET /metrics` until `ended`; takes no commands.
-pub async fn serve(listener: TcpListener, metrics: Metrics, ended: oneshot::Receiver<()>) {
+pub async fn serve(
+    listener: TcpListener,
+    metrics: Metrics,
+    ended: impl Future<Output = ()> + Send + 'static,
+) {
     let show = move || {
         let text = metrics.text();
         async move {
@@ -248,10 +198,7 @@ pub async fn serve(listener: TcpListener, metrics: Metrics, ended: oneshot::Rece
     };
     let routes = Router::new().route("/metrics", get(show));
     let served = axum::serve(listener, routes)
-        .with_graceful_shutdown(async {
-            // Dropped means the same.
-            let _ = ended.await;
-        })
+        .with_graceful_shutdown(ended)
         .await;
     if let Err(error) = served {
         tracing::warn!(%error, "the metrics endpoint ended");

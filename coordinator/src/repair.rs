@@ -2,10 +2,9 @@
 
 use crate::asking::{Asking, Earlier, refuse_if_served};
 use crate::campaign::state::{Phase, State, rows_of};
-use crate::journal;
+use crate::error::StartError;
 use crate::rounds::RoundDraws;
-use crate::start::StartError;
-use crate::status::{StatusError, replay};
+use crate::status::{StatusError, recorded};
 use sidereal_inference::base::RoundId;
 use sidereal_inference::base::files::{FileError, StoredFileError};
 use sidereal_inference::campaign::Campaign;
@@ -28,7 +27,9 @@ pub struct Committed {
 /// A committed shard that is missing or not as recorded.
 #[derive(Debug)]
 pub struct DamagedShard {
+    /// As recorded.
     pub shard: ShardFile,
+    /// How its file differs.
     pub damage: StoredFileError,
 }
 
@@ -44,17 +45,25 @@ impl DamagedShard {
 /// Why a damaged shard stays as it is.
 #[derive(Debug, thiserror::Error)]
 pub enum RepairError {
+    /// The round's draws are damaged too.
     #[error("{damage}; {rows} cannot be simulated again: {source}")]
     Draws {
+        /// What is wrong with the shard.
         damage: String,
+        /// [`DamagedShard::rows`].
         rows: String,
+        /// What is wrong with the draws.
         #[source]
         source: Box<TableError>,
     },
+    /// The forward model does not run.
     #[error("{damage}; {rows} cannot be simulated again: {message}")]
     Simulation {
+        /// What is wrong with the shard.
         damage: String,
+        /// [`DamagedShard::rows`].
         rows: String,
+        /// Why.
         message: String,
     },
     /// By another version of this program, or on another kind of processor.
@@ -63,13 +72,19 @@ pub enum RepairError {
          version of this program, or on another kind of processor, and it must repair them; nothing is written"
     )]
     Different {
+        /// What is wrong with the shard.
         damage: String,
+        /// [`DamagedShard::rows`].
         rows: String,
+        /// SHA-256 of the new shard.
         found: String,
+        /// The recorded one.
         expected: String,
     },
+    /// A shard cannot be kept or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The new shard cannot be encoded.
     #[error(transparent)]
     Table(#[from] TableError),
 }
@@ -77,10 +92,9 @@ pub enum RepairError {
 impl Committed {
     /// Nothing is written and no coordinator disturbed.
     pub fn read(directory: &Directory) -> Result<Self, StatusError> {
-        let events = journal::read(directory)?.events;
         Ok(Self {
             directory: directory.clone(),
-            state: replay(directory, &events)?,
+            state: recorded(directory)?.1,
         })
     }
 
@@ -95,15 +109,10 @@ impl Committed {
             token: "",
             server_name: SERVER_NAME,
             identity: None,
-            earlier: match &self.state.phase {
+            earlier: match self.state.results() {
                 // One that cannot be asked has nothing left to do.
-                Phase::Finished(_) => Earlier::TakeOver,
-                Phase::New
-                | Phase::Simulating(_)
-                | Phase::Weighing(_)
-                | Phase::Deciding
-                | Phase::Training(_)
-                | Phase::Finishing => earlier,
+                Some(_) => Earlier::TakeOver,
+                None => earlier,
             },
         };
         refuse_if_served(&asking, run).await
@@ -201,15 +210,7 @@ impl Committed {
 
     /// The stored draws of a round; None where they are made on the fly.
     fn draws_of(&self, round: RoundId) -> Option<&StoredFile> {
-        let plan = match &self.state.phase {
-            Phase::Simulating(open) => Some(&open.plan),
-            Phase::Weighing(complete) => Some(&complete.plan),
-            Phase::New
-            | Phase::Deciding
-            | Phase::Training(_)
-            | Phase::Finishing
-            | Phase::Finished(_) => None,
-        };
+        let plan = self.state.current_round().map(|current| current.plan);
         let weighed = self.state.rounds.iter().map(|weighed| &weighed.files);
         weighed
             .map(|files| (files.round, &files.draws))

@@ -1,9 +1,9 @@
 //! The sockets of a coordinator: the service behind TLS, health and metrics beside it.
 
-use crate::driver::{Message, Messages};
+use crate::driver::messages::{Message, Messages};
+use crate::error::StartError;
 use crate::metrics::{self, Metrics};
 use crate::service::Service;
-use crate::start::StartError;
 use sidereal_proto::access::Secrets;
 use sidereal_proto::v1::coordinator_server::CoordinatorServer;
 use sidereal_proto::{FILE_DESCRIPTORS, KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
@@ -57,17 +57,8 @@ pub struct Sockets {
 impl Sockets {
     pub async fn bind(config: &ServeConfig) -> Result<Self, StartError> {
         let (main, address) = bind(config.listen).await?;
-        let health = match config.health {
-            Some(address) => Some(bind(address).await?.0),
-            None => None,
-        };
-        let (metrics, metrics_address) = match config.metrics {
-            Some(address) => {
-                let (listener, address) = bind(address).await?;
-                (Some(listener), Some(address))
-            }
-            None => (None, None),
-        };
+        let (health, _) = bind_some(config.health).await?;
+        let (metrics, metrics_address) = bind_some(config.metrics).await?;
         Ok(Self {
             main,
             address,
@@ -150,16 +141,14 @@ impl Servers {
             }));
         }
         if let Some(listener) = sockets.metrics {
-            let (ender, ended) = oneshot::channel();
-            servers.enders.push(ender);
-            let serving = metrics::serve(listener, metrics, ended);
+            let serving = metrics::serve(listener, metrics, servers.ended());
             servers.tasks.push(messages.supervise(serving));
         }
         Ok(servers)
     }
 
     /// Lets open calls end, for at most `farewell`.
-    pub async fn end(self, farewell: std::time::Duration) {
+    pub async fn end(self, farewell: Duration) {
         drop(self.enders);
         for mut task in self.tasks {
             if tokio::time::timeout(farewell, &mut task).await.is_err() {
@@ -176,6 +165,18 @@ impl Servers {
             let _ = ended.await;
         }
     }
+}
+
+async fn bind_some(
+    address: Option<SocketAddr>,
+) -> Result<(Option<TcpListener>, Option<SocketAddr>), StartError> {
+    Ok(match address {
+        Some(address) => {
+            let (listener, bound) = bind(address).await?;
+            (Some(listener), Some(bound))
+        }
+        None => (None, None),
+    })
 }
 
 async fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {

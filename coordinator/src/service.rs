@@ -1,7 +1,7 @@
 //! The gRPC service: checks the token, turns wire into domain, and passes on to the driver.
 
-use crate::campaign::leases::Refusal;
-use crate::driver::{Message, Messages, StreamId};
+use crate::campaign::leases::peers::Refusal;
+use crate::driver::messages::{Message, Messages, Outbox, StreamId};
 use crate::metrics::{Metrics, Reason};
 use sidereal_inference::account::Progress;
 use sidereal_inference::base::PeerId;
@@ -12,9 +12,7 @@ use sidereal_proto::convert::{
     WireError, progress_to_wire, registration_from_wire, status_to_wire, trainer_message_from_wire,
     worker_message_from_wire,
 };
-use sidereal_proto::message::{
-    FromTrainer, FromWorker, Identification, PeerKind, ToTrainer, ToWorker, UploadPiece,
-};
+use sidereal_proto::message::{Identification, PeerKind, UploadPiece};
 use sidereal_proto::v1::coordinator_server::{Coordinator, CoordinatorServer};
 use sidereal_proto::{MAX_MESSAGE_BYTES, auth, v1};
 use std::pin::Pin;
@@ -76,20 +74,53 @@ impl Service {
 
     /// Where the coordinator expects a shard of this lease; None where it is not leased.
     async fn shard_path(&self, piece: &UploadPiece) -> Result<Option<String>, Status> {
+        let (peer, attempt) = (piece.peer, piece.attempt);
+        let ask = |reply| Message::ShardPath {
+            peer,
+            attempt,
+            reply,
+        };
+        self.ask(ask).await
+    }
+
+    async fn send(&self, message: Message) -> Result<(), Status> {
+        self.messages.send(message).await.map_err(|_| ended())
+    }
+
+    /// What the driver answers.
+    async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Message) -> Result<T, Status> {
         let (reply, answer) = oneshot::channel();
-        self.messages
-            .send(Message::ShardPath {
-                peer: piece.peer,
-                attempt: piece.attempt,
-                reply,
-            })
-            .await
-            .map_err(|_| ended())?;
+        self.send(ask(reply)).await?;
         answer.await.map_err(|_| ended())
     }
 
-    fn next_stream(&self) -> StreamId {
-        StreamId(self.n_streams.fetch_add(1, Ordering::Relaxed))
+    /// Passes a peer's messages on to the driver, and the driver's answers to the peer.
+    fn serve_peer<W, M, O, R>(
+        &self,
+        incoming: Streaming<W>,
+        from_wire: fn(W) -> Result<(PeerId, M), WireError>,
+        pass_on: PassOn<M, O>,
+    ) -> Response<BoxedStream<R>>
+    where
+        W: Send + 'static,
+        M: Send + 'static,
+        O: Into<R> + Send + 'static,
+        R: 'static,
+    {
+        let stream = StreamId(self.n_streams.fetch_add(1, Ordering::Relaxed));
+        let (outbox, answers) = mpsc::channel(PEER_OUTBOX);
+        let messages = self.messages.clone();
+        let listening = listen(incoming, stream, messages, outbox, from_wire, pass_on);
+        self.messages.supervise(listening);
+        let answers = ReceiverStream::new(answers).map(|answer| answer.map(Into::into));
+        Response::new(Box::pin(answers))
+    }
+
+    /// Counts and logs what is refused; `message` again, for the peer.
+    fn refuse(&self, reason: Reason, what: &str, message: String) -> String {
+        self.metrics.on_refused(reason);
+        tracing::warn!(message, "{what} refused");
+        message
     }
 
     fn check_token<T>(&self, request: &Request<T>) -> Result<(), Status> {
@@ -106,6 +137,9 @@ impl Service {
         ))
     }
 }
+
+/// Makes what the driver is told of what a peer says.
+type PassOn<M, O> = fn(PeerId, StreamId, M, Outbox<O>) -> Message;
 
 type BoxedStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -129,7 +163,6 @@ impl Coordinator for Service {
         if let Some(campaign) = &registration.campaign
             && *campaign != self.identification.campaign
         {
-            self.metrics.on_refused(Reason::Campaign);
             let message = format!(
                 "{} works for campaign {}, this is {:?} ({})",
                 registration.name,
@@ -137,7 +170,7 @@ impl Coordinator for Service {
                 self.identification.campaign_name,
                 self.identification.campaign.0
             );
-            tracing::warn!(message, "registration refused");
+            let message = self.refuse(Reason::Campaign, "registration", message);
             return Err(Status::failed_precondition(message));
         }
         let can_run = match registration.kind {
@@ -145,7 +178,6 @@ impl Coordinator for Service {
             PeerKind::Trainer => true,
         };
         if !can_run {
-            self.metrics.on_refused(Reason::Model);
             let message = format!(
                 "{} has {}, the model of {:?} is {}",
                 registration.name,
@@ -153,33 +185,25 @@ impl Coordinator for Service {
                 self.identification.campaign_name,
                 self.model
             );
-            tracing::warn!(message, "registration refused");
+            let message = self.refuse(Reason::Model, "registration", message);
             return Err(Status::failed_precondition(message));
         }
-        let (reply, answer) = oneshot::channel();
-        self.messages
-            .send(Message::Register {
-                registration,
-                reply,
-            })
-            .await
-            .map_err(|_| ended())?;
-        let session = answer
-            .await
-            .map_err(|_| ended())?
-            .map_err(|refusal| match refusal {
-                Refusal::LongName { .. } => {
-                    self.metrics.on_refused(Reason::Message);
-                    Status::invalid_argument(refusal.to_string())
-                }
-                Refusal::TooManyPeers
-                | Refusal::UnknownPeer { .. }
-                | Refusal::WrongKind { .. }
-                | Refusal::NotHolder { .. }
-                | Refusal::WrongReport { .. } => Status::resource_exhausted(refusal.to_string()),
-            })?;
-        let reply = v1::RegisterReply::try_from(&session)
-            .map_err(|error| Status::internal(error.to_string()))?;
+        let ask = |reply| Message::Register {
+            registration,
+            reply,
+        };
+        let session = self.ask(ask).await?.map_err(|refusal| match refusal {
+            Refusal::LongName { .. } => {
+                self.metrics.on_refused(Reason::Message);
+                Status::invalid_argument(refusal.to_string())
+            }
+            Refusal::TooManyPeers
+            | Refusal::UnknownPeer { .. }
+            | Refusal::WrongKind { .. }
+            | Refusal::NotHolder { .. }
+            | Refusal::WrongReport { .. } => Status::resource_exhausted(refusal.to_string()),
+        })?;
+        let reply = v1::RegisterReply::try_from(&session).map_err(internal)?;
         Ok(Response::new(reply))
     }
 
@@ -188,29 +212,16 @@ impl Coordinator for Service {
         request: Request<Streaming<v1::WorkerMessage>>,
     ) -> Result<Response<Self::WorkStream>, Status> {
         self.check_token(&request)?;
-        let stream = self.next_stream();
-        let (outbox, answers) = mpsc::channel::<Result<ToWorker, Status>>(PEER_OUTBOX);
-        let pass_on = {
-            let outbox = outbox.downgrade();
-            move |peer, message: FromWorker| {
-                Some(Message::Worker {
-                    peer,
-                    stream,
-                    message,
-                    outbox: outbox.upgrade()?,
-                })
-            }
-        };
-        self.messages.supervise(listen(
+        Ok(self.serve_peer(
             request.into_inner(),
-            stream,
-            self.messages.clone(),
-            outbox,
             worker_message_from_wire,
-            pass_on,
-        ));
-        let answers = ReceiverStream::new(answers).map(|answer| answer.map(Into::into));
-        Ok(Response::new(Box::pin(answers)))
+            |peer, stream, message, outbox| Message::Worker {
+                peer,
+                stream,
+                message,
+                outbox,
+            },
+        ))
     }
 
     async fn train(
@@ -218,29 +229,16 @@ impl Coordinator for Service {
         request: Request<Streaming<v1::TrainerMessage>>,
     ) -> Result<Response<Self::TrainStream>, Status> {
         self.check_token(&request)?;
-        let stream = self.next_stream();
-        let (outbox, answers) = mpsc::channel::<Result<ToTrainer, Status>>(PEER_OUTBOX);
-        let pass_on = {
-            let outbox = outbox.downgrade();
-            move |peer, message: FromTrainer| {
-                Some(Message::Trainer {
-                    peer,
-                    stream,
-                    message,
-                    outbox: outbox.upgrade()?,
-                })
-            }
-        };
-        self.messages.supervise(listen(
+        Ok(self.serve_peer(
             request.into_inner(),
-            stream,
-            self.messages.clone(),
-            outbox,
             trainer_message_from_wire,
-            pass_on,
-        ));
-        let answers = ReceiverStream::new(answers).map(|answer| answer.map(Into::into));
-        Ok(Response::new(Box::pin(answers)))
+            |peer, stream, message, outbox| Message::Trainer {
+                peer,
+                stream,
+                message,
+                outbox,
+            },
+        ))
     }
 
     async fn watch(
@@ -249,13 +247,9 @@ impl Coordinator for Service {
     ) -> Result<Response<Self::WatchStream>, Status> {
         self.check_token(&request)?;
         let (outbox, progress) = mpsc::channel::<Result<Progress, Status>>(WATCHER_OUTBOX);
-        self.messages
-            .send(Message::Watch(outbox))
-            .await
-            .map_err(|_| ended())?;
-        let progress = ReceiverStream::new(progress).map(|progress| {
-            progress_to_wire(&progress?).map_err(|error| Status::internal(error.to_string()))
-        });
+        self.send(Message::Watch(outbox)).await?;
+        let progress = ReceiverStream::new(progress)
+            .map(|progress| progress_to_wire(&progress?).map_err(internal));
         Ok(Response::new(Box::pin(progress)))
     }
 
@@ -275,17 +269,9 @@ impl Coordinator for Service {
         self.check_token(&request)?;
         let status = match self.messages.paused() {
             Some(status) => status,
-            None => {
-                let (reply, answer) = oneshot::channel();
-                self.messages
-                    .send(Message::Status(reply))
-                    .await
-                    .map_err(|_| ended())?;
-                answer.await.map_err(|_| ended())?
-            }
+            None => self.ask(Message::Status).await?,
         };
-        let reply = status_to_wire(&status).map_err(|error| Status::internal(error.to_string()))?;
-        Ok(Response::new(reply))
+        Ok(Response::new(status_to_wire(&status).map_err(internal)?))
     }
 
     async fn upload(
@@ -300,14 +286,13 @@ impl Coordinator for Service {
             .ok_or_else(|| Status::invalid_argument("an upload without any piece"))?;
         let expected = self.shard_path(&first).await?;
         if expected.as_deref() != Some(first.path.as_str()) {
-            self.metrics.on_refused(Reason::Nonsense);
             let message = format!(
                 "{} may not write {:?} as {}",
                 first.peer,
                 brief(&first.path),
                 first.attempt
             );
-            tracing::warn!(message, "upload refused");
+            let message = self.refuse(Reason::Nonsense, "upload", message);
             return Err(Status::permission_denied(message));
         }
         // Never closed.
@@ -334,7 +319,7 @@ impl Coordinator for Service {
         let stored = match stored {
             Ok(stored) => stored.map_err(|error| Status::unavailable(error.to_string()))?,
             Err(error) => {
-                let status = Status::internal(error.to_string());
+                let status = internal(&error);
                 // A driver that has ended stores nothing.
                 let _ = self.messages.send(Message::Failed(error.into())).await;
                 return Err(status);
@@ -359,11 +344,12 @@ async fn listen<W, M, O>(
     mut incoming: Streaming<W>,
     stream: StreamId,
     messages: Messages,
-    outbox: mpsc::Sender<Result<O, Status>>,
+    outbox: Outbox<O>,
     from_wire: fn(W) -> Result<(PeerId, M), WireError>,
-    pass_on: impl Fn(PeerId, M) -> Option<Message>,
+    pass_on: PassOn<M, O>,
 ) {
     let mut known: Option<PeerId> = None;
+    let answers = outbox.downgrade();
     // The driver holds the outbox of each peer that it knows; only until then it is kept here.
     let mut outbox = Some(outbox);
     let refusal = loop {
@@ -382,17 +368,16 @@ async fn listen<W, M, O>(
             Ok(message) => message,
             Err(error) => break Some(bad_message(error)),
         };
-        if *known.get_or_insert(peer) != peer {
-            let message = format!(
-                "a stream of {} carries a message of {peer}",
-                known_name(known)
-            );
+        let speaker = *known.get_or_insert(peer);
+        if speaker != peer {
+            let message = format!("a stream of {speaker} carries a message of {peer}");
             break Some(Status::invalid_argument(message));
         }
-        let Some(message) = pass_on(peer, message) else {
+        let Some(answers) = answers.upgrade() else {
             // The driver has let go of this peer.
             break None;
         };
+        let message = pass_on(peer, stream, message, answers);
         if messages.send(message).await.is_err() {
             break None;
         }
@@ -433,8 +418,8 @@ pub fn brief(text: &str) -> String {
     format!("{head} ... ({} bytes in all)", text.len())
 }
 
-fn known_name(peer: Option<PeerId>) -> String {
-    peer.map_or_else(|| "an unknown peer".to_owned(), |peer| peer.to_string())
+fn internal(error: impl ToString) -> Status {
+    Status::internal(error.to_string())
 }
 
 fn bad_message(error: WireError) -> Status {

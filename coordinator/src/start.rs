@@ -1,48 +1,33 @@
 //! Opens a campaign directory and starts the coordinator on it.
 
 use crate::asking::{Asking, Earlier, refuse_if_served};
-use crate::campaign::apply::{Misfit, apply};
 use crate::campaign::event::{Opened, Settings};
-use crate::campaign::leases::LeaseRules;
-use crate::campaign::state::{Phase, State};
-use crate::driver::{
-    AfterTheEnd, CampaignFailure, CampaignOutcome, Driver, DriverConfig, Messages, ShardChecks,
-};
+use crate::campaign::leases::rules::LeaseRules;
+use crate::campaign::state::State;
+use crate::driver::messages::Messages;
+use crate::driver::{AfterTheEnd, CampaignOutcome, Driver, DriverConfig, blocking};
+use crate::error::{CampaignFailure, StartError};
 use crate::journal::{Journal, JournalError};
 use crate::metrics::Metrics;
 use crate::serve::{ServeConfig, Servers, Sockets};
 use crate::service::Service;
+use crate::status::replay;
+use crate::verify::{ShardCheck, check_shard};
 use sidereal_inference::base::RunId;
 use sidereal_inference::base::files::{FileError, sha256_hex};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
-use sidereal_inference::campaign_file::CampaignError;
 use sidereal_inference::records::Directory;
-use sidereal_proto::access::{Access, AccessError, AccessFile, Secrets};
+use sidereal_proto::access::{Access, AccessFile, Secrets};
 use sidereal_proto::client::ClientIdentity;
 use sidereal_proto::message::Identification;
 use std::hash::{BuildHasher, RandomState};
-use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// Seconds that a batch should take.
-const BATCH_S: f64 = 2.0;
-/// Rows of a worker's first batch.
-const FIRST_ROWS: u64 = 64;
-/// Most rows of a batch.
-const MAX_ROWS: u64 = 1 << 16;
-/// Most bytes of a batch's draws on the wire, well under a message's.
-const MAX_BATCH_BYTES: u64 = 16 << 20;
-/// Most bytes of a shard before compression, and fewest that are worth a file.
-const MAX_SHARD_BYTES: u64 = 64 << 20;
-const LEAST_SHARD_BYTES: u64 = 1 << 20;
-/// A batch is not run a second time before this, nor offered again while its worker is heard from.
-const LEAST_PATIENCE_S: f64 = 5.0;
-const LEAST_OVERDUE_S: f64 = 600.0;
 const CAMPAIGN_FILE: &str = "campaign.toml";
 /// How long open calls may take to end once the campaign has.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -50,9 +35,13 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// What a coordinator is started with.
 #[derive(Debug, Clone)]
 pub struct CoordinatorConfig {
+    /// The campaign directory.
     pub directory: Directory,
+    /// What is to run; it must be the directory's where that has one.
     pub campaign: Campaign,
+    /// Where to listen.
     pub serve: ServeConfig,
+    /// Certificate, key and token.
     pub secrets: Secrets,
     /// PEM of what peers trust; None: the certificate itself, which is then self-signed.
     pub trusted: Option<String>,
@@ -66,96 +55,17 @@ pub struct CoordinatorConfig {
     pub host: String,
     /// Shown to an earlier coordinator that asks for client certificates.
     pub identity: Option<ClientIdentity>,
+    /// What becomes of an earlier coordinator that cannot be asked.
     pub earlier: Earlier,
+    /// What is done once the results are there.
     pub after_the_end: AfterTheEnd,
     /// Seconds without a word from a peer after which its work is offered again.
     pub lease_s: f64,
-    pub shard_checks: ShardChecks,
 }
 
 impl CoordinatorConfig {
+    /// Seconds of a lease unless told otherwise.
     pub const DEFAULT_LEASE_S: f64 = 60.0;
-}
-
-/// Why a coordinator did not start. Nothing has been recorded in the directory.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error("token is empty")]
-    NoToken,
-    #[error(transparent)]
-    Access(#[from] AccessError),
-    #[error("cannot serve: {message}")]
-    Serve { message: String },
-    /// A newcomer never ends a healthy one.
-    #[error("{location}: the campaign is served already, by run {} at {address}", run.0)]
-    Served {
-        location: String,
-        run: RunId,
-        address: String,
-    },
-    #[error("{location}: another coordinator (run {}) took the campaign at the same moment", run.0)]
-    Outrun { location: String, run: RunId },
-    #[error(
-        "{location}: the campaign was run on {host} and has not ended there; from {here} it cannot be asked \
-         whether it still lives; if it does not, take it over with --take-over"
-    )]
-    Elsewhere {
-        location: String,
-        host: String,
-        here: String,
-    },
-    #[error(transparent)]
-    File(#[from] FileError),
-    #[error("{0}")]
-    UnreadableCampaign(#[from] CampaignError),
-    #[error("{location}: belongs to campaign {found:?}, not to {expected:?}")]
-    OtherCampaign {
-        location: String,
-        found: String,
-        expected: String,
-    },
-    #[error("{}: the campaign there was started with other values: {}", path.display(), keys.join(", "))]
-    ChangedKeys {
-        /// The `campaign.toml` that the campaign was started with.
-        path: PathBuf,
-        /// Each as `key: old -> new`.
-        keys: Vec<String>,
-    },
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    #[error("{location}: journal does not fit together: {source}")]
-    Replay {
-        location: String,
-        #[source]
-        source: Misfit,
-    },
-    #[error("cannot listen on {address}: {source}")]
-    Listen {
-        address: SocketAddr,
-        #[source]
-        source: io::Error,
-    },
-    #[error(transparent)]
-    Open(#[from] CampaignFailure),
-}
-
-impl StartError {
-    /// Whether the user has to change something: exit status 2.
-    pub fn is_unusable_input(&self) -> bool {
-        match self {
-            Self::NoToken
-            | Self::Access(_)
-            | Self::Serve { .. }
-            | Self::Served { .. }
-            | Self::Outrun { .. }
-            | Self::Elsewhere { .. }
-            | Self::UnreadableCampaign(_)
-            | Self::OtherCampaign { .. }
-            | Self::ChangedKeys { .. } => true,
-            Self::Journal(error) => error.is_unusable_store(),
-            Self::File(_) | Self::Replay { .. } | Self::Listen { .. } | Self::Open(_) => false,
-        }
-    }
 }
 
 /// A coordinator at work.
@@ -186,6 +96,7 @@ impl Stopper {
 }
 
 impl Running {
+    /// To stop it from elsewhere.
     pub fn stopper(&self) -> Stopper {
         Stopper {
             messages: self.messages.clone(),
@@ -213,6 +124,14 @@ impl Running {
 /// Order: bind, read the journal, answer, ask the coordinator that the journal names, record `opened`, tell
 /// peers. Whoever reads our `opened` can ask us; whoever does not read it loses the race for its number.
 pub async fn start(config: CoordinatorConfig) -> Result<Running, StartError> {
+    start_with_check(config, check_shard).await
+}
+
+/// As [`start`], with another look at shards: for measurements of the dispatch alone.
+pub async fn start_with_check(
+    config: CoordinatorConfig,
+    shard_check: ShardCheck,
+) -> Result<Running, StartError> {
     if config.secrets.token.is_empty() {
         return Err(StartError::NoToken);
     }
@@ -223,10 +142,10 @@ pub async fn start(config: CoordinatorConfig) -> Result<Running, StartError> {
     let identity = campaign_file::identity(&campaign);
     let Found { journal, state } = {
         let (directory, campaign) = (config.directory.clone(), Arc::clone(&campaign));
-        off_the_loop(move || find(&directory, &campaign)).await??
+        blocking(move || find(&directory, &campaign)).await??
     };
     let earlier = state.run.clone();
-    let is_finished = matches!(state.phase, Phase::Finished(_));
+    let is_finished = state.results().is_some();
     let opened = Opened {
         run: journal.run().clone(),
         campaign: identity.clone(),
@@ -244,19 +163,18 @@ pub async fn start(config: CoordinatorConfig) -> Result<Running, StartError> {
         campaign: identity,
         run: journal.run().clone(),
     };
-    let (mut driver, messages, inbox) = Driver::new(DriverConfig {
+    let driver = DriverConfig {
         directory: config.directory.clone(),
         campaign: Arc::clone(&campaign),
-        journal,
-        state,
         opened,
-        rules: lease_rules(&campaign, config.lease_s),
         metrics: metrics.clone(),
-        access: published.clone(),
         after_the_end: config.after_the_end,
-        shard_checks: config.shard_checks,
-        secret: sha256_hex(config.secrets.private_key.as_bytes()),
-    });
+        shard_check,
+        secret: sha256_hex(config.secrets.private_key.as_bytes()).into(),
+    };
+    let rules = LeaseRules::of(&campaign, config.lease_s);
+    let (mut driver, messages, inbox) =
+        Driver::new(driver, journal, state, rules, published.clone());
     let service = Service::new(
         &config.secrets.token,
         identification,
@@ -293,7 +211,7 @@ pub async fn start(config: CoordinatorConfig) -> Result<Running, StartError> {
             .await
             .map_err(|failure| outrun(failure, config.directory.location()))?;
         let directory = config.directory.clone();
-        off_the_loop(move || {
+        blocking(move || {
             write_campaign(&directory, &campaign)?;
             publish(published)
         })
@@ -393,20 +311,15 @@ fn find(directory: &Directory, campaign: &Campaign) -> Result<Found, StartError>
     if let Some(aside) = &opened.put_aside {
         tracing::warn!(path = %aside.display(), "the last journal record was damaged and put aside");
     }
-    let mut state = State::default();
-    for event in &opened.events {
-        apply(&mut state, event).map_err(|source| StartError::Replay {
-            location: directory.location().to_owned(),
-            source,
-        })?;
-    }
+    let state = replay(directory, &opened.events)?;
+    let expected = campaign_file::identity(campaign);
     if let Some(run) = &state.run
-        && run.campaign != campaign_file::identity(campaign)
+        && run.opened.campaign != expected
     {
         return Err(StartError::OtherCampaign {
             location: directory.location().to_owned(),
-            found: run.campaign.0.clone(),
-            expected: campaign_file::identity(campaign).0,
+            found: run.opened.campaign.0.clone(),
+            expected: expected.0,
         });
     }
     Ok(Found {
@@ -447,35 +360,8 @@ pub fn settings(campaign: &Campaign) -> Settings {
     }
 }
 
-fn lease_rules(campaign: &Campaign, lease_s: f64) -> LeaseRules {
-    let n_parameters = campaign.space.len() as u64;
-    // z and theta, two log densities, and the component with what frames them.
-    let draw_bytes = 16 * n_parameters + 32;
-    let row_bytes = draw_bytes + 16 + 4 * campaign.simulator.grid.len() as u64;
-    let max_rows = (MAX_BATCH_BYTES / draw_bytes)
-        .min(MAX_SHARD_BYTES / row_bytes)
-        .clamp(1, MAX_ROWS);
-    LeaseRules {
-        lease_s,
-        target_s: BATCH_S,
-        first_rows: FIRST_ROWS.min(max_rows),
-        least_rows: LEAST_SHARD_BYTES.div_ceil(row_bytes).min(max_rows),
-        max_rows,
-        fixed_rows: campaign.workers.batch_rows,
-        least_patience_s: LEAST_PATIENCE_S,
-        least_overdue_s: LEAST_OVERDUE_S,
-    }
-}
-
 /// Tells this run from every other one; decides nothing.
 fn fresh_run_id() -> RunId {
     let word = || RandomState::new().hash_one(std::process::id());
     RunId(format!("{:016x}{:016x}", word(), word()))
-}
-
-async fn off_the_loop<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, StartError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| StartError::Open(error.into()))
 }

@@ -2,20 +2,23 @@
 
 use crate::campaign::apply::{Misfit, apply};
 use crate::campaign::event::Event;
-use crate::campaign::state::{Phase, State, WeighedRound};
+use crate::campaign::state::{Phase, State, WeighedRound, newest_flow};
 use crate::journal::{self, JournalError};
 use sidereal_inference::account::{CampaignStatus, OpenRoundStatus, RoundStatus, Stage};
 use sidereal_inference::records::Directory;
-use sidereal_inference::weights::Component;
 
 /// A journal that cannot be read, or whose records do not follow from each other.
 #[derive(Debug, thiserror::Error)]
 pub enum StatusError {
+    /// A record cannot be read.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// A record does not follow from those before.
     #[error("{location}: journal does not fit together: {source}")]
     Replay {
+        /// The campaign directory.
         location: String,
+        /// Which one.
         #[source]
         source: Misfit,
     },
@@ -27,13 +30,22 @@ pub fn read_status(
     directory: &Directory,
     campaign: &str,
 ) -> Result<(CampaignStatus, Option<String>), StatusError> {
-    let events = journal::read(directory)?.events;
-    let state = replay(directory, &events)?;
-    let address = state.run.as_ref().and_then(|run| run.address.clone());
+    let (_, state) = recorded(directory)?;
+    let address = state
+        .run
+        .as_ref()
+        .and_then(|run| run.opened.address.clone());
     Ok((status_of(&state, campaign, state.elapsed_s), address))
 }
 
-/// The state that recorded events add up to.
+/// All recorded events, and the state that they add up to.
+pub fn recorded(directory: &Directory) -> Result<(Vec<Event>, State), StatusError> {
+    let events = journal::read(directory)?.events;
+    let state = replay(directory, &events)?;
+    Ok((events, state))
+}
+
+/// The state that events add up to.
 pub fn replay(directory: &Directory, events: &[Event]) -> Result<State, StatusError> {
     let mut state = State::default();
     for event in events {
@@ -64,7 +76,7 @@ pub fn status_of(state: &State, campaign: &str, elapsed_s: f64) -> CampaignStatu
     });
     CampaignStatus {
         campaign: campaign.to_owned(),
-        run: state.run.as_ref().map(|run| run.id.clone()),
+        run: state.run.as_ref().map(|run| run.opened.run.clone()),
         stage,
         rounds: rounds(state),
         open_round,
@@ -80,14 +92,13 @@ pub fn status_of(state: &State, campaign: &str, elapsed_s: f64) -> CampaignStatu
 
 fn rounds(state: &State) -> Vec<RoundStatus> {
     let objectives = state.objectives();
-    let n_parameters = state.run.as_ref().map(|run| run.settings.n_parameters);
+    let n_parameters = state
+        .run
+        .as_ref()
+        .map(|run| run.opened.settings.n_parameters);
     let is_on_the_way = |round: &WeighedRound| {
-        // What the round's newest flow was fitted to; None for the prior.
-        let objective = match round.summary.proposal.newest() {
-            Component::Flow(flow) => objectives.get(&flow),
-            Component::Prior | Component::Local(_) => None,
-        };
-        objective
+        let flow = newest_flow(&round.summary.proposal);
+        flow.and_then(|flow| objectives.get(&flow))
             .zip(n_parameters)
             .is_some_and(|(objective, n)| !objective.is_final(n))
     };

@@ -1,17 +1,58 @@
-//! Checks what a trainer reports against what it was asked for, before anything is recorded.
+//! Checks what workers and trainers report against what they were asked for, before anything is recorded.
 
-use crate::campaign::state::{Task, TaskResult, WeighedRound};
+use crate::campaign::event::{Task, TaskResult};
+use crate::campaign::state::{WeighedRound, rows_of};
+use crate::finish::files_of;
+use crate::rounds::RoundDraws;
 use sidereal_inference::base::files::FileError;
 use sidereal_inference::base::{FlowId, RoundId, files};
 use sidereal_inference::campaign::Campaign;
+use sidereal_inference::records::shard::Weighed;
 use sidereal_inference::records::table::TableError;
 use sidereal_inference::records::{
-    Directory, DrawTask, Draws, ModelFiles, Scores, ScoresFile, TrainerReport,
+    Directory, DrawTask, Draws, ModelFiles, Scores, ScoresFile, ShardFile, TrainerReport, shard,
 };
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Largest difference between a draw's log proposal density and that of its scores.
 const MAX_DIFFERENCE: f64 = 1e-6;
+
+/// What a shard is checked against.
+#[derive(Debug, Clone)]
+pub struct AskedRows {
+    pub(crate) directory: Directory,
+    pub(crate) campaign: Arc<Campaign>,
+    /// Of the shard's round.
+    pub(crate) draws: Arc<RoundDraws>,
+    /// What no peer knows, for the choice of rows that are looked at closely; no result depends on it.
+    pub(crate) secret: Arc<str>,
+}
+
+/// Looks at the file of a reported shard before it is recorded; the error says what is wrong with it.
+pub type ShardCheck = fn(&ShardFile, &AskedRows) -> Result<(), TableError>;
+
+/// Whether a shard holds what was asked for.
+pub(crate) fn check_shard(shard: &ShardFile, asked: &AskedRows) -> Result<(), TableError> {
+    let AskedRows {
+        directory,
+        campaign,
+        draws,
+        secret,
+    } = asked;
+    let expected = draws.rows(campaign, rows_of(shard));
+    let n_data = campaign.simulator.grid.len();
+    let weighed = Weighed::of(campaign);
+    shard::check(
+        directory,
+        shard,
+        &campaign.space,
+        n_data,
+        weighed,
+        &expected,
+        secret,
+    )
+}
 
 /// A trainer's report that is not what was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -91,17 +132,8 @@ pub fn check_report(
             check_draws(campaign, draw, &draws, &scores)?;
         }
         (None, None) => {}
-        (asked, found) => {
-            return Err(mismatch(
-                "draws",
-                if found.is_some() {
-                    "reported"
-                } else {
-                    "missing"
-                },
-                if asked.is_some() { "some" } else { "none" },
-            ));
-        }
+        (Some(_), None) => return Err(mismatch("draws", "missing", "some")),
+        (None, Some(_)) => return Err(mismatch("draws", "reported", "none")),
     }
     if let Some(round) = files_by_round.keys().next() {
         return Err(mismatch("scores", round, "none of that round"));
@@ -136,12 +168,8 @@ fn check_model(
         }
         (asked, found, _) => Err(mismatch(
             "model",
-            if found.is_some() {
-                "reported"
-            } else {
-                "missing"
-            },
-            if asked.is_some() { "one" } else { "none" },
+            found.as_ref().map_or("missing", |_| "reported"),
+            asked.map_or("none", |_| "one"),
         )),
     }
 }
@@ -154,10 +182,7 @@ fn check_model_files(
     if model.path != expected.output {
         check_path(&model.path, &expected.output)?;
     }
-    for (name, sha256) in [
-        ("weights.safetensors", &model.weights_sha256),
-        ("model.json", &model.model_json_sha256),
-    ] {
+    for (name, sha256) in files_of(model) {
         let path = format!("{}/{name}", model.path);
         let found = files::sha256_hex(&directory.read(&path)?);
         if found != *sha256 {

@@ -1,21 +1,23 @@
 //! Weighs a complete round, by itself and together with all earlier ones.
 
+use crate::campaign::state::newest_flow;
 use sidereal_inference::base::{FlowId, Purpose, RowId, stream};
 use sidereal_inference::campaign::{Campaign, StopRule};
 use sidereal_inference::method::{Knowledge, Probing, probe};
 use sidereal_inference::records::table::TableError;
 use sidereal_inference::records::{Directory, FinalRound, load_rows};
 use sidereal_inference::weights::{
-    Component, Objective, RoundKind, RoundSummary, WeightDiagnostics, WeightsError, combine,
-    summarize_round,
+    Objective, RoundKind, RoundSummary, WeightDiagnostics, WeightsError, combine, summarize_round,
 };
 use std::collections::BTreeMap;
 
 /// A round whose stored columns cannot be turned into weights.
 #[derive(Debug, thiserror::Error)]
 pub enum WeighError {
+    /// A table cannot be read.
     #[error(transparent)]
     Table(#[from] TableError),
+    /// Its columns do not give weights.
     #[error(transparent)]
     Weights(#[from] WeightsError),
 }
@@ -69,10 +71,7 @@ pub fn weigh(
     }
     columns.push(rows.columns);
     let combined = combine(&columns, campaign.rounds.combine)?.diagnostics();
-    let newest = match last.proposal.newest() {
-        Component::Flow(flow) => objectives.get(&flow).copied(),
-        Component::Prior | Component::Local(_) => None,
-    };
+    let newest = newest_flow(&last.proposal).and_then(|flow| objectives.get(&flow).copied());
     let probing = match (kind, campaign.rounds.stop.rule) {
         (RoundKind::Training | RoundKind::Probe, StopRule::Bootstrap) => probe(&Knowledge {
             space: &campaign.space,

@@ -29,24 +29,34 @@ const VERSION: u32 = 1;
 /// A prediction that could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PredictError {
+    /// The flow is one campaign's own.
     #[error(
         "{flow} was fitted to the posterior of the campaign's own observation, expected a model for any observation (from a \
          campaign file without [observation])"
     )]
-    NotAmortized { flow: FlowId },
+    NotAmortized {
+        /// The model's flow.
+        flow: FlowId,
+    },
+    /// The forward model does not take its options.
     #[error(transparent)]
     Simulator(#[from] BuildError),
+    /// The system has no threads left.
     #[error("cannot start {n_threads} threads: {source}")]
     Threads {
+        /// So many were asked for.
         n_threads: usize,
+        /// What the system said.
         #[source]
         source: ThreadPoolBuildError,
     },
     /// The network cannot be asked about the observation.
     #[error(transparent)]
     Scorer(ModelError),
+    /// The network cannot be drawn from.
     #[error(transparent)]
     Draw(ModelError),
+    /// The simulations are not what the model promises.
     #[error(transparent)]
     Batch(#[from] BatchError),
 }
@@ -64,19 +74,28 @@ impl PredictError {
 /// The `summary.json` of one prediction.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
+    /// [`FORMAT`].
     pub format: String,
+    /// Of the format.
     pub version: u32,
-    /// Path of the observation, and of the model, as they were given.
+    /// Path of the observation, as it was given.
     pub observation: String,
+    /// Path of the model, as it was given.
     pub model: String,
+    /// The model's flow.
     pub flow: FlowId,
     /// SHA-256 of the model's weights.
     pub weights_sha256: String,
+    /// Of draws and simulations.
     pub seed: u64,
+    /// Draws whose simulation failed.
     pub n_failed: u64,
+    /// What the weighted draws are worth.
     #[serde(flatten)]
     pub weights: WeightDiagnostics,
+    /// Quantiles of each parameter; none where no weight is positive.
     pub parameters: Vec<ParameterSummary>,
+    /// The posterior's modes.
     pub modes: Vec<Mode>,
     /// Whether the model fits the observation.
     pub fit: Fit,
@@ -87,7 +106,9 @@ pub struct Prediction {
 /// A prediction with its draws.
 #[derive(Debug)]
 pub struct Predicted {
+    /// Its numbers.
     pub prediction: Prediction,
+    /// All draws whose likelihood is known, with their weights.
     pub posterior: Posterior,
     /// None where the data cannot be compared.
     pub band: Option<ModelBand>,
@@ -102,6 +123,7 @@ pub struct Predictor<'a> {
 }
 
 impl<'a> Predictor<'a> {
+    /// `n_threads` draw and simulate. Refuses a model that was fitted to one campaign's own observation.
     pub fn new(
         model: &'a Model,
         models: &'a Catalogue,

@@ -6,6 +6,7 @@
 //! certificate to pin, and the token; each coordinator replaces it.
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sidereal_inference::base::files::FileError;
 use sidereal_inference::base::{CampaignHash, files};
@@ -30,6 +31,7 @@ pub struct Access {
     pub server_name: String,
     /// PEM; None for plain text.
     pub certificate: Option<String>,
+    /// What every call carries.
     pub token: String,
 }
 
@@ -45,6 +47,7 @@ impl std::fmt::Debug for Access {
 pub struct AccessFile {
     format: String,
     version: u32,
+    /// The present coordinator's.
     #[serde(flatten)]
     pub access: Access,
     /// None where the file was made before a campaign was known.
@@ -56,6 +59,7 @@ pub struct AccessFile {
 /// Where a peer finds the access to its coordinator.
 #[derive(Debug, Clone)]
 pub enum AccessSource {
+    /// Given to the peer itself.
     Fixed(Access),
     /// An access file, read again before each connection: a coordinator that restarts may be elsewhere.
     File(PathBuf),
@@ -70,6 +74,7 @@ impl AccessSource {
         }
     }
 
+    /// As it stands now. Blocks.
     pub fn read(&self) -> Result<AccessFile, AccessError> {
         match self {
             Self::Fixed(access) => Ok(AccessFile::new(access.clone(), None, false)),
@@ -83,6 +88,7 @@ impl AccessSource {
 pub struct Secrets {
     format: String,
     version: u32,
+    /// 256 random bits in hexadecimal digits.
     pub token: String,
     /// PEM.
     pub certificate: String,
@@ -99,16 +105,23 @@ impl std::fmt::Debug for Secrets {
 /// An access or key file that cannot be read, written or made.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
+    /// It cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// It is another file.
     #[error("{}: not {expected} file: {message}", path.display())]
     Invalid {
+        /// The file.
         path: PathBuf,
+        /// What kind of file.
         expected: &'static str,
+        /// What is wrong with it.
         message: String,
     },
+    /// Nor its key.
     #[error("cannot make a certificate: {0}")]
     Certificate(#[from] rcgen::Error),
+    /// The system has no random numbers.
     #[error("cannot draw a random token: {0}")]
     Random(String),
 }
@@ -156,20 +169,15 @@ impl Secrets {
         Self::load(path)
     }
 
+    /// Those in the key file.
     pub fn load(path: &Path) -> Result<Self, AccessError> {
-        let bytes = files::read(path, files::MOST_TEXT_BYTES)?;
-        let secrets: Self = parse(path, "a key", &bytes)?;
-        check_format(
-            path,
-            "a key",
-            (&secrets.format, secrets.version),
-            KEY_FORMAT,
-        )?;
-        Ok(secrets)
+        let header = |found: &Self| (found.format.clone(), found.version);
+        load(path, "a key", KEY_FORMAT, header)
     }
 }
 
 impl AccessFile {
+    /// Of the present format.
     pub fn new(access: Access, campaign: Option<CampaignHash>, finished: bool) -> Self {
         Self {
             format: ACCESS_FORMAT.to_owned(),
@@ -180,16 +188,10 @@ impl AccessFile {
         }
     }
 
+    /// Reads the file.
     pub fn load(path: &Path) -> Result<Self, AccessError> {
-        let bytes = files::read(path, files::MOST_TEXT_BYTES)?;
-        let file: Self = parse(path, "an access", &bytes)?;
-        check_format(
-            path,
-            "an access",
-            (&file.format, file.version),
-            ACCESS_FORMAT,
-        )?;
-        Ok(file)
+        let header = |found: &Self| (found.format.clone(), found.version);
+        load(path, "an access", ACCESS_FORMAT, header)
     }
 
     /// Replaces the file, whole; readable by its owner alone.
@@ -250,35 +252,26 @@ fn json(value: &impl Serialize, path: &Path) -> Result<String, AccessError> {
         .map_err(|error| FileError::new("encode", path, error.into()).into())
 }
 
-fn parse<T: for<'a> Deserialize<'a>>(
+/// A file of this format; `header` gives the format and version that it says.
+fn load<T: DeserializeOwned>(
     path: &Path,
     expected: &'static str,
-    bytes: &[u8],
-) -> Result<T, AccessError> {
-    serde_json::from_slice(bytes).map_err(|error| AccessError::Invalid {
-        path: path.to_owned(),
-        expected,
-        message: error.to_string(),
-    })
-}
-
-fn check_format(
-    path: &Path,
-    expected: &'static str,
-    found: (&str, u32),
     format: &str,
-) -> Result<(), AccessError> {
-    if found == (format, VERSION) {
-        return Ok(());
-    }
-    Err(AccessError::Invalid {
+    header: fn(&T) -> (String, u32),
+) -> Result<T, AccessError> {
+    let invalid = |message| AccessError::Invalid {
         path: path.to_owned(),
         expected,
-        message: format!(
-            "found format {:?} version {}, expected {format:?} version {VERSION}",
-            found.0, found.1
-        ),
-    })
+        message,
+    };
+    let bytes = files::read(path, files::MOST_TEXT_BYTES)?;
+    let file = serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
+    match header(&file) {
+        (found, VERSION) if found == format => Ok(file),
+        (found, version) => Err(invalid(format!(
+            "found format {found:?} version {version}, expected {format:?} version {VERSION}"
+        ))),
+    }
 }
 
 fn create_private(path: &Path, text: &str) -> Result<(), AccessError> {

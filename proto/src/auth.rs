@@ -17,6 +17,7 @@ pub struct AddToken {
 pub struct TokenError;
 
 impl AddToken {
+    /// Refuses a token that a header cannot carry.
     pub fn new(token: &str) -> Result<Self, TokenError> {
         let mut value: MetadataValue<Ascii> =
             format!("Bearer {token}").parse().map_err(|_| TokenError)?;

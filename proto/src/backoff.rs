@@ -2,12 +2,13 @@
 //! back all at once.
 
 use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::Rng;
-use std::time::Duration;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use std::time::{Duration, SystemTime};
 
 const SHORTEST: Duration = Duration::from_millis(200);
 const LONGEST: Duration = Duration::from_secs(10);
 
+/// The waits of one peer.
 #[derive(Debug)]
 pub struct Backoff {
     next: Duration,
@@ -15,7 +16,16 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    pub fn new(rng: ChaCha8Rng) -> Self {
+    /// Waits that differ from process to process; they decide nothing but how long one waits.
+    pub fn of_this_process() -> Self {
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let seed = u64::from(now.subsec_nanos()) ^ (u64::from(std::process::id()) << 32);
+        Self::new(ChaCha8Rng::seed_from_u64(seed))
+    }
+
+    fn new(rng: ChaCha8Rng) -> Self {
         Self {
             next: SHORTEST,
             rng,
@@ -39,7 +49,6 @@ impl Backoff {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand_chacha::rand_core::SeedableRng;
 
     #[test]
     fn waits_double_within_their_jitter_up_to_the_longest() {

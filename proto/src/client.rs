@@ -1,6 +1,6 @@
 //! A connection to the coordinator, for workers, trainers and watchers.
 
-use crate::access::{Access, is_loopback};
+use crate::access::{Access, AccessSource, is_loopback};
 use crate::auth::{AddToken, TokenError};
 use crate::convert::WireError;
 use crate::message::{
@@ -17,7 +17,7 @@ use std::time::Duration;
 use tonic::codegen::InterceptedService;
 use tonic::codegen::tokio_stream::{Stream, StreamExt};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
-use tonic::{Status, Streaming};
+use tonic::{Code, Status, Streaming};
 
 /// Bytes of one piece of a shard on its way to the coordinator.
 const UPLOAD_PIECE_BYTES: usize = 1 << 20;
@@ -25,7 +25,9 @@ const UPLOAD_PIECE_BYTES: usize = 1 << 20;
 /// A certificate that a client shows, where the coordinator asks for one (mutual TLS). PEM.
 #[derive(Clone)]
 pub struct ClientIdentity {
+    /// With what leads to its authority.
     pub certificate: String,
+    /// Of the certificate.
     pub private_key: String,
 }
 
@@ -38,24 +40,36 @@ impl std::fmt::Debug for ClientIdentity {
 /// A coordinator that could not be reached, refused, or answered nonsense.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
+    /// Nothing can be connected to.
     #[error("coordinator address {address:?} is not a URI such as http://127.0.0.1:1234")]
-    Address { address: String },
+    Address {
+        /// What was given.
+        address: String,
+    },
     /// The token must not go over a network in plain text.
     #[error(
         "coordinator address {address:?}: expected https://host:port; plain text is for loopback without a certificate"
     )]
-    Plaintext { address: String },
+    Plaintext {
+        /// What was given.
+        address: String,
+    },
+    /// No call can carry it.
     #[error(transparent)]
     Token(#[from] TokenError),
     /// Worth a retry: the coordinator may be restarting.
     #[error("cannot connect to the coordinator at {address}: {source}")]
     Connect {
+        /// What was tried.
         address: String,
+        /// What went wrong.
         #[source]
         source: tonic::transport::Error,
     },
+    /// The call was answered with an error.
     #[error("coordinator: {}", words(.0))]
     Refused(#[from] Box<Status>),
+    /// The answer does not say what it must.
     #[error("coordinator's answer: {0}")]
     Wire(#[from] WireError),
 }
@@ -63,9 +77,7 @@ pub enum ClientError {
 impl ClientError {
     /// Whether the same call may succeed later: the coordinator is absent or busy, not unwilling. A token that
     /// is refused may be that of a predecessor where it came from a file, which then is about to be replaced.
-    pub fn is_transient(&self, source: &crate::access::AccessSource) -> bool {
-        use crate::access::AccessSource;
-        use tonic::Code;
+    pub fn is_transient(&self, source: &AccessSource) -> bool {
         match self {
             Self::Address { .. } | Self::Plaintext { .. } | Self::Token(_) | Self::Wire(_) => false,
             Self::Connect { .. } => true,
@@ -86,7 +98,7 @@ impl ClientError {
     }
 
     /// A reason to try again, for logs, or the error that trying again would only repeat.
-    pub fn reason_to_retry(self, source: &crate::access::AccessSource) -> Result<String, Self> {
+    pub fn reason_to_retry(self, source: &AccessSource) -> Result<String, Self> {
         if self.is_transient(source) {
             Ok(self.reason())
         } else {

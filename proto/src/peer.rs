@@ -14,13 +14,11 @@ use crate::access::{AccessError, AccessFile, AccessSource};
 use crate::backoff::Backoff;
 use crate::client::{Client, ClientError, ClientIdentity};
 use crate::message::{Registration, Session};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
 use sidereal_inference::base::words_of_panic;
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -36,6 +34,7 @@ pub const FAREWELL: Duration = Duration::from_secs(2);
 pub enum Unopened<E> {
     /// Worth another try; the reason, for logs.
     NotYet(String),
+    /// Trying again would give the same.
     Failed(E),
 }
 
@@ -48,25 +47,36 @@ impl<E> From<E> for Unopened<E> {
 /// What trying again would only repeat.
 #[derive(Debug)]
 pub enum OpeningError {
+    /// There is an access file, and it is not one.
     Access(AccessError),
+    /// The coordinator refused, or cannot be understood.
     Call {
+        /// What was asked for.
         operation: &'static str,
+        /// The answer.
         error: ClientError,
     },
+    /// A thread did not do its work.
     Thread(ThreadError),
 }
 
 /// A thread that did not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum ThreadError {
+    /// The system has none left.
     #[error("the thread for {operation} cannot be started: {source}")]
     Start {
+        /// What it was for.
         operation: &'static str,
+        /// What the system said.
         source: io::Error,
     },
+    /// A mistake in this program.
     #[error("the thread for {operation} panicked: {message}")]
     Panicked {
+        /// What it was for.
         operation: &'static str,
+        /// What it said.
         message: String,
     },
 }
@@ -157,11 +167,14 @@ pub struct Patience {
 pub struct GaveUp {
     /// Its address, or the access file that would say it.
     pub coordinator: String,
+    /// Since it was last heard from.
     pub waited: Duration,
+    /// Why the last try failed.
     pub last: String,
 }
 
 impl Patience {
+    /// It begins now.
     pub fn new(source: &AccessSource, patience: Duration) -> Self {
         Self {
             coordinator: source.place(),
@@ -171,6 +184,7 @@ impl Patience {
         }
     }
 
+    /// It begins anew.
     pub fn on_heard_from(&mut self) {
         self.silent_since = Instant::now();
         self.backoff.reset();
@@ -187,17 +201,6 @@ impl Patience {
                 last: reason.to_owned(),
             }),
         }
-    }
-}
-
-impl Backoff {
-    /// Waits that differ from process to process; they decide nothing but how long one waits.
-    pub fn of_this_process() -> Self {
-        let now = SystemTime::now()
-            .duration_since(SystemTime::UNIX_EPOCH)
-            .unwrap_or_default();
-        let seed = u64::from(now.subsec_nanos()) ^ (u64::from(std::process::id()) << 32);
-        Self::new(ChaCha8Rng::seed_from_u64(seed))
     }
 }
 

@@ -2,76 +2,11 @@
 //! a PNG or a PDF is made.
 
 use super::PlotError;
+use super::shapes::{Color, INK, PIXELS_PER_POINT, Pen, Rectangle, Shape, rectangle_path};
 use super::{pdf, raster};
 use std::sync::OnceLock;
 use tiny_skia::{Path, PathBuilder, Transform};
-use ttf_parser::{Face, OutlineBuilder};
-
-/// Pixels of a point: pictures are sharp on screens and in print at about 15 cm of width.
-pub const PIXELS_PER_POINT: f64 = 2.0;
-
-/// An opaque colour, red, green and blue in 0 to 255.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Color(pub u8, pub u8, pub u8);
-
-impl Color {
-    pub const WHITE: Self = Self(255, 255, 255);
-
-    /// `share` of `self` over white.
-    pub fn tint(self, share: f64) -> Self {
-        let mix = |channel: u8| {
-            let value = 255.0 - share.clamp(0.0, 1.0) * (255.0 - f64::from(channel));
-            value.round() as u8
-        };
-        Self(mix(self.0), mix(self.1), mix(self.2))
-    }
-}
-
-/// A rectangle in points.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rectangle {
-    pub left: f64,
-    pub top: f64,
-    pub width: f64,
-    pub height: f64,
-}
-
-impl Rectangle {
-    pub fn right(self) -> f64 {
-        self.left + self.width
-    }
-
-    pub fn bottom(self) -> f64 {
-        self.top + self.height
-    }
-}
-
-/// How a line is drawn.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Pen {
-    pub color: Color,
-    pub width: f64,
-    /// Lengths of dash and gap.
-    pub dash: Option<(f64, f64)>,
-}
-
-impl Pen {
-    pub fn solid(color: Color, width: f64) -> Self {
-        Self {
-            color,
-            width,
-            dash: None,
-        }
-    }
-
-    pub fn dashed(color: Color, width: f64) -> Self {
-        Self {
-            color,
-            width,
-            dash: Some((3.5, 2.5)),
-        }
-    }
-}
+use ttf_parser::{Face, GlyphId, OutlineBuilder};
 
 /// Which point of a text lies at the position given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,28 +35,6 @@ impl Span {
             overlaid: false,
         }
     }
-}
-
-/// What a picture is made of, one over the other. Paths are in points.
-pub enum Shape {
-    Fill {
-        path: Path,
-        color: Color,
-    },
-    Stroke {
-        path: Path,
-        pen: Pen,
-    },
-    /// What follows is drawn within the rectangle only, in place of an earlier one.
-    Clip(Rectangle),
-    Unclip,
-    /// Rows of pixels from the top, `PIXELS_PER_POINT` a point; all in pixels.
-    Pixels {
-        left: u32,
-        top: u32,
-        n_columns: u32,
-        pixels: Vec<Color>,
-    },
 }
 
 /// The picture as drawn so far, on white.
@@ -174,8 +87,7 @@ impl Canvas {
             builder.line_to(to.0 as f32, to.1 as f32);
             end = Some(to);
         }
-        let Some(path) = builder.finish() else { return };
-        self.stroke(path, pen);
+        self.stroke(builder.finish(), pen);
     }
 
     /// Separate straight pieces in one go.
@@ -188,36 +100,24 @@ impl Canvas {
             builder.move_to(from.0 as f32, from.1 as f32);
             builder.line_to(to.0 as f32, to.1 as f32);
         }
-        let Some(path) = builder.finish() else { return };
-        self.stroke(path, pen);
+        self.stroke(builder.finish(), pen);
     }
 
     pub fn polygon(&mut self, points: &[(f64, f64)], color: Color) {
-        let Some(path) = polyline_path(points) else {
-            return;
-        };
-        self.fill(path, color);
+        self.fill(polyline_path(points), color);
     }
 
     pub fn frame(&mut self, rectangle: Rectangle, pen: Pen) {
-        let Some(path) = rectangle_path(rectangle) else {
-            return;
-        };
-        self.stroke(path, pen);
+        self.stroke(rectangle_path(rectangle), pen);
     }
 
     pub fn rectangle(&mut self, rectangle: Rectangle, color: Color) {
-        let Some(path) = rectangle_path(rectangle) else {
-            return;
-        };
-        self.fill(path, color);
+        self.fill(rectangle_path(rectangle), color);
     }
 
     pub fn dot(&mut self, x: f64, y: f64, radius: f64, color: Color) {
-        let Some(path) = PathBuilder::from_circle(x as f32, y as f32, radius as f32) else {
-            return;
-        };
-        self.fill(path, color);
+        let circle = PathBuilder::from_circle(x as f32, y as f32, radius as f32);
+        self.fill(circle, color);
     }
 
     /// Fills `rectangle` pixel by pixel; `color` is given the place within it, both in [0, 1], v downwards.
@@ -260,10 +160,7 @@ impl Canvas {
             let scale = span.size / f64::from(self.face.units_per_em());
             let span_start = x;
             for character in span.text.chars() {
-                let glyph = self
-                    .face
-                    .glyph_index(character)
-                    .unwrap_or(ttf_parser::GlyphId(0));
+                let (glyph, advance) = self.glyph(character);
                 let mut outline = Outline {
                     builder: &mut builder,
                     x,
@@ -271,20 +168,29 @@ impl Canvas {
                     scale,
                 };
                 self.face.outline_glyph(glyph, &mut outline);
-                x += f64::from(self.face.glyph_hor_advance(glyph).unwrap_or(0)) * scale;
+                x += advance * scale;
             }
             if span.overlaid {
                 x = span_start;
             }
         }
-        let Some(path) = builder.finish() else { return };
         let (x, y) = (position.0 as f32, position.1 as f32);
         let turned =
             Transform::from_rotate(-degrees as f32).post_concat(Transform::from_translate(x, y));
-        let Some(path) = path.transform(turned) else {
-            return;
-        };
+        let path = builder.finish().and_then(|path| path.transform(turned));
         self.fill(path, color);
+    }
+
+    /// As [`Canvas::text`], of one size and in ink.
+    pub fn word(
+        &mut self,
+        position: (f64, f64),
+        degrees: f64,
+        anchor: Anchor,
+        text: &str,
+        size: f64,
+    ) {
+        self.text(position, degrees, anchor, &[Span::plain(text, size)], INK);
     }
 
     /// Width of a line of text in points.
@@ -302,14 +208,15 @@ impl Canvas {
 
     fn span_width(&self, span: &Span) -> f64 {
         let scale = span.size / f64::from(self.face.units_per_em());
-        let advance = |character| {
-            let glyph = self
-                .face
-                .glyph_index(character)
-                .unwrap_or(ttf_parser::GlyphId(0));
-            f64::from(self.face.glyph_hor_advance(glyph).unwrap_or(0)) * scale
-        };
+        let advance = |character| self.glyph(character).1 * scale;
         span.text.chars().map(advance).sum()
+    }
+
+    /// A character's glyph, and how far it moves the next one, in font units.
+    fn glyph(&self, character: char) -> (GlyphId, f64) {
+        let glyph = self.face.glyph_index(character).unwrap_or(GlyphId(0));
+        let advance = self.face.glyph_hor_advance(glyph).unwrap_or(0);
+        (glyph, f64::from(advance))
     }
 
     /// The part of a straight piece that lies on the canvas or near it (Liang and Barsky 1984):
@@ -345,12 +252,15 @@ impl Canvas {
         (enter <= leave).then(|| [at(enter), at(leave)])
     }
 
-    fn fill(&mut self, path: Path, color: Color) {
-        self.shapes.push(Shape::Fill { path, color });
+    /// None: nothing to see.
+    fn fill(&mut self, path: Option<Path>, color: Color) {
+        self.shapes
+            .extend(path.map(|path| Shape::Fill { path, color }));
     }
 
-    fn stroke(&mut self, path: Path, pen: Pen) {
-        self.shapes.push(Shape::Stroke { path, pen });
+    fn stroke(&mut self, path: Option<Path>, pen: Pen) {
+        self.shapes
+            .extend(path.map(|path| Shape::Stroke { path, pen }));
     }
 }
 
@@ -369,17 +279,6 @@ fn polyline_path(points: &[(f64, f64)]) -> Option<Path> {
         builder.line_to(point.0 as f32, point.1 as f32);
     }
     builder.finish()
-}
-
-pub fn rectangle_path(rectangle: Rectangle) -> Option<Path> {
-    let Rectangle {
-        left,
-        top,
-        width,
-        height,
-    } = rectangle;
-    let rect = tiny_skia::Rect::from_xywh(left as f32, top as f32, width as f32, height as f32)?;
-    Some(PathBuilder::from_rect(rect))
 }
 
 /// Puts a glyph's outline (y upwards, in font units) into a path (y downwards, in points).

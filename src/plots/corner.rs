@@ -1,8 +1,9 @@
 //! Corner plot: every parameter's weighted histogram and every pair's weighted density.
 
 use super::PlotError;
-use super::canvas::{Anchor, Canvas, Color, Pen, Rectangle, Span};
+use super::canvas::{Anchor, Canvas, Span};
 use super::density::{self, Ends, Grid, Limits, Weights};
+use super::shapes::{Color, INK, Pen, Rectangle};
 use super::ticks::Axis;
 use crate::numbers::{self, Estimate};
 use sidereal_inference::base::weighted_quantiles;
@@ -13,7 +14,6 @@ use sidereal_inference::space::circle;
 
 pub const MAX_PARAMETERS: usize = 30;
 
-const INK: Color = Color(24, 28, 36);
 const BLUE: Color = Color(18, 78, 138);
 const MEDIAN: Color = Color(176, 58, 46);
 const TRUTH: Color = Color(224, 122, 0);
@@ -38,37 +38,18 @@ struct Sizes {
 
 impl Sizes {
     fn of(n_parameters: usize) -> Self {
-        match n_parameters {
-            0..=2 => Self {
-                panel: 165.0,
-                text: 8.5,
-                name: 11.0,
-                max_ticks: 5,
-            },
-            3..=4 => Self {
-                panel: 130.0,
-                text: 8.5,
-                name: 10.5,
-                max_ticks: 4,
-            },
-            5..=7 => Self {
-                panel: 108.0,
-                text: 8.0,
-                name: 10.0,
-                max_ticks: 4,
-            },
-            8..=11 => Self {
-                panel: 92.0,
-                text: 7.5,
-                name: 9.5,
-                max_ticks: 3,
-            },
-            _ => Self {
-                panel: 80.0,
-                text: 7.0,
-                name: 9.0,
-                max_ticks: 3,
-            },
+        let (panel, text, name, max_ticks) = match n_parameters {
+            0..=2 => (165.0, 8.5, 11.0, 5),
+            3..=4 => (130.0, 8.5, 10.5, 4),
+            5..=7 => (108.0, 8.0, 10.0, 4),
+            8..=11 => (92.0, 7.5, 9.5, 3),
+            _ => (80.0, 7.0, 9.0, 3),
+        };
+        Self {
+            panel,
+            text,
+            name,
+            max_ticks,
         }
     }
 }
@@ -328,19 +309,13 @@ fn draw_histogram(canvas: &mut Canvas, panel: Rectangle, column: &Column, weight
     } else {
         column.modes.iter().map(|&mode| (mode, MEDIAN)).collect()
     };
-    for (value, color) in marks {
+    let marks = marks
+        .into_iter()
+        .map(|(value, color)| (value, Pen::dashed(color, 0.9)));
+    let truth = column.truth.map(|truth| (truth, Pen::solid(TRUTH, 1.1)));
+    for (value, pen) in marks.chain(truth) {
         let x = panel.left + column.axis.place(value) * panel.width;
-        canvas.line(
-            &[(x, panel.top), (x, panel.bottom())],
-            Pen::dashed(color, 0.9),
-        );
-    }
-    if let Some(truth) = column.truth {
-        let x = panel.left + column.axis.place(truth) * panel.width;
-        canvas.line(
-            &[(x, panel.top), (x, panel.bottom())],
-            Pen::solid(TRUTH, 1.1),
-        );
+        canvas.line(&[(x, panel.top), (x, panel.bottom())], pen);
     }
     canvas.unclip();
 }
@@ -473,13 +448,7 @@ fn draw_title(
         Titles::TwoLines => {
             let size = fitting_size(canvas, name, sizes.name, panel.width + GAP);
             let position = (centre, baseline - sizes.name * 1.35);
-            canvas.text(
-                position,
-                0.0,
-                Anchor::Middle,
-                &[Span::plain(name, size)],
-                INK,
-            );
+            canvas.word(position, 0.0, Anchor::Middle, name, size);
             let spans = estimate_spans(column, "", sizes.name);
             let share = ((panel.width + GAP) / canvas.text_width(&spans)).min(1.0);
             estimate_spans(column, "", sizes.name * share)
@@ -498,16 +467,10 @@ fn draw_x_labels(
 ) {
     for (position, label) in &column.axis.ticks {
         let x = panel.left + column.axis.place(*position) * panel.width;
-        let label = [Span::plain(label.clone(), sizes.text)];
-        let half = canvas.text_width(&label) / 2.0;
+        let half = canvas.text_width(&[Span::plain(label, sizes.text)]) / 2.0;
         if x - half >= *taken + sizes.text * 0.4 {
-            canvas.text(
-                (x, panel.bottom() + sizes.text + 3.0),
-                0.0,
-                Anchor::Middle,
-                &label,
-                INK,
-            );
+            let position = (x, panel.bottom() + sizes.text + 3.0);
+            canvas.word(position, 0.0, Anchor::Middle, label, sizes.text);
             *taken = x + half;
         }
     }
@@ -517,13 +480,7 @@ fn draw_x_labels(
         panel.left + panel.width / 2.0,
         panel.bottom() + sizes.text + sizes.name + 11.0,
     );
-    canvas.text(
-        position,
-        0.0,
-        Anchor::Middle,
-        &[Span::plain(label, size)],
-        INK,
-    );
+    canvas.word(position, 0.0, Anchor::Middle, &label, size);
 }
 
 fn draw_y_labels(
@@ -535,13 +492,7 @@ fn draw_y_labels(
 ) {
     for (position, label) in &column.axis.ticks {
         let y = panel.bottom() - column.axis.place(*position) * panel.height + sizes.text * 0.36;
-        canvas.text(
-            (panel.left - 4.0, y),
-            0.0,
-            Anchor::End,
-            &[Span::plain(label.clone(), sizes.text)],
-            INK,
-        );
+        canvas.word((panel.left - 4.0, y), 0.0, Anchor::End, label, sizes.text);
     }
     let label = column.axis.label(column.name);
     let size = fitting_size(canvas, &label, sizes.name, panel.height + GAP);
@@ -549,13 +500,7 @@ fn draw_y_labels(
         panel.left - widest_label - 12.0,
         panel.top + panel.height / 2.0,
     );
-    canvas.text(
-        position,
-        90.0,
-        Anchor::Middle,
-        &[Span::plain(label, size)],
-        INK,
-    );
+    canvas.word(position, 90.0, Anchor::Middle, &label, size);
 }
 
 /// `size`, or less where `text` would be wider than `room`.

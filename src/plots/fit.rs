@@ -1,10 +1,11 @@
 //! The data with their errors, the bands of what the posterior predicts, and the residuals below.
 
 use super::PlotError;
-use super::canvas::{Canvas, Color, Pen, Rectangle};
+use super::canvas::Canvas;
 use super::panel::{
-    GREY, INK, Mark, draw_frame, draw_grid, draw_legend, draw_x_name, draw_x_tick, draw_y_name,
+    GREY, Mark, draw_frame, draw_grid, draw_legend, draw_x_name, draw_x_tick, draw_y_name,
 };
+use super::shapes::{Color, INK, Pen, Rectangle};
 use super::ticks::Axis;
 use sidereal_inference::records::ModelBand;
 
@@ -131,10 +132,7 @@ fn draw_data(
         extent.extend([band.value[i] - reach, band.value[i] + reach]);
     }
     // Nor must a few wild draws: bands may reach as far beyond the data as these reach.
-    let finite = extent.iter().copied().filter(|value| value.is_finite());
-    let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-        (low.min(value), high.max(value))
-    });
+    let (low, high) = ends(&extent);
     let span = (high - low).max(0.0);
     let edges = band.quantiles.iter().flatten();
     extent.extend(edges.map(|value| value.max(low - span).min(high + span)));
@@ -271,12 +269,17 @@ fn series(grid: &[f64]) -> Vec<Vec<usize>> {
     vec![places]
 }
 
+/// The least and the largest finite value; where there is none, the first is the larger.
+fn ends(values: &[f64]) -> (f64, f64) {
+    let finite = values.iter().copied().filter(|value| value.is_finite());
+    finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
+        (low.min(value), high.max(value))
+    })
+}
+
 /// Holds all `values` with a margin on both sides.
 fn axis(values: &[f64], margin: f64, max_ticks: usize) -> Axis {
-    let finite = values.iter().copied().filter(|value| value.is_finite());
-    let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
-        (low.min(value), high.max(value))
-    });
+    let (low, high) = ends(values);
     let (low, high) = if low <= high { (low, high) } else { (0.0, 0.0) };
     let room = match high - low {
         span if span > 1e-9 * low.abs().max(high.abs()) => margin * span,

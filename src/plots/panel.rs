@@ -1,9 +1,9 @@
 //! What the panels of a figure have in common: frame, grid, ticks, names and legend.
 
-use super::canvas::{Anchor, Canvas, Color, Pen, Rectangle, Span};
+use super::canvas::{Anchor, Canvas, Span};
+use super::shapes::{Color, INK, Pen, Rectangle};
 use super::ticks::Axis;
 
-pub const INK: Color = Color(24, 28, 36);
 pub const GREY: Color = Color(196, 200, 208);
 /// Sizes of ticks and legends, and of titles.
 pub const TEXT: f64 = 8.5;
@@ -23,13 +23,13 @@ pub fn draw_frame(canvas: &mut Canvas, panel: Rectangle, y: &Axis) {
     canvas.frame(panel, Pen::solid(INK, 0.7));
     for (position, label) in &y.ticks {
         let y = panel.bottom() - y.place(*position) * panel.height + TEXT * 0.36;
-        canvas.text(
-            (panel.left - 5.0, y),
-            0.0,
-            Anchor::End,
-            &[Span::plain(label.clone(), TEXT)],
-            INK,
-        );
+        canvas.word((panel.left - 5.0, y), 0.0, Anchor::End, label, TEXT);
+    }
+}
+
+pub fn draw_x_ticks(canvas: &mut Canvas, panel: Rectangle, x: &Axis) {
+    for (position, label) in &x.ticks {
+        draw_x_tick(canvas, panel, x.place(*position), label);
     }
 }
 
@@ -39,13 +39,8 @@ pub fn draw_x_tick(canvas: &mut Canvas, panel: Rectangle, share: f64, label: &st
         &[(x, panel.bottom()), (x, panel.bottom() - 3.0)],
         Pen::solid(INK, 0.7),
     );
-    canvas.text(
-        (x, panel.bottom() + TEXT + 4.0),
-        0.0,
-        Anchor::Middle,
-        &[Span::plain(label, TEXT)],
-        INK,
-    );
+    let position = (x, panel.bottom() + TEXT + 4.0);
+    canvas.word(position, 0.0, Anchor::Middle, label, TEXT);
 }
 
 pub fn draw_x_name(canvas: &mut Canvas, panel: Rectangle, name: &str) {
@@ -53,34 +48,17 @@ pub fn draw_x_name(canvas: &mut Canvas, panel: Rectangle, name: &str) {
         panel.left + panel.width / 2.0,
         panel.bottom() + 2.0 * TEXT + 13.0,
     );
-    canvas.text(
-        position,
-        0.0,
-        Anchor::Middle,
-        &[Span::plain(name, TITLE * 0.95)],
-        INK,
-    );
+    canvas.word(position, 0.0, Anchor::Middle, name, TITLE * 0.95);
 }
 
 pub fn draw_y_name(canvas: &mut Canvas, panel: Rectangle, name: &str) {
     let position = (panel.left - 42.0, panel.top + panel.height / 2.0);
-    canvas.text(
-        position,
-        90.0,
-        Anchor::Middle,
-        &[Span::plain(name, TITLE * 0.95)],
-        INK,
-    );
+    canvas.word(position, 90.0, Anchor::Middle, name, TITLE * 0.95);
 }
 
 pub fn draw_title(canvas: &mut Canvas, panel: Rectangle, title: &str) {
-    canvas.text(
-        (panel.left, panel.top - 9.0),
-        0.0,
-        Anchor::Start,
-        &[Span::plain(title, TITLE)],
-        INK,
-    );
+    let position = (panel.left, panel.top - 9.0);
+    canvas.word(position, 0.0, Anchor::Start, title, TITLE);
 }
 
 /// What a legend shows of a curve.

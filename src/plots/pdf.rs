@@ -1,6 +1,6 @@
 //! Shapes as a PDF of one page: lines and text as paths, densities as pictures of their pixels.
 
-use super::canvas::{Color, PIXELS_PER_POINT, Pen, Rectangle, Shape};
+use super::shapes::{Color, PIXELS_PER_POINT, Pen, Rectangle, Shape};
 use miniz_oxide::deflate::compress_to_vec_zlib;
 use pdf_writer::types::{LineCapStyle, LineJoinStyle};
 use pdf_writer::{Content, Filter, Finish, Name, Pdf, Rect, Ref};

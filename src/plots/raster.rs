@@ -1,7 +1,7 @@
 //! Shapes as PNG, by tiny-skia.
 
 use super::PlotError;
-use super::canvas::{Color, PIXELS_PER_POINT, Pen, Shape, rectangle_path};
+use super::shapes::{Color, PIXELS_PER_POINT, Pen, Shape, rectangle_path};
 use tiny_skia::{
     FillRule, LineCap, LineJoin, Mask, Paint, Pixmap, PremultipliedColorU8, Stroke, StrokeDash,
     Transform,

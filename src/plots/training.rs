@@ -1,11 +1,12 @@
 //! How the flows were trained and how the rounds went: losses by epoch, efficiency by round, and n_eff as it grew.
 
 use super::PlotError;
-use super::canvas::{Anchor, Canvas, Color, Pen, Rectangle, Span};
+use super::canvas::{Anchor, Canvas, Span};
 use super::panel::{
-    GREY, INK, Mark, TEXT, draw_frame, draw_grid, draw_legend, draw_title, draw_x_name,
-    draw_x_tick, draw_y_name,
+    GREY, Mark, TEXT, draw_frame, draw_grid, draw_legend, draw_title, draw_x_name, draw_x_tick,
+    draw_x_ticks, draw_y_name,
 };
+use super::shapes::{Color, INK, Pen, Rectangle};
 use super::ticks::{self, Axis};
 use sidereal_inference::account::Summary;
 use sidereal_inference::records::{Posterior, TrainingSummary};
@@ -127,23 +128,19 @@ fn draw_losses(canvas: &mut Canvas, panel: Rectangle, flows: &[TrainingSummary])
         if canvas.text_width(&label) + 6.0 < share * panel.width {
             let (x, y) = place(first + n as f64 / 2.0, high);
             let (width, height) = (canvas.text_width(&label) + 6.0, TEXT + 5.0);
-            canvas.rectangle(
-                Rectangle {
-                    left: x - width / 2.0,
-                    top: y + 1.5,
-                    width,
-                    height,
-                },
-                Color::WHITE,
-            );
+            let behind = Rectangle {
+                left: x - width / 2.0,
+                top: y + 1.5,
+                width,
+                height,
+            };
+            canvas.rectangle(behind, Color::WHITE);
             canvas.text((x, y + TEXT + 4.0), 0.0, Anchor::Middle, &label, INK);
         }
         first += n as f64;
     }
     draw_frame(canvas, panel, &y);
-    for (position, label) in &x.ticks {
-        draw_x_tick(canvas, panel, x.place(*position), label);
-    }
+    draw_x_ticks(canvas, panel, &x);
     draw_x_name(canvas, panel, "epoch");
     if y.label("loss") != "loss" {
         draw_y_name(canvas, panel, &y.label("loss"));
@@ -308,9 +305,7 @@ fn draw_n_eff(
         canvas.dot(x, y, 2.4, BEST);
     }
     draw_frame(canvas, panel, &y);
-    for (position, label) in &x.ticks {
-        draw_x_tick(canvas, panel, x.place(*position), label);
-    }
+    draw_x_ticks(canvas, panel, &x);
     draw_x_name(canvas, panel, &x.label("simulations"));
     if y.label("n_eff") != "n_eff" {
         draw_y_name(canvas, panel, &y.label("n_eff"));
@@ -367,14 +362,8 @@ fn draw_log_axis(
             &[(panel.left, y), (panel.right(), y)],
             Pen::solid(GREY, 0.6),
         );
-        let text = [Span::plain(label(exponent), TEXT)];
-        canvas.text(
-            (panel.left - 5.0, y + TEXT * 0.36),
-            0.0,
-            Anchor::End,
-            &text,
-            INK,
-        );
+        let position = (panel.left - 5.0, y + TEXT * 0.36);
+        canvas.word(position, 0.0, Anchor::End, &label(exponent), TEXT);
     }
     if every == 1 {
         let between = decades

@@ -1,13 +1,10 @@
 //! The observations of `sidereal predict`, checked before anything runs, and where their results go.
 
-use super::PredictArguments;
 use crate::campaign_directory::SUMMARY_FILE;
 use crate::exit::CommandError;
 use sidereal_inference::base::files;
 use sidereal_inference::campaign::Observation;
-use sidereal_inference::campaign_file;
-use sidereal_predict::{FORMAT, Predictor};
-use sidereal_trainer::Model;
+use sidereal_predict::FORMAT;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -18,29 +15,24 @@ pub struct Target {
     pub directory: PathBuf,
 }
 
-/// All observations, checked before anything runs; every mistake is told.
+/// All observations as `read`, before anything runs; every mistake is told.
 pub fn targets(
-    arguments: &PredictArguments,
-    model: &Model,
-    predictor: &Predictor<'_>,
+    paths: &[PathBuf],
+    out: &Path,
+    read: impl Fn(&Path) -> Result<Observation, String>,
 ) -> Result<Vec<Target>, CommandError> {
-    let mut reading = model.campaign().reading.clone();
-    if let Some(columns) = &arguments.columns {
-        reading.columns =
-            campaign_file::parse_columns(columns, "--columns").map_err(CommandError::unusable)?;
-    }
-    let mut targets = Vec::with_capacity(arguments.observations.len());
+    let mut targets = Vec::with_capacity(paths.len());
     let mut mistakes: Vec<String> = Vec::new();
     let mut path_by_directory: BTreeMap<PathBuf, &Path> = BTreeMap::new();
-    for path in &arguments.observations {
-        let observation = match predictor.observation(path, &reading) {
+    for path in paths {
+        let observation = match read(path) {
             Ok(observation) => observation,
             Err(mistake) => {
                 mistakes.push(mistake);
                 continue;
             }
         };
-        let directory = arguments.out.join(path.file_stem().unwrap_or_default());
+        let directory = out.join(path.file_stem().unwrap_or_default());
         if let Some(other) = path_by_directory.insert(directory.clone(), path) {
             mistakes.push(format!(
                 "{} and {} would both write to {}, expected files of different names",

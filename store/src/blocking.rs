@@ -103,14 +103,9 @@ impl Storage for ObjectStorage {
 
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {
         let prefix = Path::from(folder);
-        let mut listing = self.store.list(Some(&prefix));
-        let listed = async {
-            let mut names = Vec::new();
-            while let Some(entry) = listing.next().await {
-                names.push(entry?.location.to_string());
-            }
-            Ok(names)
-        };
+        let listing = self.store.list(Some(&prefix));
+        let listed = listing.map(|entry| Ok(entry?.location.to_string()));
+        let listed = listed.collect::<Result<Vec<_>, _>>();
         let mut names = match runtime()?.block_on(listed) {
             Ok(names) => names,
             Err(Error::NotFound { .. }) => Vec::new(),

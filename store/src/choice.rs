@@ -1,6 +1,7 @@
 //! Where a worker or trainer keeps a campaign's files: in a directory that it was given, in the one that its
 //! coordinator names, or in none.
 
+use crate::open::open;
 use sidereal_inference::base::CampaignHash;
 use sidereal_inference::base::files::FileError;
 use sidereal_inference::campaign_file;
@@ -26,15 +27,25 @@ pub enum ChoiceError {
     /// Worth a retry: the storage may be out of reach for a while.
     #[error(transparent)]
     File(#[from] FileError),
+    /// Its campaign file is none.
     #[error("{}: not a campaign: {reason}", path.display())]
-    Invalid { path: PathBuf, reason: String },
+    Invalid {
+        /// The campaign file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It is another campaign's.
     #[error(
         "{location} is the directory of campaign {}, expected that of {}, which the coordinator serves",
         found.0, expected.0
     )]
     Foreign {
+        /// The directory.
         location: String,
+        /// Whose it is.
         found: CampaignHash,
+        /// Whose it should be.
         expected: CampaignHash,
     },
 }
@@ -60,25 +71,26 @@ impl StorageChoice {
         campaign: &CampaignHash,
     ) -> Result<Option<Directory>, ChoiceError> {
         match self {
-            Self::Directory(directory) => match campaign_in(directory)? {
-                Some(found) if found != *campaign => Err(ChoiceError::Foreign {
-                    location: directory.location().to_owned(),
-                    found,
-                    expected: campaign.clone(),
-                }),
-                Some(_) => {
-                    directory.anchor(CAMPAIGN_FILE);
-                    Ok(Some(directory.clone()))
+            Self::Directory(directory) => {
+                match campaign_in(directory)? {
+                    Some(found) if found != *campaign => {
+                        return Err(ChoiceError::Foreign {
+                            location: directory.location().to_owned(),
+                            found,
+                            expected: campaign.clone(),
+                        });
+                    }
+                    Some(_) => directory.anchor(CAMPAIGN_FILE),
+                    None => {}
                 }
-                None => Ok(Some(directory.clone())),
-            },
+                Ok(Some(directory.clone()))
+            }
             Self::AsCoordinatorSays => {
-                let is_the_campaigns = |directory: &Directory| match campaign_in(directory) {
-                    Ok(found) => found.as_ref() == Some(campaign),
-                    // What cannot be read cannot be used.
-                    Err(_) => false,
+                // What cannot be read cannot be used.
+                let is_the_campaigns = |directory: &Directory| {
+                    campaign_in(directory).is_ok_and(|found| found.as_ref() == Some(campaign))
                 };
-                let directory = crate::open(location).ok();
+                let directory = open(location).ok();
                 let directory = directory.filter(is_the_campaigns).filter(is_writable);
                 if let Some(directory) = &directory {
                     directory.anchor(CAMPAIGN_FILE);

@@ -1,7 +1,7 @@
 //! A campaign directory on a file system, which may be removed or unmounted while it is used: that is an error that
 //! may pass, never a new directory under the old name.
 
-use crate::ObjectStorage;
+use crate::blocking::ObjectStorage;
 use bytes::Bytes;
 use sidereal_inference::records::{Created, Storage};
 use std::fs;

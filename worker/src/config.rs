@@ -10,6 +10,7 @@ use tokio::time::Instant;
 /// What a worker is started with.
 #[derive(Debug, Clone)]
 pub struct WorkerConfig {
+    /// Where the coordinator is.
     pub access: AccessSource,
     /// Shown where the coordinator asks for a certificate.
     pub identity: Option<ClientIdentity>,

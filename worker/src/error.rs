@@ -16,6 +16,7 @@ pub enum WorkerError {
     /// The address or the token cannot be used as they stand.
     #[error("cannot use the coordinator's address or token: {0}")]
     Address(String),
+    /// A thread that reads or writes files did not do its work.
     #[error(transparent)]
     Thread(#[from] ThreadError),
     /// Waiting longer may help.
@@ -24,20 +25,26 @@ pub enum WorkerError {
     /// The coordinator answered, and does not want this worker: wrong token, campaign or protocol version.
     #[error("the coordinator refused to {operation}: {message}")]
     Refused {
+        /// What was asked for.
         operation: &'static str,
+        /// The coordinator's words.
         message: String,
     },
     /// Coordinator and worker speak the same protocol version and yet do not understand each other.
     #[error("cannot understand the coordinator's answer to {operation}: {message}")]
     Answer {
+        /// What was asked for.
         operation: &'static str,
+        /// What is wrong with the answer.
         message: String,
     },
+    /// The campaign's model does not take its options.
     #[error("cannot build the campaign's simulator: {0}")]
     Simulator(#[from] BuildError),
     /// The directory that the worker was given is not this campaign's.
     #[error("cannot use the campaign directory: {0}")]
     Directory(#[from] ChoiceError),
+    /// It panicked where nothing should.
     #[error("the simulation thread ended unexpectedly")]
     SimulationThread,
 }
@@ -56,9 +63,7 @@ impl WorkerError {
             }
         }
     }
-}
 
-impl WorkerError {
     /// Of a call that trying again would not help.
     pub(crate) fn of_call(operation: &'static str, error: ClientError) -> Self {
         match error {

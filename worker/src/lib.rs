@@ -1,4 +1,7 @@
-//! Runs the forward model on leased batches and writes shards.
+//! The work loop of a simulating process: runs the forward model on leased batches and writes shards. It decides nothing.
+//!
+//! [`run`] goes on until the coordinator has no more work, or until it is asked to stop.
+#![warn(missing_docs)]
 
 mod config;
 mod error;

@@ -30,7 +30,7 @@ pub(crate) struct EncodedShard {
 }
 
 /// How a batch ended on the simulation thread.
-pub(crate) enum Outcome {
+pub(crate) enum BatchOutcome {
     Simulated(EncodedShard),
     /// The batch could not be run.
     Failed {
@@ -49,7 +49,7 @@ struct Job {
 /// The simulation thread; it ends after its current row once this is dropped.
 pub(crate) struct SimulationThread {
     jobs: mpsc::Sender<Job>,
-    outcomes: async_mpsc::UnboundedReceiver<Outcome>,
+    outcomes: async_mpsc::UnboundedReceiver<BatchOutcome>,
     /// A batch is there whose outcome was not received.
     is_busy: bool,
     ended: oneshot::Receiver<()>,
@@ -77,7 +77,7 @@ impl SimulationThread {
                     let outcome = catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| {
                         let words = words_of_panic(payload.as_ref());
                         let message = format!("running or encoding the batch panicked: {words}");
-                        Outcome::Failed { message }
+                        BatchOutcome::Failed { message }
                     });
                     // Nobody listens where the worker has ended: its leases ended with it.
                     let _ = sender.send(outcome);
@@ -121,7 +121,7 @@ impl SimulationThread {
     }
 
     /// The outcome of the batch at work; after it the thread is not busy. Cancel safe.
-    pub(crate) async fn outcome(&mut self) -> Result<Outcome, WorkerError> {
+    pub(crate) async fn outcome(&mut self) -> Result<BatchOutcome, WorkerError> {
         let outcome = self.outcomes.recv().await;
         self.is_busy = false;
         outcome.ok_or(WorkerError::SimulationThread)
@@ -135,7 +135,7 @@ impl SimulationThread {
     }
 }
 
-fn run_job(job: Job, pool: &ThreadPool) -> Outcome {
+fn run_job(job: Job, pool: &ThreadPool) -> BatchOutcome {
     let Job {
         model,
         lease,
@@ -146,13 +146,13 @@ fn run_job(job: Job, pool: &ThreadPool) -> Outcome {
         simulator,
     } = &*model;
     if abandon.load(Ordering::Relaxed) {
-        return Outcome::Abandoned;
+        return BatchOutcome::Abandoned;
     }
     let started = Instant::now();
     let rows =
         match pool.install(|| run_batch_unless(campaign, &**simulator, lease.draws, &abandon)) {
             Ok(rows) => rows,
-            Err(BatchError::Abandoned) => return Outcome::Abandoned,
+            Err(BatchError::Abandoned) => return BatchOutcome::Abandoned,
             Err(
                 error @ (BatchError::Width { .. }
                 | BatchError::Draws { .. }
@@ -161,7 +161,7 @@ fn run_job(job: Job, pool: &ThreadPool) -> Outcome {
                 | BatchError::NoLikelihood
                 | BatchError::TooManyRows { .. }),
             ) => {
-                return Outcome::Failed {
+                return BatchOutcome::Failed {
                     message: error.to_string(),
                 };
             }
@@ -172,12 +172,12 @@ fn run_job(job: Job, pool: &ThreadPool) -> Outcome {
         .store(&in_memory, &lease.shard_path, &campaign.space)
         .and_then(|shard| Ok((in_memory.read(&lease.shard_path)?, shard)));
     match encoded {
-        Ok((contents, shard)) => Outcome::Simulated(EncodedShard {
+        Ok((contents, shard)) => BatchOutcome::Simulated(EncodedShard {
             shard,
             contents,
             seconds,
         }),
-        Err(error) => Outcome::Failed {
+        Err(error) => BatchOutcome::Failed {
             message: error.to_string(),
         },
     }

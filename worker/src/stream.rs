@@ -15,7 +15,7 @@
 
 use crate::config::WorkerConfig;
 use crate::error::WorkerError;
-use crate::simulation::{EncodedShard, Model, Outcome, SimulationThread};
+use crate::simulation::{BatchOutcome, EncodedShard, Model, SimulationThread};
 use crate::storing::{self, ShardStorage, StoringError};
 use sidereal_inference::base::AttemptId;
 use sidereal_inference::records::{BatchLease, BatchReport, ShardFile};
@@ -293,7 +293,7 @@ impl WorkStream<'_> {
         }
     }
 
-    fn on_outcome(&mut self, outcome: Outcome) {
+    fn on_outcome(&mut self, outcome: BatchOutcome) {
         let Some(Running { attempt, abandon }) = self.running.take() else {
             debug!("a batch of an earlier session is through");
             return;
@@ -303,8 +303,8 @@ impl WorkStream<'_> {
             return;
         }
         match outcome {
-            Outcome::Simulated(encoded) => self.storing = Some(self.store(attempt, encoded)),
-            Outcome::Failed { message } => {
+            BatchOutcome::Simulated(encoded) => self.storing = Some(self.store(attempt, encoded)),
+            BatchOutcome::Failed { message } => {
                 warn!(%attempt, %message, "batch failed");
                 self.send(FromWorker::Failure {
                     attempt,
@@ -314,7 +314,7 @@ impl WorkStream<'_> {
                 self.earn_credit();
             }
             // Only after an order, which was looked at.
-            Outcome::Abandoned => self.earn_credit(),
+            BatchOutcome::Abandoned => self.earn_credit(),
         }
     }
 

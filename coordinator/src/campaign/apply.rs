@@ -1,10 +1,7 @@
 //! What an event does to the state: the same function live and after a restart.
 
-use super::event::{Event, Fact, Opened};
-use super::state::{
-    CompleteRound, Finished, GivenUp, OpenRound, OpenTask, Phase, RoundPlan, Run, State, Stopped,
-    Task, TaskResult, WeighedRound, rows_of,
-};
+use super::event::{Event, Fact, RoundPlan, Task, TaskResult};
+use super::state::{CompleteRound, OpenRound, OpenTask, Phase, Run, State, WeighedRound, rows_of};
 use sidereal_inference::method::RoundTiming;
 use sidereal_inference::records::{FinalRound, ShardFile};
 use sidereal_inference::weights::{RoundSummary, WeightDiagnostics};
@@ -13,8 +10,11 @@ use sidereal_inference::weights::{RoundSummary, WeightDiagnostics};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{fact} cannot follow in phase {phase}{}", .detail.as_deref().unwrap_or_default())]
 pub struct Misfit {
+    /// What the event says.
     pub fact: &'static str,
+    /// Where the campaign stands.
     pub phase: &'static str,
+    /// What else does not fit.
     pub detail: Option<String>,
 }
 
@@ -23,23 +23,21 @@ pub struct Misfit {
 pub fn apply(state: &mut State, event: &Event) -> Result<(), Misfit> {
     let elapsed_s = event.elapsed_s.max(state.elapsed_s);
     match &event.fact {
-        Fact::Opened(opened) => apply_opened(state, opened, elapsed_s),
+        Fact::Opened(opened) => {
+            state.n_runs += 1;
+            state.run = Some(Run {
+                opened: opened.as_ref().clone(),
+                opened_s: elapsed_s,
+            });
+        }
         Fact::Closed => {
             if let Some(run) = &mut state.run {
-                run.address = None;
+                run.opened.address = None;
             }
         }
         Fact::RoundOpened(plan) => apply_round_opened(state, plan, elapsed_s)?,
         Fact::ShardCommitted(shard) => apply_shard_committed(state, shard, elapsed_s)?,
-        Fact::RowGivenUp {
-            round,
-            row,
-            message,
-        } => state.given_up.push(GivenUp {
-            round: *round,
-            row: *row,
-            message: message.clone(),
-        }),
+        Fact::RowGivenUp(given_up) => state.given_up.push(given_up.clone()),
         Fact::RoundWeighed {
             summary,
             combined,
@@ -58,71 +56,34 @@ pub fn apply(state: &mut State, event: &Event) -> Result<(), Misfit> {
         }
         Fact::TaskOpened(task) => apply_task_opened(state, task, elapsed_s)?,
         Fact::TaskCommitted(result) => apply_task_committed(state, result, elapsed_s)?,
-        Fact::Stopped { reason, best_round } => match state.phase {
-            Phase::Deciding | Phase::Finishing | Phase::Finished(_) => {
-                state.stopped = Some(Stopped {
-                    reason: reason.clone(),
-                    best_round: *best_round,
-                });
-                state.phase = Phase::Finishing;
-            }
-            Phase::New | Phase::Simulating(_) | Phase::Weighing(_) | Phase::Training(_) => {
+        Fact::Stopped(stopped) => {
+            let (Phase::Deciding | Phase::Finishing | Phase::Finished(_)) = state.phase else {
                 return Err(misfit(state, "stopped", None));
-            }
-        },
-        Fact::Reopened => match state.phase {
-            Phase::Finishing | Phase::Finished(_) => {
-                state.stopped = None;
-                state.phase = Phase::Deciding;
-            }
-            Phase::New
-            | Phase::Simulating(_)
-            | Phase::Weighing(_)
-            | Phase::Deciding
-            | Phase::Training(_) => return Err(misfit(state, "reopened", None)),
-        },
-        Fact::Finished { summary, posterior } => match state.phase {
-            Phase::Finishing | Phase::Finished(_) => {
-                state.phase = Phase::Finished(Finished {
-                    summary: summary.clone(),
-                    posterior: posterior.clone(),
-                });
-            }
-            Phase::New
-            | Phase::Simulating(_)
-            | Phase::Weighing(_)
-            | Phase::Deciding
-            | Phase::Training(_) => return Err(misfit(state, "finished", None)),
-        },
+            };
+            state.stopped = Some(stopped.clone());
+            state.phase = Phase::Finishing;
+        }
+        Fact::Reopened => {
+            let (Phase::Finishing | Phase::Finished(_)) = state.phase else {
+                return Err(misfit(state, "reopened", None));
+            };
+            state.stopped = None;
+            state.phase = Phase::Deciding;
+        }
+        Fact::Finished(results) => {
+            let (Phase::Finishing | Phase::Finished(_)) = state.phase else {
+                return Err(misfit(state, "finished", None));
+            };
+            state.phase = Phase::Finished(results.clone());
+        }
     }
     state.elapsed_s = elapsed_s;
     Ok(())
 }
 
-fn apply_opened(state: &mut State, opened: &Opened, elapsed_s: f64) {
-    state.n_runs += 1;
-    state.run = Some(Run {
-        id: opened.run.clone(),
-        campaign: opened.campaign.clone(),
-        settings: opened.settings.clone(),
-        address: opened.address.clone(),
-        certificate: opened.certificate.clone(),
-        server_name: opened.server_name.clone(),
-        host: opened.host.clone(),
-        opened_s: elapsed_s,
-    });
-}
-
 fn apply_round_opened(state: &mut State, plan: &RoundPlan, elapsed_s: f64) -> Result<(), Misfit> {
     let expected = state.next_round();
-    let fits_phase = match state.phase {
-        Phase::New | Phase::Deciding => true,
-        Phase::Simulating(_)
-        | Phase::Weighing(_)
-        | Phase::Training(_)
-        | Phase::Finishing
-        | Phase::Finished(_) => false,
-    };
+    let fits_phase = matches!(state.phase, Phase::New | Phase::Deciding);
     if !fits_phase || plan.round != expected || plan.n_rows == 0 {
         let detail = format!(
             " with {} of {} rows, expected {expected}",
@@ -214,20 +175,14 @@ pub fn final_round(complete: &CompleteRound) -> FinalRound {
 }
 
 fn apply_task_opened(state: &mut State, task: &Task, elapsed_s: f64) -> Result<(), Misfit> {
-    match state.phase {
-        Phase::Deciding | Phase::Finishing => {
-            state.phase = Phase::Training(OpenTask {
-                task: task.clone(),
-                opened_s: elapsed_s,
-            });
-            Ok(())
-        }
-        Phase::New
-        | Phase::Simulating(_)
-        | Phase::Weighing(_)
-        | Phase::Training(_)
-        | Phase::Finished(_) => Err(misfit(state, "task opened", None)),
-    }
+    let (Phase::Deciding | Phase::Finishing) = state.phase else {
+        return Err(misfit(state, "task opened", None));
+    };
+    state.phase = Phase::Training(OpenTask {
+        task: task.clone(),
+        opened_s: elapsed_s,
+    });
+    Ok(())
 }
 
 fn apply_task_committed(

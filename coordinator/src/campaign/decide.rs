@@ -1,15 +1,17 @@
 //! What follows from what arrives: facts, each applied to the state before the next one is decided.
 
 use super::apply::{Misfit, apply};
-use super::event::{Event, Fact, Opened, Settings};
-use super::state::{Phase, RoundPlan, State, Task, TaskResult};
+use super::event::{
+    Event, Fact, GivenUp, Opened, Results, RoundPlan, Settings, Stopped, Task, TaskResult,
+};
+use super::state::{Phase, State};
 use crate::weigh::Findings;
 use sidereal_inference::base::{FlowId, RoundId};
 use sidereal_inference::method::{
     Decision, Probing, StopReason, after_round, first_round_size, most_efficient, next_proposal,
     top_up_size,
 };
-use sidereal_inference::records::{DrawTask, ShardFile, StoredFile};
+use sidereal_inference::records::{DrawTask, ShardFile};
 use sidereal_inference::weights::{Proposal, RoundKind};
 
 /// Something that has come to the coordinator and may change the campaign; already checked.
@@ -28,10 +30,7 @@ pub enum Input {
     },
     RoundWeighed(Box<Findings>),
     TaskChecked(Box<TaskResult>),
-    ResultsWritten {
-        summary: StoredFile,
-        posterior: Option<StoredFile>,
-    },
+    ResultsWritten(Results),
 }
 
 /// Decides on one input; `now_s` are seconds since this run opened the campaign. The events are applied to the state
@@ -53,9 +52,7 @@ pub fn decide(state: &mut State, input: Input, now_s: f64) -> Result<Vec<Event>,
         Input::RowGivenUp { shard, message } => draft.on_row_given_up(shard, message),
         Input::RoundWeighed(findings) => draft.on_round_weighed(*findings),
         Input::TaskChecked(result) => draft.on_task_checked(result),
-        Input::ResultsWritten { summary, posterior } => {
-            draft.on_results_written(summary, posterior)
-        }
+        Input::ResultsWritten(results) => draft.on_results_written(results),
     }?;
     Ok(draft.events)
 }
@@ -85,7 +82,7 @@ impl Draft<'_> {
         self.elapsed_s = self.state.elapsed_s;
         let settings = opened.settings.clone();
         let earlier = self.state.run.as_ref();
-        let is_changed = earlier.is_some_and(|run| !run.settings.stops_like(&settings));
+        let is_changed = earlier.is_some_and(|run| !run.opened.settings.stops_like(&settings));
         self.record(Fact::Opened(opened))?;
         match &self.state.phase {
             Phase::New => self.record(Fact::RoundOpened(RoundPlan {
@@ -128,11 +125,11 @@ impl Draft<'_> {
         if self.events.is_empty() {
             return Ok(());
         }
-        self.record(Fact::RowGivenUp {
+        self.record(Fact::RowGivenUp(GivenUp {
             round,
             row,
             message,
-        })
+        }))
     }
 
     fn on_round_weighed(&mut self, findings: Findings) -> Result<(), Misfit> {
@@ -148,7 +145,7 @@ impl Draft<'_> {
         if round != complete.plan.round {
             return Ok(());
         }
-        let settings = &run.settings;
+        let settings = &run.opened.settings;
         let probing = probing.and_then(|probing| self.affordable(settings, probing));
         let search = probing
             .as_ref()
@@ -167,10 +164,10 @@ impl Draft<'_> {
             Some((proposal, n_rows)) => self.draw(proposal, n_rows),
             None if has_observation => self.judge(),
             None => {
-                self.record(Fact::Stopped {
+                self.record(Fact::Stopped(Stopped {
                     reason: StopReason::Amortized,
                     best_round: round,
-                })?;
+                }))?;
                 self.record(Fact::TaskOpened(Task {
                     train: Some(FlowId(round.0)),
                     draw: None,
@@ -226,7 +223,7 @@ impl Draft<'_> {
             }
             Decision::Stop(_) if had_stopped && n_missing == 0 => Ok(()),
             Decision::Stop(reason) => {
-                self.record(Fact::Stopped { reason, best_round })?;
+                self.record(Fact::Stopped(Stopped { reason, best_round }))?;
                 if n_missing == 0 {
                     return Ok(());
                 }
@@ -244,7 +241,7 @@ impl Draft<'_> {
         let (Some(last), Some(run)) = (state.rounds.last(), &state.run) else {
             return Ok(());
         };
-        let settings = &run.settings;
+        let settings = &run.opened.settings;
         let flow = FlowId(last.files.round.0);
         // The newest flow, where it was fitted to what all later ones will be.
         let partner = state
@@ -311,20 +308,10 @@ impl Draft<'_> {
         }))
     }
 
-    fn on_results_written(
-        &mut self,
-        summary: StoredFile,
-        posterior: Option<StoredFile>,
-    ) -> Result<(), Misfit> {
-        match self.state.phase {
-            Phase::Finishing | Phase::Finished(_) => {
-                self.record(Fact::Finished { summary, posterior })
-            }
-            Phase::New
-            | Phase::Simulating(_)
-            | Phase::Weighing(_)
-            | Phase::Deciding
-            | Phase::Training(_) => Ok(()),
-        }
+    fn on_results_written(&mut self, results: Results) -> Result<(), Misfit> {
+        let (Phase::Finishing | Phase::Finished(_)) = self.state.phase else {
+            return Ok(());
+        };
+        self.record(Fact::Finished(results))
     }
 }

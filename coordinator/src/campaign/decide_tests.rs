@@ -3,8 +3,8 @@
 use super::apply::{Misfit, apply};
 use super::decide::Input;
 use super::effects::{Effect, effects_to_resume, progress_so_far};
-use super::event::{Event, Fact, Settings};
-use super::state::{Phase, RoundPlan, State, Task};
+use super::event::{Event, Fact, Results, RoundPlan, Settings, Stopped, Task};
+use super::state::{Phase, State};
 use super::test_inputs::*;
 use crate::weigh::Findings;
 use sidereal_inference::account::Progress;
@@ -174,10 +174,10 @@ fn a_stop_without_a_missed_target_writes_the_results() {
     let (mut played, decision) = after_round_1(settings());
     assert_eq!(
         Played::facts(&decision)[1..],
-        [Fact::Stopped {
+        [Fact::Stopped(Stopped {
             reason: StopReason::Rounds { max: 2 },
             best_round: RoundId(1),
-        }]
+        })]
     );
     assert_eq!(
         decision.effects[1..],
@@ -189,10 +189,10 @@ fn a_stop_without_a_missed_target_writes_the_results() {
             Effect::WriteResults,
         ]
     );
-    let written = Input::ResultsWritten {
+    let written = Input::ResultsWritten(Results {
         summary: file("summary.json"),
         posterior: Some(file("posterior.parquet")),
-    };
+    });
     // Results that turn out to be damaged are written again.
     for _ in 0..2 {
         let decision = played.step(written.clone(), 40.0);
@@ -259,10 +259,10 @@ fn without_an_observation_one_flow_is_trained_and_nothing_drawn() {
     assert_eq!(
         Played::facts(&decision)[1..],
         [
-            Fact::Stopped {
+            Fact::Stopped(Stopped {
                 reason: StopReason::Amortized,
                 best_round: RoundId(0),
-            },
+            }),
             Fact::TaskOpened(Task {
                 train: Some(FlowId(0)),
                 draw: None,
@@ -281,10 +281,10 @@ fn a_finished_campaign_ends_at_once_unless_a_target_is_raised() {
     let finished = || {
         let (mut played, _) = after_round_1(settings());
         played.step(
-            Input::ResultsWritten {
+            Input::ResultsWritten(Results {
                 summary: file("summary.json"),
                 posterior: Some(file("posterior.parquet")),
-            },
+            }),
             40.0,
         );
         played
@@ -339,10 +339,10 @@ fn an_event_that_does_not_fit_is_an_error_and_changes_nothing() {
         Fact::ShardCommitted(shard(1, 0..10)),
         Fact::Reopened,
         Fact::TaskCommitted(Box::new(task_result(Some(FlowId(0)), None, 1))),
-        Fact::Finished {
+        Fact::Finished(Results {
             summary: file("summary.json"),
             posterior: None,
-        },
+        }),
     ] {
         let event = Event {
             elapsed_s: 99.0,

@@ -1,7 +1,7 @@
 //! What the core wants done, as values; the driver is the one place that does it.
 
-use super::event::{Event, Fact};
-use super::state::{CurrentRound, Phase, RoundPlan, State};
+use super::event::{Event, Fact, RoundPlan};
+use super::state::{CurrentRound, Phase, State};
 use sidereal_inference::account::Progress;
 use sidereal_inference::base::RoundId;
 use sidereal_inference::method::Probing;

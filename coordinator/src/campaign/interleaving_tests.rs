@@ -3,11 +3,13 @@
 
 use super::decide::Input;
 use super::effects::{Effect, effects_to_resume};
-use super::event::Fact;
-use super::leases::{
-    FailureVerdict, Grant, LeaseRules, Leases, Loss, ReportVerdict, TaskVerdict, shard_path,
-};
-use super::state::{OpenRound, Phase, Task, rows_of};
+use super::event::{Fact, Results, Task};
+use super::leases::batches::{FailureVerdict, ReportVerdict, shard_path};
+use super::leases::rules::LeaseRules;
+use super::leases::tasks::TaskVerdict;
+use super::leases::workers::Loss;
+use super::leases::{Grant, Leases};
+use super::state::{OpenRound, Phase, rows_of};
 use super::test_inputs::*;
 use crate::weigh::Findings;
 use rand_chacha::ChaCha8Rng;
@@ -401,10 +403,10 @@ impl World {
             })));
         }
         if std::mem::take(&mut self.writing) {
-            self.step(Input::ResultsWritten {
+            self.step(Input::ResultsWritten(Results {
                 summary: file("summary.json"),
                 posterior: Some(file("posterior.parquet")),
-            });
+            }));
         }
     }
 

@@ -3,60 +3,30 @@
 //! Architecture invariant: nothing here decides what the results are. Whatever leases are granted,
 //! lost and granted again, the same rows end up with the same content.
 
-mod batches;
-mod peers;
+pub mod batches;
+pub mod peers;
 mod ranges;
-mod tasks;
+pub mod rules;
+pub mod tasks;
 #[cfg(test)]
 mod tests;
-mod workers;
+pub mod workers;
 
-pub use batches::{FailureVerdict, ReportVerdict};
-pub use peers::{MAX_CREDITS, Refusal};
-pub use tasks::TaskVerdict;
-
-use batches::{Batches, Crew, SuspectGrants};
-use peers::Peers;
+use batches::suspects::SuspectGrants;
+use batches::{Attempts, Batches, FailureVerdict, ReportVerdict, shard_path};
+use peers::{Crew, MAX_CREDITS, Peers, Refusal};
+use rules::LeaseRules;
 use sidereal_inference::account::{HeldBack, PeerStatus};
 use sidereal_inference::base::{AttemptId, PeerId, RoundId};
 use sidereal_inference::records::BatchReport;
 use sidereal_proto::message::{FailureCause, PeerKind, Registration};
 use std::collections::BTreeSet;
 use std::ops::Range;
-use tasks::Tasks;
+use tasks::{TaskVerdict, Tasks};
+use workers::Loss;
 
 /// Shards refused one after the other: more are no matter of single workers.
 const MOST_REFUSED_IN_A_ROW: u32 = 100;
-
-/// How leases are cut and how long they last.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LeaseRules {
-    /// Seconds without a word from the peer after which its work is offered again.
-    pub lease_s: f64,
-    /// Seconds that a batch should take.
-    pub target_s: f64,
-    /// Rows of the first batches, before any worker has been measured.
-    pub first_rows: u64,
-    /// Rows of the smallest shard that is worth a file, unless they take more than a second.
-    pub least_rows: u64,
-    /// Most rows of a batch, whatever the measured time.
-    pub max_rows: u64,
-    /// Rows of every batch, where the campaign file says so.
-    pub fixed_rows: Option<u64>,
-    /// Seconds that a batch has at least before it is run a second time.
-    pub least_patience_s: f64,
-    /// Seconds that a batch has at least before it is offered again though its worker is heard from.
-    pub least_overdue_s: f64,
-}
-
-/// How a peer went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Loss {
-    /// It said goodbye, or was sent away: nothing that it ran is to blame.
-    Drained,
-    /// Without a word.
-    Vanished,
-}
 
 /// A lease to hand out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,18 +43,11 @@ pub enum Grant {
     },
 }
 
-/// A lease that ran out; its work is offered again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Expired {
-    pub peer: PeerId,
-    pub attempt: AttemptId,
-}
-
 /// Peers, their leases, and the work that waits for one.
 #[derive(Debug)]
 pub struct Leases {
     rules: LeaseRules,
-    next_attempt: u64,
+    attempts: Attempts,
     peers: Peers,
     batches: Option<Batches>,
     tasks: Option<Tasks>,
@@ -96,7 +59,7 @@ impl Leases {
     pub fn new(rules: LeaseRules, first_attempt: AttemptId) -> Self {
         Self {
             rules,
-            next_attempt: first_attempt.0,
+            attempts: Attempts::new(first_attempt),
             peers: Peers::default(),
             batches: None,
             tasks: None,
@@ -191,7 +154,7 @@ impl Leases {
     pub fn on_heard(&mut self, peer: PeerId, now_s: f64) {
         self.peers.on_heard(peer, now_s);
         if let Some(tasks) = &mut self.tasks {
-            tasks.extend(peer, now_s + self.rules.lease_s);
+            tasks.extend(Some(peer), now_s + self.rules.lease_s);
         }
     }
 
@@ -207,14 +170,13 @@ impl Leases {
         if let Some(tasks) = &mut self.tasks {
             tasks.on_lost(peer);
         }
-        let next_attempt = &mut self.next_attempt;
         let crew = Crew {
             peers: &self.peers,
             lease_s: self.rules.lease_s,
             now_s,
         };
         let verdicts = self.batches.as_mut().map_or_else(Vec::new, |batches| {
-            batches.on_lost(peer, loss, crew, || take_attempt(next_attempt))
+            batches.on_lost(peer, loss, crew, &mut self.attempts)
         });
         if let (Some(worker), false) = (worker, verdicts.is_empty()) {
             self.peers.on_loss(worker, now_s);
@@ -222,8 +184,8 @@ impl Leases {
         verdicts
     }
 
-    /// Leases that have run out; their holders may still report.
-    pub fn expire(&mut self, now_s: f64) -> Vec<Expired> {
+    /// Leases that have run out, with their holders, which may still report; their work is offered again.
+    pub fn expire(&mut self, now_s: f64) -> Vec<(PeerId, AttemptId)> {
         let mut expired = Vec::new();
         if let Some(batches) = &mut self.batches {
             expired.extend(batches.expire(&self.peers, &self.rules, now_s));
@@ -257,7 +219,7 @@ impl Leases {
     pub fn on_all_heard(&mut self, now_s: f64) {
         self.peers.on_all_heard(now_s);
         if let Some(tasks) = &mut self.tasks {
-            tasks.extend_all(now_s + self.rules.lease_s);
+            tasks.extend(None, now_s + self.rules.lease_s);
         }
     }
 
@@ -327,7 +289,6 @@ impl Leases {
             return Ok(FailureVerdict::TooLate);
         };
         batches.expect_holder(peer, attempt)?;
-        let next_attempt = &mut self.next_attempt;
         let crew = Crew {
             peers: &self.peers,
             lease_s: self.rules.lease_s,
@@ -336,7 +297,7 @@ impl Leases {
         Ok(match cause {
             FailureCause::Rows => {
                 let worker = batches.worker(attempt);
-                let verdict = batches.on_failure(attempt, crew, || take_attempt(next_attempt));
+                let verdict = batches.on_failure(attempt, crew, &mut self.attempts);
                 if let Some(worker) = worker {
                     self.peers.on_loss(worker, now_s);
                 }
@@ -403,11 +364,8 @@ impl Leases {
     pub fn grant(&mut self, now_s: f64) -> Vec<Grant> {
         let mut grants = Vec::new();
         if let Some(batches) = &mut self.batches {
-            let next_attempt = &mut self.next_attempt;
             let SuspectGrants { leases, kept } =
-                batches.lease_suspects(&mut self.peers, &self.rules, now_s, || {
-                    take_attempt(next_attempt)
-                });
+                batches.lease_suspects(&mut self.peers, &self.rules, now_s, &mut self.attempts);
             let round = batches.round();
             let grant = |(peer, attempt, rows)| Grant::Batch {
                 peer,
@@ -428,7 +386,7 @@ impl Leases {
     /// waiting, a second time.
     fn next_batch(&mut self, kept: &BTreeSet<PeerId>, now_s: f64) -> Option<Grant> {
         let batches = self.batches.as_mut()?;
-        let attempt = AttemptId(self.next_attempt);
+        let attempt = self.attempts.next();
         let mut takers = self
             .peers
             .workers_in_turn(now_s)
@@ -436,24 +394,20 @@ impl Leases {
         let (peer, rows) = if batches.has_offers() {
             let peer = takers.next()?;
             drop(takers);
-            let worker = self.peers.worker(peer);
-            let seconds_per_row = self.peers.seconds_per_row(peer);
             let n_wanted = batches.n_wanted();
             let n_rows = self.peers.batch_rows(peer, n_wanted, &self.rules, now_s);
-            let rows = batches.lease(attempt, peer, worker, n_rows, seconds_per_row, now_s)?;
+            let rows = batches.lease(attempt, peer, &self.peers, n_rows, now_s)?;
             (peer, rows)
         } else {
             // Only its own holder cannot run a straggler again.
             let candidates: Vec<PeerId> = takers.take(2).collect();
             candidates.into_iter().find_map(|peer| {
-                let worker = self.peers.worker(peer);
-                let seconds_per_row = self.peers.seconds_per_row(peer);
                 batches
-                    .lease_again(attempt, peer, worker, seconds_per_row, &self.rules, now_s)
+                    .lease_again(attempt, peer, &self.peers, &self.rules, now_s)
                     .map(|rows| (peer, rows))
             })?
         };
-        self.next_attempt += 1;
+        self.attempts.take();
         self.peers.take_credit(peer);
         Some(Grant::Batch {
             peer,
@@ -469,8 +423,7 @@ impl Leases {
             return None;
         }
         let peer = self.peers.take_ready_trainer()?;
-        let attempt = AttemptId(self.next_attempt);
-        self.next_attempt += 1;
+        let attempt = self.attempts.take();
         tasks.lease(attempt, peer, expires_s);
         Some(Grant::Task { peer, attempt })
     }
@@ -486,18 +439,4 @@ impl Leases {
     pub fn check(&self) -> Result<(), String> {
         self.batches.as_ref().map_or(Ok(()), Batches::check)
     }
-}
-
-fn take_attempt(next_attempt: &mut u64) -> AttemptId {
-    let attempt = AttemptId(*next_attempt);
-    *next_attempt += 1;
-    attempt
-}
-
-/// Where the shard of an attempt is written.
-pub fn shard_path(round: RoundId, rows: &Range<u64>, attempt: AttemptId) -> String {
-    format!(
-        "rounds/{:03}/shards/{:09}-{:09}-{}.parquet",
-        round.0, rows.start, rows.end, attempt.0
-    )
 }

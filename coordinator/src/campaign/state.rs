@@ -1,15 +1,12 @@
 //! The durable state of a campaign: what the events so far add up to.
 
-use super::event::Settings;
-use serde::{Deserialize, Serialize};
-use sidereal_inference::base::{CampaignHash, FlowId, RoundId, RunId};
+use super::event::{GivenUp, Opened, Results, RoundPlan, Stopped, Task};
+use sidereal_inference::base::{FlowId, RoundId};
 use sidereal_inference::campaign::Rounds;
 use sidereal_inference::method::{
     Outcome, Pace, Past, Probing, RoundTiming, Standing, StopReason, standing,
 };
-use sidereal_inference::records::{
-    DrawTask, FinalRound, ModelFiles, ScoresFile, ShardFile, StoredFile, TrainingSummary,
-};
+use sidereal_inference::records::{FinalRound, ModelFiles, ShardFile, TrainingSummary};
 use sidereal_inference::weights::{
     Component, Objective, Proposal, RoundKind, RoundSummary, WeightDiagnostics,
 };
@@ -44,25 +41,11 @@ pub struct State {
     pub phase: Phase,
 }
 
-/// A row that is final without an answer of the forward model.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GivenUp {
-    pub round: RoundId,
-    pub row: u64,
-    pub message: String,
-}
-
-/// What the newest `opened` event said.
+/// The newest coordinator.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Run {
-    pub id: RunId,
-    pub campaign: CampaignHash,
-    pub settings: Settings,
-    /// Where to ask whether it still lives; None once it has said that it ends.
-    pub address: Option<String>,
-    pub certificate: Option<String>,
-    pub server_name: Option<String>,
-    pub host: Option<String>,
+    /// As it began, but for the address: None once it has said that it ends.
+    pub opened: Opened,
     /// [`State::elapsed_s`] when it opened the campaign.
     pub opened_s: f64,
 }
@@ -81,7 +64,7 @@ pub enum Phase {
     Training(OpenTask),
     /// Stopped; the results are to be written.
     Finishing,
-    Finished(Finished),
+    Finished(Results),
 }
 
 /// A round some of whose rows are not final.
@@ -106,19 +89,6 @@ pub struct CompleteRound {
     pub simulating_s: f64,
 }
 
-/// What a round is made of before any row is simulated.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RoundPlan {
-    pub round: RoundId,
-    pub kind: RoundKind,
-    pub n_rows: u64,
-    pub proposal: Proposal,
-    /// None: drawn from the prior on the fly.
-    pub draws: Option<StoredFile>,
-    /// Of the drawn rows under every flow.
-    pub scores: Vec<ScoresFile>,
-}
-
 /// How far a round is that is not weighed.
 #[derive(Debug, Clone, Copy)]
 pub struct CurrentRound<'a> {
@@ -135,40 +105,10 @@ pub struct WeighedRound {
     pub timing: RoundTiming,
 }
 
-/// What a trainer is asked for.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Task {
-    /// The flow to train on all training rounds; None where only draws are asked for.
-    pub train: Option<FlowId>,
-    /// None where only a model is asked for.
-    pub draw: Option<DrawTask>,
-}
-
 #[derive(Debug, Clone, PartialEq)]
 pub struct OpenTask {
     pub task: Task,
     pub opened_s: f64,
-}
-
-/// What a trainer made, checked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TaskResult {
-    pub model: Option<ModelFiles>,
-    pub training: Option<TrainingSummary>,
-    pub draws: Option<StoredFile>,
-    pub scores: Vec<ScoresFile>,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Stopped {
-    pub reason: StopReason,
-    pub best_round: RoundId,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct Finished {
-    pub summary: StoredFile,
-    pub posterior: Option<StoredFile>,
 }
 
 impl State {
@@ -236,12 +176,22 @@ impl State {
         self.rounds
             .iter()
             .map(|round| &round.summary)
-            .filter(|summary| match summary.kind {
-                RoundKind::Training => true,
-                RoundKind::Probe | RoundKind::TopUp => false,
-            })
+            .filter(|summary| summary.kind == RoundKind::Training)
             .cloned()
             .collect()
+    }
+
+    /// The result files, once they are written.
+    pub fn results(&self) -> Option<&Results> {
+        match &self.phase {
+            Phase::Finished(results) => Some(results),
+            Phase::New
+            | Phase::Simulating(_)
+            | Phase::Weighing(_)
+            | Phase::Deciding
+            | Phase::Training(_)
+            | Phase::Finishing => None,
+        }
     }
 
     /// The round with that number, once weighed.
@@ -286,7 +236,7 @@ impl State {
     /// What the weighed rounds have come to, judged by the settings of the newest run; None without a round or without
     /// an observation.
     pub fn judged<T>(&self, judge: impl FnOnce(&Rounds, &Past) -> T) -> Option<T> {
-        let settings = &self.run.as_ref()?.settings;
+        let settings = &self.run.as_ref()?.opened.settings;
         let past = Past {
             n_parameters: settings.n_parameters,
             is_refined: settings.is_refined,
@@ -350,13 +300,8 @@ impl State {
 
     /// The newest training round.
     fn last_training_round(&self) -> Option<&WeighedRound> {
-        self.rounds
-            .iter()
-            .rev()
-            .find(|round| match round.summary.kind {
-                RoundKind::Training => true,
-                RoundKind::Probe | RoundKind::TopUp => false,
-            })
+        let mut rounds = self.rounds.iter();
+        rounds.rfind(|round| round.summary.kind == RoundKind::Training)
     }
 
     /// The round that judges the result with fresh draws of the final proposal: the top-up round
@@ -402,27 +347,15 @@ impl OpenRound {
     }
 }
 
-impl Task {
-    /// Whether the result holds what is asked for.
-    pub fn is_done_by(&self, result: &TaskResult) -> bool {
-        let flow = result.model.as_ref().map(|model| model.flow);
-        flow == self.train && result.draws.is_some() == self.draw.is_some()
-    }
-}
-
 /// The rows of a shard.
 pub fn rows_of(shard: &ShardFile) -> Range<u64> {
     shard.first_row..shard.first_row.saturating_add(shard.n_rows)
 }
 
 /// The flow that a proposal's newest component is; None for the prior.
-fn newest_flow(proposal: &Proposal) -> Option<FlowId> {
-    proposal
-        .components
-        .iter()
-        .filter_map(|&(component, _)| match component {
-            Component::Prior | Component::Local(_) => None,
-            Component::Flow(flow) => Some(flow),
-        })
-        .max()
+pub fn newest_flow(proposal: &Proposal) -> Option<FlowId> {
+    match proposal.newest() {
+        Component::Flow(flow) => Some(flow),
+        Component::Prior | Component::Local(_) => None,
+    }
 }

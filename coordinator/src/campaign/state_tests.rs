@@ -1,7 +1,8 @@
 //! What the state says of what has happened.
 
 use super::decide::Input;
-use super::state::{Phase, State, Task};
+use super::event::Task;
+use super::state::{Phase, State};
 use super::test_inputs::*;
 use sidereal_inference::base::{FlowId, RoundId};
 use sidereal_inference::records::DrawTask;

@@ -3,8 +3,8 @@
 use super::apply::apply;
 use super::decide::{Input, decide};
 use super::effects::{Effect, effects_of};
-use super::event::{Event, Fact, Opened, Settings};
-use super::state::{State, TaskResult};
+use super::event::{Event, Fact, Opened, Settings, TaskResult};
+use super::state::State;
 use crate::weigh::Findings;
 use sidereal_inference::base::{CampaignHash, FlowId, LocalId, RoundId, RunId};
 use sidereal_inference::campaign::{Combine, DeviceChoice, Rounds, Stop, StopRule, Workers};

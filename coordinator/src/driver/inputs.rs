@@ -1,10 +1,17 @@
 //! What the driver does with each message.
 
-use super::{CampaignFailure, Driver, LOOK, Message, StreamId, TrainerOutbox, WorkerOutbox};
+use super::messages::{Message, Outbox};
+use super::outbox::Outboxes;
+use super::{Driver, LOOK};
 use crate::campaign::decide::Input;
 use crate::campaign::effects::progress_so_far;
-use crate::campaign::leases::{FailureVerdict, Grant, Loss, Refusal, ReportVerdict, TaskVerdict};
+use crate::campaign::leases::Grant;
+use crate::campaign::leases::batches::{FailureVerdict, ReportVerdict};
+use crate::campaign::leases::peers::Refusal;
+use crate::campaign::leases::tasks::TaskVerdict;
+use crate::campaign::leases::workers::Loss;
 use crate::campaign::state::rows_of;
+use crate::error::CampaignFailure;
 use crate::metrics::Reason;
 use crate::service::brief;
 use sidereal_inference::account::Progress;
@@ -30,7 +37,8 @@ impl Driver {
                 message,
                 outbox,
             } => {
-                if self.accepts_worker(peer, stream, &outbox) {
+                let attach = |all: &mut Outboxes| all.attach_worker(peer, stream, &outbox);
+                if self.accepts(peer, PeerKind::Worker, &outbox, attach) {
                     self.on_worker(peer, message)?;
                 }
                 if self.outcome.is_some() {
@@ -43,7 +51,8 @@ impl Driver {
                 message,
                 outbox,
             } => {
-                if self.accepts_trainer(peer, stream, &outbox) {
+                let attach = |all: &mut Outboxes| all.attach_trainer(peer, stream, &outbox);
+                if self.accepts(peer, PeerKind::Trainer, &outbox, attach) {
                     self.on_trainer(peer, message)?;
                 }
                 if self.outcome.is_some() {
@@ -95,7 +104,7 @@ impl Driver {
             } => match result {
                 Ok(()) => {
                     self.leases.on_shard_good();
-                    self.metrics.batch_seconds.observe(seconds);
+                    self.config.metrics.batch_seconds.observe(seconds);
                     self.on_shard_accepted(attempt, shard).await?;
                 }
                 Err(error) => {
@@ -145,12 +154,7 @@ impl Driver {
                 }
             },
             Message::ResultsWritten(result) => {
-                let results = result?;
-                self.step(Input::ResultsWritten {
-                    summary: results.summary,
-                    posterior: results.posterior,
-                })
-                .await?;
+                self.step(Input::ResultsWritten(result?)).await?;
             }
             Message::OutcomeRead(result) => match result {
                 Ok(summary) => self.finish(*summary),
@@ -174,15 +178,15 @@ impl Driver {
         tracing::info!(%peer, name = registration.name, kind = ?registration.kind, "registered");
         Ok(Session {
             peer,
-            run: self.opened.run.clone(),
-            campaign: self.campaign.as_ref().clone(),
+            run: self.config.opened.run.clone(),
+            campaign: self.config.campaign.as_ref().clone(),
             directory: self.absolute_location(),
         })
     }
 
     /// The campaign directory as another process can open it.
     fn absolute_location(&self) -> String {
-        let location = self.directory.location();
+        let location = self.config.directory.location();
         if location.contains("://") {
             return location.to_owned();
         }
@@ -192,10 +196,16 @@ impl Driver {
     }
 
     /// Whether a message on this stream may speak for the peer; tells the stream where it may not.
-    fn accepts_worker(&mut self, peer: PeerId, stream: StreamId, outbox: &WorkerOutbox) -> bool {
-        let refusal = match self.leases.expect(peer, PeerKind::Worker) {
+    fn accepts<T>(
+        &mut self,
+        peer: PeerId,
+        kind: PeerKind,
+        outbox: &Outbox<T>,
+        attach: impl FnOnce(&mut Outboxes) -> bool,
+    ) -> bool {
+        let refusal = match self.leases.expect(peer, kind) {
             Err(refusal) => Status::not_found(refusal.to_string()),
-            Ok(()) if self.outboxes.attach_worker(peer, stream, outbox) => return true,
+            Ok(()) if attach(&mut self.outboxes) => return true,
             Ok(()) => Status::already_exists(format!("{peer} has another stream already")),
         };
         tracing::warn!(reason = refusal.message(), "stream refused");
@@ -233,7 +243,7 @@ impl Driver {
         match self.leases.on_report(peer, &report, self.now_s()) {
             Ok(ReportVerdict::Check) => self.check_shard(peer, report),
             Ok(ReportVerdict::TooLate) => {
-                self.metrics.reports_ignored.inc();
+                self.config.metrics.reports_ignored.inc();
             }
             Err(refusal) => self.dismiss(peer, &refusal.to_string())?,
         }
@@ -248,16 +258,9 @@ impl Driver {
         verdict: FailureVerdict,
     ) -> Result<(), CampaignFailure> {
         let worker = self.leases.name(peer);
-        match &verdict {
-            FailureVerdict::TooLate | FailureVerdict::Ends { .. } => {}
-            FailureVerdict::OfferedAgain { .. }
-            | FailureVerdict::Split { .. }
-            | FailureVerdict::GiveUp { .. } => {
-                self.metrics.batches_failed.inc();
-            }
-        }
         match verdict {
             FailureVerdict::OfferedAgain { n_failures } => {
+                self.config.metrics.batches_failed.inc();
                 tracing::warn!(
                     worker,
                     attempt = attempt.0,
@@ -267,6 +270,7 @@ impl Driver {
                 );
             }
             FailureVerdict::Split { rows } => {
+                self.config.metrics.batches_failed.inc();
                 tracing::warn!(
                     worker,
                     attempt = attempt.0,
@@ -280,6 +284,7 @@ impl Driver {
                 round,
                 row,
             } => {
+                self.config.metrics.batches_failed.inc();
                 if let Some(n_given_up) = self.state.too_many_given_up() {
                     return Err(CampaignFailure::Rows {
                         n_given_up,
@@ -309,19 +314,6 @@ impl Driver {
         Ok(())
     }
 
-    /// Whether a message on this stream may speak for the peer; tells the stream where it may not.
-    fn accepts_trainer(&mut self, peer: PeerId, stream: StreamId, outbox: &TrainerOutbox) -> bool {
-        let refusal = match self.leases.expect(peer, PeerKind::Trainer) {
-            Err(refusal) => Status::not_found(refusal.to_string()),
-            Ok(()) if self.outboxes.attach_trainer(peer, stream, outbox) => return true,
-            Ok(()) => Status::already_exists(format!("{peer} has another stream already")),
-        };
-        tracing::warn!(reason = refusal.message(), "stream refused");
-        // Who does not listen needs no reason.
-        let _ = outbox.try_send(Err(refusal));
-        false
-    }
-
     fn on_trainer(&mut self, peer: PeerId, message: FromTrainer) -> Result<(), CampaignFailure> {
         self.leases.on_heard(peer, self.now_s());
         match message {
@@ -336,7 +328,7 @@ impl Driver {
                     | TaskVerdict::OfferedAgain { .. }
                     | TaskVerdict::Fails { .. },
                 ) => {
-                    self.metrics.reports_ignored.inc();
+                    self.config.metrics.reports_ignored.inc();
                 }
                 Err(refusal) => self.dismiss(peer, &refusal.to_string())?,
             },
@@ -448,7 +440,7 @@ impl Driver {
     fn dismiss(&mut self, peer: PeerId, reason: &str) -> Result<(), CampaignFailure> {
         let reason = brief(reason);
         tracing::warn!(name = self.leases.name(peer), %peer, reason, "peer dismissed");
-        self.metrics.on_refused(Reason::Nonsense);
+        self.config.metrics.on_refused(Reason::Nonsense);
         self.outboxes.close(peer, &Status::invalid_argument(reason));
         self.on_lost(peer, Loss::Drained)
     }
@@ -456,7 +448,7 @@ impl Driver {
     /// Hands out what can be handed out.
     pub(super) fn grant(&mut self) {
         for grant in self.leases.grant(self.now_s()) {
-            self.metrics.leases_granted.inc();
+            self.config.metrics.leases_granted.inc();
             match grant {
                 Grant::Batch {
                     peer,

@@ -1,18 +1,20 @@
 //! Work that the driver sends off its loop: all that reads or writes files, or takes long.
 
-use super::{Driver, Message, Messages};
+use super::Driver;
+use super::messages::{Message, Messages};
 use crate::campaign::apply::final_round;
-use crate::campaign::leases::shard_path;
-use crate::campaign::state::{OpenTask, Phase, rows_of};
+use crate::campaign::leases::batches::shard_path;
+use crate::campaign::state::{OpenTask, Phase};
 use crate::finish::{FinishError, finish, read_summary};
 use crate::rounds::RoundDraws;
-use crate::verify::{Expectation, ReportError, check_report};
+use crate::verify::{AskedRows, Expectation, ReportError, check_report};
 use crate::weigh::{WeighError, weigh};
 use sidereal_inference::base::{AttemptId, PeerId, RoundId, while_store_fails};
+use sidereal_inference::campaign::Campaign;
 use sidereal_inference::records::shard::ShardRows;
 use sidereal_inference::records::table::TableError;
 use sidereal_inference::records::{
-    BatchLease, BatchReport, Directory, TrainerReport, TrainerTask, shard,
+    BatchLease, BatchReport, Directory, FinalRound, TrainerReport, TrainerTask,
 };
 use sidereal_proto::message::ToTrainer;
 use std::collections::BTreeSet;
@@ -21,12 +23,11 @@ use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Whether a reported shard is opened before it is recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ShardChecks {
-    Full,
-    /// Every report is believed, whatever lies there: for benchmarks of the dispatch alone.
-    Off,
+/// What work off the loop has at hand.
+struct Desk {
+    directory: Directory,
+    campaign: Arc<Campaign>,
+    driver: Messages,
 }
 
 impl Driver {
@@ -40,7 +41,7 @@ impl Driver {
         let Some(draws) = self.draws.clone() else {
             return;
         };
-        let campaign = Arc::clone(&self.campaign);
+        let campaign = Arc::clone(&self.config.campaign);
         let lease_s = self.leases.lease_s();
         let make = move || BatchLease {
             attempt,
@@ -65,20 +66,14 @@ impl Driver {
             attempt,
             train: open.task.train,
             draw: open.task.draw.clone(),
-            rounds: self
-                .state
-                .rounds
-                .iter()
-                .map(|round| round.files.clone())
-                .collect(),
+            rounds: self.weighed_files(),
             models: self.state.models.clone(),
             output,
             earlier_attempts: Vec::new(),
             lease_s: self.leases.lease_s(),
         };
-        let directory = self.directory.clone();
-        self.spawn(move || {
-            task.earlier_attempts = attempts_in(&directory, &parent, attempt);
+        self.spawn(move |desk| {
+            task.earlier_attempts = attempts_in(&desk.directory, &parent, attempt);
             // A trainer that is gone is noticed by its stream.
             let _ = outbox.try_send(Ok(ToTrainer::Task(Box::new(task))));
             None
@@ -90,13 +85,10 @@ impl Driver {
             return;
         };
         let stored = open.plan.draws.clone();
-        let directory = self.directory.clone();
-        let campaign = Arc::clone(&self.campaign);
-        let messages = self.messages.clone();
-        self.spawn(move || {
-            let stored = stored.as_ref();
-            let load = || RoundDraws::load(&directory, &campaign, round, stored).map(Arc::new);
-            let result = patiently(&messages, TableError::is_store_fault, load);
+        self.spawn(move |desk| {
+            let load = || RoundDraws::load(&desk.directory, &desk.campaign, round, stored.as_ref());
+            let result = desk.patiently(TableError::is_store_fault, load);
+            let result = result.map(Arc::new);
             Some(Message::DrawsLoaded { round, result })
         });
     }
@@ -115,73 +107,36 @@ impl Driver {
     }
 
     pub(super) fn check_shard(&mut self, peer: PeerId, report: BatchReport) {
-        match self.shard_checks {
-            ShardChecks::Full => {}
-            ShardChecks::Off => return self.believe(peer, report),
-        }
         let Some(draws) = self.draws.clone() else {
             return;
         };
-        let campaign = Arc::clone(&self.campaign);
-        let directory = self.directory.clone();
-        let permits = Arc::clone(&self.checks);
-        let secret = self.secret.clone();
-        let messages = self.messages.clone();
-        tokio::spawn(async move {
-            // Never closed.
-            let _permit = permits.acquire_owned().await;
+        let asked = AskedRows {
+            directory: self.config.directory.clone(),
+            campaign: Arc::clone(&self.config.campaign),
+            draws,
+            secret: Arc::clone(&self.config.secret),
+        };
+        let check = self.config.shard_check;
+        let work = self.off_the_loop(move |desk| {
             let BatchReport {
                 attempt,
                 shard,
                 seconds,
             } = report;
-            let driver = messages.clone();
-            let checking = tokio::task::spawn_blocking(move || {
-                let expected = draws.rows(&campaign, rows_of(&shard));
-                let weighed = shard::Weighed::of(&campaign);
-                let n_data = campaign.simulator.grid.len();
-                let space = &campaign.space;
-                let check = || {
-                    shard::check(
-                        &directory, &shard, space, n_data, weighed, &expected, &secret,
-                    )
-                };
-                let result = patiently(&driver, TableError::is_store_fault, check);
-                (shard, result)
-            });
-            let message = match checking.await {
-                Ok((shard, result)) => Message::ShardChecked {
-                    peer,
-                    attempt,
-                    shard,
-                    seconds,
-                    result,
-                },
-                Err(error) => Message::Failed(error.into()),
-            };
-            // A driver that has ended needs no answer.
-            let _ = messages.send(message).await;
+            let result = desk.patiently(TableError::is_store_fault, || check(&shard, &asked));
+            Some(Message::ShardChecked {
+                peer,
+                attempt,
+                shard,
+                seconds,
+                result,
+            })
         });
-    }
-
-    /// As if the shard had been checked.
-    fn believe(&self, peer: PeerId, report: BatchReport) {
-        let BatchReport {
-            attempt,
-            shard,
-            seconds,
-        } = report;
-        let message = Message::ShardChecked {
-            peer,
-            attempt,
-            shard,
-            seconds,
-            result: Ok(()),
-        };
-        let messages = self.messages.clone();
+        let permits = Arc::clone(&self.checks);
         tokio::spawn(async move {
-            // A driver that has ended needs no answer.
-            let _ = messages.send(message).await;
+            // Never closed.
+            let _permit = permits.acquire_owned().await;
+            work.await;
         });
     }
 
@@ -196,17 +151,15 @@ impl Driver {
         let Some(draws) = self.draws.clone() else {
             return;
         };
-        let campaign = Arc::clone(&self.campaign);
-        let directory = self.directory.clone();
-        let messages = self.messages.clone();
-        self.spawn(move || {
+        self.spawn(move |desk| {
+            let campaign = &desk.campaign;
             let rows = row..row + 1;
-            let given_up = draws.rows(&campaign, rows.clone());
+            let given_up = draws.rows(campaign, rows.clone());
             let n_data = campaign.simulator.grid.len();
             let shard = ShardRows::given_up(given_up, n_data, &message);
             let path = shard_path(round, &rows, attempt);
-            let store = || shard.store(&directory, &path, &campaign.space);
-            let result = patiently(&messages, TableError::is_store_fault, store);
+            let store = || shard.store(&desk.directory, &path, &campaign.space);
+            let result = desk.patiently(TableError::is_store_fault, store);
             Some(Message::RowGivenUp {
                 attempt,
                 message,
@@ -226,13 +179,11 @@ impl Driver {
             rounds: self.state.rounds.clone(),
             flows: self.state.flows(),
         };
-        let campaign = Arc::clone(&self.campaign);
-        let directory = self.directory.clone();
-        let messages = self.messages.clone();
-        self.spawn(move || {
-            let check =
-                || check_report(&directory, &campaign, &expectation, report.clone()).map(Box::new);
-            let result = patiently(&messages, ReportError::is_store_fault, check);
+        self.spawn(move |desk| {
+            let (directory, campaign) = (&desk.directory, &desk.campaign);
+            let check = || check_report(directory, campaign, &expectation, report.clone());
+            let result = desk.patiently(ReportError::is_store_fault, check);
+            let result = result.map(Box::new);
             Some(Message::TaskChecked {
                 peer,
                 attempt,
@@ -246,86 +197,96 @@ impl Driver {
             return;
         };
         let kind = complete.plan.kind;
-        let mut rounds: Vec<_> = self
-            .state
-            .rounds
-            .iter()
-            .map(|round| round.files.clone())
-            .collect();
+        let mut rounds = self.weighed_files();
         rounds.push(final_round(complete));
         let objectives = self.state.objectives();
         let probing = self.state.probing.clone();
-        let campaign = Arc::clone(&self.campaign);
-        let directory = self.directory.clone();
-        let messages = self.messages.clone();
-        self.spawn(move || {
+        self.spawn(move |desk| {
+            let (directory, campaign) = (&desk.directory, &desk.campaign);
             let probing = probing.as_ref();
-            let weigh = || weigh(&directory, &campaign, &rounds, kind, &objectives, probing);
-            let result = patiently(&messages, WeighError::is_store_fault, weigh);
+            let weigh = || weigh(directory, campaign, &rounds, kind, &objectives, probing);
+            let result = desk.patiently(WeighError::is_store_fault, weigh);
             Some(Message::RoundWeighed { round, result })
         });
     }
 
     pub(super) fn write_results(&mut self) {
-        let campaign = Arc::clone(&self.campaign);
-        let directory = self.directory.clone();
         let state = self.state.clone();
-        let messages = self.messages.clone();
-        self.spawn(move || {
-            let finish = || finish(&directory, &campaign, &state);
-            let result = patiently(&messages, FinishError::is_store_fault, finish);
+        self.spawn(move |desk| {
+            let finish = || finish(&desk.directory, &desk.campaign, &state);
+            let result = desk.patiently(FinishError::is_store_fault, finish);
             Some(Message::ResultsWritten(result))
         });
     }
 
     pub(super) fn read_outcome(&mut self) {
-        let Phase::Finished(finished) = &self.state.phase else {
+        let Some(results) = self.state.results() else {
             return;
         };
-        let stored = finished.summary.clone();
-        let directory = self.directory.clone();
-        self.spawn(move || {
-            let result = read_summary(&directory, &stored).map(Box::new);
+        let stored = results.summary.clone();
+        self.spawn(move |desk| {
+            let result = read_summary(&desk.directory, &stored).map(Box::new);
             Some(Message::OutcomeRead(result))
         });
     }
 
     pub(super) fn look_for_directory(&self) {
-        let directory = self.directory.clone();
-        self.spawn(move || Some(Message::DirectoryLookedFor(directory.expect_there())));
+        self.spawn(|desk| {
+            let found = desk.directory.expect_there();
+            Some(Message::DirectoryLookedFor(found))
+        });
+    }
+
+    fn weighed_files(&self) -> Vec<FinalRound> {
+        let rounds = self.state.rounds.iter();
+        rounds.map(|round| round.files.clone()).collect()
     }
 
     /// Runs work that reads or writes files; what it returns comes back as a message.
-    fn spawn(&self, work: impl FnOnce() -> Option<Message> + Send + 'static) {
+    fn spawn(&self, work: impl FnOnce(&Desk) -> Option<Message> + Send + 'static) {
+        tokio::spawn(self.off_the_loop(work));
+    }
+
+    fn off_the_loop<W>(&self, work: W) -> impl Future<Output = ()> + Send + use<W>
+    where
+        W: FnOnce(&Desk) -> Option<Message> + Send + 'static,
+    {
+        let desk = Desk {
+            directory: self.config.directory.clone(),
+            campaign: Arc::clone(&self.config.campaign),
+            driver: self.messages.clone(),
+        };
         let messages = self.messages.clone();
-        tokio::spawn(async move {
-            let message = match tokio::task::spawn_blocking(work).await {
+        async move {
+            let message = match tokio::task::spawn_blocking(move || work(&desk)).await {
                 Ok(Some(message)) => message,
                 Ok(None) => return,
                 Err(error) => Message::Failed(error.into()),
             };
             // A driver that has ended needs no answer.
             let _ = messages.send(message).await;
-        });
+        }
     }
 }
 
-/// Does work on files again and again while the storage is at fault: that is neither a peer's fault nor the
-/// campaign's end. Gives up where the driver has ended or is about to.
-fn patiently<T, E: Display>(
-    driver: &Messages,
-    is_store_fault: fn(&E) -> bool,
-    work: impl FnMut() -> Result<T, E>,
-) -> Result<T, E> {
-    let pause = |error: &E, wait: Duration| {
-        if driver.has_ended() {
-            return ControlFlow::Break(());
-        }
-        tracing::warn!(%error, retry_s = wait.as_secs_f64(), "the store does not answer; tried again");
-        std::thread::sleep(wait);
-        ControlFlow::Continue(())
-    };
-    while_store_fails(is_store_fault, pause, work)
+impl Desk {
+    /// Does work on files again and again while the storage is at fault: that is neither a peer's fault nor the
+    /// campaign's end. Gives up where the driver has ended or is about to.
+    fn patiently<T, E: Display>(
+        &self,
+        is_store_fault: fn(&E) -> bool,
+        work: impl FnMut() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let pause = |error: &E, wait: Duration| {
+            if self.driver.has_ended() {
+                return ControlFlow::Break(());
+            }
+            tracing::warn!(%error, retry_s = wait.as_secs_f64(), "the store does not answer; tried again");
+            std::thread::sleep(wait);
+            ControlFlow::Continue(())
+        };
+        while_store_fails(is_store_fault, pause, work)
+    }
 }
 
 /// Where the attempts at a task have their directories.

@@ -19,7 +19,10 @@ impl Driver {
             return;
         }
         self.told_pause.clone_from(&reason);
-        self.metrics.is_paused.set(i64::from(reason.is_some()));
+        self.config
+            .metrics
+            .is_paused
+            .set(i64::from(reason.is_some()));
         self.announce(match reason {
             Some(reason) => {
                 tracing::error!(reason, "the campaign is paused");
@@ -31,7 +34,7 @@ impl Driver {
 
     /// Shows what has happened to those who measure.
     pub(super) fn count(&self, event: &Event) {
-        let metrics = &self.metrics;
+        let metrics = &self.config.metrics;
         match &event.fact {
             Fact::ShardCommitted(shard) => {
                 metrics.rows_committed.inc_by(shard.n_rows);
@@ -64,21 +67,29 @@ impl Driver {
     }
 
     pub(super) fn on_training(&mut self, progress: &TrainingProgress) {
-        self.metrics.epoch.set(progress.epoch.into());
-        self.metrics.training_loss.set(progress.training_loss);
-        self.metrics.validation_loss.set(progress.validation_loss);
+        self.config.metrics.epoch.set(progress.epoch.into());
+        self.config
+            .metrics
+            .training_loss
+            .set(progress.training_loss);
+        self.config
+            .metrics
+            .validation_loss
+            .set(progress.validation_loss);
         self.training = Some(progress.clone());
     }
 
     pub(super) fn show_gauges(&self) {
         let (n_workers, n_trainers) = self.leases.n_peers();
-        self.metrics.workers.set(gauge(n_workers));
-        self.metrics.trainers.set(gauge(n_trainers));
-        self.metrics
+        self.config.metrics.workers.set(gauge(n_workers));
+        self.config.metrics.trainers.set(gauge(n_trainers));
+        self.config
+            .metrics
             .leases_active
             .set(gauge(self.leases.n_leased()));
         let n_simulations = self.state.n_simulations();
-        self.metrics
+        self.config
+            .metrics
             .simulations
             .set(i64::try_from(n_simulations).unwrap_or(i64::MAX));
     }

@@ -1,9 +1,9 @@
 //! What comes to the driver: from peers through the service, and from its own work off the loop.
 
-use super::CampaignFailure;
-use crate::campaign::leases::Refusal;
-use crate::campaign::state::TaskResult;
-use crate::finish::{FinishError, Results};
+use crate::campaign::event::{Results, TaskResult};
+use crate::campaign::leases::peers::Refusal;
+use crate::error::CampaignFailure;
+use crate::finish::FinishError;
 use crate::rounds::RoundDraws;
 use crate::verify::ReportError;
 use crate::weigh::{Findings, WeighError};
@@ -21,9 +21,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
 use tonic::Status;
 
-pub type WorkerOutbox = mpsc::Sender<Result<ToWorker, Status>>;
-pub type TrainerOutbox = mpsc::Sender<Result<ToTrainer, Status>>;
-pub type WatcherOutbox = mpsc::Sender<Result<Progress, Status>>;
+/// The way to a peer, or to one who watches.
+pub type Outbox<T> = mpsc::Sender<Result<T, Status>>;
 
 /// One call of `Work` or `Train`, so that a stream that ends takes no other one's peer with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,13 +39,13 @@ pub enum Message {
         peer: PeerId,
         stream: StreamId,
         message: FromWorker,
-        outbox: WorkerOutbox,
+        outbox: Outbox<ToWorker>,
     },
     Trainer {
         peer: PeerId,
         stream: StreamId,
         message: FromTrainer,
-        outbox: TrainerOutbox,
+        outbox: Outbox<ToTrainer>,
     },
     /// A stream has ended.
     Lost {
@@ -59,7 +58,7 @@ pub enum Message {
         stream: StreamId,
         reason: String,
     },
-    Watch(WatcherOutbox),
+    Watch(Outbox<Progress>),
     Status(oneshot::Sender<CampaignStatus>),
     /// Where the shard of a lease goes, for a worker that sends it through the coordinator.
     ShardPath {

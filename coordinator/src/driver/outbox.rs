@@ -1,6 +1,6 @@
 //! Where answers to peers and news to watchers go.
 
-use super::{Message, Messages, StreamId, TrainerOutbox, WatcherOutbox, WorkerOutbox};
+use super::messages::{Message, Messages, Outbox, StreamId};
 use sidereal_inference::account::Progress;
 use sidereal_inference::base::{AttemptId, PeerId};
 use sidereal_inference::records::BatchLease;
@@ -14,8 +14,8 @@ use tonic::Status;
 pub struct Outboxes {
     messages: Messages,
     worker_by_peer: BTreeMap<PeerId, WorkerStream>,
-    trainer_by_peer: BTreeMap<PeerId, (StreamId, TrainerOutbox)>,
-    watchers: Vec<WatcherOutbox>,
+    trainer_by_peer: BTreeMap<PeerId, (StreamId, Outbox<ToTrainer>)>,
+    watchers: Vec<Outbox<Progress>>,
 }
 
 /// Makes a lease; takes time that the loop does not have.
@@ -25,13 +25,13 @@ pub type MakeLease = Box<dyn FnOnce() -> BatchLease + Send>;
 #[derive(Debug)]
 struct WorkerStream {
     id: StreamId,
-    outbox: WorkerOutbox,
+    outbox: Outbox<ToWorker>,
     /// Leases are made and sent one after the other, and arrive in the order in which they are granted.
     leases: mpsc::UnboundedSender<MakeLease>,
 }
 
 impl WorkerStream {
-    fn new(id: StreamId, outbox: &WorkerOutbox, messages: &Messages) -> Self {
+    fn new(id: StreamId, outbox: &Outbox<ToWorker>, messages: &Messages) -> Self {
         let (leases, mut to_make) = mpsc::unbounded_channel::<MakeLease>();
         let sending = outbox.clone();
         let driver = messages.clone();
@@ -70,7 +70,12 @@ impl Outboxes {
     }
 
     /// Whether this stream is the peer's; the first one is.
-    pub fn attach_worker(&mut self, peer: PeerId, stream: StreamId, outbox: &WorkerOutbox) -> bool {
+    pub fn attach_worker(
+        &mut self,
+        peer: PeerId,
+        stream: StreamId,
+        outbox: &Outbox<ToWorker>,
+    ) -> bool {
         self.worker_by_peer
             .entry(peer)
             .or_insert_with(|| WorkerStream::new(stream, outbox, &self.messages))
@@ -82,7 +87,7 @@ impl Outboxes {
         &mut self,
         peer: PeerId,
         stream: StreamId,
-        outbox: &TrainerOutbox,
+        outbox: &Outbox<ToTrainer>,
     ) -> bool {
         self.trainer_by_peer
             .entry(peer)
@@ -108,7 +113,7 @@ impl Outboxes {
         stream.is_some_and(|stream| stream.leases.send(make).is_ok())
     }
 
-    pub fn trainer(&self, peer: PeerId) -> Option<&TrainerOutbox> {
+    pub fn trainer(&self, peer: PeerId) -> Option<&Outbox<ToTrainer>> {
         self.trainer_by_peer.get(&peer).map(|(_, outbox)| outbox)
     }
 
@@ -137,7 +142,7 @@ impl Outboxes {
     }
 
     /// A watcher gets what it has missed first.
-    pub fn watch(&mut self, outbox: WatcherOutbox, missed: Vec<Progress>) {
+    pub fn watch(&mut self, outbox: Outbox<Progress>, missed: Vec<Progress>) {
         if missed
             .into_iter()
             .all(|progress| outbox.try_send(Ok(progress)).is_ok())

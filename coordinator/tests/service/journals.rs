@@ -5,7 +5,7 @@ use super::faulty::{Creation, Faults, Faulty};
 use super::on_disk;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use sidereal_coordinator::campaign::event::{Event, Fact};
+use sidereal_coordinator::event::{Event, Fact};
 use sidereal_coordinator::journal::{Journal, JournalError, read};
 use sidereal_inference::base::RunId;
 use sidereal_inference::records::Directory;

@@ -3,7 +3,7 @@
 use super::peers::{Habit, Reach, campaign, spawn_trainer, spawn_worker};
 use sidereal_coordinator::{
     AfterTheEnd, CampaignFailure, CampaignOutcome, CoordinatorConfig, Earlier, Running,
-    ServeConfig, ShardChecks, start,
+    ServeConfig, start,
 };
 use sidereal_inference::account::Progress;
 use sidereal_inference::campaign::Campaign;
@@ -99,7 +99,6 @@ pub fn config(directory: &Directory, campaign: Campaign) -> CoordinatorConfig {
         earlier: Earlier::Respect,
         after_the_end: AfterTheEnd::Exit,
         lease_s: CoordinatorConfig::DEFAULT_LEASE_S,
-        shard_checks: ShardChecks::Full,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Draws, proposals and files between wire and domain.
 
-use super::{WireError, required};
+use super::wire_error::{WireError, path_inside, required, sha256};
 use crate::v1;
 use sidereal_inference::base::{FlowId, LocalId, RoundId};
 use sidereal_inference::records::{Draws, ModelFiles, ScoresFile, ShardFile, StoredFile};
@@ -281,47 +281,6 @@ impl TryFrom<v1::ModelFiles> for ModelFiles {
             model_json_sha256: sha256(wire.model_json_sha256, MESSAGE, "model_json_sha256")?,
         })
     }
-}
-
-/// Refuses paths that lead out of the campaign directory.
-pub(super) fn path_inside(
-    path: String,
-    message: &'static str,
-    field: &'static str,
-) -> Result<String, WireError> {
-    let is_inside = path
-        .split('/')
-        .all(|part| !part.is_empty() && part != "." && part != "..")
-        && !path.contains(['\\', '\0', ':']);
-    if is_inside {
-        return Ok(path);
-    }
-    Err(WireError::Value {
-        message,
-        field,
-        found: format!("{path:?}"),
-        expected: "a path inside the campaign directory, with `/` between parts",
-    })
-}
-
-pub(super) fn sha256(
-    digits: String,
-    message: &'static str,
-    field: &'static str,
-) -> Result<String, WireError> {
-    let is_hash = digits.len() == 64
-        && digits
-            .bytes()
-            .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'));
-    if is_hash {
-        return Ok(digits);
-    }
-    Err(WireError::Value {
-        message,
-        field,
-        found: format!("{digits:?}"),
-        expected: "64 lower-case hexadecimal digits",
-    })
 }
 
 #[cfg(test)]

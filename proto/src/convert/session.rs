@@ -1,6 +1,6 @@
 //! Sessions, the messages of their streams, and progress between wire and domain.
 
-use super::{WireError, finite_and_not_negative, required};
+use super::wire_error::{JsonField, WireError, finite_and_not_negative, required};
 use crate::message::{
     FailureCause, FromTrainer, FromWorker, Identification, PeerKind, Registration, Session,
     ToTrainer, ToWorker, UploadPiece,
@@ -37,6 +37,22 @@ const MAX_HASH_BYTES: usize = 64;
 /// Longest message of a failure that is kept: it goes into the journal and into shards.
 const MAX_FAILURE_CHARS: usize = 2000;
 
+const CAMPAIGN: JsonField = JsonField {
+    message: "session",
+    field: "campaign_json",
+    expected: "a campaign",
+};
+const STATUS: JsonField = JsonField {
+    message: "status",
+    field: "status_json",
+    expected: "the status of a campaign",
+};
+const PROGRESS: JsonField = JsonField {
+    message: "progress",
+    field: "progress_json",
+    expected: "a step of a campaign",
+};
+
 /// For messages.
 const EXPECTED_VERSION: &str = "3";
 const _: () = assert!(
@@ -67,25 +83,24 @@ pub fn registration_from_wire(wire: v1::RegisterRequest) -> Result<Registration,
             });
         }
     };
-    if wire.name.len() > MAX_NAME_BYTES {
-        return Err(WireError::Value {
-            message: MESSAGE,
-            field: "name",
-            found: format!("of {} bytes", wire.name.len()),
-            expected: "at most 256 bytes",
-        });
-    }
-    if let Some(campaign) = wire
-        .campaign
-        .as_ref()
-        .filter(|campaign| campaign.len() > MAX_HASH_BYTES)
-    {
-        return Err(WireError::Value {
-            message: MESSAGE,
-            field: "campaign",
-            found: format!("of {} bytes", campaign.len()),
-            expected: "at most 64 bytes",
-        });
+    let hash = wire.campaign.as_deref().unwrap_or_default();
+    for (field, text, most, expected) in [
+        (
+            "name",
+            wire.name.as_str(),
+            MAX_NAME_BYTES,
+            "at most 256 bytes",
+        ),
+        ("campaign", hash, MAX_HASH_BYTES, "at most 64 bytes"),
+    ] {
+        if text.len() > most {
+            return Err(WireError::Value {
+                message: MESSAGE,
+                field,
+                found: format!("of {} bytes", text.len()),
+                expected,
+            });
+        }
     }
     Ok(Registration {
         kind,
@@ -113,35 +128,27 @@ fn model_to_wire(model: &ModelId) -> v1::ForwardModel {
 }
 
 fn models_from_wire(models: Vec<v1::ForwardModel>) -> Result<Vec<ModelId>, WireError> {
-    const MESSAGE: &str = "registration";
+    let wrong = |found: String, expected| WireError::Value {
+        message: "registration",
+        field: "models",
+        found,
+        expected,
+    };
     if models.len() > MAX_MODELS {
-        return Err(WireError::Value {
-            message: MESSAGE,
-            field: "models",
-            found: models.len().to_string(),
-            expected: "at most 1000",
-        });
+        return Err(wrong(models.len().to_string(), "at most 1000"));
     }
     let model = |model: v1::ForwardModel| {
         let origin = match v1::ModelOrigin::try_from(model.origin) {
             Ok(v1::ModelOrigin::Builtin) => Origin::Builtin,
             Ok(v1::ModelOrigin::Guest) => Origin::Guest,
             Ok(v1::ModelOrigin::Unspecified) | Err(_) => {
-                return Err(WireError::Value {
-                    message: MESSAGE,
-                    field: "models",
-                    found: format!("origin {}", model.origin),
-                    expected: "1 (built in) or 2 (a guest)",
-                });
+                let found = format!("origin {}", model.origin);
+                return Err(wrong(found, "1 (built in) or 2 (a guest)"));
             }
         };
         if model.name.len() > MAX_NAME_BYTES {
-            return Err(WireError::Value {
-                message: MESSAGE,
-                field: "models",
-                found: format!("a name of {} bytes", model.name.len()),
-                expected: "at most 256 bytes",
-            });
+            let found = format!("a name of {} bytes", model.name.len());
+            return Err(wrong(found, "at most 256 bytes"));
         }
         Ok(ModelId {
             origin,
@@ -156,17 +163,10 @@ impl TryFrom<&Session> for v1::RegisterReply {
     type Error = WireError;
 
     fn try_from(session: &Session) -> Result<Self, WireError> {
-        let campaign_json =
-            serde_json::to_vec(&session.campaign).map_err(|error| WireError::Value {
-                message: "session",
-                field: "campaign_json",
-                found: error.to_string(),
-                expected: "a campaign",
-            })?;
         Ok(Self {
             peer_id: session.peer.0,
             run_id: session.run.0.clone(),
-            campaign_json,
+            campaign_json: CAMPAIGN.write(&session.campaign)?.into_bytes(),
             directory: session.directory.clone(),
         })
     }
@@ -176,22 +176,16 @@ impl TryFrom<v1::RegisterReply> for Session {
     type Error = WireError;
 
     fn try_from(wire: v1::RegisterReply) -> Result<Self, WireError> {
-        let campaign =
-            serde_json::from_slice(&wire.campaign_json).map_err(|error| WireError::Value {
-                message: "session",
-                field: "campaign_json",
-                found: error.to_string(),
-                expected: "a campaign",
-            })?;
         Ok(Self {
             peer: PeerId(wire.peer_id),
             run: RunId(wire.run_id),
-            campaign,
+            campaign: CAMPAIGN.read(&wire.campaign_json)?,
             directory: wire.directory,
         })
     }
 }
 
+/// What a worker says, with who says it.
 pub fn worker_message(peer: PeerId, message: FromWorker) -> v1::WorkerMessage {
     use v1::worker_message::Message;
     let message = match message {
@@ -215,6 +209,7 @@ pub fn worker_message(peer: PeerId, message: FromWorker) -> v1::WorkerMessage {
     }
 }
 
+/// Who speaks, and what; refuses a message that lacks a part.
 pub fn worker_message_from_wire(
     wire: v1::WorkerMessage,
 ) -> Result<(PeerId, FromWorker), WireError> {
@@ -288,6 +283,7 @@ impl TryFrom<v1::LeaseMessage> for ToWorker {
     }
 }
 
+/// What a trainer says, with who says it.
 pub fn trainer_message(peer: PeerId, message: FromTrainer) -> v1::TrainerMessage {
     use v1::trainer_message::Message;
     let message = match message {
@@ -322,6 +318,7 @@ pub fn trainer_message(peer: PeerId, message: FromTrainer) -> v1::TrainerMessage
     }
 }
 
+/// Who speaks, and what; refuses a message that lacks a part.
 pub fn trainer_message_from_wire(
     wire: v1::TrainerMessage,
 ) -> Result<(PeerId, FromTrainer), WireError> {
@@ -339,14 +336,12 @@ pub fn trainer_message_from_wire(
             round: RoundId(drawing.round),
             n_rows: drawing.n_rows,
         },
-        Message::Heartbeat(v1::Heartbeat { paused: None }) => FromTrainer::Heartbeat,
-        Message::Heartbeat(v1::Heartbeat {
-            paused: Some(reason),
-        }) if reason.is_empty() => FromTrainer::Resumed,
-        Message::Heartbeat(v1::Heartbeat {
-            paused: Some(reason),
-        }) => FromTrainer::Paused {
-            reason: failure_message(reason),
+        Message::Heartbeat(v1::Heartbeat { paused }) => match paused {
+            None => FromTrainer::Heartbeat,
+            Some(reason) if reason.is_empty() => FromTrainer::Resumed,
+            Some(reason) => FromTrainer::Paused {
+                reason: failure_message(reason),
+            },
         },
         Message::Drain(v1::Drain {}) => FromTrainer::Drain,
     };
@@ -421,40 +416,24 @@ impl From<v1::UploadPiece> for UploadPiece {
     }
 }
 
+/// Where a campaign stands, for a reply.
 pub fn status_to_wire(status: &CampaignStatus) -> Result<v1::StatusReply, WireError> {
-    let status_json = serde_json::to_string(status).map_err(|error| WireError::Value {
-        message: "status",
-        field: "status_json",
-        found: error.to_string(),
-        expected: "the status of a campaign",
-    })?;
+    let status_json = STATUS.write(status)?;
     Ok(v1::StatusReply { status_json })
 }
 
+/// Where a campaign stands; refuses what is no status.
 pub fn status_from_wire(wire: v1::StatusReply) -> Result<CampaignStatus, WireError> {
-    serde_json::from_str(&wire.status_json).map_err(|error| WireError::Value {
-        message: "status",
-        field: "status_json",
-        found: error.to_string(),
-        expected: "the status of a campaign",
-    })
+    STATUS.read(wire.status_json.as_bytes())
 }
 
+/// A step of a campaign, for those who watch.
 pub fn progress_to_wire(progress: &Progress) -> Result<v1::ProgressMessage, WireError> {
-    let progress_json = serde_json::to_string(progress).map_err(|error| WireError::Value {
-        message: "progress",
-        field: "progress_json",
-        found: error.to_string(),
-        expected: "a step of a campaign",
-    })?;
+    let progress_json = PROGRESS.write(progress)?;
     Ok(v1::ProgressMessage { progress_json })
 }
 
+/// A step of a campaign; refuses what is none.
 pub fn progress_from_wire(wire: v1::ProgressMessage) -> Result<Progress, WireError> {
-    serde_json::from_str(&wire.progress_json).map_err(|error| WireError::Value {
-        message: "progress",
-        field: "progress_json",
-        found: error.to_string(),
-        expected: "a step of a campaign",
-    })
+    PROGRESS.read(wire.progress_json.as_bytes())
 }

@@ -1,7 +1,6 @@
 //! Leases, tasks and reports between wire and domain.
 
-use super::draws::{path_inside, sha256};
-use super::{WireError, finite_and_not_negative, required};
+use super::wire_error::{WireError, finite_and_not_negative, path_inside, required, sha256};
 use crate::v1;
 use sidereal_inference::base::{AttemptId, FlowId, RoundId};
 use sidereal_inference::records::{

@@ -2,14 +2,12 @@
 
 #[cfg(test)]
 mod checks;
-mod suspects;
+pub mod suspects;
 
-pub use suspects::{Crew, Failures, SuspectGrants};
-
-use super::peers::{Peers, Refusal};
+use super::peers::{Crew, Peers, Refusal};
 use super::ranges::{parts_within, take_rows, without};
-use super::workers::WorkerId;
-use super::{Expired, LeaseRules, Loss, shard_path};
+use super::rules::LeaseRules;
+use super::workers::{Loss, WorkerId};
 use crate::campaign::state::rows_of;
 use sidereal_inference::base::{AttemptId, PeerId, RoundId};
 use sidereal_inference::records::BatchReport;
@@ -24,6 +22,27 @@ const MAX_RUNS: usize = 2;
 const STRAGGLING: f64 = 2.0;
 /// Times the expected length after which a batch is offered again although its worker is heard from.
 const OVERDUE: f64 = 20.0;
+
+/// Numbers attempts, of batches and tasks alike.
+#[derive(Debug)]
+pub struct Attempts(u64);
+
+impl Attempts {
+    pub fn new(first: AttemptId) -> Self {
+        Self(first.0)
+    }
+
+    /// The number that [`Self::take`] gives next.
+    pub fn next(&self) -> AttemptId {
+        AttemptId(self.0)
+    }
+
+    pub fn take(&mut self) -> AttemptId {
+        let attempt = self.next();
+        self.0 += 1;
+        attempt
+    }
+}
 
 /// What a report leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +111,14 @@ struct Offer {
     failures: Failures,
 }
 
+/// What speaks against rows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Failures {
+    n: u32,
+    /// Whom they failed on.
+    workers: BTreeSet<WorkerId>,
+}
+
 #[derive(Debug)]
 struct Batch {
     /// None: the coordinator's own, a row that is given up.
@@ -150,30 +177,28 @@ impl Batches {
 
     /// Whether the peer runs rows that have failed before: it is given nothing beside them.
     pub fn holds_suspect(&self, peer: PeerId) -> bool {
-        let attempts = self.attempts_by_peer.get(&peer).into_iter().flatten();
-        let mut batches = attempts.filter_map(|attempt| self.batch_by_attempt.get(attempt));
-        batches.any(|batch| batch.failures.n > 0 && batch.stage != BatchStage::Checking)
+        self.batches_of(peer)
+            .any(|batch| batch.failures.n > 0 && batch.stage != BatchStage::Checking)
     }
 
     /// Number and rows of a peer's leases.
     pub fn held_by(&self, peer: PeerId) -> (usize, u64) {
-        let attempts = self.attempts_by_peer.get(&peer);
-        let rows = |attempt| {
-            let batch = self.batch_by_attempt.get(attempt)?;
-            Some(batch.rows.end - batch.rows.start)
-        };
-        let lengths: Vec<u64> = attempts.into_iter().flatten().filter_map(rows).collect();
-        (lengths.len(), lengths.iter().sum())
+        self.batches_of(peer).fold((0, 0), |(n, n_rows), batch| {
+            (n + 1, n_rows + batch.rows.end - batch.rows.start)
+        })
     }
 
     /// Leases of a peer that it has not reported.
     pub fn n_unreported(&self, peer: PeerId) -> usize {
+        let batches = self.batches_of(peer);
+        batches
+            .filter(|batch| batch.stage != BatchStage::Checking)
+            .count()
+    }
+
+    fn batches_of(&self, peer: PeerId) -> impl Iterator<Item = &Batch> {
         let attempts = self.attempts_by_peer.get(&peer).into_iter().flatten();
-        let is_unreported = |attempt: &&AttemptId| {
-            let batch = self.batch_by_attempt.get(attempt);
-            batch.is_some_and(|batch| batch.stage != BatchStage::Checking)
-        };
-        attempts.filter(is_unreported).count()
+        attempts.filter_map(|attempt| self.batch_by_attempt.get(attempt))
     }
 
     /// When a lease was given.
@@ -208,9 +233,8 @@ impl Batches {
         &mut self,
         attempt: AttemptId,
         peer: PeerId,
-        worker: Option<WorkerId>,
+        peers: &Peers,
         n_rows: u64,
-        seconds_per_row: Option<f64>,
         now_s: f64,
     ) -> Option<Range<u64>> {
         let n_rows = n_rows.max(1);
@@ -232,7 +256,7 @@ impl Batches {
                 (rows, Failures::default())
             }
         };
-        let batch = running(peer, worker, rows, failures, seconds_per_row, now_s);
+        let batch = running(peer, peers, rows, failures, now_s);
         Some(self.insert(attempt, batch))
     }
 
@@ -241,11 +265,11 @@ impl Batches {
         &mut self,
         attempt: AttemptId,
         peer: PeerId,
-        worker: Option<WorkerId>,
-        seconds_per_row: Option<f64>,
+        peers: &Peers,
         rules: &LeaseRules,
         now_s: f64,
     ) -> Option<Range<u64>> {
+        let seconds_per_row = peers.seconds_per_row(peer);
         let is_straggler = |(_, batch): &(&AttemptId, &Batch)| {
             let expected_s = expected_s(&batch.rows, seconds_per_row).unwrap_or(rules.target_s);
             let patience_s = (STRAGGLING * expected_s).max(rules.least_patience_s);
@@ -257,12 +281,17 @@ impl Batches {
         };
         let (_, straggler) = self.batch_by_attempt.iter().find(is_straggler)?;
         let (rows, failures) = (straggler.rows.clone(), straggler.failures.clone());
-        let batch = running(peer, worker, rows, failures, seconds_per_row, now_s);
+        let batch = running(peer, peers, rows, failures, now_s);
         Some(self.insert(attempt, batch))
     }
 
     /// Leases whose peer is silent, and those that take far longer than expected.
-    pub fn expire(&mut self, peers: &Peers, rules: &LeaseRules, now_s: f64) -> Vec<Expired> {
+    pub fn expire(
+        &mut self,
+        peers: &Peers,
+        rules: &LeaseRules,
+        now_s: f64,
+    ) -> Vec<(PeerId, AttemptId)> {
         let mut expired = Vec::new();
         let mut offers = Vec::new();
         for (&attempt, batch) in &mut self.batch_by_attempt {
@@ -276,7 +305,7 @@ impl Batches {
             });
             if is_silent || is_overdue {
                 batch.stage = BatchStage::Late;
-                expired.push(Expired { peer, attempt });
+                expired.push((peer, attempt));
                 offers.push((batch.rows.clone(), batch.failures.clone()));
             }
         }
@@ -287,21 +316,17 @@ impl Batches {
     }
 
     /// The peer is gone, and no more of the crew. What it held counts as failed where it vanished: a row may kill its
-    /// worker. `own` is an attempt for a row that is given up.
+    /// worker.
     pub fn on_lost(
         &mut self,
         peer: PeerId,
         loss: Loss,
         crew: Crew<'_>,
-        mut own: impl FnMut() -> AttemptId,
+        attempts: &mut Attempts,
     ) -> Vec<(AttemptId, FailureVerdict)> {
         let mut verdicts = Vec::new();
-        for attempt in self
-            .attempts_by_peer
-            .get(&peer)
-            .cloned()
-            .unwrap_or_default()
-        {
+        let held = self.attempts_by_peer.get(&peer).cloned();
+        for attempt in held.unwrap_or_default() {
             let Some(stage) = self.batch_by_attempt.get(&attempt).map(|batch| batch.stage) else {
                 continue;
             };
@@ -313,12 +338,8 @@ impl Batches {
                 }
                 BatchStage::Running => {
                     // One of them, or none, was the cause; each is run alone from now on.
-                    let is_suspect = match loss {
-                        Loss::Vanished => true,
-                        Loss::Drained => false,
-                    };
-                    if is_suspect {
-                        verdicts.push((attempt, self.on_failure(attempt, crew, &mut own)));
+                    if loss == Loss::Vanished {
+                        verdicts.push((attempt, self.on_failure(attempt, crew, attempts)));
                     } else if let Some(batch) = self.remove(attempt) {
                         self.offer_again(batch.rows, batch.failures);
                     }
@@ -398,15 +419,14 @@ impl Batches {
             }
         }
         let overlaps = |offer: &Offer| offer.rows.start < rows.end && rows.start < offer.rows.end;
-        let (hit, rest): (VecDeque<Offer>, _) = std::mem::take(&mut self.again)
-            .into_iter()
-            .partition(overlaps);
-        self.again = rest;
-        let (hit_suspects, rest): (VecDeque<Offer>, _) = std::mem::take(&mut self.suspects)
-            .into_iter()
-            .partition(overlaps);
-        self.suspects = rest;
-        for offer in hit.into_iter().chain(hit_suspects) {
+        let mut hit = Vec::new();
+        for queue in [&mut self.again, &mut self.suspects] {
+            let (cut, rest): (VecDeque<Offer>, _) =
+                std::mem::take(queue).into_iter().partition(overlaps);
+            *queue = rest;
+            hit.extend(cut);
+        }
+        for offer in hit {
             self.offer_again(offer.rows, offer.failures);
         }
         // A late lease's rows may be final now through another one, and the other way round.
@@ -531,23 +551,24 @@ impl Batches {
 }
 
 /// A lease that begins now.
-fn running(
-    peer: PeerId,
-    worker: Option<WorkerId>,
-    rows: Range<u64>,
-    failures: Failures,
-    seconds_per_row: Option<f64>,
-    now_s: f64,
-) -> Batch {
+fn running(peer: PeerId, peers: &Peers, rows: Range<u64>, failures: Failures, now_s: f64) -> Batch {
     Batch {
         peer: Some(peer),
-        worker,
-        expected_s: expected_s(&rows, seconds_per_row),
+        worker: peers.worker(peer),
+        expected_s: expected_s(&rows, peers.seconds_per_row(peer)),
         rows,
         failures,
         leased_s: now_s,
         stage: BatchStage::Running,
     }
+}
+
+/// Where the shard of an attempt is written.
+pub fn shard_path(round: RoundId, rows: &Range<u64>, attempt: AttemptId) -> String {
+    format!(
+        "rounds/{:03}/shards/{:09}-{:09}-{}.parquet",
+        round.0, rows.start, rows.end, attempt.0
+    )
 }
 
 fn expected_s(rows: &Range<u64>, seconds_per_row: Option<f64>) -> Option<f64> {

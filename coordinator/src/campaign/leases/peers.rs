@@ -1,7 +1,7 @@
 //! Workers and trainers that are connected, what they can take, and how fast they are.
 
-use super::workers::{WorkerId, Workers};
-use super::{LeaseRules, Loss};
+use super::rules::LeaseRules;
+use super::workers::{Loss, WorkerId, Workers};
 use sidereal_inference::account::{HeldBack, PeerStatus};
 use sidereal_inference::base::{AttemptId, PeerId};
 use sidereal_proto::message::{PeerKind, Registration};
@@ -48,6 +48,15 @@ pub enum Refusal {
     TooManyPeers,
     #[error("a name of {found} bytes, expected at most {MAX_NAME_BYTES}")]
     LongName { found: usize },
+}
+
+/// The peers at one moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Crew<'a> {
+    pub peers: &'a Peers,
+    /// Seconds of silence after which nobody counts on a worker.
+    pub lease_s: f64,
+    pub now_s: f64,
 }
 
 #[derive(Debug, Default)]

@@ -34,11 +34,11 @@ pub fn without(parts: Vec<Range<u64>>, rows: &Range<u64>) -> Vec<Range<u64>> {
     left
 }
 
-#[cfg(test)]
 #[expect(
     clippy::single_range_in_vec_init,
     reason = "lists of ranges, some of one"
 )]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -1,6 +1,5 @@
 //! Leases on the open trainer task.
 
-use super::Expired;
 use super::peers::Refusal;
 use sidereal_inference::base::{AttemptId, PeerId};
 use std::collections::BTreeMap;
@@ -66,20 +65,13 @@ impl Tasks {
         );
     }
 
-    pub fn extend(&mut self, peer: PeerId, until_s: f64) {
+    /// Leases of one peer, or of all, begin anew.
+    pub fn extend(&mut self, peer: Option<PeerId>, until_s: f64) {
         for lease in self.lease_by_attempt.values_mut() {
-            match &mut lease.stage {
-                TaskStage::Running { expires_s } if lease.peer == peer => *expires_s = until_s,
-                TaskStage::Running { .. } | TaskStage::Checking | TaskStage::Late => {}
-            }
-        }
-    }
-
-    pub fn extend_all(&mut self, until_s: f64) {
-        for lease in self.lease_by_attempt.values_mut() {
-            match &mut lease.stage {
-                TaskStage::Running { expires_s } => *expires_s = until_s,
-                TaskStage::Checking | TaskStage::Late => {}
+            if peer.is_none_or(|peer| lease.peer == peer)
+                && let TaskStage::Running { expires_s } = &mut lease.stage
+            {
+                *expires_s = until_s;
             }
         }
     }
@@ -94,18 +86,14 @@ impl Tasks {
         }
     }
 
-    pub fn expire(&mut self, now_s: f64) -> Vec<Expired> {
+    pub fn expire(&mut self, now_s: f64) -> Vec<(PeerId, AttemptId)> {
         let mut expired = Vec::new();
         for (&attempt, lease) in &mut self.lease_by_attempt {
-            match lease.stage {
-                TaskStage::Running { expires_s } if expires_s <= now_s => {
-                    lease.stage = TaskStage::Late;
-                    expired.push(Expired {
-                        peer: lease.peer,
-                        attempt,
-                    });
-                }
-                TaskStage::Running { .. } | TaskStage::Checking | TaskStage::Late => {}
+            if let TaskStage::Running { expires_s } = lease.stage
+                && expires_s <= now_s
+            {
+                lease.stage = TaskStage::Late;
+                expired.push((lease.peer, attempt));
             }
         }
         expired

@@ -138,10 +138,7 @@ fn an_expired_batch_is_offered_again_and_the_first_report_wins() {
     assert_eq!(batches(leases.grant(0.0)), [(0, 100, 0..32)]);
     leases.on_heard(PeerId(0), 30.0);
     assert_eq!(leases.expire(89.9), []);
-    let expired = Expired {
-        peer: PeerId(0),
-        attempt: AttemptId(100),
-    };
+    let expired = (PeerId(0), AttemptId(100));
     assert_eq!(leases.expire(90.0), [expired]);
     assert_eq!(leases.expire(91.0), []);
     leases.on_credits(PeerId(1), 1, 0.0);

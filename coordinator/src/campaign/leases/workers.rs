@@ -1,7 +1,6 @@
 //! Workers through all their registrations: which of them keep losing what they hold, and until when they are
 //! held back.
 
-use super::Loss;
 use sidereal_inference::account::HeldBack;
 use sidereal_inference::base::PeerId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,6 +12,15 @@ const SHORTEST_HOLD_S: f64 = 10.0;
 const LONGEST_HOLD_S: f64 = 600.0;
 /// Workers without a registration that are remembered.
 const MAX_GONE: usize = 1000;
+
+/// How a peer went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// It said goodbye, or was sent away: nothing that it ran is to blame.
+    Drained,
+    /// Without a word.
+    Vanished,
+}
 
 /// A worker through all its registrations: a process that is started again after a crash is the same worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

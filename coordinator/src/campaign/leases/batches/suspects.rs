@@ -1,31 +1,14 @@
 //! Rows that have failed before, and who runs them: a worker that holds nothing else, so that it is known what was
 //! run where it vanishes, and another one than they failed on, so that no sick worker speaks against good rows.
 
-use super::{Batch, BatchStage, Batches, FailureVerdict, MAX_REPEATS, running};
-use crate::campaign::leases::LeaseRules;
-use crate::campaign::leases::peers::Peers;
+use super::{Attempts, Batch, BatchStage, Batches, FailureVerdict, Failures, MAX_REPEATS, running};
+use crate::campaign::leases::peers::{Crew, Peers};
 use crate::campaign::leases::ranges::take_rows;
+use crate::campaign::leases::rules::LeaseRules;
 use crate::campaign::leases::workers::WorkerId;
 use sidereal_inference::base::{AttemptId, PeerId};
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::Range;
-
-/// What speaks against rows.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Failures {
-    pub n: u32,
-    /// Whom they failed on.
-    pub workers: BTreeSet<WorkerId>,
-}
-
-/// The workers at one moment.
-#[derive(Debug, Clone, Copy)]
-pub struct Crew<'a> {
-    pub peers: &'a Peers,
-    /// Seconds of silence after which nobody counts on a worker.
-    pub lease_s: f64,
-    pub now_s: f64,
-}
 
 /// A worker that can be counted on.
 #[derive(Debug)]
@@ -44,25 +27,25 @@ pub struct SuspectGrants {
 }
 
 impl Failures {
-    pub fn add(&mut self, worker: Option<WorkerId>) {
+    fn add(&mut self, worker: Option<WorkerId>) {
         self.n += 1;
         self.workers.extend(worker);
     }
 
     /// The rows of both are the same.
-    pub fn merge(&mut self, other: &Self) {
+    fn merge(&mut self, other: &Self) {
         self.n = self.n.max(other.n);
         self.workers.extend(&other.workers);
     }
 }
 
 impl Batches {
-    /// The rows could not be run. `own` is an attempt for a row that is given up.
+    /// The rows could not be run.
     pub fn on_failure(
         &mut self,
         attempt: AttemptId,
         crew: Crew<'_>,
-        mut own: impl FnMut() -> AttemptId,
+        attempts: &mut Attempts,
     ) -> FailureVerdict {
         let Some(batch) = self.remove(attempt) else {
             return FailureVerdict::TooLate;
@@ -89,7 +72,7 @@ impl Batches {
             return FailureVerdict::OfferedAgain { n_failures };
         }
         if rows.end - rows.start == 1 {
-            let attempt = own();
+            let attempt = attempts.take();
             let row = rows.start;
             let batch = Batch {
                 peer: None,
@@ -125,7 +108,7 @@ impl Batches {
         peers: &mut Peers,
         rules: &LeaseRules,
         now_s: f64,
-        mut next_attempt: impl FnMut() -> AttemptId,
+        attempts: &mut Attempts,
     ) -> SuspectGrants {
         let mut kept = peers.held_back(now_s);
         if self.suspects.is_empty() && kept.is_empty() {
@@ -178,15 +161,8 @@ impl Batches {
             next.retain(|able| able.peer != peer);
             let n_rows = peers.batch_rows(peer, self.n_wanted, rules, now_s);
             let rows = take_rows(&mut offer.rows, n_rows.max(1));
-            let batch = running(
-                peer,
-                peers.worker(peer),
-                rows,
-                offer.failures.clone(),
-                peers.seconds_per_row(peer),
-                now_s,
-            );
-            let attempt = next_attempt();
+            let batch = running(peer, peers, rows, offer.failures.clone(), now_s);
+            let attempt = attempts.take();
             leases.push((peer, attempt, self.insert(attempt, batch)));
             peers.take_credit(peer);
             if !offer.rows.is_empty() {
@@ -199,7 +175,7 @@ impl Batches {
     }
 
     /// Whether there is a worker, held back or not, that rows have not failed on.
-    pub fn has_another(&self, failures: &Failures, crew: Crew<'_>) -> bool {
+    fn has_another(&self, failures: &Failures, crew: Crew<'_>) -> bool {
         self.able(crew)
             .any(|able| !failures.workers.contains(&able.worker))
     }
@@ -227,8 +203,7 @@ impl Batches {
 
     /// Whether a lease of the peer's has expired.
     fn is_late(&self, peer: PeerId) -> bool {
-        let attempts = self.attempts_by_peer.get(&peer).into_iter().flatten();
-        let mut batches = attempts.filter_map(|attempt| self.batch_by_attempt.get(attempt));
-        batches.any(|batch| batch.stage == BatchStage::Late)
+        self.batches_of(peer)
+            .any(|batch| batch.stage == BatchStage::Late)
     }
 }

@@ -1,11 +1,14 @@
 //! A whole campaign in one process: coordinator, workers and trainer, over gRPC on loopback.
 
-use crate::coordinator;
-use crate::exit::CommandError;
-use crate::services::{host_name, load_or_create_secrets};
+use crate::exit::{CommandError, STATUS_INTERRUPTED};
+use crate::report::LivePage;
+use crate::services::{
+    self, FEWEST_OPEN_FILES, host_name, load_or_create_secrets, runtime, shutdown_on_signals,
+    start_coordinator,
+};
+use crate::terminal::{CampaignView, Terminal};
 use sidereal_coordinator::{
-    AfterTheEnd, CampaignFailure, CampaignOutcome, CoordinatorConfig, Earlier, Running,
-    ServeConfig, ShardChecks,
+    AfterTheEnd, CampaignFailure, CampaignOutcome, CoordinatorConfig, Earlier, ServeConfig,
 };
 use sidereal_inference::account::Progress;
 use sidereal_inference::campaign::Campaign;
@@ -29,6 +32,11 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 /// The coordinator is in this process: one that is silent for so long is gone.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Threads that serve connections; simulations and training have their own.
+const SERVICE_THREADS: usize = 2;
+/// Open files that each worker needs: both ends of its connection, and the shard that it writes.
+const OPEN_FILES_PER_WORKER: u64 = 4;
+
 /// What is run, where, and by how many.
 pub struct LocalCampaign {
     pub campaign: Campaign,
@@ -48,14 +56,43 @@ pub enum LocalEnding {
     Interrupted,
 }
 
+/// Refuses more workers than this process may have files open for.
+pub fn allow_open_files(n_workers: usize) -> Result<(), CommandError> {
+    let needed = FEWEST_OPEN_FILES + OPEN_FILES_PER_WORKER * n_workers as u64;
+    services::allow_open_files(needed, needed)
+}
+
+/// Runs a campaign in this process, with its progress on the terminal.
+pub fn run(
+    local: LocalCampaign,
+    mut view: CampaignView,
+    terminal: &Terminal,
+) -> Result<LocalEnding, CommandError> {
+    let runtime = runtime(SERVICE_THREADS)?;
+    let mut page = LivePage::new(&local.directory, &local.campaign, &local.models);
+    let ending = runtime.block_on(async {
+        let interrupted = shutdown_on_signals(terminal, STATUS_INTERRUPTED);
+        let on_progress = |step: &Progress| {
+            view.show(step);
+            if matches!(step, Progress::RoundWeighed { .. }) {
+                page.on_round();
+            }
+        };
+        serve(local, interrupted, on_progress).await
+    });
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    page.finish();
+    ending
+}
+
 /// Runs the campaign until it is finished, fails, or `interrupted` turns true.
-pub async fn run(
+async fn serve(
     local: LocalCampaign,
     mut interrupted: watch::Receiver<bool>,
     mut on_progress: impl FnMut(&Progress),
 ) -> Result<LocalEnding, CommandError> {
     let running = tokio::select! {
-        running = coordinator::start(config(&local)?) => running?,
+        running = start_coordinator(config(&local)?) => running?,
         // Nothing is recorded yet, or a record that cannot be written is waited for.
         Ok(_) = interrupted.wait_for(|interrupted| *interrupted) => {
             return Ok(LocalEnding::Interrupted);
@@ -70,7 +107,7 @@ pub async fn run(
     let mut peers = start_peers(&local, &running.access, &shutdown);
 
     let stopper = running.stopper();
-    let mut outcome = std::pin::pin!(running_outcome(running));
+    let mut outcome = std::pin::pin!(running.wait());
     let mut steps_end = steps.is_none();
     let mut was_interrupted = false;
     let mut peer_failure = None;
@@ -141,10 +178,6 @@ async fn next_step(
         Some(steps) => steps.next().await,
         None => None,
     }
-}
-
-async fn running_outcome(running: Running) -> Result<CampaignOutcome, CampaignFailure> {
-    running.wait().await
 }
 
 type PeerResult = Result<(), String>;
@@ -238,6 +271,5 @@ fn config(local: &LocalCampaign) -> Result<CoordinatorConfig, CommandError> {
         earlier: local.earlier,
         after_the_end: AfterTheEnd::Exit,
         lease_s: CoordinatorConfig::DEFAULT_LEASE_S,
-        shard_checks: ShardChecks::Full,
     })
 }

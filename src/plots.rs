@@ -1,12 +1,13 @@
 //! Pictures of a campaign as PNG and PDF files: no system library, no installed font.
 
-pub mod canvas;
+mod canvas;
 pub mod corner;
-pub mod density;
+mod density;
 pub mod fit;
-pub mod panel;
-pub mod pdf;
-pub mod raster;
+mod panel;
+mod pdf;
+mod raster;
+mod shapes;
 pub mod ticks;
 pub mod training;
 
