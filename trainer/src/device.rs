@@ -1,27 +1,40 @@
 //! Where networks are trained: always named, never burn's default, which would take any GPU
 //! that is compiled in.
 
-use burn::tensor::{Device, DeviceKind, DeviceType};
+use burn::tensor::{Device, DeviceKind};
 use sidereal_inference::campaign::DeviceChoice;
 use sidereal_inference::weights::Objective;
 use std::path::Path;
 
-/// The device asked for cannot be had.
+/// `training.device = "wgpu"`, which cannot be had.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "training.device = \"wgpu\" finds no adapter on this machine; expected a GPU with a Vulkan, Metal or DirectX 12 driver (or use \"cpu\")"
-)]
-pub struct NoAdapter;
+pub enum NoDevice {
+    /// No driver shows one.
+    #[error(
+        "training.device = \"wgpu\" finds no adapter on this machine; expected a GPU with a Vulkan, Metal or DirectX 12 \
+         driver (or use \"cpu\")"
+    )]
+    NoAdapter,
+    /// The program cannot use any.
+    #[error(
+        "training.device = \"wgpu\", and this sidereal was built without its feature wgpu; build it with that feature, \
+         which is one of the default ones (or use \"cpu\")"
+    )]
+    NotBuilt,
+}
 
 /// The device that `choice` means on this machine; `auto` takes a GPU only where there is a real one.
-pub fn choose(choice: DeviceChoice) -> Result<Device, NoAdapter> {
+pub fn choose(choice: DeviceChoice) -> Result<Device, NoDevice> {
     match choice {
         DeviceChoice::Cpu => Ok(Device::flex()),
         DeviceChoice::Auto if !may_have_gpu() => Ok(Device::flex()),
         DeviceChoice::Auto => Ok(first_of(&REAL_GPUS).unwrap_or_else(Device::flex)),
         DeviceChoice::Wgpu => first_of(&REAL_GPUS)
             .or_else(|| first_of(&[DeviceKind::Cpu]))
-            .ok_or(NoAdapter),
+            .ok_or(match cfg!(feature = "wgpu") {
+                true => NoDevice::NoAdapter,
+                false => NoDevice::NotBuilt,
+            }),
     }
 }
 
@@ -63,7 +76,14 @@ fn may_have_gpu() -> bool {
     !cfg!(target_os = "linux") || NODES.iter().any(|node| Path::new(node).exists())
 }
 
+#[cfg(not(feature = "wgpu"))]
+fn first_of(_kinds: &[DeviceKind]) -> Option<Device> {
+    None
+}
+
+#[cfg(feature = "wgpu")]
 fn first_of(kinds: &[DeviceKind]) -> Option<Device> {
+    use burn::tensor::DeviceType;
     let found = Device::enumerate(DeviceType::Wgpu).into_vec();
     kinds
         .iter()
@@ -71,7 +91,7 @@ fn first_of(kinds: &[DeviceKind]) -> Option<Device> {
         .find(|device| found.contains(device))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "wgpu"))]
 mod tests {
     use super::*;
 

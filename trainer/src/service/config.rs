@@ -1,6 +1,6 @@
 //! What a trainer is started with, and why one stopped.
 
-use crate::device::NoAdapter;
+use crate::device::NoDevice;
 use crate::rows::BlindSpot;
 use sidereal_inference::campaign::DeviceChoice;
 use sidereal_proto::access::{AccessError, AccessSource};
@@ -66,7 +66,7 @@ pub enum TrainerError {
     },
     /// The device that was asked for is not there.
     #[error(transparent)]
-    Device(#[from] NoAdapter),
+    Device(#[from] NoDevice),
     /// The threads that a minibatch is shared among do not start.
     #[error("cannot start {n} training threads: {source}")]
     Threads {
