@@ -2,6 +2,8 @@
 //!
 //! Everything here is a synchronous function on plain data; time and randomness are arguments.
 
+#![warn(missing_docs)]
+
 pub mod account;
 pub mod base;
 pub mod campaign;

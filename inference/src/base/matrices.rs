@@ -69,6 +69,13 @@ pub fn moments<Z: AsRef<[f64]>>(rows: &[Z], weight: &[f64]) -> (Vec<f64>, Vec<f6
     (mean, covariance)
 }
 
+/// Column `j` of a matrix with `n_columns` columns.
+pub fn column(matrix: &[f64], n_columns: usize, j: usize) -> Vec<f64> {
+    let from_j = matrix.iter().skip(j);
+    from_j.step_by(n_columns.max(1)).copied().collect()
+}
+
+/// |a - b|²
 pub fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }

@@ -184,6 +184,7 @@ pub struct ModelOption {
 }
 
 impl ModelOption {
+    /// A campaign file must give it.
     pub fn required(name: &'static str, kind: OptionKind, about: &'static str) -> Self {
         let default = OptionDefault::Required;
         Self {
@@ -194,29 +195,24 @@ impl ModelOption {
         }
     }
 
+    /// A campaign file may leave it out.
     pub fn with_default(
         name: &'static str,
         kind: OptionKind,
         default: impl Into<OptionValue>,
         about: &'static str,
     ) -> Self {
-        let default = OptionDefault::Value(default.into());
         Self {
-            name,
-            kind,
-            default,
-            about,
+            default: OptionDefault::Value(default.into()),
+            ..Self::required(name, kind, about)
         }
     }
 
     /// Where it is not given, [`Declaration::settle`] finds it.
     pub fn settled(name: &'static str, kind: OptionKind, about: &'static str) -> Self {
-        let default = OptionDefault::Settled;
         Self {
-            name,
-            kind,
-            default,
-            about,
+            default: OptionDefault::Settled,
+            ..Self::required(name, kind, about)
         }
     }
 

@@ -4,7 +4,6 @@ use super::directory::Directory;
 use super::table::{Column, Format, Read, TableError, decode, encode};
 use crate::base::weighted_quantiles;
 use crate::campaign::Observation;
-use arrow_array::Float64Array;
 
 const FORMAT: Format = Format {
     name: "sidereal-fit",
@@ -66,23 +65,12 @@ impl ModelBand {
 
     pub fn store(&self, directory: &Directory, relative: &str) -> Result<(), TableError> {
         let path = directory.join(relative);
-        let [lowest, low, high, highest] = &self.quantiles;
-        let values = [
-            &self.grid,
-            &self.value,
-            &self.sigma,
-            &self.best,
-            lowest,
-            low,
-            high,
-            highest,
-        ];
-        let columns = COLUMNS
-            .iter()
-            .zip(values)
-            .map(|(name, values)| Column::new(*name, Float64Array::from(values.clone())))
-            .collect();
-        Ok(directory.write(relative, encode(&path, FORMAT, &[], columns)?)?)
+        let data = [&self.grid, &self.value, &self.sigma, &self.best];
+        let values = data.into_iter().chain(&self.quantiles);
+        let columns = COLUMNS.iter().zip(values);
+        let columns = columns.map(|(name, values)| Column::doubles(*name, values.clone()));
+        let bytes = encode(&path, FORMAT, &[], columns.collect())?;
+        Ok(directory.write(relative, bytes)?)
     }
 
     pub fn load(directory: &Directory, relative: &str) -> Result<Self, TableError> {
@@ -92,7 +80,7 @@ impl ModelBand {
         let column = |name: &str| table.finite_f64s(name);
         let sigma = column("sigma")?;
         if let Some(i) = sigma.iter().position(|&sigma| sigma <= 0.0) {
-            return Err(table.content(format!("sigma in line {i}"), sigma[i], "above 0"));
+            return Err(table.cell("sigma", i, sigma[i], "above 0"));
         }
         Ok(Self {
             grid: column("grid")?,

@@ -1,11 +1,11 @@
 //! `posterior.parquet`: weighted draws of all rounds.
 
 use super::directory::{Directory, StoredFile};
-use super::draws::theta_of_table;
-use super::table::{Column, Format, Read, TableError, decode, encode, matrix_column, names};
+use super::draws::{parameter_columns, parameters_of_table};
+use super::table::{Column, Format, Read, TableError, decode, encode, names};
 use crate::base::{RoundId, RowId};
 use crate::space::ParameterSpace;
-use arrow_array::{Float64Array, UInt32Array, UInt64Array};
+use arrow_array::{UInt32Array, UInt64Array};
 use std::path::Path;
 
 const FORMAT: Format = Format {
@@ -14,7 +14,7 @@ const FORMAT: Format = Format {
 };
 
 /// All draws whose likelihood is known, in order of round and row; rows of weight zero included.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Posterior {
     pub n_parameters: usize,
     /// Row-major with `n_parameters` columns.
@@ -51,13 +51,7 @@ impl Posterior {
     ) -> Self {
         let mut posterior = Self {
             n_parameters,
-            theta: Vec::new(),
-            log_likelihood: Vec::new(),
-            log_prior: Vec::new(),
-            log_proposal: Vec::new(),
-            round: Vec::new(),
-            row_id: Vec::new(),
-            weight: Vec::new(),
+            ..Self::default()
         };
         for row in rows {
             posterior.theta.extend_from_slice(row.theta);
@@ -95,19 +89,15 @@ impl Posterior {
     }
 
     fn columns(&self, space: &ParameterSpace) -> Vec<Column> {
-        let doubles = |values: &[f64]| Float64Array::from(values.to_vec());
-        let parameters = space.names().into_iter().enumerate().map(|(j, name)| {
-            let values = matrix_column(&self.theta, self.n_parameters, j);
-            Column::new(name, doubles(&values))
-        });
         let others = [
-            Column::new("log_likelihood", doubles(&self.log_likelihood)),
-            Column::new("log_prior", doubles(&self.log_prior)),
-            Column::new("log_proposal", doubles(&self.log_proposal)),
+            Column::doubles("log_likelihood", self.log_likelihood.clone()),
+            Column::doubles("log_prior", self.log_prior.clone()),
+            Column::doubles("log_proposal", self.log_proposal.clone()),
             Column::new("round", UInt32Array::from(self.round.clone())),
             Column::new("row_id", UInt64Array::from(self.row_id.clone())),
-            Column::new("weight", doubles(&self.weight)),
+            Column::doubles("weight", self.weight.clone()),
         ];
+        let parameters = parameter_columns(space, "", &self.theta);
         parameters.chain(others).collect()
     }
 
@@ -117,21 +107,15 @@ impl Posterior {
         space: &ParameterSpace,
     ) -> Result<Self, TableError> {
         let expected = names(&Self::of_rows(space.len(), []).columns(space));
-        let bytes = directory.read(relative)?;
-        let table = decode(
-            &directory.join(relative),
-            FORMAT,
-            &expected,
-            Read::All,
-            bytes,
-        )?;
+        let (path, bytes) = (directory.join(relative), directory.read(relative)?);
+        let table = decode(&path, FORMAT, &expected, Read::All, bytes)?;
         let weight = table.finite_f64s("weight")?;
         if let Some(i) = weight.iter().position(|&weight| weight < 0.0) {
-            return Err(table.content(format!("weight in line {i}"), weight[i], "at least 0"));
+            return Err(table.cell("weight", i, weight[i], "at least 0"));
         }
         Ok(Self {
             n_parameters: space.len(),
-            theta: theta_of_table(&table, space)?,
+            theta: parameters_of_table(&table, space, "")?,
             log_likelihood: table.log_f64s("log_likelihood")?,
             log_prior: table.log_f64s("log_prior")?,
             log_proposal: table.log_denominators("log_proposal")?,

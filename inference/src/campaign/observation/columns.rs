@@ -4,40 +4,14 @@ use super::cell::Column;
 use super::reading::{ColumnNames, Errors};
 
 /// Names that are known without being told, lower-case; those of sidereal itself come before all others.
+#[rustfmt::skip]
 const GRID: [&str; 22] = [
-    "time",
-    "times",
-    "t",
-    "bjd",
-    "bjd_tdb",
-    "bjd_utc",
-    "btjd",
-    "bkjd",
-    "hjd",
-    "jd",
-    "mjd",
-    "wavelength",
-    "wavelengths",
-    "lambda",
-    "wave",
-    "wl",
-    "frequency",
-    "freq",
-    "phase",
-    "x",
-    "day",
-    "days",
+    "time", "times", "t", "bjd", "bjd_tdb", "bjd_utc", "btjd", "bkjd", "hjd", "jd", "mjd", "wavelength",
+    "wavelengths", "lambda", "wave", "wl", "frequency", "freq", "phase", "x", "day", "days",
 ];
 const VALUE: [&str; 7] = ["flux", "mag", "magnitude", "rv", "vrad", "y", "counts"];
-const SIGMA: [&str; 7] = [
-    "error",
-    "errors",
-    "err",
-    "uncertainty",
-    "unc",
-    "sig",
-    "yerr",
-];
+#[rustfmt::skip]
+const SIGMA: [&str; 7] = ["error", "errors", "err", "uncertainty", "unc", "sig", "yerr"];
 
 const NO_GRID: &str = "no column has a name that is known as a grid's (time, bjd, wavelength, ...)";
 const NO_VALUE: &str = "no column has a name that is known as a value's (value, flux, mag, ...)";
@@ -284,15 +258,8 @@ fn sigma(columns: &[Column], lower: &[String], value: &Found) -> Found {
 
 /// What a lower-case name says that it is the error of: `flux_err`, `e_flux`.
 fn measured(name: &str) -> Option<&str> {
-    const ENDS: [&str; 7] = [
-        "_err",
-        "_error",
-        "_sigma",
-        "_unc",
-        "_uncertainty",
-        "_std",
-        "err",
-    ];
+    #[rustfmt::skip]
+    const ENDS: [&str; 7] = ["_err", "_error", "_sigma", "_unc", "_uncertainty", "_std", "err"];
     const BEGINNINGS: [&str; 4] = ["e_", "err_", "error_", "sigma_"];
     let end = ENDS.iter().find_map(|end| name.strip_suffix(end));
     let measured = end.or_else(|| {
