@@ -11,7 +11,8 @@ mod weighted;
 
 pub use ids::{AttemptId, CampaignHash, FlowId, LocalId, PeerId, RoundId, RowId, RunId};
 pub(crate) use matrices::{
-    cholesky, column, mahalanobis_squared, moments, solved_lower, solved_upper, squared_distance,
+    cholesky, cholesky_of_pivots, column, mahalanobis_squared, moments, offset, solved_lower,
+    solved_upper, squared_distance,
 };
 pub use panics::words_of_panic;
 pub use retry::while_store_fails;

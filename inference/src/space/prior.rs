@@ -165,7 +165,7 @@ impl Prior {
             Self::LogNormal { mean, sd } => {
                 normal::log_density((x.ln() - mean) / sd) - sd.ln() - x.ln()
             }
-            Self::LogUniform { low, high } => -x.ln() - log_width(low, high).ln(),
+            Self::LogUniform { low, high } => -x.ln() - log_ratio(high, low).ln(),
             Self::Beta {
                 alpha,
                 beta,
@@ -197,7 +197,7 @@ impl Prior {
                 quantile_of_tails((x - low) / width, (high - x) / width)
             }
             Self::LogUniform { low, high } => {
-                let width = log_width(low, high);
+                let width = log_ratio(high, low);
                 quantile_of_tails(log_ratio(x, low) / width, -log_ratio(x, high) / width)
             }
             Self::TruncatedNormal {
@@ -249,7 +249,7 @@ impl Prior {
                 }
             }
             Self::LogUniform { low, high } => {
-                let part = log_width(low, high) * normal::tail(z.clamp(-Z_LIMIT, Z_LIMIT));
+                let part = log_ratio(high, low) * normal::tail(z.clamp(-Z_LIMIT, Z_LIMIT));
                 if z <= 0.0 {
                     low * part.exp()
                 } else {
@@ -365,20 +365,14 @@ fn power(shape: f64, x: f64) -> f64 {
     if shape == 1.0 {
         return 0.0;
     }
-    let x = if shape < 1.0 {
-        x.max(f64::MIN_POSITIVE)
-    } else {
-        x
+    let x = match shape < 1.0 {
+        true => x.max(f64::MIN_POSITIVE),
+        false => x,
     };
     (shape - 1.0) * x.ln()
 }
 
-/// ln(high / low), which itself overflows for the widest.
-fn log_width(low: f64, high: f64) -> f64 {
-    log_ratio(high, low)
-}
-
-/// ln(x / reference), exact near the reference.
+/// ln(x / reference), exact near the reference; the quotient itself overflows for the widest priors.
 fn log_ratio(x: f64, reference: f64) -> f64 {
     let relative = (x - reference) / reference;
     if relative.abs() < 0.5 {

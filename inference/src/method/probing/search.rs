@@ -51,6 +51,20 @@ pub struct Search {
     pub aim: Aim,
 }
 
+impl Search {
+    /// Before its first step.
+    pub(super) fn begin(density: LocalDensity, aim: Aim) -> Self {
+        Self {
+            n_steps: 0,
+            density,
+            share: 0.0,
+            peak: None,
+            past: Vec::new(),
+            aim,
+        }
+    }
+}
+
 /// What a search is after, and so what it takes for known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -87,9 +101,8 @@ impl Probing {
         if self.searches.is_empty() {
             return None;
         }
-        let locals: BTreeMap<LocalId, LocalDensity> = self
-            .searches
-            .iter()
+        let searches = self.searches.iter();
+        let locals: BTreeMap<LocalId, LocalDensity> = searches
             .map(|(&id, search)| (id, search.density.clone()))
             .collect();
         let n_rows = locals.len() * DRAWS * (1 + n_parameters);
@@ -146,11 +159,8 @@ pub(super) fn known_level(rounds: &[RoundColumns], flow: FlowId) -> Option<f64> 
     for round in rounds {
         let column = round.log_flow.get(&flow)?;
         let drawn = column.iter().zip(&round.component);
-        own.extend(
-            drawn
-                .filter(|(_, component)| **component == Component::Flow(flow))
-                .map(|(q, _)| *q),
-        );
+        let drawn = drawn.filter(|(_, component)| **component == Component::Flow(flow));
+        own.extend(drawn.map(|(q, _)| *q));
     }
     own.sort_by(f64::total_cmp);
     own.get((KNOWN_QUANTILE * own.len() as f64) as usize)
