@@ -40,6 +40,7 @@ use toml::de::DeTable;
 #[derive(Debug, thiserror::Error)]
 #[error("{}", mistakes.join("\n"))]
 pub struct CampaignError {
+    /// Of the file; for text that was no file, what it is called.
     pub path: PathBuf,
     /// Each with file, line, key, what was found and what is expected.
     pub mistakes: Vec<String>,

@@ -14,9 +14,19 @@ pub enum SigmaSource {
     /// The same constant for every point.
     Constant(f64),
     /// One value for all points of a simulation, drawn anew each time from U(low, high).
-    Uniform { low: f64, high: f64 },
+    Uniform {
+        /// In units of the data, as `high`.
+        low: f64,
+        /// Above `low`.
+        high: f64,
+    },
     /// One value for all points of a simulation, drawn anew each time, log-uniform.
-    LogUniform { low: f64, high: f64 },
+    LogUniform {
+        /// Above 0.
+        low: f64,
+        /// Above `low`.
+        high: f64,
+    },
     /// One row of a table of real error bars (each of the data's length), drawn anew each time.
     Table(Vec<Vec<f64>>),
 }
@@ -45,6 +55,7 @@ impl Noise {
 /// Independent Gaussian noise: x = simulator(θ) + sigma · ε.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GaussianNoise {
+    /// The standard deviations.
     pub sigma: SigmaSource,
 }
 

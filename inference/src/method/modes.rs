@@ -34,6 +34,7 @@ pub struct Mode {
     pub mass: f64,
     /// Standard error of the mass.
     pub error: f64,
+    /// Marginals of its draws alone, in the order of the space.
     pub parameters: Vec<ParameterSummary>,
 }
 

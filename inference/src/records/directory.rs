@@ -52,7 +52,9 @@ pub trait Storage: fmt::Debug + Send + Sync {
 /// Whether [`Storage::create`] created the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Created {
+    /// There was none.
     Created,
+    /// There was one, which stays as it is.
     AlreadyExists,
 }
 
@@ -63,6 +65,7 @@ pub struct Directory {
 }
 
 impl Directory {
+    /// On this storage.
     pub fn new(storage: impl Storage + 'static) -> Self {
         Self {
             storage: Arc::new(storage),
@@ -284,8 +287,11 @@ impl Storage for MemoryStorage {
 /// A file that a record names, with what is needed to tell that it is still the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredFile {
+    /// Relative to the directory, with `/` between parts.
     pub path: String,
+    /// 64 lower-case hexadecimal digits.
     pub sha256: String,
+    /// Its size.
     pub n_bytes: u64,
 }
 

@@ -18,8 +18,11 @@ const FORMAT: Format = Format {
 /// Rows `first_row ..` of a round, column by column; matrices are row-major with `n_parameters` columns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draws {
+    /// Its number.
     pub round: RoundId,
+    /// Counted from 0 within the round.
     pub first_row: u64,
+    /// Columns of the matrices.
     pub n_parameters: usize,
     /// Unconstrained parameters, standard normal under the prior; what flows score.
     pub z: Vec<f64>,
@@ -72,6 +75,7 @@ impl Draws {
         draws
     }
 
+    /// Rows here.
     pub fn n_rows(&self) -> usize {
         self.component.len()
     }
@@ -86,6 +90,7 @@ impl Draws {
         &self.z[i * self.n_parameters..(i + 1) * self.n_parameters]
     }
 
+    /// As [`z_row`](Self::z_row).
     pub fn theta_row(&self, i: usize) -> &[f64] {
         &self.theta[i * self.n_parameters..(i + 1) * self.n_parameters]
     }
@@ -123,6 +128,7 @@ impl Draws {
         self.component.extend(next.component);
     }
 
+    /// Writes them whole; the error is one of the storage. The same draws give the same bytes.
     pub fn store(
         &self,
         space: &ParameterSpace,

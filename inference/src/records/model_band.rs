@@ -33,8 +33,11 @@ pub const BAND_DRAWS: usize = 200;
 /// All columns of the data's length, in their order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelBand {
+    /// The observation's.
     pub grid: Vec<f64>,
+    /// The observation's.
     pub value: Vec<f64>,
+    /// The observation's, above 0.
     pub sigma: Vec<f64>,
     /// The data before noise of the draw that fits best.
     pub best: Vec<f64>,
@@ -63,6 +66,7 @@ impl ModelBand {
         }
     }
 
+    /// Writes `fit.parquet` or another `relative` path.
     pub fn store(&self, directory: &Directory, relative: &str) -> Result<(), TableError> {
         let path = directory.join(relative);
         let data = [&self.grid, &self.value, &self.sigma, &self.best];
@@ -73,6 +77,7 @@ impl ModelBand {
         Ok(directory.write(relative, bytes)?)
     }
 
+    /// Refuses a file that is missing, of another format, or with numbers that are none.
     pub fn load(directory: &Directory, relative: &str) -> Result<Self, TableError> {
         let bytes = directory.read(relative)?;
         let names = COLUMNS.map(str::to_owned);

@@ -16,14 +16,18 @@ const FORMAT: Format = Format {
 /// All draws whose likelihood is known, in order of round and row; rows of weight zero included.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Posterior {
+    /// Columns of `theta`.
     pub n_parameters: usize,
     /// Row-major with `n_parameters` columns.
     pub theta: Vec<f64>,
+    /// log p(x_obs|θ), normalized.
     pub log_likelihood: Vec<f64>,
+    /// log p(θ), in the parameters' own units.
     pub log_prior: Vec<f64>,
     /// The denominator that the weight used: w ∝ exp(log_likelihood + log_prior - log_proposal). Infinite for rows of rounds
     /// that do not count.
     pub log_proposal: Vec<f64>,
+    /// The round of each row.
     pub round: Vec<u32>,
     /// The row in its round, as shards have it.
     pub row_id: Vec<u64>,
@@ -34,12 +38,19 @@ pub struct Posterior {
 /// One weighted draw.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PosteriorRow<'a> {
+    /// As many as there are parameters, in their own units.
     pub theta: &'a [f64],
+    /// log p(x_obs|θ), normalized.
     pub log_likelihood: f64,
+    /// log p(θ), in the parameters' own units.
     pub log_prior: f64,
+    /// As [`Posterior::log_proposal`].
     pub log_proposal: f64,
+    /// The round that drew it.
     pub round: RoundId,
+    /// Its row in that round.
     pub row: RowId,
+    /// Of all draws' weights, whose sum is 1.
     pub weight: f64,
 }
 
@@ -65,14 +76,17 @@ impl Posterior {
         posterior
     }
 
+    /// The number of draws.
     pub fn n_rows(&self) -> usize {
         self.weight.len()
     }
 
+    /// The parameters of the `i`-th draw.
     pub fn theta_row(&self, i: usize) -> &[f64] {
         &self.theta[i * self.n_parameters..(i + 1) * self.n_parameters]
     }
 
+    /// Writes the file; the same posterior gives the same bytes.
     pub fn store(
         &self,
         space: &ParameterSpace,
@@ -101,6 +115,7 @@ impl Posterior {
         parameters.chain(others).collect()
     }
 
+    /// Refuses a file that is missing, of another format or parameter space, or with numbers that are none.
     pub fn load(
         directory: &Directory,
         relative: &str,

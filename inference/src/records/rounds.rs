@@ -13,9 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A round's rows, in row order, without the simulated data.
 #[derive(Debug)]
 pub struct RoundRows {
+    /// What weights are made of.
     pub columns: RoundColumns,
     /// Row-major, `n_parameters` columns.
     pub theta: Vec<f64>,
+    /// Which rows the forward model gave no answer for.
     pub is_failed: Vec<bool>,
 }
 

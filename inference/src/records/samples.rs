@@ -27,6 +27,7 @@ const FEWEST_ROWS: usize = 1000;
 /// Draws of a posterior, each as often as its weight says, in random order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Samples {
+    /// Columns of `theta`.
     pub n_parameters: usize,
     /// Row-major with `n_parameters` columns.
     pub theta: Vec<f64>,
@@ -51,6 +52,7 @@ impl Samples {
         }
     }
 
+    /// Writes [`SAMPLES_FILE`]; the same draws give the same bytes.
     pub fn store(&self, space: &ParameterSpace, directory: &Directory) -> Result<(), TableError> {
         let bytes = self.encode(space, &directory.join(SAMPLES_FILE))?;
         Ok(directory.write(SAMPLES_FILE, bytes)?)

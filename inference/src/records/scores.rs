@@ -14,13 +14,16 @@ const FORMAT: Format = Format {
 /// log q_flow(θ) (in the parameters' own units) of all rows of one round, for one or more flows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scores {
+    /// Whose draws they are of.
     pub round: RoundId,
+    /// Each once.
     pub flows: Vec<FlowId>,
     /// One column per flow, each with one value per row of the round, in row order.
     pub log_density: Vec<Vec<f64>>,
 }
 
 impl Scores {
+    /// Writes the file; the same scores give the same bytes.
     pub fn store(&self, directory: &Directory, relative: &str) -> Result<ScoresFile, TableError> {
         let path = directory.join(relative);
         let n_rows = self.log_density.first().map_or(0, Vec::len) as u64;

@@ -28,10 +28,14 @@ const LEANING: f64 = 0.4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lean {
+    /// No bound.
     #[default]
     None,
+    /// The lower one.
     Low,
+    /// The upper one.
     High,
+    /// Both of them.
     Both,
 }
 
@@ -48,6 +52,7 @@ impl Lean {
         }
     }
 
+    /// None where no lean has that code.
     pub fn from_code(code: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|lean| lean.code() == code)
     }

@@ -15,6 +15,7 @@ const LEAST_PIVOT: f64 = 1e-12;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Spread {
+    /// Of the parameters in their own units.
     Covariance(Vec<Vec<f64>>),
     /// The inverse of the covariance.
     Precision(Vec<Vec<f64>>),
@@ -29,6 +30,7 @@ impl Spread {
         }
     }
 
+    /// As it was given.
     pub fn rows(&self) -> &[Vec<f64>] {
         match self {
             Self::Covariance(rows) | Self::Precision(rows) => rows,

@@ -8,15 +8,16 @@ use serde::{Deserialize, Serialize};
 /// A prior of one parameter, in the parameter's own units. Usable only where [`Prior::check`] passes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[expect(
+    missing_docs,
+    reason = "fields are the usual parameters of these distributions"
+)]
 pub enum Prior {
-    Uniform {
-        low: f64,
-        high: f64,
-    },
-    Normal {
-        mean: f64,
-        sd: f64,
-    },
+    /// The same density from `low` to `high`.
+    Uniform { low: f64, high: f64 },
+    /// With this mean and standard deviation.
+    Normal { mean: f64, sd: f64 },
+    /// A normal one cut off at `low` and `high`; `mean` and `sd` are those before that.
     TruncatedNormal {
         mean: f64,
         sd: f64,
@@ -24,14 +25,9 @@ pub enum Prior {
         high: f64,
     },
     /// ln(parameter) is normal with these `mean` and `sd`.
-    LogNormal {
-        mean: f64,
-        sd: f64,
-    },
-    LogUniform {
-        low: f64,
-        high: f64,
-    },
+    LogNormal { mean: f64, sd: f64 },
+    /// ln(parameter) is uniform from ln `low` to ln `high`.
+    LogUniform { low: f64, high: f64 },
     /// Beta(alpha, beta) stretched to [low, high] (0 and 1 unless given).
     Beta {
         alpha: f64,

@@ -9,10 +9,13 @@ use std::collections::BTreeMap;
 /// The stored columns of one round that weights are made of; all of one length.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RoundColumns {
+    /// Its number.
     pub round: RoundId,
+    /// What its rows were drawn from.
     pub proposal: Proposal,
     /// None: unknown, because the simulator failed. -inf: known to be zero.
     pub log_likelihood: Vec<Option<f64>>,
+    /// log p(θ), in the parameters' own units.
     pub log_prior: Vec<f64>,
     /// log q of the whole proposal of this round.
     pub log_proposal: Vec<f64>,
@@ -27,6 +30,10 @@ pub struct RoundColumns {
 
 /// Columns that do not make weights.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[expect(
+    missing_docs,
+    reason = "the variants' own messages say it, with the fields"
+)]
 pub enum WeightsError {
     #[error("{round} has no log densities under {flow}, which the mixture of all rounds needs")]
     MissingScores { round: RoundId, flow: FlowId },
@@ -200,4 +207,84 @@ pub(super) fn log_weights_under(columns: &RoundColumns, log_denominator: &[f64])
         .zip(log_denominator)
         .map(|((&log_likelihood, &log_prior), &log_q)| log_weight(log_likelihood, log_prior, log_q))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FLOW: FlowId = FlowId(0);
+
+    /// A row of the flow and one of the prior, each with its own numbers.
+    fn round() -> RoundColumns {
+        RoundColumns {
+            round: RoundId(1),
+            proposal: Proposal::of(vec![
+                (Component::Flow(FLOW), 0.75),
+                (Component::Prior, 0.25),
+            ]),
+            log_likelihood: vec![Some(2.0), Some(3.0)],
+            log_prior: vec![-1.0, -1.5],
+            log_proposal: vec![-0.5, -1.0],
+            component: vec![Component::Flow(FLOW), Component::Prior],
+            log_flow: BTreeMap::from([(FLOW, vec![-0.25, -0.75])]),
+            z: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn newest_component_is_judged_by_its_own_rows_and_density() {
+        assert_eq!(round_log_weights(&round()), [1.5, 2.5]);
+        assert_eq!(newest_component_log_weights(&round()), Ok(vec![1.25]));
+        // In round 0 the prior is all there is.
+        let first = RoundColumns {
+            proposal: Proposal::prior(),
+            component: vec![Component::Prior; 2],
+            ..round()
+        };
+        assert_eq!(newest_component_log_weights(&first), Ok(vec![2.0, 3.0]));
+    }
+
+    #[test]
+    fn columns_that_make_no_weights_are_refused() {
+        assert_eq!(check(&round()), Ok(()));
+        let refused = |change: fn(&mut RoundColumns)| {
+            let mut round = round();
+            change(&mut round);
+            check(&round).expect_err("no weights").to_string()
+        };
+        // Drawn where the proposal is zero.
+        assert_eq!(
+            refused(|round| round.log_proposal[0] = f64::NEG_INFINITY),
+            "round 1, row 0: log_proposal is -inf, expected a finite number"
+        );
+        assert_eq!(
+            refused(|round| round.log_likelihood[1] = Some(f64::NAN)),
+            "round 1, row 1: log_likelihood is NaN, expected a finite number"
+        );
+        assert_eq!(
+            refused(|round| round
+                .log_flow
+                .insert(FLOW, vec![0.0, f64::NAN])
+                .map_or((), drop)),
+            "round 1, row 1: log_flow is NaN, expected a finite number"
+        );
+        assert_eq!(
+            refused(|round| round.log_flow.insert(FLOW, vec![0.0]).map_or((), drop)),
+            "round 1: column `log_flow_0` has 1 rows, expected 2"
+        );
+
+        let mut unscored = RoundColumns {
+            round: RoundId(0),
+            proposal: Proposal::prior(),
+            ..round()
+        };
+        unscored.log_flow.clear();
+        let missing = mixture_log_proposal(&[unscored, round()]);
+        let expected = WeightsError::MissingScores {
+            round: RoundId(0),
+            flow: FLOW,
+        };
+        assert_eq!(missing, Err(expected));
+    }
 }

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 /// log Z and the standard error of log Z (relative error of Z).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
+    /// log Z, natural.
     pub log_evidence: f64,
+    /// Standard error of log Z.
     pub error: f64,
 }
 

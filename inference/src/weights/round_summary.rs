@@ -22,9 +22,13 @@ pub enum RoundKind {
 /// One round, weighed with the weights of its own proposal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RoundSummary {
+    /// Its number.
     pub round: RoundId,
+    /// What it is for.
     pub kind: RoundKind,
+    /// What its rows were drawn from.
     pub proposal: Proposal,
+    /// Rows that the forward model gave no answer for.
     pub n_failed: u64,
     /// Per parameter (in order) the median of failed rows' parameters; None where none failed.
     pub failed_median: Option<Vec<f64>>,

@@ -41,6 +41,7 @@ pub struct Probing {
 pub struct Search {
     /// Steps made so far.
     pub n_steps: u32,
+    /// What it draws from next.
     pub density: LocalDensity,
     /// The share of the posterior that its last draws held; 0 before the first step.
     pub share: f64,
@@ -48,6 +49,7 @@ pub struct Search {
     pub peak: Option<f64>,
     /// The densities that its earlier steps drew from.
     pub past: Vec<LocalId>,
+    /// What it is after.
     pub aim: Aim,
 }
 
@@ -87,12 +89,18 @@ pub enum Outcome {
     /// Its peak holds too little of the posterior to matter.
     Negligible,
     /// It came to a peak that the flow calls improbable, with this share of the posterior.
-    Found { share: f64 },
+    Found {
+        /// In [0, 1].
+        share: f64,
+    },
     /// It came to where another search was before it.
     Merged,
     /// It was given up on the way, for others that stood higher or for want of simulations; its last draws held this share
     /// of the posterior, where the flow does not know it already.
-    GivenUp { share: f64 },
+    GivenUp {
+        /// In [0, 1].
+        share: f64,
+    },
 }
 
 impl Probing {
@@ -143,6 +151,7 @@ impl Probing {
 
 /// What is known when a round is weighed.
 pub struct Knowledge<'a> {
+    /// Of the campaign.
     pub space: &'a ParameterSpace,
     /// All rounds, the one just weighed last.
     pub rounds: &'a [RoundColumns],
@@ -150,6 +159,7 @@ pub struct Knowledge<'a> {
     pub evidence: Option<Evidence>,
     /// What the newest flow that drew was fitted to.
     pub objective: Option<Objective>,
+    /// The session so far, or the last one.
     pub previous: Option<&'a Probing>,
 }
 

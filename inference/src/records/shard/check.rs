@@ -28,6 +28,7 @@ pub enum Weighed<'a> {
 }
 
 impl<'a> Weighed<'a> {
+    /// By its observation and its noise.
     pub fn of(campaign: &'a Campaign) -> Self {
         match (&campaign.observation, &campaign.noise) {
             (Some(observation), Noise::Gaussian(noise)) => Self::ByNoise(noise, observation),

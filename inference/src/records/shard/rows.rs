@@ -29,7 +29,9 @@ const BYTES_AT_A_TIME: u64 = 64 << 20;
 /// Whether the forward model answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowStatus {
+    /// It did.
     Ok,
+    /// It did not.
     Failed,
 }
 
@@ -52,6 +54,7 @@ impl RowStatus {
 /// The rows of one batch, simulated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShardRows {
+    /// Of which the data are.
     pub draws: Draws,
     /// log p(x_obs|θ): -inf where it is known to be zero, None where it is unknown (no observation, or
     /// the simulator failed); never NaN.
@@ -60,6 +63,7 @@ pub struct ShardRows {
     pub n_data: usize,
     /// The data before noise, row-major with `n_data` columns; NaN where the simulator failed.
     pub simulated: Vec<f32>,
+    /// One a row.
     pub status: Vec<RowStatus>,
     /// Why a row failed.
     pub message: Vec<Option<String>>,
@@ -90,6 +94,7 @@ impl ShardRows {
         &self.simulated[i * self.n_data..(i + 1) * self.n_data]
     }
 
+    /// Writes the file; the same rows give the same bytes. Messages of more than [`MAX_MESSAGE_BYTES`] are cut.
     pub fn store(
         &self,
         directory: &Directory,
