@@ -11,10 +11,11 @@ mod weighted;
 
 pub use ids::{AttemptId, CampaignHash, FlowId, LocalId, PeerId, RoundId, RowId, RunId};
 pub(crate) use matrices::{
-    cholesky, mahalanobis_squared, moments, solved_lower, solved_upper, squared_distance,
+    cholesky, cholesky_of_pivots, column, mahalanobis_squared, moments, offset, solved_lower,
+    solved_upper, squared_distance,
 };
 pub use panics::words_of_panic;
 pub use retry::while_store_fails;
 pub use seeds::{Purpose, stream};
-pub(crate) use weighted::equal_draws;
+pub(crate) use weighted::{equal_draws, largest, sorted_with_weights};
 pub use weighted::{log_sum_exp, weighted_quantiles};

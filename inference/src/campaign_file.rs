@@ -31,7 +31,7 @@ use document::{Mistakes, Section};
 use key::Key;
 use keys::observation::COLUMNS;
 use model::Known;
-use serde_json::Value as Json;
+use serde_json::{Map, Value as Json};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use toml::de::DeTable;
@@ -40,9 +40,19 @@ use toml::de::DeTable;
 #[derive(Debug, thiserror::Error)]
 #[error("{}", mistakes.join("\n"))]
 pub struct CampaignError {
+    /// Of the file; for text that was no file, what it is called.
     pub path: PathBuf,
     /// Each with file, line, key, what was found and what is expected.
     pub mistakes: Vec<String>,
+}
+
+impl CampaignError {
+    fn of(path: &Path) -> impl FnOnce(Vec<String>) -> Self {
+        |mistakes| Self {
+            path: path.to_owned(),
+            mistakes,
+        }
+    }
 }
 
 /// Reads and validates a campaign file that names one of `models`; paths in it are relative to its directory.
@@ -55,20 +65,15 @@ pub fn load_with_source(
     path: &Path,
     models: &dyn Declarations,
 ) -> Result<(Campaign, Option<Source>), CampaignError> {
-    let error = |message: String| CampaignError {
-        path: path.to_owned(),
-        mistakes: vec![message],
-    };
+    let error = |message: String| CampaignError::of(path)(vec![message]);
     let bytes =
         files::read(path, files::MOST_TEXT_BYTES).map_err(|source| error(source.to_string()))?;
     let text = str::from_utf8(&bytes).map_err(|source| {
-        let line = 1 + bytes[..source.valid_up_to()]
-            .iter()
-            .filter(|&&byte| byte == b'\n')
-            .count();
+        let before = bytes[..source.valid_up_to()].iter();
+        let line = 1 + before.filter(|&&byte| byte == b'\n').count();
+        let path = path.display();
         error(format!(
-            "{}:{line}: found bytes that are not UTF-8 text",
-            path.display()
+            "{path}:{line}: found bytes that are not UTF-8 text"
         ))
     })?;
     parse_against(text, path, Known::Models(models))
@@ -97,27 +102,17 @@ fn parse_against(
     let directory = path.parent().unwrap_or(Path::new(""));
     // A byte order mark is no part of the text.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    read_document(
-        text,
-        Mistakes::of_file(path, text),
-        keys::file::KEYS,
-        |root| validate::campaign(root, directory, known),
-    )
-    .map_err(|mistakes| CampaignError {
-        path: path.to_owned(),
-        mistakes,
-    })
+    let mistakes = Mistakes::of_file(path, text);
+    let read = |root: &Section<'_>| validate::campaign(root, directory, known);
+    read_document(text, mistakes, keys::file::KEYS, read).map_err(CampaignError::of(path))
 }
 
 /// Refuses a campaign that was not read from a campaign file where none would give it: all rules of campaign files hold
 /// of it too, but those of its model. One message a mistake, with the key, what was found and what is expected.
 pub fn check(campaign: &Campaign) -> Result<(), Vec<String>> {
-    let (again, _) = read_document(
-        &to_toml(campaign),
-        Mistakes::of_values(),
-        keys::file::KEYS,
-        |root| validate::campaign(root, Path::new(""), Known::Recorded),
-    )?;
+    let (text, mistakes) = (to_toml(campaign), Mistakes::of_values());
+    let read = |root: &Section<'_>| validate::campaign(root, Path::new(""), Known::Recorded);
+    let (again, _) = read_document(&text, mistakes, keys::file::KEYS, read)?;
     if again == *campaign {
         return Ok(());
     }
@@ -139,10 +134,7 @@ pub fn parse_columns(text: &str, argument: &str) -> Result<ColumnNames, Campaign
         let entry = root.require(&COLUMNS, "{ grid = \"...\", value = \"...\" }")?;
         observation::column_names(&entry)
     })
-    .map_err(|mistakes| CampaignError {
-        path: path.to_owned(),
-        mistakes,
-    })
+    .map_err(CampaignError::of(path))
 }
 
 /// What `read` makes of a document without mistakes.
@@ -156,10 +148,9 @@ fn read_document<T>(
     for error in &errors {
         mistakes.add(error.span().map(|span| span.start), error.message());
     }
-    let found = if errors.is_empty() {
-        read(&Section::root(&mistakes, table.get_ref(), keys))
-    } else {
-        None
+    let found = match errors.is_empty() {
+        true => read(&Section::root(&mistakes, table.get_ref(), keys)),
+        false => None,
     };
     let mistakes = mistakes.into_messages();
     match found {
@@ -173,29 +164,24 @@ fn first_difference(path: &str, found: &Json, expected: &Json) -> Option<String>
         (Json::Object(found), Json::Object(expected)) => {
             let keys: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
             keys.into_iter().find_map(|key| {
-                let inner = if path.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{path}.{key}")
+                let inner = match path {
+                    "" => key.clone(),
+                    path => format!("{path}.{key}"),
                 };
-                let of = |object: &serde_json::Map<String, Json>| {
-                    object.get(key).cloned().unwrap_or_default()
-                };
+                let of = |object: &Map<String, Json>| object.get(key).cloned().unwrap_or_default();
                 first_difference(&inner, &of(found), &of(expected))
             })
         }
-        (Json::Array(found), Json::Array(expected)) if found.len() == expected.len() => found
-            .iter()
-            .zip(expected)
-            .enumerate()
-            .find_map(|(i, (found, expected))| {
+        (Json::Array(found), Json::Array(expected)) if found.len() == expected.len() => {
+            let mut pairs = found.iter().zip(expected).enumerate();
+            pairs.find_map(|(i, (found, expected))| {
                 first_difference(&format!("{path}[{i}]"), found, expected)
-            }),
-        (Json::Array(found), Json::Array(expected)) => Some(format!(
-            "{path}: found {} values, expected {}",
-            found.len(),
-            expected.len()
-        )),
+            })
+        }
+        (Json::Array(found), Json::Array(expected)) => {
+            let (found, expected) = (found.len(), expected.len());
+            Some(format!("{path}: found {found} values, expected {expected}"))
+        }
         (found, expected) => {
             (found != expected).then(|| format!("{path}: found {found}, expected {expected}"))
         }

@@ -17,6 +17,10 @@ const TRIES: usize = 3;
 
 /// A batch that was not run, for a reason that is not its parameters'.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(
+    missing_docs,
+    reason = "the variants' own messages say it, with the fields"
+)]
 pub enum BatchError {
     #[error("draws have {found} parameters a row, expected {expected}")]
     Width { found: usize, expected: usize },

@@ -20,7 +20,9 @@ pub trait ForwardModel: Declaration {
 
 /// A model that is set up already: whatever the campaign, it is this simulator that runs.
 pub struct ReadyModel {
+    /// As campaign files name it.
     pub name: &'static str,
+    /// What runs.
     pub simulator: Arc<dyn Simulator>,
 }
 
@@ -129,6 +131,10 @@ fn declaration(model: &Arc<dyn ForwardModel>) -> &dyn Declaration {
 
 /// A campaign whose model cannot be set up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[expect(
+    missing_docs,
+    reason = "the variants' own messages say it, with the fields"
+)]
 pub enum BuildError {
     /// Parameters, options or grid are not what the model needs.
     #[error("simulator `{model}`: {message}")]

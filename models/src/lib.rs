@@ -54,6 +54,8 @@
 //! # assert_eq!(catalogue.ids().last().map(|id| id.to_string()).as_deref(), Some("line (a guest, version 1)"));
 //! ```
 
+#![warn(missing_docs)]
+
 mod absorption_spectrum;
 mod batch;
 mod bernoulli_glm;

@@ -13,8 +13,10 @@ pub trait OwnNoise: Send + Sync {
     /// All that the distribution of the data depends on.
     type State;
 
+    /// As [`Simulator::n_data`].
     fn n_data(&self) -> usize;
 
+    /// An error where there is no answer at this θ.
     fn state(&self, parameters: &[f64]) -> Result<Self::State, SimulationError>;
 
     /// Writes one draw of all `n_data()` values.

@@ -17,8 +17,10 @@ use rand_chacha::ChaCha8Rng;
 /// `parameters` are finite and as many as the model declares, in the order in which it names them, or else in that of the
 /// campaign file.
 pub trait Simulator: Send + Sync {
+    /// How many values one simulation has.
     fn n_data(&self) -> usize;
 
+    /// Writes one simulation to `out`; see the promise.
     fn simulate(
         &self,
         parameters: &[f64],
@@ -65,6 +67,7 @@ impl SimulationError {
     }
 }
 
+/// An error that trying again does not mend.
 pub fn impossible(message: impl Into<String>) -> SimulationError {
     SimulationError::Impossible(message.into())
 }

@@ -9,13 +9,17 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {operation} {}: {source}", path.display())]
 pub struct FileError {
+    /// A verb, "read".
     pub operation: &'static str,
+    /// Of the file or directory.
     pub path: PathBuf,
+    /// What the system said.
     #[source]
     pub source: io::Error,
 }
 
 impl FileError {
+    /// `operation` is a verb, "read".
     pub fn new(operation: &'static str, path: impl Into<PathBuf>, source: io::Error) -> Self {
         Self {
             operation,
@@ -156,6 +160,10 @@ fn sync_parent(path: &Path) -> Result<(), FileError> {
 
 /// A file that a record names is missing, changed, or not inside the directory.
 #[derive(Debug, thiserror::Error)]
+#[expect(
+    missing_docs,
+    reason = "the variants' own messages say it, with the fields"
+)]
 pub enum StoredFileError {
     #[error(transparent)]
     File(#[from] FileError),

@@ -2,14 +2,25 @@
 
 /// Lower triangular Cholesky factor, row-major; None where the matrix is not positive definite.
 pub fn cholesky(matrix: &[f64], d: usize) -> Option<Vec<f64>> {
+    let is_usable = |pivot: f64, _| pivot > 0.0 && pivot.is_finite();
+    cholesky_of_pivots(matrix, d, is_usable).ok()
+}
+
+/// As [`cholesky`], of pivots that `is_usable` says are, given the pivot and the diagonal entry; else which is not, and
+/// what it is.
+pub fn cholesky_of_pivots(
+    matrix: &[f64],
+    d: usize,
+    is_usable: impl Fn(f64, f64) -> bool,
+) -> Result<Vec<f64>, (usize, f64)> {
     let mut factor = vec![0.0; d * d];
     for i in 0..d {
         for j in 0..=i {
             let sum: f64 = (0..j).map(|k| factor[i * d + k] * factor[j * d + k]).sum();
             let rest = matrix[i * d + j] - sum;
             if i == j {
-                if !(rest > 0.0 && rest.is_finite()) {
-                    return None;
+                if !is_usable(rest, matrix[i * d + i]) {
+                    return Err((i, rest));
                 }
                 factor[i * d + i] = rest.sqrt();
             } else {
@@ -17,7 +28,7 @@ pub fn cholesky(matrix: &[f64], d: usize) -> Option<Vec<f64>> {
             }
         }
     }
-    Some(factor)
+    Ok(factor)
 }
 
 /// F⁻¹ x, F lower triangular and row-major.
@@ -44,8 +55,13 @@ pub fn solved_upper(factor: &[f64], x: &[f64]) -> Vec<f64> {
 
 /// (z - mean)ᵀ (F Fᵀ)⁻¹ (z - mean), F lower triangular and row-major.
 pub fn mahalanobis_squared(z: &[f64], mean: &[f64], factor: &[f64]) -> f64 {
-    let offset: Vec<f64> = z.iter().zip(mean).map(|(z, mean)| z - mean).collect();
-    solved_lower(factor, &offset).iter().map(|x| x * x).sum()
+    offset(z, mean, factor).iter().map(|x| x * x).sum()
+}
+
+/// F⁻¹ (z - mean), F lower triangular and row-major.
+pub fn offset(z: &[f64], mean: &[f64], factor: &[f64]) -> Vec<f64> {
+    let difference: Vec<f64> = z.iter().zip(mean).map(|(z, mean)| z - mean).collect();
+    solved_lower(factor, &difference)
 }
 
 /// Weighted mean and covariance (row-major) of rows; weights sum to 1.
@@ -69,6 +85,13 @@ pub fn moments<Z: AsRef<[f64]>>(rows: &[Z], weight: &[f64]) -> (Vec<f64>, Vec<f6
     (mean, covariance)
 }
 
+/// Column `j` of a matrix with `n_columns` columns.
+pub fn column(matrix: &[f64], n_columns: usize, j: usize) -> Vec<f64> {
+    let from_j = matrix.iter().skip(j);
+    from_j.step_by(n_columns.max(1)).copied().collect()
+}
+
+/// |a - b|²
 pub fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }

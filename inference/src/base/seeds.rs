@@ -13,11 +13,17 @@ pub enum Purpose {
     /// Randomness of the forward model itself.
     Simulate,
     /// Noise of the training data; the row is the training row, the round that of the flow.
-    TrainingNoise { epoch: u32 },
+    TrainingNoise {
+        /// Counted from 0.
+        epoch: u32,
+    },
     /// Fixed noise of the validation data.
     ValidationNoise,
     /// Order of the training rows in an epoch (row 0).
-    Shuffle { epoch: u32 },
+    Shuffle {
+        /// Counted from 0.
+        epoch: u32,
+    },
     /// Split of rows into training and validation (row 0).
     Split,
     /// Initial weights of a network (row 0).

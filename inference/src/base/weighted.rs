@@ -2,11 +2,16 @@
 
 /// log Σ exp(term); -inf for no terms.
 pub fn log_sum_exp(terms: impl Iterator<Item = f64> + Clone) -> f64 {
-    let largest = terms.clone().fold(f64::NEG_INFINITY, f64::max);
+    let largest = largest(terms.clone());
     if largest == f64::NEG_INFINITY {
         return largest;
     }
     largest + terms.map(|term| (term - largest).exp()).sum::<f64>().ln()
+}
+
+/// -inf for no values.
+pub fn largest(values: impl Iterator<Item = f64>) -> f64 {
+    values.fold(f64::NEG_INFINITY, f64::max)
 }
 
 /// Weighted quantiles at `probabilities` of values of non-negative weight, NaN where none is positive.
@@ -15,27 +20,25 @@ pub fn log_sum_exp(terms: impl Iterator<Item = f64> + Clone) -> f64 {
 /// function is linear, beyond the outermost ones it stands still. Equal weights and two values make the
 /// median their mean.
 pub fn weighted_quantiles(values: &[f64], weights: &[f64], probabilities: &[f64]) -> Vec<f64> {
-    let mut sorted: Vec<(f64, f64)> = values
-        .iter()
-        .copied()
-        .zip(weights.iter().copied())
-        .filter(|&(_, weight)| weight > 0.0)
-        .collect();
-    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let sorted = sorted_with_weights(values.iter().copied(), weights);
     let total: f64 = sorted.iter().map(|&(_, weight)| weight).sum();
     let mut below = 0.0;
-    let steps: Vec<(f64, f64)> = sorted
-        .iter()
-        .map(|&(value, weight)| {
-            let middle = (below + 0.5 * weight) / total;
-            below += weight;
-            (middle, value)
-        })
-        .collect();
-    probabilities
-        .iter()
-        .map(|&probability| interpolate(&steps, probability))
-        .collect()
+    let step = |&(value, weight): &(f64, f64)| {
+        let middle = (below + 0.5 * weight) / total;
+        below += weight;
+        (middle, value)
+    };
+    let steps: Vec<(f64, f64)> = sorted.iter().map(step).collect();
+    let at = |&probability| interpolate(&steps, probability);
+    probabilities.iter().map(at).collect()
+}
+
+/// Values of positive weight with their weights, the smallest first.
+pub fn sorted_with_weights(values: impl Iterator<Item = f64>, weights: &[f64]) -> Vec<(f64, f64)> {
+    let weighted = values.zip(weights.iter().copied());
+    let mut sorted: Vec<(f64, f64)> = weighted.filter(|&(_, weight)| weight > 0.0).collect();
+    sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+    sorted
 }
 
 /// The value at `probability` of (probability, value) steps in rising order.
@@ -44,10 +47,8 @@ fn interpolate(steps: &[(f64, f64)], probability: f64) -> f64 {
         return f64::NAN;
     };
     let after = steps.partition_point(|&(middle, _)| middle < probability);
-    match (
-        after.checked_sub(1).map(|before| steps[before]),
-        steps.get(after),
-    ) {
+    let before = after.checked_sub(1).map(|before| steps[before]);
+    match (before, steps.get(after)) {
         (None, _) => smallest,
         (Some(_), None) => largest,
         (Some((p0, x0)), Some(&(p1, x1))) => x0 + (x1 - x0) * (probability - p0) / (p1 - p0),

@@ -11,6 +11,7 @@ use std::ops::RangeInclusive;
 /// The forward model, without its noise where that is Gaussian.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SimulatorSpec {
+    /// The model that is run.
     pub model: ModelId,
     /// All options of the model, defaults too.
     pub options: Options,
@@ -21,8 +22,11 @@ pub struct SimulatorSpec {
 /// Which model it is: two programs that know a model by the same id simulate the same.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ModelId {
+    /// Where it comes from.
     pub origin: Origin,
+    /// Of models of one origin none has the name of another.
     pub name: String,
+    /// See [`Declaration::version`].
     pub version: u32,
 }
 
@@ -63,8 +67,6 @@ pub enum Origin {
 }
 
 impl Origin {
-    pub const ALL: [Self; 2] = [Self::Builtin, Self::Guest];
-
     /// The key in `[simulator]` whose value is the model's name.
     pub const fn key(self) -> &'static str {
         match self {
@@ -79,13 +81,19 @@ impl Origin {
 #[serde(transparent)]
 pub struct Options(pub BTreeMap<String, OptionValue>);
 
+/// A value of an option.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum OptionValue {
+    /// A whole number.
     Whole(u64),
+    /// Any other number.
     Number(f64),
+    /// A text.
     Text(String),
+    /// A list of numbers.
     Numbers(Vec<f64>),
+    /// A list of lists of numbers.
     Rows(Vec<Vec<f64>>),
 }
 
@@ -115,14 +123,17 @@ impl From<Vec<Vec<f64>>> for OptionValue {
 
 /// What is asked for is there wherever the options are of a campaign file that was read against the model's declaration.
 impl Options {
+    /// Whether there is a value of this name.
     pub fn is_set(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
+    /// Replaces the value that is there.
     pub fn set(&mut self, name: &str, value: impl Into<OptionValue>) {
         self.0.insert(name.to_owned(), value.into());
     }
 
+    /// The number of this name; an error says what is there instead, as with all that follow.
     pub fn number(&self, name: &str) -> Result<f64, String> {
         match self.0.get(name) {
             Some(OptionValue::Number(number)) => Ok(*number),
@@ -130,6 +141,7 @@ impl Options {
         }
     }
 
+    /// The whole number of this name.
     pub fn whole(&self, name: &str) -> Result<u64, String> {
         match self.0.get(name) {
             Some(OptionValue::Whole(number)) => Ok(*number),
@@ -137,6 +149,7 @@ impl Options {
         }
     }
 
+    /// The text of this name.
     pub fn text(&self, name: &str) -> Result<&str, String> {
         match self.0.get(name) {
             Some(OptionValue::Text(text)) => Ok(text),
@@ -144,6 +157,7 @@ impl Options {
         }
     }
 
+    /// The list of N numbers of this name; one of another length is an error.
     pub fn numbers<const N: usize>(&self, name: &str) -> Result<[f64; N], String> {
         let found = self.0.get(name);
         let numbers = match found {
@@ -153,6 +167,7 @@ impl Options {
         numbers.ok_or_else(|| wrong(name, found, &format!("{N} numbers")))
     }
 
+    /// The list of lists of numbers of this name.
     pub fn rows(&self, name: &str) -> Result<&[Vec<f64>], String> {
         match self.0.get(name) {
             Some(OptionValue::Rows(rows)) => Ok(rows),
@@ -176,14 +191,18 @@ fn wrong(name: &str, found: Option<&OptionValue>, expected: &str) -> String {
 /// One option of a model, a key of `[simulator]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelOption {
+    /// Lower case, words joined by underscores.
     pub name: &'static str,
+    /// What it takes.
     pub kind: OptionKind,
+    /// What holds where it is not given.
     pub default: OptionDefault,
     /// What it is, with its unit: for messages and the schema.
     pub about: &'static str,
 }
 
 impl ModelOption {
+    /// A campaign file must give it.
     pub fn required(name: &'static str, kind: OptionKind, about: &'static str) -> Self {
         let default = OptionDefault::Required;
         Self {
@@ -194,29 +213,24 @@ impl ModelOption {
         }
     }
 
+    /// A campaign file may leave it out.
     pub fn with_default(
         name: &'static str,
         kind: OptionKind,
         default: impl Into<OptionValue>,
         about: &'static str,
     ) -> Self {
-        let default = OptionDefault::Value(default.into());
         Self {
-            name,
-            kind,
-            default,
-            about,
+            default: OptionDefault::Value(default.into()),
+            ..Self::required(name, kind, about)
         }
     }
 
     /// Where it is not given, [`Declaration::settle`] finds it.
     pub fn settled(name: &'static str, kind: OptionKind, about: &'static str) -> Self {
-        let default = OptionDefault::Settled;
         Self {
-            name,
-            kind,
-            default,
-            about,
+            default: OptionDefault::Settled,
+            ..Self::required(name, kind, about)
         }
     }
 
@@ -254,11 +268,16 @@ impl ModelOption {
     }
 }
 
+/// What an option takes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum OptionKind {
+    /// A finite number.
     Number,
+    /// A number above 0.
     Positive,
+    /// A whole number of this range.
     Whole(RangeInclusive<u64>),
+    /// A text.
     Text,
     /// As many positive numbers.
     Positives(usize),
@@ -266,10 +285,14 @@ pub enum OptionKind {
     Rows,
 }
 
+/// What holds where an option is not given.
 #[derive(Debug, Clone, PartialEq)]
 pub enum OptionDefault {
+    /// It must be given.
     Required,
+    /// This.
     Value(OptionValue),
+    /// What [`Declaration::settle`] finds.
     Settled,
 }
 
@@ -314,6 +337,7 @@ pub struct Complaint {
 }
 
 impl Complaint {
+    /// About all of `[simulator]`.
     pub fn of_model(message: impl Into<String>) -> Self {
         Self {
             option: None,
@@ -321,6 +345,7 @@ impl Complaint {
         }
     }
 
+    /// About one option.
     pub fn of_option(option: &'static str, message: impl Into<String>) -> Self {
         Self {
             option: Some(option),
@@ -340,6 +365,7 @@ impl From<String> for Complaint {
 pub struct Shape<'a> {
     /// One point a datum.
     pub grid: &'a [f64],
+    /// As many as the campaign has.
     pub n_parameters: usize,
 }
 
@@ -353,14 +379,17 @@ pub trait Declaration: Send + Sync {
         1
     }
 
+    /// Those that a campaign must have; any, where nothing is said.
     fn parameters(&self) -> ModelParameters {
         ModelParameters::Any
     }
 
+    /// Its keys in `[simulator]`; none, where nothing is said.
     fn options(&self) -> Vec<ModelOption> {
         Vec::new()
     }
 
+    /// What its data lie on; a grid, where nothing is said.
     fn abscissae(&self) -> Abscissae {
         Abscissae::Grid("grid")
     }
@@ -370,6 +399,7 @@ pub trait Declaration: Send + Sync {
         None
     }
 
+    /// Who adds the noise; the campaign, where nothing is said.
     fn noise(&self) -> ModelNoise {
         ModelNoise::Gaussian
     }
@@ -387,6 +417,7 @@ pub trait Declaration: Send + Sync {
 }
 
 impl dyn Declaration + '_ {
+    /// As campaigns know it.
     pub fn id(&self, origin: Origin) -> ModelId {
         ModelId {
             origin,
@@ -487,8 +518,10 @@ impl dyn Declaration + '_ {
 
 /// The models that a campaign file may name.
 pub trait Declarations {
+    /// Those of one origin, in the order in which messages list them.
     fn of(&self, origin: Origin) -> Vec<&dyn Declaration>;
 
+    /// The one of this name.
     fn find(&self, origin: Origin, name: &str) -> Option<&dyn Declaration> {
         let mut known = self.of(origin).into_iter();
         known.find(|declaration| declaration.name() == name)

@@ -14,49 +14,32 @@ pub enum SigmaSource {
     /// The same constant for every point.
     Constant(f64),
     /// One value for all points of a simulation, drawn anew each time from U(low, high).
-    Uniform { low: f64, high: f64 },
+    Uniform {
+        /// In units of the data, as `high`.
+        low: f64,
+        /// Above `low`.
+        high: f64,
+    },
     /// One value for all points of a simulation, drawn anew each time, log-uniform.
-    LogUniform { low: f64, high: f64 },
+    LogUniform {
+        /// Above 0.
+        low: f64,
+        /// Above `low`.
+        high: f64,
+    },
     /// One row of a table of real error bars (each of the data's length), drawn anew each time.
     Table(Vec<Vec<f64>>),
 }
 
 /// The random step of a campaign's forward model, which is its likelihood too.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", from = "StoredNoise")]
+#[serde(rename_all = "snake_case")]
 pub enum Noise {
     /// Added to what the simulator gives, anew in every epoch of training.
     Gaussian(GaussianNoise),
     /// The simulator draws it, and gives log p(observation | θ) itself. Training sees each simulation with
     /// the noise that it was drawn with.
     Simulator,
-}
-
-/// As model files have it.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum StoredNoise {
-    Named(NamedNoise),
-    /// Of the first models, which knew no other noise.
-    Gaussian(GaussianNoise),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum NamedNoise {
-    Gaussian(GaussianNoise),
-    Simulator,
-}
-
-impl From<StoredNoise> for Noise {
-    fn from(stored: StoredNoise) -> Self {
-        match stored {
-            StoredNoise::Named(NamedNoise::Gaussian(noise)) | StoredNoise::Gaussian(noise) => {
-                Self::Gaussian(noise)
-            }
-            StoredNoise::Named(NamedNoise::Simulator) => Self::Simulator,
-        }
-    }
 }
 
 impl Noise {
@@ -72,6 +55,7 @@ impl Noise {
 /// Independent Gaussian noise: x = simulator(θ) + sigma · ε.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GaussianNoise {
+    /// The standard deviations.
     pub sigma: SigmaSource,
 }
 
@@ -91,12 +75,7 @@ impl GaussianNoise {
         }
         let mut chi_square = 0.0;
         let mut log_norm = 0.0;
-        for ((&value, &sigma), &x) in observation
-            .value
-            .iter()
-            .zip(&observation.sigma)
-            .zip(simulated)
-        {
+        for (value, sigma, x) in beside(observation, simulated) {
             let residual = (value - x) / sigma;
             chi_square += residual * residual;
             log_norm += LN_SQRT_2_PI + sigma.ln();
@@ -114,12 +93,7 @@ impl GaussianNoise {
         let simulated: Vec<f64> = rounded.iter().map(|&x| f64::from(x)).collect();
         let log_likelihood = self.log_likelihood(observation, &simulated);
         let mut change = 0.0;
-        for ((&value, &sigma), &x) in observation
-            .value
-            .iter()
-            .zip(&observation.sigma)
-            .zip(&simulated)
-        {
+        for (value, sigma, x) in beside(observation, &simulated) {
             // Half a unit in the last place, also of numbers near zero, whose units do not shrink any more.
             let rounding =
                 0.5 * f64::from(f32::EPSILON) * x.abs().max(f64::from(f32::MIN_POSITIVE));
@@ -168,6 +142,13 @@ impl GaussianNoise {
             SigmaSource::Table(rows) => rows.len() > 1,
         }
     }
+}
+
+/// Value, sigma and simulated value of each datum.
+fn beside(observation: &Observation, simulated: &[f64]) -> impl Iterator<Item = (f64, f64, f64)> {
+    let data = observation.value.iter().zip(&observation.sigma);
+    data.zip(simulated)
+        .map(|((&value, &sigma), &x)| (value, sigma, x))
 }
 
 fn fill_from(sigma: &mut [f64], source: Option<&[f64]>) {
@@ -303,18 +284,5 @@ mod tests {
             (second_row as f64 - 4000.0 / 3.0).abs() < 4.5 * (4000.0 * 2.0 / 9.0f64).sqrt(),
             "{second_row}"
         );
-    }
-
-    #[test]
-    fn noise_of_the_first_models_is_read() {
-        let read = |json: &str| serde_json::from_str::<Noise>(json).expect("a noise");
-        let gaussian = Noise::Gaussian(GaussianNoise {
-            sigma: SigmaSource::Constant(0.5),
-        });
-        assert_eq!(read(r#"{"sigma":{"constant":0.5}}"#), gaussian);
-        for noise in [gaussian, Noise::Simulator] {
-            let json = serde_json::to_string(&noise).expect("json");
-            assert_eq!(read(&json), noise);
-        }
     }
 }

@@ -29,7 +29,9 @@ use text::TextTable;
 /// One observation: `value[i]` ± `sigma[i]` at `grid[i]`; all of one length, at least 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
+    /// Abscissae, in any unit and any order.
     pub grid: Vec<f64>,
+    /// In the unit of the forward model's data.
     pub value: Vec<f64>,
     /// Standard errors, all positive and finite; none at all where the simulator draws the noise.
     pub sigma: Vec<f64>,
@@ -38,10 +40,13 @@ pub struct Observation {
 /// What a file says of an observation beside its numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
+    /// As it was given.
     pub path: PathBuf,
+    /// What its content turned out to be.
     pub format: Format,
     /// None: data are counted from 0.
     pub grid: Option<Column>,
+    /// The column of the values.
     pub value: Column,
     /// None: not from the file.
     pub sigma: Option<Column>,
@@ -52,8 +57,11 @@ pub struct Source {
 /// What a file turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
+    /// Fields with or without a header.
     Text,
+    /// Enhanced CSV (astropy).
     Ecsv,
+    /// A binary table.
     Fits,
 }
 
@@ -95,10 +103,12 @@ impl Observation {
         }
     }
 
+    /// The number of data.
     pub fn len(&self) -> usize {
         self.value.len()
     }
 
+    /// Never, but of observations that were not read.
     pub fn is_empty(&self) -> bool {
         self.value.is_empty()
     }

@@ -10,13 +10,17 @@ use std::collections::BTreeMap;
 /// One inference or training effort.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Campaign {
+    /// What people call it.
     pub name: String,
+    /// Of all randomness.
     pub seed: u64,
+    /// Parameters and their priors.
     pub space: ParameterSpace,
     /// Of parameters whose true value the user knows: drawn in pictures, and used for nothing else. Neither models nor
     /// peers have it.
     #[serde(skip)]
     pub truth_by_name: BTreeMap<String, f64>,
+    /// The forward model.
     pub simulator: SimulatorSpec,
     /// None for amortized campaigns.
     pub observation: Option<Observation>,
@@ -24,11 +28,17 @@ pub struct Campaign {
     pub reading: Reading,
     /// Noise and likelihood in one.
     pub noise: Noise,
+    /// What summarizes the data.
     pub featurizer: Featurizer,
+    /// The density that is fitted.
     pub flow: Flow,
+    /// How it is fitted.
     pub training: Training,
+    /// How much is simulated, and when it ends.
     pub rounds: Rounds,
+    /// Who simulates.
     pub workers: Workers,
+    /// What the result is held to.
     pub trust: Trust,
 }
 
@@ -42,10 +52,13 @@ impl Campaign {
     }
 }
 
+/// What keeps convolutions in scale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Normalization {
+    /// Weight normalization (Salimans & Kingma 2016): nothing depends on the minibatch.
     Weight,
+    /// Batch normalization (Ioffe & Szegedy 2015).
     Batch,
 }
 
@@ -55,25 +68,42 @@ pub enum Normalization {
 pub enum Featurizer {
     /// Residual 1-D convolutions, halved in length after each stage, GRU over what is left, linear.
     ResnetGru {
+        /// Of a convolution.
         channels: usize,
+        /// Each halves the length.
         stages: usize,
+        /// Units of the GRU.
         hidden: usize,
+        /// Length of the feature vector.
         features: usize,
+        /// Of the convolutions.
         normalization: Normalization,
     },
     /// Residual 1-D convolutions, halved in length after each stage, flattened, linear.
     Resnet {
+        /// Of a convolution.
         channels: usize,
+        /// Each halves the length.
         stages: usize,
+        /// Length of the feature vector.
         features: usize,
+        /// Of the convolutions.
         normalization: Normalization,
     },
     /// A GRU over the data.
-    Gru { hidden: usize, features: usize },
+    Gru {
+        /// Units of the GRU.
+        hidden: usize,
+        /// Length of the feature vector.
+        features: usize,
+    },
     /// Fully connected layers.
     Mlp {
+        /// Hidden ones.
         layers: usize,
+        /// Units of each.
         hidden: usize,
+        /// Length of the feature vector.
         features: usize,
     },
 }
@@ -85,6 +115,7 @@ pub fn patch(n_data: usize) -> usize {
     n_data.div_ceil(LONGEST_FIRST_STAGE).next_power_of_two()
 }
 
+/// The density of the parameters given the features.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Flow {
@@ -124,21 +155,28 @@ pub struct NsfSize {
     pub max_log_scale: f64,
 }
 
+/// What networks compute on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeviceChoice {
     /// wgpu where there is a real GPU, else cpu.
     Auto,
+    /// All threads of the machine, unless fewer are asked for.
     Cpu,
+    /// A GPU; an error where there is none.
     Wgpu,
 }
 
+/// How flows are fitted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Training {
+    /// For fits to simulations.
     pub device: DeviceChoice,
+    /// Rows of a minibatch.
     pub batch_size: usize,
     /// Initial learning rate of the first round, cosine decay to a hundredth.
     pub learning_rate: f64,
+    /// Most epochs of a training.
     pub max_epochs: u32,
     /// Epochs without a better validation loss after which training stops.
     pub patience: u32,
@@ -163,17 +201,24 @@ pub enum Loss {
     Nll,
     /// Which of `atoms` parameter vectors made x, by q(θ|x) / p(θ) (Greenberg et al. 2019, eq. 7): tends to
     /// the posterior, whatever the proposal.
-    Apt { atoms: usize },
+    Apt {
+        /// Parameter vectors to choose among, the row's own included; at least 2.
+        atoms: usize,
+    },
 }
 
+/// How much is simulated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rounds {
+    /// Most training rounds.
     pub max: u32,
     /// Simulations of each round.
     pub simulations: u64,
     /// Share of each later round's draws that comes from earlier, broader proposals, in [0, 0.5].
     pub defensive_share: f64,
+    /// For the weights of the result.
     pub combine: Combine,
+    /// Targets and budgets.
     pub stop: Stop,
 }
 
@@ -189,8 +234,10 @@ pub enum Combine {
     PerRound,
 }
 
+/// When a campaign ends; what is None is no reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stop {
+    /// When it ends without having reached a target.
     pub rule: StopRule,
     /// Target effective sample size of all rounds together.
     pub n_eff: Option<f64>,
@@ -204,6 +251,7 @@ pub struct Stop {
     pub top_up: u64,
 }
 
+/// What a drop of the efficiency means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StopRule {
@@ -217,6 +265,7 @@ pub enum StopRule {
 /// a process can start no more of them it is aborted.
 pub const MOST_WORKERS: u32 = 1000;
 
+/// Who simulates.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Workers {
     /// Workers of `sidereal fit`; None: as many as there are cores.
@@ -228,6 +277,7 @@ pub struct Workers {
 /// What a result is held to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Trust {
+    /// Whether a misfit is a reason not to trust it.
     pub misfit: Misfit,
 }
 

@@ -13,6 +13,7 @@ pub trait Choice: Copy + PartialEq + 'static {
     /// All of them.
     const NAMED: Named<Self>;
 
+    /// As campaign files have it.
     fn name(self) -> &'static str {
         let mut named = Self::NAMED.iter();
         let found = named.find(|(_, value)| *value == self);
@@ -64,6 +65,7 @@ impl Choice for Misfit {
 
 /// A featurizer without its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as the variants of `Featurizer`")]
 pub enum FeaturizerKind {
     ResnetGru,
     Resnet,
@@ -81,6 +83,7 @@ impl Choice for FeaturizerKind {
 }
 
 impl Featurizer {
+    /// Which network it is.
     pub fn kind(&self) -> FeaturizerKind {
         match self {
             Self::ResnetGru { .. } => FeaturizerKind::ResnetGru,
@@ -93,6 +96,7 @@ impl Featurizer {
 
 /// A flow without its size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as the variants of `Flow`")]
 pub enum FlowKind {
     Maf,
     Nsf,
@@ -108,6 +112,7 @@ impl Choice for FlowKind {
 }
 
 impl Flow {
+    /// Which flow it is.
     pub fn kind(&self) -> FlowKind {
         match self {
             Self::Maf { .. } => FlowKind::Maf,
@@ -119,6 +124,7 @@ impl Flow {
 
 /// A loss without its atoms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "as the variants of `Loss`")]
 pub enum LossKind {
     Nll,
     Apt,
@@ -129,6 +135,7 @@ impl Choice for LossKind {
 }
 
 impl Loss {
+    /// Which loss it is.
     pub fn kind(&self) -> LossKind {
         match self {
             Self::Nll => LossKind::Nll,

@@ -40,26 +40,19 @@ fn changed_list(key: &str, old: &[Value], new: &[Value]) -> String {
     if old.len() != new.len() {
         return format!("{key}: {} values -> {} values", old.len(), new.len());
     }
-    let different = old
-        .iter()
-        .zip(new)
-        .enumerate()
-        .filter(|(_, (old, new))| old != new);
+    let pairs = old.iter().zip(new).enumerate();
+    let mut different = pairs.filter(|(_, (old, new))| old != new);
     let n_different = different.clone().count();
-    match different.clone().next() {
+    match different.next() {
         Some((i, (Value::Array(old), Value::Array(new)))) => {
             changed_list(&format!("{key}[{i}]"), old, new)
         }
-        Some((i, (old, new))) if n_different == 1 => {
-            format!("{key}[{i}]: {} -> {}", describe(old), describe(new))
-        }
         Some((i, (old, new))) => {
-            format!(
-                "{key}[{i}]: {} -> {} (and {} more)",
-                describe(old),
-                describe(new),
-                n_different - 1
-            )
+            let change = format!("{key}[{i}]: {} -> {}", describe(old), describe(new));
+            match n_different {
+                1 => change,
+                n => format!("{change} (and {} more)", n - 1),
+            }
         }
         None => format!("{key}: changed"),
     }
@@ -88,11 +81,9 @@ fn canonical(value: &Value) -> String {
         Value::Datetime(date) => date.to_string(),
         Value::Array(values) => format!("[{}]", list(values.iter().map(canonical).collect())),
         Value::Table(table) => {
-            let entries = table
-                .iter()
-                .map(|(name, value)| format!("{name} = {}", canonical(value)))
-                .collect();
-            format!("{{{}}}", list(entries))
+            let entries = table.iter();
+            let entries = entries.map(|(name, value)| format!("{name} = {}", canonical(value)));
+            format!("{{{}}}", list(entries.collect()))
         }
     }
 }
@@ -102,10 +93,9 @@ fn fixed_values(campaign: &Campaign) -> BTreeMap<String, Value> {
     let mut values = BTreeMap::new();
     for part in parts(campaign) {
         for (name, value) in part.entries {
-            let key = if part.key.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{}.{name}", part.key)
+            let key = match part.key.as_str() {
+                "" => name.to_owned(),
+                table => format!("{table}.{name}"),
             };
             let mut declared = part.declared.iter();
             let may_change = declared.any(|key| key.name == name && key.may_change);

@@ -28,18 +28,11 @@ struct Lines {
 
 impl Mistakes {
     pub fn of_file(path: &Path, text: &str) -> Self {
-        let ends = text
-            .bytes()
-            .enumerate()
-            .filter(|&(_, byte)| byte == b'\n')
-            .map(|(i, _)| i)
-            .collect();
+        let ends = text.match_indices('\n').map(|(i, _)| i).collect();
+        let path = path.display().to_string();
         Self {
-            file: Some(Lines {
-                path: path.display().to_string(),
-                ends,
-            }),
-            found: RefCell::default(),
+            file: Some(Lines { path, ends }),
+            ..Self::of_values()
         }
     }
 
@@ -105,23 +98,19 @@ impl<'a> Section<'a> {
     pub fn check_keys(&self) {
         let known: Vec<&str> = self.keys.iter().map(|key| key.name).collect();
         for (name, _) in self.table.into_iter().flatten() {
-            let name_text: &str = name.get_ref();
-            if !known.contains(&name_text) {
-                let key = self.key_of(name_text);
-                let message = format!("{key}: unknown key{}", suggestion(name_text, &known));
-                self.mistakes.add(Some(name.span().start), message);
+            let (name, offset): (&str, _) = (name.get_ref(), name.span().start);
+            if !known.contains(&name) {
+                let key = self.key_of(name);
+                let message = format!("{key}: unknown key{}", suggestion(name, &known));
+                self.mistakes.add(Some(offset), message);
             }
         }
     }
 
+    /// None where it is not given.
     pub fn get(&self, key: &Key) -> Option<Entry<'a>> {
         let value = self.table?.get(key.name)?;
-        Some(Entry {
-            mistakes: self.mistakes,
-            key: self.key_of(key.name),
-            takes: key.takes,
-            value,
-        })
+        Some(self.entry(key.name, key.takes, value))
     }
 
     /// All that stands in the table, whatever it is.
@@ -129,15 +118,17 @@ impl<'a> Section<'a> {
         let table = self.table.into_iter().flatten();
         table.map(|(name, value)| {
             let name: &'a str = name.get_ref();
-            let (mistakes, key) = (self.mistakes, self.key_of(name));
-            let entry = Entry {
-                mistakes,
-                key,
-                takes: OPTION,
-                value,
-            };
-            (name, entry)
+            (name, self.entry(name, OPTION, value))
         })
+    }
+
+    fn entry(&self, name: &str, takes: Takes, value: &'a Spanned<DeValue<'a>>) -> Entry<'a> {
+        Entry {
+            mistakes: self.mistakes,
+            key: self.key_of(name),
+            takes,
+            value,
+        }
     }
 
     /// A mistake where it is missing.
@@ -180,9 +171,19 @@ impl<'a> Section<'a> {
 
     /// As [`whole`](Self::whole).
     pub fn choice<T: Choice>(&self, key: &Key) -> Option<T> {
-        self.given_or_default(key, Entry::choice, |default| {
-            find(default.trim_matches('"'))
-        })
+        self.given_or_default(key, Entry::choice, |text| find(text.trim_matches('"')))
+    }
+
+    /// `Some(None)` where it is not given, None where it is wrong.
+    pub fn optional<T>(
+        &self,
+        key: &Key,
+        read: impl FnOnce(&Entry<'a>) -> Option<T>,
+    ) -> Option<Option<T>> {
+        match self.get(key) {
+            Some(entry) => read(&entry).map(Some),
+            None => Some(None),
+        }
     }
 
     /// What is given, else this.
@@ -224,6 +225,17 @@ impl<'a> Section<'a> {
             .add(self.offset, format!("{}: {message}", self.key));
     }
 
+    /// Always None, with a mistake.
+    pub fn refuse<T>(&self, message: impl Display) -> Option<T> {
+        self.mistake(message);
+        None
+    }
+
+    /// An error is a mistake.
+    pub fn accept<T>(&self, result: Result<T, impl Display>) -> Option<T> {
+        result.map_err(|message| self.mistake(message)).ok()
+    }
+
     fn key_of(&self, name: &str) -> String {
         if self.key.is_empty() {
             name.to_owned()
@@ -243,10 +255,20 @@ pub(super) struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     pub fn mistake(&self, message: impl Display) {
-        self.mistakes.add(
-            Some(self.value.span().start),
-            format!("{}: {message}", self.key),
-        );
+        let offset = Some(self.value.span().start);
+        self.mistakes
+            .add(offset, format!("{}: {message}", self.key));
+    }
+
+    /// Always None, with a mistake.
+    pub fn refuse<T>(&self, message: impl Display) -> Option<T> {
+        self.mistake(message);
+        None
+    }
+
+    /// An error is a mistake.
+    pub fn accept<T>(&self, result: Result<T, impl Display>) -> Option<T> {
+        result.map_err(|message| self.mistake(message)).ok()
     }
 
     /// Mistakes in a file that the entry names.
@@ -261,51 +283,34 @@ impl<'a> Entry<'a> {
 
     /// Always None, with a mistake.
     pub fn wrong_type<T>(&self, expected: &str) -> Option<T> {
-        self.mistake(format!(
-            "found {}, expected {expected}",
-            describe(self.value.get_ref())
-        ));
-        None
+        let found = describe(self.value());
+        self.refuse(format!("found {found}, expected {expected}"))
+    }
+
+    pub fn value(&self) -> &'a DeValue<'a> {
+        self.value.get_ref()
     }
 
     pub fn is_text(&self) -> bool {
-        self.value.get_ref().is_str()
+        self.value().is_str()
     }
 
     pub fn is_number(&self) -> bool {
-        self.value.get_ref().is_float() || self.value.get_ref().is_integer()
-    }
-
-    pub fn is_whole(&self) -> bool {
-        self.value.get_ref().is_integer()
-    }
-
-    pub fn is_array(&self) -> bool {
-        self.value.get_ref().is_array()
-    }
-
-    pub fn is_table(&self) -> bool {
-        self.value.get_ref().is_table()
+        self.value().is_float() || self.value().is_integer()
     }
 
     pub fn text(&self) -> Option<&'a str> {
-        let text = self.value.get_ref().as_str();
-        if text.is_none() {
-            return self.wrong_type("text in quotes");
-        }
-        text
+        let text = self.value().as_str();
+        text.or_else(|| self.wrong_type("text in quotes"))
     }
 
     pub fn boolean(&self) -> Option<bool> {
-        let boolean = self.value.get_ref().as_bool();
-        if boolean.is_none() {
-            return self.wrong_type("true or false");
-        }
-        boolean
+        let boolean = self.value().as_bool();
+        boolean.or_else(|| self.wrong_type("true or false"))
     }
 
     pub fn number(&self) -> Option<f64> {
-        let value = self.value.get_ref();
+        let value = self.value();
         let number = match (value.as_float(), value.as_integer()) {
             (Some(float), _) => float.as_str().parse::<f64>().ok(),
             (None, Some(integer)) => i128::from_str_radix(integer.as_str(), integer.radix())
@@ -340,32 +345,25 @@ impl<'a> Entry<'a> {
     /// A whole number in this range, whatever the declared one.
     pub fn whole_in<T: TryFrom<u64>>(&self, range: RangeInclusive<u64>) -> Option<T> {
         let (least, most) = (*range.start(), *range.end());
-        let number = self
-            .value
-            .get_ref()
+        self.value()
             .as_integer()
             .and_then(|integer| u64::from_str_radix(integer.as_str(), integer.radix()).ok())
             .filter(|number| range.contains(number))
-            .and_then(|number| T::try_from(number).ok());
-        if number.is_none() {
-            return self.wrong_type(&Takes::Whole(least, most).words());
-        }
-        number
+            .and_then(|number| T::try_from(number).ok())
+            .or_else(|| self.wrong_type(&Takes::Whole(least, most).words()))
     }
 
     /// One of the names of a choice.
     pub fn choice<T: Choice>(&self) -> Option<T> {
         let text = self.text()?;
-        let choice = find(text);
-        if choice.is_none() {
+        find(text).or_else(|| {
             let suggestion = suggestion(text, &names::<T>());
-            self.mistake(format!("found {text:?}{suggestion}"));
-        }
-        choice
+            self.refuse(format!("found {text:?}{suggestion}"))
+        })
     }
 
     pub fn items(&self, expected: &str) -> Option<Vec<Entry<'a>>> {
-        let Some(array) = self.value.get_ref().as_array() else {
+        let Some(array) = self.value().as_array() else {
             return self.wrong_type(expected);
         };
         let mut takes = self
@@ -386,27 +384,31 @@ impl<'a> Entry<'a> {
         Some(array.iter().enumerate().map(entry).collect())
     }
 
+    /// What `read` makes of each item of a list.
+    pub fn each<T>(
+        &self,
+        expected: &str,
+        read: impl Fn(&Entry<'a>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        // Every item is looked at, so that each mistake is found.
+        let found: Vec<Option<T>> = self.items(expected)?.iter().map(read).collect();
+        found.into_iter().collect()
+    }
+
     /// A list of finite numbers.
     pub fn numbers(&self) -> Option<Vec<f64>> {
-        // Every item is looked at, so that each mistake is found.
-        let numbers: Vec<Option<f64>> = self
-            .items("a list of numbers")?
-            .iter()
-            .map(Entry::number)
-            .collect();
-        numbers.into_iter().collect()
+        self.each("a list of numbers", Entry::number)
     }
 
     pub fn section(&self) -> Option<Section<'a>> {
-        let Some(table) = self.value.get_ref().as_table() else {
+        let Some(table) = self.value().as_table() else {
             return self.wrong_type("a table");
         };
-        let offset = Some(self.value.span().start);
         Some(Section {
             mistakes: self.mistakes,
             key: self.key.clone(),
             keys: self.takes.keys(),
-            offset,
+            offset: Some(self.value.span().start),
             table: Some(table),
         })
     }
@@ -421,30 +423,22 @@ impl<'a> Entry<'a> {
     /// A table with exactly one of the declared keys: which of the choice it is, and its value.
     pub fn variant<T: Choice>(&self) -> Option<(T, Entry<'a>)> {
         let expected = self.takes.words();
-        let Some(table) = self.value.get_ref().as_table() else {
+        let Some(table) = self.value().as_table() else {
             return self.wrong_type(&expected);
         };
         let section = self.checked_section()?;
-        let present: Vec<&Key> = section
-            .keys
-            .iter()
-            .filter(|key| table.contains_key(key.name))
-            .collect();
+        let keys = section.keys.iter();
+        let present: Vec<&Key> = keys.filter(|key| table.contains_key(key.name)).collect();
         match present[..] {
             [key] => find(key.name).zip(section.get(key)),
-            [] => {
-                if table.is_empty() {
-                    self.mistake(format!("found an empty table, expected {expected}"));
-                }
-                None
+            [] if table.is_empty() => {
+                self.refuse(format!("found an empty table, expected {expected}"))
             }
+            [] => None,
             [..] => {
                 let present: Vec<&str> = present.iter().map(|key| key.name).collect();
-                self.mistake(format!(
-                    "found {}, expected one of them",
-                    present.join(" and ")
-                ));
-                None
+                let present = present.join(" and ");
+                self.refuse(format!("found {present}, expected one of them"))
             }
         }
     }
@@ -461,11 +455,8 @@ pub(super) fn suggestion(found: &str, known: &[&str]) -> String {
     let nearness = |name: &str| {
         strsim::normalized_damerau_levenshtein(&found.to_lowercase(), &name.to_lowercase())
     };
-    let nearest = known
-        .iter()
-        .copied()
-        .max_by(|a, b| nearness(a).total_cmp(&nearness(b)));
-    match nearest {
+    let known_names = known.iter().copied();
+    match known_names.max_by(|a, b| nearness(a).total_cmp(&nearness(b))) {
         Some(nearest) if nearness(nearest) >= 0.5 => format!(", did you mean {nearest}?"),
         Some(_) => format!(", expected one of {}", known.join(", ")),
         None => String::new(),

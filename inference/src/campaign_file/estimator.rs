@@ -23,9 +23,9 @@ pub(super) fn featurizer(
     let most_stages = n_data.map_or(defaults::MOST_STAGES_OF_ANY, |n_data| {
         defaults::most_stages(n_data) as u64
     });
-    let stages = || match section.get(&featurizer::STAGES) {
-        Some(entry) => entry.whole_in(0..=most_stages),
-        None => Some(defaults::stages(n_data.unwrap_or(1))),
+    let stages = || {
+        let given = section.optional(&featurizer::STAGES, |entry| entry.whole_in(0..=most_stages));
+        Some(given?.unwrap_or_else(|| defaults::stages(n_data.unwrap_or(1))))
     };
     let features = || {
         let default = defaults::features(n_parameters.unwrap_or(1));
@@ -147,13 +147,12 @@ fn conditioner_units(section: &Section<'_>, n_parameters: usize) -> Option<usize
         return Some(defaults::conditioner_units(n_parameters));
     };
     let hidden = entry.whole()?;
-    if hidden < n_parameters {
-        entry.mistake(format!(
+    match hidden < n_parameters {
+        true => entry.refuse(format!(
             "{hidden} units are fewer than the {n_parameters} parameters, whose dependences they could not carry"
-        ));
-        return None;
+        )),
+        false => Some(hidden),
     }
-    Some(hidden)
 }
 
 pub(super) fn training(root: &Section<'_>, flow: Option<&Flow>) -> Option<Training> {
@@ -191,10 +190,9 @@ fn loss(section: &Section<'_>, batch_size: Option<usize>) -> Option<Loss> {
         && kind != apt
     {
         let (found, expected) = (kind.name(), apt.name());
-        entry.mistake(format!(
+        return entry.refuse(format!(
             "the loss {found} has no atoms, only {expected} has"
         ));
-        return None;
     }
     match kind {
         LossKind::Nll => Some(Loss::Nll),
@@ -202,11 +200,10 @@ fn loss(section: &Section<'_>, batch_size: Option<usize>) -> Option<Loss> {
             let (atoms, batch_size) = (atoms?, batch_size?);
             let fewest = fewest_slice_rows(batch_size);
             if atoms > fewest {
-                section.mistake(format!(
+                return section.refuse(format!(
                     "{atoms} atoms are taken from a slice of the minibatch, but with a batch_size of {batch_size} \
                      slices have {fewest} rows"
                 ));
-                return None;
             }
             Some(Loss::Apt { atoms })
         }

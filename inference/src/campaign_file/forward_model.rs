@@ -9,7 +9,7 @@ use super::keys::observation::{DATA, READING};
 use super::keys::simulator::{COUNT, GRID, START, STOP};
 use super::model::{Known, ModelSection};
 use super::noise::{noise, sigma_entry};
-use super::observation::{Given, observation, reading};
+use super::observation::{observation, reading};
 use super::parameters::{Named, bounds};
 use crate::campaign::model::{ModelNoise, SimulatorSpec};
 use crate::campaign::{Errors, GaussianNoise, Noise, Observation, Reading, SigmaSource, Source};
@@ -41,8 +41,12 @@ pub(super) fn forward_model(
     let reading = reading(&observation_section);
     let model = ModelSection::read(root, known);
     let read = |errors| {
+        if !has_observation {
+            return Some((None, None));
+        }
         let reading = reading.as_ref()?;
-        observation(&observation_section, directory, errors, reading)
+        let (read, source) = observation(&observation_section, directory, errors, reading)?;
+        Some((Some(read), source))
     };
     if model.noise() == ModelNoise::Own {
         if let Some(noise) = root.get(&NOISE) {
@@ -51,11 +55,7 @@ pub(super) fn forward_model(
                 model.name().unwrap_or_default()
             ));
         }
-        let (observation, source) = if has_observation {
-            apart(read(model.errors()))
-        } else {
-            (Some(None), None)
-        };
+        let (observation, source) = read(model.errors()).unzip();
         let (simulator, n_data) = simulator(&model, directory, observation.as_ref(), names);
         if let (Some(simulator), Some(Some(observation))) = (&simulator, &observation)
             && let Some(mistake) = model.impossible_datum(&simulator.options, &observation.value)
@@ -65,26 +65,21 @@ pub(super) fn forward_model(
         return ForwardModel {
             simulator,
             observation,
-            source,
+            source: source.flatten(),
             reading,
             noise: likelihood(root, &model).map(|()| Noise::Simulator),
             n_data,
         };
     }
     let sigma = sigma_entry(root, has_observation);
-    let constant = sigma
-        .as_ref()
-        .filter(|entry| entry.is_number())
-        .and_then(|entry| entry.number());
-
-    let (observation, source) = if !has_observation {
-        (Some(None), None)
-    } else if sigma.as_ref().is_some_and(Entry::is_number) && constant.is_none() {
+    let number = sigma.as_ref().filter(|entry| entry.is_number());
+    let constant = number.and_then(Entry::number);
+    let (observation, source) = match (number, constant) {
         // The mistake is in `noise`; no further ones are made out of it here.
-        (None, None)
-    } else {
-        apart(read(constant.map_or(Errors::Column, Errors::Constant)))
-    };
+        (Some(_), None) if has_observation => None,
+        (_, constant) => read(constant.map_or(Errors::Column, Errors::Constant)),
+    }
+    .unzip();
     let (simulator, n_data) = simulator(&model, directory, observation.as_ref(), names);
     let noise = match &sigma {
         Some(entry) => noise(entry, constant, directory, observation.as_ref(), n_data),
@@ -95,7 +90,7 @@ pub(super) fn forward_model(
     ForwardModel {
         simulator,
         observation,
-        source,
+        source: source.flatten(),
         reading,
         noise: likelihood(root, &model).and(noise).map(Noise::Gaussian),
         n_data,
@@ -109,17 +104,6 @@ pub(super) fn has_observation(root: &Section<'_>) -> bool {
         let has = |keys: &[Key]| keys.iter().any(|key| section.get(key).is_some());
         has(&DATA) || !has(&READING)
     })
-}
-
-/// The observation, and where it is from.
-fn apart(given: Option<Given>) -> (Option<Option<Observation>>, Option<Source>) {
-    match given {
-        Some(Given {
-            observation,
-            source,
-        }) => (Some(Some(observation)), source),
-        None => (None, None),
-    }
 }
 
 /// The kind of likelihood follows from the model; a file may say it.
@@ -139,8 +123,7 @@ fn likelihood(root: &Section<'_>, model: &ModelSection<'_>) -> Option<()> {
         ModelNoise::Own => "draws noise of its own and gives its likelihood",
         ModelNoise::Gaussian => "gives no likelihood of its own",
     };
-    entry.mistake(format!("{name} {found}, expected {:?}", expected.name()));
-    None
+    entry.refuse(format!("{name} {found}, expected {:?}", expected.name()))
 }
 
 fn simulator(
@@ -154,19 +137,14 @@ fn simulator(
         return (None, n_data);
     };
     let default = model.default_grid(names.map(<[_]>::len));
-    let grid = match observation {
-        Some(observation) => grid(section, observation.as_ref(), default),
-        None => None,
-    };
+    let grid = observation.and_then(|observation| grid(section, observation.as_ref(), default));
     let n_data = grid.as_ref().map(Vec::len);
-    let chosen = model.model(directory, grid.as_deref(), names);
-    let spec = chosen
-        .zip(grid)
-        .map(|((model, options), grid)| SimulatorSpec {
-            model,
-            options,
-            grid,
-        });
+    let chosen = model.model(directory, grid.as_deref(), names).zip(grid);
+    let spec = chosen.map(|((model, options), grid)| SimulatorSpec {
+        model,
+        options,
+        grid,
+    });
     (spec, n_data)
 }
 
@@ -175,36 +153,27 @@ fn grid(
     observation: Option<&Observation>,
     default: Option<Vec<f64>>,
 ) -> Option<Vec<f64>> {
-    let given = match section.get(&GRID) {
-        Some(entry) => Some((grid_entry(&entry)?, entry)),
-        None => None,
-    };
+    let given = section.optional(&GRID, grid_entry)?;
     match (given, observation) {
-        (Some((grid, entry)), Some(observation)) if grid != observation.grid => {
-            entry.mistake("not the grid of the observation, expected none here");
-            None
-        }
+        (Some(grid), Some(observation)) if grid != observation.grid => section
+            .get(&GRID)?
+            .refuse("not the grid of the observation, expected none here"),
         (_, Some(observation)) => Some(observation.grid.clone()),
-        (Some((grid, _)), None) => Some(grid),
-        (None, None) => match default {
-            Some(grid) => Some(grid),
-            None => section.require(&GRID, GRID_EXPECTED).and(None),
-        },
+        (Some(grid), None) => Some(grid),
+        (None, None) => default.or_else(|| section.require(&GRID, GRID_EXPECTED).and(None)),
     }
 }
 
 fn grid_entry(entry: &Entry<'_>) -> Option<Vec<f64>> {
-    if entry.is_array() {
+    if entry.value().is_array() {
         let grid = entry.numbers()?;
-        if grid.is_empty() {
-            entry.mistake("found an empty list, expected at least one number");
-            return None;
-        }
-        return Some(grid);
+        return match grid.is_empty() {
+            true => entry.refuse("found an empty list, expected at least one number"),
+            false => Some(grid),
+        };
     }
-    if !entry.is_table() {
-        entry.mistake(format!("expected {}", GRID.takes.words()));
-        return None;
+    if !entry.value().is_table() {
+        return entry.refuse(format!("expected {}", GRID.takes.words()));
     }
     let section = entry.checked_section()?;
     let (ends, count) = (bounds(&section, &START, &STOP), section.whole(&COUNT));

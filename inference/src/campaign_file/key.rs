@@ -3,8 +3,11 @@
 /// One key of the campaign file. What reads, writes, compares or describes the key goes by this.
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
+    /// Within its table.
     pub name: &'static str,
+    /// What it may be.
     pub takes: Takes,
+    /// What holds where it is not given.
     pub default: KeyDefault,
     /// Whether it may change while a campaign goes on.
     pub may_change: bool,
@@ -35,9 +38,11 @@ pub enum KeyDefault {
 /// What a key takes.
 #[derive(Debug, Clone, Copy)]
 pub enum Takes {
+    /// Any text.
     Text,
     /// This text.
     Word(&'static str),
+    /// true or false
     Boolean,
     /// A finite number.
     Number(Interval),
@@ -62,7 +67,9 @@ pub enum Takes {
 /// Which numbers.
 #[derive(Debug, Clone, Copy)]
 pub enum Interval {
+    /// Every finite one.
     All,
+    /// Above 0.
     Positive,
     /// From the first to the second, both included.
     Between(f64, f64),

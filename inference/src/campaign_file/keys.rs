@@ -45,6 +45,7 @@ const MOST_ATOMS: u64 = SLICE_ROWS as u64;
 
 /// The file itself.
 #[rustfmt::skip]
+#[expect(missing_docs, reason = "each key says what it is about")]
 pub mod file {
     use super::*;
 
@@ -78,7 +79,7 @@ pub mod file {
 
 /// `[[parameters]]`
 #[rustfmt::skip]
-pub mod parameters {
+pub(crate) mod parameters {
     use super::*;
 
     pub const NAME: Key = key("name", Text, Required, "letters, digits and _, a letter first");
@@ -119,7 +120,7 @@ pub mod parameters {
 
 /// `[prior]`
 #[rustfmt::skip]
-pub mod joint {
+pub(crate) mod joint {
     use super::*;
 
     pub const MULTIVARIATE_NORMAL: Key = key("multivariate_normal", Table(&[MEAN, COVARIANCE, PRECISION]), Nothing,
@@ -133,7 +134,7 @@ pub mod joint {
 
 /// `[simulator]`, to which come the options of the model.
 #[rustfmt::skip]
-pub mod simulator {
+pub(crate) mod simulator {
     use super::*;
 
     pub const BUILTIN: Key = key(Origin::Builtin.key(), Text, Words("required, or guest"), "a model of every program");
@@ -160,7 +161,7 @@ pub mod simulator {
 
 /// `[observation]`
 #[rustfmt::skip]
-pub mod observation {
+pub(crate) mod observation {
     use super::*;
 
     pub const PATH: Key = key("path", Text, Nothing, "a table: text with a header, ECSV, or FITS");
@@ -188,7 +189,7 @@ pub mod observation {
 
 /// `[likelihood]`
 #[rustfmt::skip]
-pub mod likelihood {
+pub(crate) mod likelihood {
     use super::*;
 
     pub const KIND: Key = key("kind", Choice(names::<ModelNoise>), Words("by the model"),
@@ -199,7 +200,7 @@ pub mod likelihood {
 
 /// `[noise]`
 #[rustfmt::skip]
-pub mod noise {
+pub(crate) mod noise {
     use super::*;
 
     pub const GAUSSIAN: Key = key("gaussian", OneOf(&[SIGMA], "a table { sigma = ... }"), Nothing,
@@ -230,7 +231,7 @@ pub mod noise {
 
 /// `[featurizer]`
 #[rustfmt::skip]
-pub mod featurizer {
+pub(crate) mod featurizer {
     use super::*;
 
     pub const KIND: Key = key("kind", Choice(names::<FeaturizerKind>), Words("\"resnet\", \"mlp\" up to 16 data"),
@@ -254,6 +255,7 @@ pub mod featurizer {
 
 /// `[flow]`
 #[rustfmt::skip]
+#[expect(missing_docs, reason = "each key says what it is about")]
 pub mod flow {
     use super::*;
 
@@ -278,6 +280,7 @@ pub mod flow {
 
 /// `[training]`
 #[rustfmt::skip]
+#[expect(missing_docs, reason = "each key says what it is about")]
 pub mod training {
     use super::*;
 
@@ -309,6 +312,7 @@ pub mod training {
 
 /// `[rounds]`
 #[rustfmt::skip]
+#[expect(missing_docs, reason = "each key says what it is about")]
 pub mod rounds {
     use super::*;
 
@@ -328,7 +332,7 @@ pub mod rounds {
 
 /// `[rounds.stop]`
 #[rustfmt::skip]
-pub mod stop {
+pub(crate) mod stop {
     use super::*;
 
     pub const RULE: Key = key("rule", Choice(names::<StopRule>), Value("\"bootstrap\""),
@@ -351,7 +355,7 @@ pub mod stop {
 
 /// `[workers]`
 #[rustfmt::skip]
-pub mod workers {
+pub(crate) mod workers {
     use super::*;
 
     pub const COUNT: Key = key("count", Whole(1, MOST_WORKERS as u64), Words("one a core"),
@@ -364,7 +368,7 @@ pub mod workers {
 
 /// `[trust]`
 #[rustfmt::skip]
-pub mod trust {
+pub(crate) mod trust {
     use super::*;
 
     pub const MISFIT: Key = key("misfit", Choice(names::<Misfit>), Value("\"fail\""),

@@ -70,29 +70,29 @@ impl<'a> ModelSection<'a> {
         }
     }
 
+    /// None where it is not known.
+    fn declaration(&self) -> Option<&'a dyn Declaration> {
+        match &self.chosen {
+            Some(Chosen::Declared(_, declaration)) => Some(*declaration),
+            Some(Chosen::Recorded { .. }) | None => None,
+        }
+    }
+
     /// Where the errors of an observation are that has noise of the model's own.
     pub fn errors(&self) -> Errors {
-        match &self.chosen {
-            Some(Chosen::Declared(_, declaration)) => declaration.errors(None),
-            // A recorded observation has its grid.
-            Some(Chosen::Recorded { .. }) | None => Errors::None,
-        }
+        // A recorded observation has its grid.
+        let declaration = self.declaration();
+        declaration.map_or(Errors::None, |declaration| declaration.errors(None))
     }
 
     /// The grid of a model whose data have no abscissae, where nothing gives one.
     pub fn default_grid(&self, n_parameters: Option<usize>) -> Option<Vec<f64>> {
-        match &self.chosen {
-            Some(Chosen::Declared(_, declaration)) => declaration.counted_grid(n_parameters?),
-            Some(Chosen::Recorded { .. }) | None => None,
-        }
+        self.declaration()?.counted_grid(n_parameters?)
     }
 
     /// Why no parameters give this observation.
     pub fn impossible_datum(&self, options: &Options, value: &[f64]) -> Option<String> {
-        match &self.chosen {
-            Some(Chosen::Declared(_, declaration)) => declaration.impossible_datum(options, value),
-            Some(Chosen::Recorded { .. }) | None => None,
-        }
+        self.declaration()?.impossible_datum(options, value)
     }
 
     /// None where an option, the parameters or the data's length are not what the model needs, which are mistakes.
@@ -136,75 +136,62 @@ impl<'a> ModelSection<'a> {
 
 /// The model that the file names.
 fn declared<'a>(section: &Section<'a>, models: &'a dyn Declarations) -> Option<Chosen<'a>> {
-    let names_of = |origin| {
-        let names: Vec<&str> = models.of(origin).iter().map(|model| model.name()).collect();
-        names
+    let names_of = |origin| -> Vec<&str> {
+        let models = models.of(origin).into_iter();
+        models.map(|model| model.name()).collect()
     };
-    let builtin_names = names_of(Origin::Builtin);
+    let builtins = names_of(Origin::Builtin).join(", ");
     let mut is_external = false;
-    for (name, entry) in section.entries() {
-        if EXTERNAL.contains(&name) {
-            entry.mistake(format!(
-                "external simulators are not in this version, expected builtin = one of {}",
-                builtin_names.join(", ")
-            ));
-            is_external = true;
-        }
+    for (_, entry) in section
+        .entries()
+        .filter(|(name, _)| EXTERNAL.contains(name))
+    {
+        entry.mistake(format!(
+            "external simulators are not in this version, expected builtin = one of {builtins}"
+        ));
+        is_external = true;
     }
     if is_external {
         return None;
     }
-    let (origin, entry) = origin_entry(section, &builtin_names.join(", "))?;
+    let (origin, entry) = origin_entry(section, &builtins)?;
     let name = entry.text()?;
     if let Some(declaration) = models.find(origin, name) {
         refuse_other_keys(section, declaration);
         return Some(Chosen::Declared(origin, declaration));
     }
     let known = names_of(origin);
-    entry.mistake(match (origin, known.is_empty()) {
+    entry.refuse(match (origin, known.is_empty()) {
         (Origin::Guest, true) => format!(
             "found {name:?}, but this program has no guests: only the program that brings the model can run it"
         ),
         (Origin::Builtin, _) | (Origin::Guest, false) => {
             format!("found {name:?}{}", suggestion(name, &known))
         }
-    });
-    None
+    })
 }
 
 /// The one of `builtin` and `guest` that is given.
 fn origin_entry<'a>(section: &Section<'a>, builtins: &str) -> Option<(Origin, Entry<'a>)> {
-    let given: Vec<(Origin, Entry<'a>)> = ORIGINS
-        .iter()
-        .filter_map(|(key, origin)| Some((*origin, section.get(key)?)))
-        .collect();
-    let n_given = given.len();
-    let mut given = given.into_iter();
-    match (given.next(), n_given) {
-        (Some(only), 1) => Some(only),
-        (Some((_, entry)), _) => {
-            entry.mistake("found builtin and guest, expected one of them");
-            None
-        }
-        (None, _) => section
+    match (section.get(&BUILTIN), section.get(&GUEST)) {
+        (Some(entry), None) => Some((Origin::Builtin, entry)),
+        (None, Some(entry)) => Some((Origin::Guest, entry)),
+        (Some(entry), Some(_)) => entry.refuse("found builtin and guest, expected one of them"),
+        (None, None) => section
             .require(&BUILTIN, &format!("one of {builtins}"))
             .and(None),
     }
 }
 
 fn refuse_other_keys(section: &Section<'_>, declaration: &dyn Declaration) {
-    let options: Vec<&str> = declaration
-        .options()
-        .iter()
-        .map(|option| option.name)
-        .collect();
+    let (model, options) = (declaration.name(), declaration.options());
+    let options: Vec<&str> = options.iter().map(|option| option.name).collect();
     for (name, entry) in section.entries() {
         if !is_common(name) && !options.contains(&name) {
             entry.mistake(match options[..] {
-                [] => format!("{} has no options but grid", declaration.name()),
+                [] => format!("{model} has no options but grid"),
                 [..] => format!(
-                    "{} has no such option, its options are grid, {}",
-                    declaration.name(),
+                    "{model} has no such option, its options are grid, {}",
                     options.join(", ")
                 ),
             });
@@ -219,18 +206,17 @@ fn is_common(name: &str) -> bool {
 
 /// A file that names a version wants that one.
 fn check_version(section: &Section<'_>, declaration: &dyn Declaration) -> Option<()> {
-    let Some(entry) = section.get(&VERSION) else {
-        return Some(());
+    let check = |entry: &Entry<'_>| {
+        let (found, expected): (u32, u32) = (entry.whole()?, declaration.version());
+        match found == expected {
+            true => Some(()),
+            false => entry.refuse(format!(
+                "found version {found} of {}, this program has version {expected}",
+                declaration.name()
+            )),
+        }
     };
-    let (found, expected): (u32, u32) = (entry.whole()?, declaration.version());
-    if found != expected {
-        entry.mistake(format!(
-            "found version {found} of {}, this program has version {expected}",
-            declaration.name()
-        ));
-        return None;
-    }
-    Some(())
+    section.optional(&VERSION, check).map(|_| ())
 }
 
 /// The options that the file gives, all looked at.
@@ -243,18 +229,17 @@ fn given_options(
     let mut all_right = true;
     for option in declaration.options() {
         let key = key_of(&option);
-        let entry = match key.default {
-            KeyDefault::Required => section.require(&key, key.about),
-            KeyDefault::Value(_) | KeyDefault::Words(_) | KeyDefault::Nothing => {
-                match section.get(&key) {
-                    Some(entry) => Some(entry),
-                    None => continue,
-                }
-            }
+        let read = |entry: &Entry<'_>| value(entry, &option, directory);
+        let value = match option.default {
+            OptionDefault::Required => section
+                .require(&key, key.about)
+                .and_then(|entry| read(&entry).map(Some)),
+            OptionDefault::Value(_) | OptionDefault::Settled => section.optional(&key, read),
         };
-        match entry.and_then(|entry| value(&entry, &option, directory)) {
+        match value {
             Some(value) => {
-                options.0.insert(option.name.to_owned(), value);
+                let name = option.name.to_owned();
+                options.0.extend(value.map(|value| (name, value)));
             }
             None => all_right = false,
         }
@@ -296,9 +281,8 @@ fn value(entry: &Entry<'_>, option: &ModelOption, directory: &Path) -> Option<Op
         OptionKind::Positives(n) => {
             let found = numbers(entry, Expected::Positive)?;
             if found.len() != *n {
-                let about = option.about;
-                entry.mistake(format!("found {} numbers, expected {about}", found.len()));
-                return None;
+                let (found, about) = (found.len(), option.about);
+                return entry.refuse(format!("found {found} numbers, expected {about}"));
             }
             OptionValue::Numbers(found)
         }
@@ -311,13 +295,10 @@ fn value(entry: &Entry<'_>, option: &ModelOption, directory: &Path) -> Option<Op
 /// The model of a campaign file that was written by `to_toml`.
 fn recorded<'a>(root: &Section<'a>, section: &Section<'a>) -> Option<Chosen<'a>> {
     let (origin, entry) = origin_entry(section, "a model's name")?;
-    let version = section
-        .require(&VERSION, "the model's version")
-        .and_then(|entry| entry.whole());
+    let version = section.require(&VERSION, "the model's version");
+    let version = version.and_then(|entry| entry.whole());
     let likelihood = root.get(&LIKELIHOOD).and_then(|entry| entry.section());
-    let kind = likelihood
-        .and_then(|section| section.get(&KIND))
-        .and_then(|entry| entry.text());
+    let kind = likelihood.and_then(|section| section.get(&KIND)?.text());
     Some(Chosen::Recorded {
         id: ModelId {
             origin,
@@ -337,22 +318,20 @@ fn recorded_options(section: &Section<'_>) -> Option<Options> {
         if is_common(name) {
             continue;
         }
+        let numbers = |entry: &Entry<'_>| numbers(entry, Expected::Finite);
         let value = if entry.is_text() {
             OptionValue::Text(entry.text()?.to_owned())
-        } else if entry.is_whole() {
+        } else if entry.value().is_integer() {
             OptionValue::Whole(entry.whole()?)
         } else if entry.is_number() {
             OptionValue::Number(entry.number()?)
         } else {
             let items = entry.items(&entry.expected())?;
             match items.first() {
-                Some(first) if first.is_array() => OptionValue::Rows(
-                    items
-                        .iter()
-                        .map(|item| numbers(item, Expected::Finite))
-                        .collect::<Option<_>>()?,
-                ),
-                Some(_) | None => OptionValue::Numbers(numbers(&entry, Expected::Finite)?),
+                Some(first) if first.value().is_array() => {
+                    OptionValue::Rows(entry.each(&entry.expected(), numbers)?)
+                }
+                Some(_) | None => OptionValue::Numbers(numbers(&entry)?),
             }
         };
         options.0.insert(name.to_owned(), value);

@@ -37,44 +37,41 @@ pub(super) fn noise(
             return sigma.wrong_type(&SIGMA.takes.words());
         }
         if matches!(observation, Some(None)) {
-            sigma.mistake(format!(
-                "{OBSERVED:?} needs an [observation], expected {}",
-                SIGMA.takes.words()
+            let expected = SIGMA.takes.words();
+            return sigma.refuse(format!(
+                "{OBSERVED:?} needs an [observation], expected {expected}"
             ));
-            return None;
         }
         SigmaSource::Observed
     } else if sigma.is_number() {
         let constant = constant?;
-        if let Some(Some(observation)) = observation
-            && let Some(i) = observation
-                .sigma
-                .iter()
-                .position(|&observed| observed != constant)
-        {
-            sigma.mistake(format!(
-                "{constant} is not the observation's own sigma, {} in row {i}, expected {OBSERVED:?}",
-                observation.sigma[i]
+        let observed = observation.and_then(Option::as_ref);
+        let mut observed = observed
+            .into_iter()
+            .flat_map(|data| &data.sigma)
+            .enumerate();
+        if let Some((i, other)) = observed.find(|(_, observed)| **observed != constant) {
+            return sigma.refuse(format!(
+                "{constant} is not the observation's own sigma, {other} in row {i}, expected {OBSERVED:?}"
             ));
-            return None;
         }
         SigmaSource::Constant(constant)
-    } else if sigma.is_table() {
+    } else if sigma.value().is_table() {
         let (kind, entry) = sigma.variant()?;
+        let range = || bounds(&entry.checked_section()?, &LOW, &HIGH);
         match kind {
             DrawnSigma::Uniform => {
-                let (low, high) = bounds(&entry.checked_section()?, &LOW, &HIGH)?;
+                let (low, high) = range()?;
                 SigmaSource::Uniform { low, high }
             }
             DrawnSigma::LogUniform => {
-                let (low, high) = bounds(&entry.checked_section()?, &LOW, &HIGH)?;
+                let (low, high) = range()?;
                 SigmaSource::LogUniform { low, high }
             }
             DrawnSigma::Table => SigmaSource::Table(sigma_table(&entry, directory, n_data)?),
         }
     } else {
-        sigma.mistake(format!("expected {}", SIGMA.takes.words()));
-        return None;
+        return sigma.refuse(format!("expected {}", SIGMA.takes.words()));
     };
     Some(GaussianNoise { sigma })
 }
@@ -91,11 +88,10 @@ fn sigma_table(
         reason: "the data's length",
     });
     let rows = rows_of_numbers(entry, directory, Expected::Positive, width)?;
-    if rows.is_empty() {
-        entry.mistake("found no rows, expected at least one row of sigmas");
-        return None;
+    match rows.is_empty() {
+        true => entry.refuse("found no rows, expected at least one row of sigmas"),
+        false => Some(rows),
     }
-    Some(rows)
 }
 
 /// Where sigma comes from that is drawn anew for each simulation.

@@ -11,23 +11,14 @@ use crate::campaign::{ColumnNames, Errors, Expected, Hdu, Observation, Reading, 
 use std::path::Path;
 
 /// An observation, and where it is from if that is a file.
-pub(super) struct Given {
-    pub observation: Observation,
-    pub source: Option<Source>,
-}
-
 pub(super) fn observation(
     section: &Section<'_>,
     directory: &Path,
     errors: Errors,
     reading: &Reading,
-) -> Option<Given> {
+) -> Option<(Observation, Option<Source>)> {
     let Some(path) = section.get(&PATH) else {
-        let observation = inline_observation(section, errors)?;
-        return Some(Given {
-            observation,
-            source: None,
-        });
+        return Some((inline_observation(section, errors)?, None));
     };
     for key in [GRID, VALUE, SIGMA] {
         if let Some(entry) = section.get(&key) {
@@ -35,18 +26,9 @@ pub(super) fn observation(
         }
     }
     let full_path = directory.join(path.text()?);
-    let bytes = match files::read(&full_path, files::MOST_DATA_BYTES) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            path.mistake(error);
-            return None;
-        }
-    };
+    let bytes = path.accept(files::read(&full_path, files::MOST_DATA_BYTES))?;
     match Observation::parse(&bytes, &full_path, errors, reading) {
-        Ok((observation, source)) => Some(Given {
-            observation,
-            source: Some(source),
-        }),
+        Ok((observation, source)) => Some((observation, Some(source))),
         Err(error) => {
             path.add_foreign(error.mistakes);
             None
@@ -56,18 +38,14 @@ pub(super) fn observation(
 
 /// How files of observations are read.
 pub(super) fn reading(section: &Section<'_>) -> Option<Reading> {
-    let columns = match section.get(&COLUMNS) {
-        Some(entry) => column_names(&entry),
-        None => Some(ColumnNames::default()),
-    };
+    let columns = section.optional(&COLUMNS, column_names);
     let missing = section.choice(&MISSING);
-    let hdu = match section.get(&HDU) {
-        Some(entry) if entry.is_text() => entry.text().map(|name| Some(Hdu::Name(name.to_owned()))),
-        Some(entry) => entry.whole().map(|index| Some(Hdu::Index(index))),
-        None => Some(None),
-    };
+    let hdu = section.optional(&HDU, |entry| match entry.is_text() {
+        true => entry.text().map(|name| Hdu::Name(name.to_owned())),
+        false => entry.whole().map(Hdu::Index),
+    });
     Some(Reading {
-        columns: columns?,
+        columns: columns?.unwrap_or_default(),
         missing: missing?,
         hdu: hdu?,
     })
@@ -76,10 +54,7 @@ pub(super) fn reading(section: &Section<'_>) -> Option<Reading> {
 /// `{ grid = "bjd", value = "flux", sigma = "flux_err" }`, or some of these.
 pub(super) fn column_names(entry: &Entry<'_>) -> Option<ColumnNames> {
     let section = entry.checked_section()?;
-    let name = |role: &Key| match section.get(role) {
-        Some(entry) => entry.text().map(|name| Some(name.to_owned())),
-        None => Some(None),
-    };
+    let name = |role| section.optional(role, |entry| entry.text().map(str::to_owned));
     let (grid, value, sigma) = (name(&GRID_NAME), name(&VALUE_NAME), name(&SIGMA_NAME));
     Some(ColumnNames {
         grid: grid?,
@@ -97,70 +72,42 @@ fn inline_observation(section: &Section<'_>, errors: Errors) -> Option<Observati
             Errors::None => "lists grid and value",
             Errors::NoneNorGrid => "list value",
         };
-        section.mistake(format!(
+        return section.refuse(format!(
             "expected path = \"observation.csv\", or the {lists}"
         ));
-        return None;
     }
-    let list = |key: &Key, expected| {
-        section
-            .require(key, "a list of numbers")
-            .and_then(|entry| numbers(&entry, expected))
-    };
+    let list = |key: &Key, expected| numbers(&section.require(key, "a list of numbers")?, expected);
     let value = list(&VALUE, Expected::Finite);
-    let grid = match (errors, section.get(&GRID), &value) {
-        (Errors::NoneNorGrid, None, Some(value)) => Some(counted(value.len())),
-        (Errors::NoneNorGrid, None, None) => None,
-        (Errors::NoneNorGrid, Some(_), _)
-        | (Errors::Column | Errors::ColumnOr(_) | Errors::Constant(_) | Errors::None, _, _) => {
+    let grid = match (errors, section.get(&GRID)) {
+        (Errors::NoneNorGrid, None) => value.as_ref().map(|value| counted(value.len())),
+        (Errors::NoneNorGrid, Some(_))
+        | (Errors::Column | Errors::ColumnOr(_) | Errors::Constant(_) | Errors::None, _) => {
             list(&GRID, Expected::Finite)
         }
     };
-    let sigma = match (errors, section.get(&SIGMA), &value) {
-        (Errors::None | Errors::NoneNorGrid, Some(sigma), _) => {
-            sigma.mistake("expected none: the simulator draws the noise");
-            None
+    let (sigma, has_sigma) = match (errors, section.get(&SIGMA)) {
+        (Errors::None | Errors::NoneNorGrid, Some(sigma)) => {
+            return sigma.refuse("expected none: the simulator draws the noise");
         }
-        (Errors::None | Errors::NoneNorGrid, None, _) => {
-            let (grid, value) = (grid?, value?);
-            if value.is_empty() || grid.len() != value.len() {
-                section.mistake(format!(
-                    "found {} numbers in grid and {} in value, expected as many in each, at least one",
-                    grid.len(),
-                    value.len()
-                ));
-                return None;
-            }
-            return Some(Observation {
-                grid,
-                value,
-                sigma: Vec::new(),
-            });
+        (Errors::None | Errors::NoneNorGrid, None) => (Some(Vec::new()), false),
+        (Errors::ColumnOr(sigma) | Errors::Constant(sigma), None) => {
+            let n = value.as_ref().map(Vec::len);
+            (n.map(|n| vec![sigma; n]), true)
         }
-        (Errors::ColumnOr(sigma) | Errors::Constant(sigma), None, Some(value)) => {
-            Some(vec![sigma; value.len()])
-        }
-        (Errors::ColumnOr(_) | Errors::Constant(_), None, None) => None,
-        (Errors::Column | Errors::ColumnOr(_) | Errors::Constant(_), _, _) => {
-            list(&SIGMA, Expected::Positive)
+        (Errors::Column | Errors::ColumnOr(_) | Errors::Constant(_), _) => {
+            (list(&SIGMA, Expected::Positive), true)
         }
     };
-    let observation = Observation {
-        grid: grid?,
-        value: value?,
-        sigma: sigma?,
-    };
-    let lengths = [
-        observation.grid.len(),
-        observation.value.len(),
-        observation.sigma.len(),
-    ];
-    if observation.is_empty() || lengths != [observation.len(); 3] {
-        let [grid, value, sigma] = lengths;
-        section.mistake(format!(
-            "found {grid} numbers in grid, {value} in value and {sigma} in sigma, expected as many in each, at least one"
+    let (grid, value, sigma) = (grid?, value?, sigma?);
+    let [n_grid, n, n_sigma] = [&grid, &value, &sigma].map(Vec::len);
+    if n == 0 || n_grid != n || has_sigma && n_sigma != n {
+        let found = match has_sigma {
+            true => format!("{n_grid} numbers in grid, {n} in value and {n_sigma} in sigma"),
+            false => format!("{n_grid} numbers in grid and {n} in value"),
+        };
+        return section.refuse(format!(
+            "found {found}, expected as many in each, at least one"
         ));
-        return None;
     }
-    Some(observation)
+    Some(Observation { grid, value, sigma })
 }

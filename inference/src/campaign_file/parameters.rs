@@ -15,17 +15,9 @@ use crate::space::{JointNormal, Parameter, ParameterSpace, Prior, Spread};
 use std::collections::BTreeMap;
 
 /// Columns of our Parquet files that a parameter must not be named like.
+#[rustfmt::skip]
 const RESERVED_NAMES: [&str; 10] = [
-    "row_id",
-    "log_prior",
-    "log_proposal",
-    "log_likelihood",
-    "component",
-    "status",
-    "message",
-    "x",
-    "round",
-    "weight",
+    "row_id", "log_prior", "log_proposal", "log_likelihood", "component", "status", "message", "x", "round", "weight",
 ];
 
 /// A parameter whose name is known, with its place for later messages.
@@ -35,6 +27,7 @@ pub(super) struct Named<'a> {
 }
 
 /// What `[[parameters]]` and `[prior]` say.
+#[derive(Default)]
 pub(super) struct Parameters<'a> {
     /// None where some are missing or unusable.
     pub names: Option<Vec<Named<'a>>>,
@@ -47,18 +40,13 @@ pub(super) fn parameters<'a>(root: &Section<'a>) -> Parameters<'a> {
     const EXPECTED: &str = "at least one [[parameters]] table";
     let items = root.require(&PARAMETERS, EXPECTED).and_then(|entry| {
         let items = entry.items(EXPECTED)?;
-        if items.is_empty() {
-            entry.mistake(format!("found an empty list, expected {EXPECTED}"));
-            return None;
+        match items.is_empty() {
+            true => entry.refuse(format!("found an empty list, expected {EXPECTED}")),
+            false => Some(items),
         }
-        Some(items)
     });
     let Some(items) = items else {
-        return Parameters {
-            names: None,
-            space: None,
-            truth_by_name: BTreeMap::new(),
-        };
+        return Parameters::default();
     };
     let mut names: Vec<Option<Named<'a>>> = Vec::new();
     let mut parameters = Vec::new();
@@ -75,16 +63,11 @@ pub(super) fn parameters<'a>(root: &Section<'a>) -> Parameters<'a> {
         let named = section
             .require(&NAME, "the parameter's name")
             .and_then(name);
-        if let Some(named) = &named
-            && names
-                .iter()
-                .flatten()
-                .any(|earlier| earlier.name == named.name)
+        let mut earlier = names.iter().flatten();
+        if let Some(Named { name, entry }) = &named
+            && earlier.any(|earlier| earlier.name == *name)
         {
-            named.entry.mistake(format!(
-                "a parameter named {:?} is there already",
-                named.name
-            ));
+            entry.mistake(format!("a parameter named {name:?} is there already"));
         }
         let prior = match section.get(&PRIOR) {
             None if has_joint => {
@@ -108,14 +91,10 @@ pub(super) fn parameters<'a>(root: &Section<'a>) -> Parameters<'a> {
         }));
         names.push(named);
     }
-    let joint = match root.get(&JOINT_PRIOR) {
-        Some(entry) => joint(&entry, joint_positions).map(Some),
-        None => Some(None),
-    };
-    let parameters = parameters.into_iter().collect::<Option<Vec<Parameter>>>();
+    let joint = root.optional(&JOINT_PRIOR, |entry| joint(entry, joint_positions));
     Parameters {
         names: names.into_iter().collect(),
-        space: space(parameters, joint),
+        space: space(parameters.into_iter().collect(), joint),
         truth_by_name,
     }
 }
@@ -143,45 +122,26 @@ fn joint(entry: &Entry<'_>, positions: Vec<usize>) -> Option<JointNormal> {
         .require(&MULTIVARIATE_NORMAL, &JOINT_PRIOR.takes.words())?
         .checked_section()?;
     if positions.is_empty() {
-        section.mistake(
+        return section.refuse(
             "every parameter has a prior of its own, expected some without, in the order of mean",
         );
-        return None;
     }
+    const MEAN_EXPECTED: &str = "a list of numbers, one a parameter without a prior of its own";
     let mean = section
-        .require(
-            &JOINT_MEAN,
-            "a list of numbers, one a parameter without a prior of its own",
-        )
+        .require(&JOINT_MEAN, MEAN_EXPECTED)
         .and_then(|entry| entry.numbers());
+    let matrix = |entry: Entry<'_>| entry.each("a list of rows", Entry::numbers);
     let spread = match (section.get(&COVARIANCE), section.get(&PRECISION)) {
-        (Some(covariance), None) => matrix(&covariance).map(Spread::Covariance),
-        (None, Some(precision)) => matrix(&precision).map(Spread::Precision),
+        (Some(covariance), None) => matrix(covariance).map(Spread::Covariance),
+        (None, Some(precision)) => matrix(precision).map(Spread::Precision),
         (Some(_), Some(_)) => {
-            section.mistake("found covariance and precision, expected one of them");
-            None
+            section.refuse("found covariance and precision, expected one of them")
         }
         (None, None) => {
-            section.mistake("found neither covariance nor precision, expected one of them");
-            None
+            section.refuse("found neither covariance nor precision, expected one of them")
         }
     };
-    match JointNormal::new(positions, mean?, spread?) {
-        Ok(joint) => Some(joint),
-        Err(error) => {
-            section.mistake(error);
-            None
-        }
-    }
-}
-
-fn matrix(entry: &Entry<'_>) -> Option<Vec<Vec<f64>>> {
-    let rows: Vec<Option<Vec<f64>>> = entry
-        .items("a list of rows")?
-        .iter()
-        .map(Entry::numbers)
-        .collect();
-    rows.into_iter().collect()
+    section.accept(JointNormal::new(positions, mean?, spread?))
 }
 
 /// Only a uniform prior is the same everywhere on a circle.
@@ -212,33 +172,27 @@ fn truth(section: &Section, prior: Option<&Prior>) -> Option<f64> {
     let entry = section.get(&TRUTH)?;
     let (low, high) = prior.map_or((f64::NEG_INFINITY, f64::INFINITY), Prior::support);
     let truth = entry.number()?;
-    if !(low..=high).contains(&truth) {
-        entry.mistake(format!(
+    match (low..=high).contains(&truth) {
+        true => Some(truth),
+        false => entry.refuse(format!(
             "found {truth}, expected a number within the prior, from {low} to {high}"
-        ));
-        return None;
+        )),
     }
-    Some(truth)
 }
 
 fn name(entry: Entry<'_>) -> Option<Named<'_>> {
     let name = entry.text()?;
-    let starts_well = name
-        .chars()
-        .next()
-        .is_some_and(|first| first.is_alphabetic() || first == '_');
+    let starts_well = name.starts_with(|first: char| first.is_alphabetic() || first == '_');
     if !starts_well || !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
-        entry.mistake(format!(
+        return entry.refuse(format!(
             "found {name:?}, expected letters, digits and _, a letter first"
         ));
-        return None;
     }
     if RESERVED_NAMES.contains(&name) || name.starts_with("z_") {
-        entry.mistake(format!(
+        return entry.refuse(format!(
             "{name:?} is a column of every result, expected a name other than {} and z_...",
             RESERVED_NAMES.join(", ")
         ));
-        return None;
     }
     Some(Named { name, entry })
 }
@@ -247,7 +201,10 @@ fn prior(entry: &Entry<'_>) -> Option<Prior> {
     let (kind, values) = entry.variant()?;
     let section = values.checked_section()?;
     // All are read before any `?`, so that all mistakes are found.
-    let mean_and_sd = || (section.number(&MEAN), section.number(&SD));
+    let pair = |a, b| {
+        let (a, b) = (section.number(a), section.number(b));
+        Some((a?, b?))
+    };
     let prior = match kind {
         PriorKind::Uniform => {
             let (low, high) = bounds(&section, &LOW, &HIGH)?;
@@ -258,53 +215,48 @@ fn prior(entry: &Entry<'_>) -> Option<Prior> {
             Prior::LogUniform { low, high }
         }
         PriorKind::Normal => {
-            let (mean, sd) = mean_and_sd();
-            let (mean, sd) = (mean?, sd?);
+            let (mean, sd) = pair(&MEAN, &SD)?;
             Prior::Normal { mean, sd }
         }
         PriorKind::LogNormal => {
-            let (mean, sd) = mean_and_sd();
-            let (mean, sd) = (mean?, sd?);
+            let (mean, sd) = pair(&MEAN, &SD)?;
             Prior::LogNormal { mean, sd }
         }
         PriorKind::TruncatedNormal => {
-            let (mean, sd) = mean_and_sd();
-            let (low, high) = bounds(&section, &LOW, &HIGH)?;
+            let (normal, ends) = (pair(&MEAN, &SD), bounds(&section, &LOW, &HIGH));
+            let ((mean, sd), (low, high)) = (normal?, ends?);
             Prior::TruncatedNormal {
-                mean: mean?,
-                sd: sd?,
+                mean,
+                sd,
                 low,
                 high,
             }
         }
         PriorKind::Beta => {
-            let (alpha, beta) = (section.number(&ALPHA), section.number(&BETA_EXPONENT));
-            let (low, high) = bounds(&section, &UNIT_LOW, &UNIT_HIGH)?;
+            let exponents = pair(&ALPHA, &BETA_EXPONENT);
+            let ends = bounds(&section, &UNIT_LOW, &UNIT_HIGH);
+            let ((alpha, beta), (low, high)) = (exponents?, ends?);
             Prior::Beta {
-                alpha: alpha?,
-                beta: beta?,
+                alpha,
+                beta,
                 low,
                 high,
             }
         }
     };
-    if let Err(error) = prior.check() {
-        section.mistake(error);
-        return None;
-    }
-    Some(prior)
+    section.accept(prior.check()).map(|()| prior)
 }
 
 /// Two numbers, the first below the second.
 pub(super) fn bounds(section: &Section<'_>, low: &Key, high: &Key) -> Option<(f64, f64)> {
     let (low_name, high_name) = (low.name, high.name);
     let (low, high) = (section.number(low), section.number(high));
-    let (low, high) = (low?, high?);
-    if low >= high {
-        section.mistake(format!("{low_name} {low} is not below {high_name} {high}"));
-        return None;
+    match (low?, high?) {
+        (low, high) if low >= high => {
+            section.refuse(format!("{low_name} {low} is not below {high_name} {high}"))
+        }
+        ends => Some(ends),
     }
-    Some((low, high))
 }
 
 /// Refuses parameters that a model does not have, and the want of those that it needs.
@@ -317,26 +269,18 @@ pub(super) fn check_names(
         ModelParameters::Named(names) => names,
         ModelParameters::Count(_) | ModelParameters::Any => return Some(()),
     };
-    let missing: Vec<&str> = needed
-        .iter()
-        .copied()
-        .filter(|needed| parameters.iter().all(|parameter| parameter.name != *needed))
-        .collect();
+    let is_missing = |name: &&str| parameters.iter().all(|parameter| parameter.name != *name);
+    let missing: Vec<&str> = needed.iter().copied().filter(is_missing).collect();
     let unknown = parameters
         .iter()
         .filter(|parameter| !needed.contains(&parameter.name));
-    for parameter in unknown.clone() {
-        let hint = if missing.is_empty() {
-            format!(", expected only {}", needed.join(", "))
-        } else {
-            suggestion(parameter.name, &missing)
+    for Named { name, entry } in unknown.clone() {
+        let hint = match missing.is_empty() {
+            true => format!(", expected only {}", needed.join(", ")),
+            false => suggestion(name, &missing),
         };
-        let message = format!(
-            "simulator {} has no parameter {:?}{hint}",
-            model.name(),
-            parameter.name
-        );
-        parameter.entry.mistake(message);
+        let model = model.name();
+        entry.mistake(format!("simulator {model} has no parameter {name:?}{hint}"));
     }
     if !missing.is_empty() {
         simulator.mistake(format!(

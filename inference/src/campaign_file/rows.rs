@@ -7,16 +7,8 @@ use std::path::Path;
 
 /// Numbers that have a place in single precision.
 pub(super) fn numbers(entry: &Entry<'_>, expected: Expected) -> Option<Vec<f64>> {
-    let items = entry.items("a list of numbers")?;
-    let number = |item: &Entry<'_>| match check_number(item.number()?, expected) {
-        Ok(number) => Some(number),
-        Err(message) => {
-            item.mistake(message);
-            None
-        }
-    };
-    let numbers: Vec<Option<f64>> = items.iter().map(number).collect();
-    numbers.into_iter().collect()
+    let number = |item: &Entry<'_>| item.accept(check_number(item.number()?, expected));
+    entry.each("a list of numbers", number)
 }
 
 /// How many numbers each row has.
@@ -29,9 +21,12 @@ pub(super) struct Width {
 }
 
 impl Width {
-    fn mistake(self, found: usize) -> Option<String> {
+    fn check(self, found: usize) -> Result<(), String> {
         let Self { n, what, reason } = self;
-        (found != n).then(|| format!("found {found} {what}, expected {n}, {reason}"))
+        match found == n {
+            true => Ok(()),
+            false => Err(format!("found {found} {what}, expected {n}, {reason}")),
+        }
     }
 }
 
@@ -45,18 +40,11 @@ pub(super) fn rows_of_numbers(
     if entry.is_text() {
         return rows_of_file(entry, directory, expected, width);
     }
-    let row = |item: &Entry<'_>| {
+    entry.each(&entry.expected(), |item| {
         let row = numbers(item, expected)?;
-        match width.and_then(|width| width.mistake(row.len())) {
-            None => Some(row),
-            Some(mistake) => {
-                item.mistake(mistake);
-                None
-            }
-        }
-    };
-    let rows: Vec<Option<Vec<f64>>> = entry.items(&entry.expected())?.iter().map(row).collect();
-    rows.into_iter().collect()
+        item.accept(width.map_or(Ok(()), |width| width.check(row.len())))?;
+        Some(row)
+    })
 }
 
 fn rows_of_file(
@@ -66,17 +54,15 @@ fn rows_of_file(
     width: Option<Width>,
 ) -> Option<Vec<Vec<f64>>> {
     let path = directory.join(entry.text()?);
-    let bytes = match files::read(&path, files::MOST_DATA_BYTES) {
-        Ok(bytes) => bytes,
-        Err(error) => {
-            entry.mistake(error);
-            return None;
-        }
-    };
+    let bytes = entry.accept(files::read(&path, files::MOST_DATA_BYTES))?;
     let mut mistakes = FileMistakes::new(&path);
     let mut table = Vec::new();
     for (line, fields) in rows(&bytes) {
         let line = Place::Line(line);
+        let fields = fields.and_then(|fields| {
+            width.map_or(Ok(()), |width| width.check(fields.len()))?;
+            Ok(fields)
+        });
         let fields = match fields {
             Ok(fields) => fields,
             Err(message) => {
@@ -84,10 +70,6 @@ fn rows_of_file(
                 continue;
             }
         };
-        if let Some(mistake) = width.and_then(|width| width.mistake(fields.len())) {
-            mistakes.add(line, mistake);
-            continue;
-        }
         let mut row = Vec::with_capacity(fields.len());
         for (j, field) in fields.iter().enumerate() {
             match parse_number(field, expected) {

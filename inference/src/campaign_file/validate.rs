@@ -24,20 +24,16 @@ pub(super) fn campaign(
         .require(&NAME, "the campaign's name")
         .and_then(|entry| campaign_name(&entry));
     let seed = root.whole(&SEED);
-    let parameters::Parameters {
-        names,
-        space,
-        truth_by_name,
-    } = parameters::parameters(root);
-    let n_parameters = names.as_ref().map(Vec::len);
-    let forward = forward_model::forward_model(root, directory, names.as_deref(), known);
+    let parameters = parameters::parameters(root);
+    let names = parameters.names.as_deref();
+    let n_parameters = names.map(<[_]>::len);
+    let forward = forward_model::forward_model(root, directory, names, known);
     let featurizer = estimator::featurizer(root, forward.n_data, n_parameters);
     let flow = estimator::flow(root, n_parameters);
     let training = estimator::training(root, flow.as_ref());
-    let purpose = if forward_model::has_observation(root) {
-        Purpose::Posterior
-    } else {
-        Purpose::Amortized
+    let purpose = match forward_model::has_observation(root) {
+        true => Purpose::Posterior,
+        false => Purpose::Amortized,
     };
     let refinement = training.as_ref().is_none_or(|training| training.refinement);
     let rounds = rounds(root, purpose, refinement);
@@ -46,21 +42,20 @@ pub(super) fn campaign(
     if let (Some(training), Some(flow), Some(entry)) = (&training, &flow, root.get(&TRAINING)) {
         let (loss, flow, maf) = (training.loss.kind(), flow.kind(), FlowKind::Maf);
         if loss == LossKind::Apt && flow != maf {
-            entry.mistake(format!(
+            return entry.refuse(format!(
                 "the loss {} does not work with the flow {}, whose wide tails reach where the prior that it divides by \
                  is all but zero: take flow.kind = {:?}",
                 loss.name(),
                 flow.name(),
                 maf.name()
             ));
-            return None;
         }
     }
     let campaign = Campaign {
         name: name?,
         seed: seed?,
-        space: space?,
-        truth_by_name,
+        space: parameters.space?,
+        truth_by_name: parameters.truth_by_name,
         simulator: forward.simulator?,
         observation: forward.observation?,
         reading: forward.reading?,
@@ -77,16 +72,11 @@ pub(super) fn campaign(
 
 fn campaign_name(entry: &Entry<'_>) -> Option<String> {
     let name = entry.text()?;
-    if name.is_empty()
-        || name.chars().count() > 100
-        || name
-            .chars()
-            .any(|c| c.is_control() || c == '/' || c == '\\')
-    {
-        entry.mistake(format!(
+    let is_bad = |c: char| c.is_control() || c == '/' || c == '\\';
+    if name.is_empty() || name.chars().count() > 100 || name.contains(is_bad) {
+        return entry.refuse(format!(
             "found {name:?}, expected 1 to 100 characters, no slashes or control characters"
         ));
-        return None;
     }
     Some(name.to_owned())
 }
@@ -118,20 +108,17 @@ fn rounds(root: &Section<'_>, purpose: Purpose, refinement: bool) -> Option<Roun
         Some(stop) if is_planned && stop.simulations.is_some() => defaults::PLANNED_ROUNDS_MAX,
         Some(_) | None => default_max,
     };
-    let max = section
-        .get(&rounds::MAX)
-        .map_or(Some(default_max), |entry| {
-            let max: u64 = entry.whole()?;
-            if max > 1 && purpose == Purpose::Amortized {
-                entry.mistake(format!("{max} rounds need an [observation], expected 1"));
-                return None;
-            }
-            Some(max)
-        });
+    let max = section.optional(&rounds::MAX, |entry| {
+        let max: u64 = entry.whole()?;
+        match max > 1 && purpose == Purpose::Amortized {
+            true => entry.refuse(format!("{max} rounds need an [observation], expected 1")),
+            false => Some(max),
+        }
+    });
     let defensive_share = section.number(&rounds::DEFENSIVE_SHARE);
     let combine = section.choice(&rounds::COMBINE);
-    let (max, simulations, mut stop) = (max?, simulations?, stop?);
-    let mut max = max;
+    let (simulations, mut stop) = (simulations?, stop?);
+    let mut max = max?.unwrap_or(default_max);
     if is_planned && stop.simulations.is_none() {
         // Rounds of one size are a budget in other words: how many there are, and how large, the method knows better.
         let top_up = stop_section.get(&TOP_UP).map_or(0, |_| stop.top_up);
@@ -170,52 +157,35 @@ fn stop(
         }
     }
     let rule = section.choice(&RULE);
-    let n_eff = optional(section.get(&N_EFF), Entry::number);
-    let efficiency = optional(section.get(&EFFICIENCY), Entry::number);
-    let simulations = optional(section.get(&SIMULATIONS), |entry| {
+    let n_eff = section.optional(&N_EFF, Entry::number);
+    let efficiency = section.optional(&EFFICIENCY, Entry::number);
+    let simulations = section.optional(&SIMULATIONS, |entry| {
         if rule.is_some_and(|rule| is_planned(purpose, rule, refinement)) {
             return entry.whole_in(FEWEST_SIMULATIONS..=MOST_SIMULATIONS);
         }
         let simulations = entry.whole()?;
-        if let Some(round) = round_simulations
-            && simulations < round
-        {
-            entry.mistake(format!(
+        match round_simulations.filter(|&round| simulations < round) {
+            Some(round) => entry.refuse(format!(
                 "{simulations} simulations in total are fewer than the {round} of one round"
-            ));
-            return None;
+            )),
+            None => Some(simulations),
         }
-        Some(simulations)
     });
-    let wall_time_s = optional(section.get(&WALL_TIME), wall_time);
+    let wall_time_s = section.optional(&WALL_TIME, wall_time);
     // Where a number of effective draws is asked for, one more round may be spent on reaching it.
     let default_top_up = match n_eff {
         Some(Some(_)) => round_simulations,
         Some(None) | None => Some(0),
     };
-    let top_up = match section.get(&TOP_UP) {
-        Some(entry) => entry.whole(),
-        None => default_top_up,
-    };
+    let top_up = section.optional(&TOP_UP, Entry::whole);
     Some(Stop {
         rule: rule?,
         n_eff: n_eff?,
         efficiency: efficiency?,
         simulations: simulations?,
         wall_time_s: wall_time_s?,
-        top_up: top_up?,
+        top_up: top_up?.or(default_top_up)?,
     })
-}
-
-/// `Some(None)` where the key is missing, None where it is wrong.
-fn optional<'a, T>(
-    entry: Option<Entry<'a>>,
-    read: impl FnOnce(&Entry<'a>) -> Option<T>,
-) -> Option<Option<T>> {
-    match entry {
-        Some(entry) => read(&entry).map(Some),
-        None => Some(None),
-    }
 }
 
 /// Seconds, or text like `2h` or `1h30m`.
@@ -223,12 +193,9 @@ fn wall_time(entry: &Entry<'_>) -> Option<f64> {
     if !entry.is_text() {
         return entry.number();
     }
-    let text = entry.text()?;
-    let seconds = parse_duration(text).filter(|seconds| seconds.is_finite() && *seconds > 0.0);
-    if seconds.is_none() {
-        return entry.wrong_type(&entry.expected());
-    }
-    seconds
+    let seconds = parse_duration(entry.text()?);
+    let seconds = seconds.filter(|seconds| seconds.is_finite() && *seconds > 0.0);
+    seconds.or_else(|| entry.wrong_type(&entry.expected()))
 }
 
 fn parse_duration(text: &str) -> Option<f64> {
@@ -256,8 +223,8 @@ fn parse_duration(text: &str) -> Option<f64> {
 
 fn workers(root: &Section<'_>) -> Option<Workers> {
     let section = root.section(&WORKERS);
-    let count = optional(section.get(&workers::COUNT), Entry::whole);
-    let batch_rows = optional(section.get(&workers::BATCH_ROWS), Entry::whole);
+    let count = section.optional(&workers::COUNT, Entry::whole);
+    let batch_rows = section.optional(&workers::BATCH_ROWS, Entry::whole);
     Some(Workers {
         count: count?,
         batch_rows: batch_rows?,
@@ -265,8 +232,8 @@ fn workers(root: &Section<'_>) -> Option<Workers> {
 }
 
 fn trust(root: &Section<'_>) -> Option<Trust> {
-    let misfit = root.section(&TRUST).choice(&MISFIT);
-    Some(Trust { misfit: misfit? })
+    let misfit = root.section(&TRUST).choice(&MISFIT)?;
+    Some(Trust { misfit })
 }
 
 #[cfg(test)]

@@ -13,13 +13,16 @@ use crate::campaign::{
 use crate::space::{Prior, Spread};
 use toml::Value;
 
+/// A key with its value.
+type Entry<'a> = (&'a str, Value);
+
 /// One table of the file: its header as a key path, and its keys in order.
 pub(super) struct Part<'a> {
     /// Empty for the keys above all tables; parameters are `parameters[0]` and so on.
     pub key: String,
     /// What is declared of its keys; options of a model are not.
     pub declared: &'static [Key],
-    pub entries: Vec<(&'a str, Value)>,
+    pub entries: Vec<Entry<'a>>,
 }
 
 /// The campaign as validated and run, on its own: observation and sigma table stand in it, and what was
@@ -46,14 +49,13 @@ pub(super) fn parts(campaign: &Campaign) -> Vec<Part<'_>> {
         declared: of.takes.keys(),
         entries,
     };
-    let top = vec![
-        (file::NAME.name, Value::from(campaign.name.as_str())),
-        (file::SEED.name, whole(campaign.seed)),
-    ];
     let mut parts = vec![Part {
         key: String::new(),
         declared: file::KEYS,
-        entries: top,
+        entries: vec![
+            (file::NAME.name, Value::from(campaign.name.as_str())),
+            (file::SEED.name, whole(campaign.seed)),
+        ],
     }];
     for (i, parameter) in campaign.space.parameters.iter().enumerate() {
         let mut entries = vec![(parameters::NAME.name, Value::from(parameter.name.as_str()))];
@@ -103,20 +105,23 @@ pub(super) fn parts(campaign: &Campaign) -> Vec<Part<'_>> {
         key: format!("{}.{}", file::ROUNDS.name, rounds::STOP.name),
         ..part(rounds::STOP, stop(campaign))
     });
-    let mut workers = Vec::new();
-    if let Some(count) = campaign.workers.count {
-        workers.push((workers::COUNT.name, whole(count.into())));
-    }
-    if let Some(batch_rows) = campaign.workers.batch_rows {
-        workers.push((workers::BATCH_ROWS.name, whole(batch_rows)));
-    }
-    parts.push(part(file::WORKERS, workers));
+    let count = campaign.workers.count.map(u64::from);
+    let workers = [
+        given(workers::COUNT, count.map(whole)),
+        given(workers::BATCH_ROWS, campaign.workers.batch_rows.map(whole)),
+    ];
+    parts.push(part(file::WORKERS, workers.into_iter().flatten().collect()));
     let misfit = (trust::MISFIT.name, named(campaign.trust.misfit));
     parts.push(part(file::TRUST, vec![misfit]));
     parts
 }
 
-fn observation(campaign: &Campaign) -> Vec<(&'static str, Value)> {
+/// The entry of what may be left out.
+fn given(key: Key, value: Option<Value>) -> Option<Entry<'static>> {
+    value.map(|value| (key.name, value))
+}
+
+fn observation(campaign: &Campaign) -> Vec<Entry<'static>> {
     let mut entries = Vec::new();
     if let Some(observation) = &campaign.observation {
         entries.push((observation::GRID.name, numbers(&observation.grid)));
@@ -149,70 +154,56 @@ fn observation(campaign: &Campaign) -> Vec<(&'static str, Value)> {
         Missing::Refuse => {}
         Missing::Drop => entries.push((observation::MISSING.name, named(*missing))),
     }
-    let hdu = match hdu {
-        None => return entries,
-        Some(Hdu::Index(index)) => whole((*index).into()),
-        Some(Hdu::Name(name)) => Value::from(name.as_str()),
-    };
-    entries.push((observation::HDU.name, hdu));
+    let hdu = hdu.as_ref().map(|hdu| match hdu {
+        Hdu::Index(index) => whole((*index).into()),
+        Hdu::Name(name) => Value::from(name.as_str()),
+    });
+    entries.extend(given(observation::HDU, hdu));
     entries
 }
 
 fn prior(prior: &Prior) -> Value {
     use parameters::*;
-    let values = |values: &[(Key, f64)]| {
-        let values = values.iter();
+    let of = |family: Key, keys: &[Key], values: &[f64]| {
+        let values = keys.iter().zip(values);
         let values = values.map(|(key, value)| (key.name.to_owned(), Value::Float(*value)));
-        Value::Table(values.collect())
+        table([(family, Value::Table(values.collect()))])
     };
-    let (family, values) = match *prior {
-        Prior::Uniform { low, high } => (UNIFORM, values(&[(LOW, low), (HIGH, high)])),
-        Prior::LogUniform { low, high } => (
-            LOG_UNIFORM,
-            values(&[(POSITIVE_LOW, low), (POSITIVE_HIGH, high)]),
-        ),
-        Prior::Normal { mean, sd } => (NORMAL, values(&[(MEAN, mean), (SD, sd)])),
-        Prior::LogNormal { mean, sd } => (LOG_NORMAL, values(&[(MEAN, mean), (SD, sd)])),
+    match *prior {
+        Prior::Uniform { low, high } => of(UNIFORM, &[LOW, HIGH], &[low, high]),
+        Prior::LogUniform { low, high } => {
+            of(LOG_UNIFORM, &[POSITIVE_LOW, POSITIVE_HIGH], &[low, high])
+        }
+        Prior::Normal { mean, sd } => of(NORMAL, &[MEAN, SD], &[mean, sd]),
+        Prior::LogNormal { mean, sd } => of(LOG_NORMAL, &[MEAN, SD], &[mean, sd]),
         Prior::TruncatedNormal {
             mean,
             sd,
             low,
             high,
-        } => (
-            TRUNCATED_NORMAL,
-            values(&[(MEAN, mean), (SD, sd), (LOW, low), (HIGH, high)]),
-        ),
+        } => {
+            let keys = [MEAN, SD, LOW, HIGH];
+            of(TRUNCATED_NORMAL, &keys, &[mean, sd, low, high])
+        }
         Prior::Beta {
             alpha,
             beta,
             low,
             high,
-        } => (
-            BETA,
-            values(&[
-                (ALPHA, alpha),
-                (BETA_EXPONENT, beta),
-                (UNIT_LOW, low),
-                (UNIT_HIGH, high),
-            ]),
-        ),
-    };
-    table([(family, values)])
+        } => {
+            let keys = [ALPHA, BETA_EXPONENT, UNIT_LOW, UNIT_HIGH];
+            of(BETA, &keys, &[alpha, beta, low, high])
+        }
+    }
 }
 
-fn simulator(campaign: &Campaign) -> Vec<(&str, Value)> {
-    let simulator = &campaign.simulator;
+fn simulator(campaign: &Campaign) -> Vec<Entry<'_>> {
+    let model = &campaign.simulator.model;
     let mut entries = vec![
-        (
-            simulator.model.origin.key(),
-            Value::from(simulator.model.name.as_str()),
-        ),
-        (
-            simulator::VERSION.name,
-            whole(simulator.model.version.into()),
-        ),
+        (model.origin.key(), Value::from(model.name.as_str())),
+        (simulator::VERSION.name, whole(model.version.into())),
     ];
-    for (name, value) in &simulator.options.0 {
+    for (name, value) in &campaign.simulator.options.0 {
         let value = match value {
             OptionValue::Whole(number) => whole(*number),
             OptionValue::Number(number) => Value::Float(*number),
@@ -224,17 +215,15 @@ fn simulator(campaign: &Campaign) -> Vec<(&str, Value)> {
     }
     // With an observation the grid is its first column.
     if campaign.observation.is_none() {
-        entries.push((simulator::GRID.name, numbers(&simulator.grid)));
+        entries.push((simulator::GRID.name, numbers(&campaign.simulator.grid)));
     }
     entries
 }
 
 fn sigma(source: &SigmaSource) -> Value {
     let range = |low, high| {
-        table([
-            (noise::LOW, Value::Float(low)),
-            (noise::HIGH, Value::Float(high)),
-        ])
+        let ends = (Value::Float(low), Value::Float(high));
+        table([(noise::LOW, ends.0), (noise::HIGH, ends.1)])
     };
     match source {
         SigmaSource::Observed => Value::from(noise::OBSERVED),
@@ -245,7 +234,7 @@ fn sigma(source: &SigmaSource) -> Value {
     }
 }
 
-fn featurizer(featurizer: &Featurizer) -> Vec<(&'static str, Value)> {
+fn featurizer(featurizer: &Featurizer) -> Vec<Entry<'static>> {
     use featurizer::*;
     let mut entries = vec![(KIND.name, named(featurizer.kind()))];
     entries.extend(match *featurizer {
@@ -289,7 +278,7 @@ fn featurizer(featurizer: &Featurizer) -> Vec<(&'static str, Value)> {
     entries
 }
 
-fn flow(flow: &Flow) -> Vec<(&'static str, Value)> {
+fn flow(flow: &Flow) -> Vec<Entry<'static>> {
     use flow::*;
     let mut entries = vec![(KIND.name, named(flow.kind()))];
     entries.extend(match *flow {
@@ -318,7 +307,7 @@ fn flow(flow: &Flow) -> Vec<(&'static str, Value)> {
     entries
 }
 
-fn training(campaign: &Campaign) -> Vec<(&'static str, Value)> {
+fn training(campaign: &Campaign) -> Vec<Entry<'static>> {
     use training::*;
     let training = &campaign.training;
     let fraction = Value::Float(training.validation_fraction);
@@ -341,7 +330,7 @@ fn training(campaign: &Campaign) -> Vec<(&'static str, Value)> {
     entries
 }
 
-fn rounds(campaign: &Campaign) -> Vec<(&'static str, Value)> {
+fn rounds(campaign: &Campaign) -> Vec<Entry<'static>> {
     use rounds::*;
     let rounds = &campaign.rounds;
     vec![
@@ -352,7 +341,7 @@ fn rounds(campaign: &Campaign) -> Vec<(&'static str, Value)> {
     ]
 }
 
-fn stop(campaign: &Campaign) -> Vec<(&'static str, Value)> {
+fn stop(campaign: &Campaign) -> Vec<Entry<'static>> {
     use stop::*;
     let stop = &campaign.rounds.stop;
     let mut entries = Vec::new();
@@ -360,18 +349,13 @@ fn stop(campaign: &Campaign) -> Vec<(&'static str, Value)> {
         entries.push((RULE.name, named(stop.rule)));
         entries.push((TOP_UP.name, whole(stop.top_up)));
     }
-    if let Some(n_eff) = stop.n_eff {
-        entries.push((N_EFF.name, Value::Float(n_eff)));
-    }
-    if let Some(efficiency) = stop.efficiency {
-        entries.push((EFFICIENCY.name, Value::Float(efficiency)));
-    }
-    if let Some(simulations) = stop.simulations {
-        entries.push((SIMULATIONS.name, whole(simulations)));
-    }
-    if let Some(wall_time_s) = stop.wall_time_s {
-        entries.push((WALL_TIME.name, Value::Float(wall_time_s)));
-    }
+    let targets_and_budgets = [
+        given(N_EFF, stop.n_eff.map(Value::Float)),
+        given(EFFICIENCY, stop.efficiency.map(Value::Float)),
+        given(SIMULATIONS, stop.simulations.map(whole)),
+        given(WALL_TIME, stop.wall_time_s.map(Value::Float)),
+    ];
+    entries.extend(targets_and_budgets.into_iter().flatten());
     entries
 }
 

@@ -2,8 +2,7 @@
 
 use super::probing::Outcome;
 use crate::base::FlowId;
-use crate::weights::mass_below;
-use crate::weights::{CombinedWeights, Component, RoundColumns, log_density_under};
+use crate::weights::{CombinedWeights, Component, RoundColumns, mass_below};
 use serde::{Deserialize, Serialize};
 
 /// What the final proposal may be missing.
@@ -56,19 +55,10 @@ pub fn missing_mass(
 /// None where a round is not scored or no weight is positive.
 fn mass_not_covered(rounds: &[RoundColumns], combined: &CombinedWeights) -> Option<f64> {
     let log_evidence = combined.evidence?.log_evidence;
-    let last = rounds
-        .iter()
-        .rev()
-        .find(|round| !round.proposal.is_local())?;
-    let log_density: Vec<Vec<f64>> = rounds
-        .iter()
-        .map(|round| log_density_under(round, &last.proposal).ok())
-        .collect::<Option<_>>()?;
-    let with_weights = rounds.iter().zip(&log_density).zip(&combined.normalized);
-    mass_below(
-        with_weights.map(|((round, log_density), weight)| (round, log_density, weight)),
-        log_evidence,
-    )
+    let mut newest_first = rounds.iter().rev();
+    let last = newest_first.find(|round| !round.proposal.is_local())?;
+    let weighted = rounds.iter().zip(&combined.normalized);
+    mass_below(weighted, &last.proposal, log_evidence).ok()?
 }
 
 #[cfg(test)]

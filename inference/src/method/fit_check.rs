@@ -40,13 +40,19 @@ const MAX_ROUNDING: f64 = 0.1;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "status")]
 pub enum Fit {
+    /// The numbers.
     Checked(FitCheck),
-    NotChecked { reason: String },
+    /// It could not be checked.
+    NotChecked {
+        /// In words.
+        reason: String,
+    },
 }
 
 /// How well the best draw fits the data. All p are chances of a worse fit if the model is right.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FitCheck {
+    /// Data of the observation.
     pub n_data: u64,
     /// The smallest of all draws.
     pub chi_square: f64,
@@ -56,6 +62,7 @@ pub struct FitCheck {
     pub effective_parameters: f64,
     /// n_data - effective_parameters, 1 at least.
     pub degrees_of_freedom: f64,
+    /// Of a chi-square as large as the smallest one.
     pub p_chi_square: f64,
     /// None where the stored data are too coarse to tell.
     pub largest_residual: Option<LargestResidual>,
@@ -70,6 +77,7 @@ pub struct FitCheck {
 pub struct LargestResidual {
     /// Counted from 0.
     pub datum: u64,
+    /// Where it stands.
     pub grid: f64,
     /// (observed - predicted) / sigma
     pub residual: f64,
@@ -80,7 +88,9 @@ pub struct LargestResidual {
 /// Runs of residuals of one sign along the grid (Wald and Wolfowitz 1940).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Runs {
+    /// Along the grid.
     pub n_runs: u64,
+    /// The mean number of runs of such signs in random order.
     pub expected: f64,
     /// That there are as few, exactly.
     pub p: f64,
@@ -89,12 +99,16 @@ pub struct Runs {
 /// What a check says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
+    /// p is above [`MAX_P_OF_DOUBT`].
     Fits,
+    /// p is below it.
     Doubtful,
+    /// p is below [`MAX_P_OF_MISFIT`].
     Misfit,
 }
 
 impl FitCheck {
+    /// What `p` means.
     pub fn verdict(&self) -> Verdict {
         if self.p < MAX_P_OF_MISFIT {
             Verdict::Misfit

@@ -14,14 +14,17 @@ use serde::{Deserialize, Serialize};
 pub struct Standing {
     /// Of all rounds together.
     pub n_eff: f64,
+    /// Of all rounds together; None where too few weights are positive.
     pub pareto_k: Option<f64>,
     /// `rounds.stop.n_eff`
     pub target: Option<f64>,
+    /// Rows of all rounds so far, failed ones and searches included.
     pub simulations: u64,
     /// `rounds.stop.simulations`
     pub budget: Option<u64>,
     /// Training rounds so far, and the most that there may be.
     pub n_rounds: u32,
+    /// `rounds.max`
     pub max_rounds: u32,
     /// None once a flow was fitted to the posterior itself: then n_eff says how far the campaign is.
     pub way: Option<Way>,
@@ -488,10 +491,14 @@ impl Play {
     }
 }
 
+/// What a round took, in seconds of the clock.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct RoundTiming {
+    /// Its number.
     pub round: u32,
+    /// From its opening to its last row.
     pub simulating_s: f64,
+    /// Of the tasks after it; 0 where there was none.
     pub training_s: f64,
 }
 

@@ -34,6 +34,7 @@ pub struct Mode {
     pub mass: f64,
     /// Standard error of the mass.
     pub error: f64,
+    /// Marginals of its draws alone, in the order of the space.
     pub parameters: Vec<ParameterSummary>,
 }
 
@@ -45,21 +46,19 @@ pub fn modes(space: &ParameterSpace, posterior: &Posterior, n_eff: f64) -> Vec<M
     }
     let mode_of = assigned(space, posterior);
     let n_modes = mode_of.iter().flatten().max().map_or(0, |last| last + 1);
-    let mut modes: Vec<Mode> = (0..n_modes)
-        .map(|mode| {
-            let weight: Vec<f64> = mode_of
-                .iter()
-                .zip(&posterior.weight)
-                .map(|(own, &weight)| if *own == Some(mode) { weight } else { 0.0 })
-                .collect();
-            let mass = weight.iter().sum::<f64>().min(1.0);
-            Mode {
-                mass,
-                error: (mass * (1.0 - mass) / n_eff).sqrt(),
-                parameters: marginals(space, posterior, &weight),
-            }
-        })
-        .collect();
+    let summary = |mode: usize| {
+        let rows = mode_of.iter().zip(&posterior.weight);
+        let weight: Vec<f64> = rows
+            .map(|(own, &weight)| if *own == Some(mode) { weight } else { 0.0 })
+            .collect();
+        let mass = weight.iter().sum::<f64>().min(1.0);
+        Mode {
+            mass,
+            error: (mass * (1.0 - mass) / n_eff).sqrt(),
+            parameters: marginals(space, posterior, &weight),
+        }
+    };
+    let mut modes: Vec<Mode> = (0..n_modes).map(summary).collect();
     modes.sort_by(|a, b| b.mass.total_cmp(&a.mass));
     modes
 }
@@ -85,15 +84,11 @@ fn assigned(space: &ParameterSpace, posterior: &Posterior) -> Vec<Option<usize>>
             .min_by(|a, b| distance(a).total_cmp(&distance(b)))
             .map(|i| piece_of[i])
     };
-    (0..posterior.n_rows())
-        .map(|row| {
-            if posterior.weight[row] > 0.0 {
-                nearest_piece(row)
-            } else {
-                None
-            }
-        })
-        .collect()
+    let piece = |row: usize| match posterior.weight[row] > 0.0 {
+        true => nearest_piece(row),
+        false => None,
+    };
+    (0..posterior.n_rows()).map(piece).collect()
 }
 
 /// Rows that stand for the posterior, each once.
@@ -127,22 +122,18 @@ fn spread_alike(places: &mut [Vec<f64>]) -> Vec<Vec<f64>> {
     let equal = vec![1.0 / places.len().max(1) as f64; places.len()];
     apply(&moments(places, &equal).1, places);
     for _ in 0..N_METRICS {
-        let differences: Vec<Vec<f64>> = neighbours(places, NEAREST)
-            .iter()
-            .enumerate()
-            .flat_map(|(i, nearest)| nearest.iter().map(move |&j| (i, j)))
-            .map(|(i, j)| {
-                places[i]
-                    .iter()
-                    .zip(&places[j])
-                    .map(|(a, b)| a - b)
-                    .collect()
-            })
-            .collect();
+        let mut differences: Vec<Vec<f64>> = Vec::new();
+        for (i, nearest) in neighbours(places, NEAREST).iter().enumerate() {
+            differences.extend(nearest.iter().map(|&j| difference(&places[i], &places[j])));
+        }
         let equal = vec![1.0 / differences.len().max(1) as f64; differences.len()];
         apply(&moments(&differences, &equal).1, places);
     }
     factors
+}
+
+fn difference(a: &[f64], b: &[f64]) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a - b).collect()
 }
 
 /// Of a matrix that may be singular: on circles two coordinates stand for one parameter.
@@ -227,16 +218,15 @@ fn separation(places: &[Vec<f64>], a: &[usize], b: &[usize]) -> f64 {
     }
     let ((mean_a, covariance_a), (mean_b, covariance_b)) = (moments_of(a), moments_of(b));
     let share = a.len() as f64 / (a.len() + b.len()) as f64;
-    let pooled: Vec<f64> = covariance_a
-        .iter()
-        .zip(&covariance_b)
+    let both = covariance_a.iter().zip(&covariance_b);
+    let pooled: Vec<f64> = both
         .map(|(of_a, of_b)| share * of_a + (1.0 - share) * of_b)
         .collect();
     let d = mean_a.len();
     let Some(factor) = regular_cholesky(&pooled, d) else {
         return 0.0;
     };
-    let between: Vec<f64> = mean_a.iter().zip(&mean_b).map(|(a, b)| a - b).collect();
+    let between = difference(&mean_a, &mean_b);
     let direction = solved_upper(&factor, &solved_lower(&factor, &between));
     let variance_along = |covariance: &[f64]| -> f64 {
         (0..d)

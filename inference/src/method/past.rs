@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 /// What a campaign with an observation has come to, its last round weighed.
 #[derive(Debug, Clone, Copy)]
 pub struct Past<'a> {
+    /// Of the campaign.
     pub n_parameters: usize,
     /// Whether flows are fitted to weighted draws.
     pub is_refined: bool,

@@ -6,11 +6,9 @@
 //! the posterior itself.
 
 use crate::base::FlowId;
-use crate::weights::Objective;
-use crate::weights::final_exponent;
 use crate::weights::{
-    Component, Proposal, RoundColumns, WeightsError, effective_sample_size, log_density_under,
-    mixture_log_proposal,
+    Component, Objective, Proposal, RoundColumns, WeightsError, effective_sample_size,
+    final_exponent, log_density_under, mixture_log_proposal,
 };
 
 /// Fewest effective draws that a flow is fitted to, for each parameter: fewer, and it locks on to some.
@@ -24,6 +22,12 @@ pub struct TemperedWeights {
     pub exponent: f64,
     /// Unnormalized, one vector a round, one element a row; -inf where the likelihood is zero or unknown.
     pub log_weights: Vec<Vec<f64>>,
+}
+
+impl TemperedWeights {
+    fn n_eff(&self) -> f64 {
+        effective_sample_size(&self.log_weights.concat())
+    }
 }
 
 /// The objective of the next flow after those of `earlier`, and the weights that it needs.
@@ -54,10 +58,10 @@ pub fn objective(
         false => None,
     };
     let tempered = match as_they_are {
-        Some(weights) if effective_sample_size(&weights.log_weights.concat()) >= fewest => weights,
+        Some(weights) if weights.n_eff() >= fewest => weights,
         Some(_) | None => temper(rounds, fewest, most)?,
     };
-    let is_usable = effective_sample_size(&tempered.log_weights.concat()) >= 0.5 * fewest;
+    let is_usable = tempered.n_eff() >= 0.5 * fewest;
     let objective = match earlier {
         [] => Objective::Simulations,
         [..] if is_usable => Objective::WeightedDraws {
@@ -119,34 +123,29 @@ pub fn temper(
     const STEP: f64 = 1.3;
     const N_HALVINGS: u32 = 10;
     let denominator = mixture_log_proposal(rounds)?;
-    let at = |exponent: f64| log_weights(rounds, &denominator, exponent);
-    let is_enough = |exponent: f64| effective_sample_size(&at(exponent).concat()) >= n_eff;
+    let at = |exponent: f64| TemperedWeights {
+        exponent,
+        log_weights: log_weights(rounds, &denominator, exponent),
+    };
+    let is_enough = |exponent: f64| at(exponent).n_eff() >= n_eff;
     // Upwards from the prior, not down from 1: where one mode is known well and another by a few draws,
     // large exponents see the first alone and are worth many draws again.
     let (mut low, mut high) = (0.0, SMALLEST_EXPONENT);
     while is_enough(high) {
         if high == most {
-            return Ok(TemperedWeights {
-                exponent: most,
-                log_weights: at(most),
-            });
+            return Ok(at(most));
         }
         low = high;
         high = (STEP * high).min(most);
     }
     for _ in 0..N_HALVINGS {
         let middle = 0.5 * (low + high);
-        if is_enough(middle) {
-            low = middle;
-        } else {
-            high = middle;
+        match is_enough(middle) {
+            true => low = middle,
+            false => high = middle,
         }
     }
-    let exponent = low.max(SMALLEST_EXPONENT);
-    Ok(TemperedWeights {
-        exponent,
-        log_weights: at(exponent),
-    })
+    Ok(at(low.max(SMALLEST_EXPONENT)))
 }
 
 /// Mixture weights with this exponent of the likelihood.
@@ -162,20 +161,16 @@ fn log_weights(
     log_denominator: &[Vec<f64>],
     exponent: f64,
 ) -> Vec<Vec<f64>> {
-    rounds
-        .iter()
-        .zip(log_denominator)
-        .map(|(round, denominator)| {
-            (0..denominator.len())
-                .map(|i| match round.log_likelihood[i] {
-                    Some(log_likelihood) if log_likelihood > f64::NEG_INFINITY => {
-                        exponent * log_likelihood + round.log_prior[i] - denominator[i]
-                    }
-                    Some(_) | None => f64::NEG_INFINITY,
-                })
-                .collect()
-        })
-        .collect()
+    let of_round = |(round, denominator): (&RoundColumns, &Vec<f64>)| {
+        let of_row = |i: usize| match round.log_likelihood[i] {
+            Some(log_likelihood) if log_likelihood > f64::NEG_INFINITY => {
+                exponent * log_likelihood + round.log_prior[i] - denominator[i]
+            }
+            Some(_) | None => f64::NEG_INFINITY,
+        };
+        (0..denominator.len()).map(of_row).collect()
+    };
+    rounds.iter().zip(log_denominator).map(of_round).collect()
 }
 
 #[cfg(test)]

@@ -22,29 +22,42 @@ const N_ERRORS: f64 = 2.0;
 pub enum StopReason {
     /// All n_eff asked for.
     TargetEffectiveSampleSize {
+        /// Of all rounds together.
         n_eff: f64,
+        /// `rounds.stop.n_eff`
         target: f64,
     },
+    /// A round is as efficient as asked for.
     TargetEfficiency {
+        /// Of the newest round's flow.
         efficiency: f64,
+        /// `rounds.stop.efficiency`
         target: f64,
     },
     /// The newest flow is less efficient than the best one; the campaign went back to that.
     EfficiencyDropped {
+        /// Of the newest round's flow.
         efficiency: f64,
+        /// Of the most efficient flow before it.
         best: f64,
     },
+    /// As many rounds as there may be.
     Rounds {
+        /// `rounds.max`
         max: u32,
     },
     /// Another round would take more simulations in total than asked for.
     Simulations {
+        /// Rows of all rounds, failed ones and searches included.
         used: u64,
+        /// `rounds.stop.simulations`
         max: u64,
         /// The fewest that another round would have taken.
         next: u64,
     },
+    /// Seconds since the campaign's first start.
     WallTime {
+        /// `rounds.stop.wall_time`
         max_s: f64,
     },
     /// One round without an observation: an amortized model was trained.
@@ -56,8 +69,10 @@ pub enum StopReason {
 pub enum Decision {
     /// Train on all rounds and open another one.
     Continue {
+        /// Of the next round.
         n_rows: u64,
     },
+    /// Train on no more, and finish.
     Stop(StopReason),
 }
 

@@ -1,11 +1,10 @@
 //! How far a finished campaign's result is to be trusted, in words with numbers.
 
 use super::coverage::MissingMass;
-use super::fit_check::{Fit, MAX_P_OF_MISFIT, Verdict};
+use super::fit_check::{Fit, LargestResidual, MAX_P_OF_MISFIT, Verdict};
 use super::probing::Outcome;
 use crate::campaign::Misfit;
-use crate::weights::MAX_PARETO_K;
-use crate::weights::{Evidence, MIN_N_EFF, RoundSummary, WeightDiagnostics};
+use crate::weights::{Evidence, MAX_PARETO_K, MIN_N_EFF, RoundSummary, WeightDiagnostics};
 
 /// Largest share of failed rows in the final round.
 const MAX_FAILED: f64 = 0.01;
@@ -44,12 +43,7 @@ pub fn trust(
         ("all rounds combined", combined),
         ("the final proposal's draws alone", fresh),
     ] {
-        if diagnostics.n_eff < MIN_N_EFF {
-            warnings.push(format!(
-                "n_eff of {which} is {:.1} from {} simulations, below {MIN_N_EFF}",
-                diagnostics.n_eff, diagnostics.n
-            ));
-        }
+        warnings.extend(few_effective(&format!("n_eff of {which}"), diagnostics));
     }
     match (combined.evidence, fresh.evidence) {
         (Some(all), Some(alone)) => warnings.extend(evidences_differ(all, alone)),
@@ -59,15 +53,8 @@ pub fn trust(
         (None, _) => warnings.push("no draw has a positive weight".to_owned()),
     }
     warnings.extend(lost_modes(missing));
-    let n_failed = final_round.n_failed;
-    let n = final_round.all.n;
-    if n_failed as f64 > MAX_FAILED * n as f64 {
-        warnings.push(format!(
-            "{n_failed} of {n} simulations of the final round failed ({:.1} %, above {:.0} %): the evidence is a lower bound",
-            100.0 * n_failed as f64 / n as f64,
-            100.0 * MAX_FAILED
-        ));
-    }
+    let which = "simulations of the final round";
+    warnings.extend(many_failed(final_round.n_failed, final_round.all.n, which));
     warnings
 }
 
@@ -81,21 +68,25 @@ pub fn trust_prediction(weights: &WeightDiagnostics, n_failed: u64) -> Vec<Strin
         Some(_) => {}
         None => warnings.push("too few weights are positive for a k-hat, which tells whether a few draws carry the result".to_owned()),
     }
-    if weights.n_eff < MIN_N_EFF {
-        warnings.push(format!(
-            "n_eff is {:.1} from {} simulations, below {MIN_N_EFF}",
-            weights.n_eff, weights.n
-        ));
-    }
-    if n_failed as f64 > MAX_FAILED * weights.n as f64 {
-        warnings.push(format!(
-            "{n_failed} of {} simulations failed ({:.1} %, above {:.0} %): the evidence is a lower bound",
-            weights.n,
-            100.0 * n_failed as f64 / weights.n as f64,
-            100.0 * MAX_FAILED
-        ));
-    }
+    warnings.extend(few_effective("n_eff", weights));
+    warnings.extend(many_failed(n_failed, weights.n, "simulations"));
     warnings
+}
+
+fn few_effective(what: &str, weights: &WeightDiagnostics) -> Option<String> {
+    let WeightDiagnostics { n, n_eff, .. } = weights;
+    (*n_eff < MIN_N_EFF)
+        .then(|| format!("{what} is {n_eff:.1} from {n} simulations, below {MIN_N_EFF}"))
+}
+
+fn many_failed(n_failed: u64, n: u64, which: &str) -> Option<String> {
+    (n_failed as f64 > MAX_FAILED * n as f64).then(|| {
+        format!(
+            "{n_failed} of {n} {which} failed ({:.1} %, above {:.0} %): the evidence is a lower bound",
+            100.0 * n_failed as f64 / n as f64,
+            100.0 * MAX_FAILED
+        )
+    })
 }
 
 /// The warning of a model that does not fit, where the campaign lets that count.
@@ -108,15 +99,11 @@ pub fn misfit(fit: &Fit, rule: Misfit) -> Option<String> {
         Verdict::Fits | Verdict::Doubtful => return None,
         Verdict::Misfit => {}
     }
-    let largest = check
-        .largest_residual
-        .as_ref()
-        .map_or(String::new(), |largest| {
-            format!(
-                ", the largest residual {:.1} sigma at {}",
-                largest.residual, largest.grid
-            )
-        });
+    let largest = check.largest_residual.as_ref();
+    let largest = largest.map_or(String::new(), |largest| {
+        let LargestResidual { residual, grid, .. } = largest;
+        format!(", the largest residual {residual:.1} sigma at {grid}")
+    });
     Some(format!(
         "the model does not fit the data: the smallest chi-square is {:.1} for {} data and {:.1} effective \
          parameters{largest}; p is {:.1e}, below {MAX_P_OF_MISFIT:e}",

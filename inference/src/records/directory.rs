@@ -52,7 +52,9 @@ pub trait Storage: fmt::Debug + Send + Sync {
 /// Whether [`Storage::create`] created the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Created {
+    /// There was none.
     Created,
+    /// There was one, which stays as it is.
     AlreadyExists,
 }
 
@@ -63,6 +65,7 @@ pub struct Directory {
 }
 
 impl Directory {
+    /// On this storage.
     pub fn new(storage: impl Storage + 'static) -> Self {
         Self {
             storage: Arc::new(storage),
@@ -96,55 +99,43 @@ impl Directory {
         Path::new(self.location()).join(path)
     }
 
+    /// The whole object.
     pub fn read(&self, path: &str) -> Result<Bytes, FileError> {
-        self.checked("read", path)?;
-        self.storage
-            .read(path)
-            .map_err(|source| self.failed("read", path, source))
+        self.on("read", path, || self.storage.read(path))
     }
 
     /// None where there is no such object.
     pub fn read_if_there(&self, path: &str) -> Result<Option<Bytes>, FileError> {
-        self.checked("read", path)?;
-        match self.storage.read(path) {
-            Ok(contents) => Ok(Some(contents)),
+        self.on("read", path, || match self.storage.read(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(self.failed("read", path, source)),
-        }
+            read => read.map(Some),
+        })
     }
 
     /// See [`Storage::write`].
     pub fn write(&self, path: &str, contents: impl Into<Bytes>) -> Result<(), FileError> {
-        self.checked("write", path)?;
-        self.storage
-            .write(path, contents.into())
-            .map_err(|source| self.failed("write", path, source))
+        let contents = contents.into();
+        self.on("write", path, || self.storage.write(path, contents))
     }
 
     /// See [`Storage::create`].
     pub fn create(&self, path: &str, contents: impl Into<Bytes>) -> Result<Created, FileError> {
-        self.checked("create", path)?;
-        self.storage
-            .create(path, contents.into())
-            .map_err(|source| self.failed("create", path, source))
+        let contents = contents.into();
+        self.on("create", path, || self.storage.create(path, contents))
     }
 
     /// See [`Storage::list`]; an empty name is the whole directory.
     pub fn list(&self, folder: &str) -> Result<Vec<String>, FileError> {
-        if !folder.is_empty() {
-            self.checked("list", folder)?;
+        let list = || self.storage.list(folder);
+        if folder.is_empty() {
+            return list().map_err(|source| self.failed("list", folder, source));
         }
-        self.storage
-            .list(folder)
-            .map_err(|source| self.failed("list", folder, source))
+        self.on("list", folder, list)
     }
 
     /// See [`Storage::remove`].
     pub fn remove(&self, path: &str) -> Result<(), FileError> {
-        self.checked("remove", path)?;
-        self.storage
-            .remove(path)
-            .map_err(|source| self.failed("remove", path, source))
+        self.on("remove", path, || self.storage.remove(path))
     }
 
     /// Writes an object that a record is going to name.
@@ -183,35 +174,36 @@ impl Directory {
     }
 
     fn check_stored(&self, stored: &StoredFile, contents: Bytes) -> Result<Bytes, StoredFileError> {
+        let changed = |what, found, expected| StoredFileError::Changed {
+            path: self.join(&stored.path),
+            what,
+            found,
+            expected,
+        };
+        let bytes = |n: u64| format!("{n} bytes");
         let n_bytes = contents.len() as u64;
         if n_bytes != stored.n_bytes {
-            return Err(StoredFileError::Changed {
-                path: self.join(&stored.path),
-                what: "the size",
-                found: format!("{n_bytes} bytes"),
-                expected: format!("{} bytes", stored.n_bytes),
-            });
+            return Err(changed("the size", bytes(n_bytes), bytes(stored.n_bytes)));
         }
         let found = sha256_hex(&contents);
         if found != stored.sha256 {
-            return Err(StoredFileError::Changed {
-                path: self.join(&stored.path),
-                what: "the SHA-256",
-                found,
-                expected: stored.sha256.clone(),
-            });
+            return Err(changed("the SHA-256", found, stored.sha256.clone()));
         }
         Ok(contents)
     }
 
-    fn checked(&self, operation: &'static str, path: &str) -> Result<(), FileError> {
+    /// What `work` makes of an object inside the directory.
+    fn on<T>(
+        &self,
+        operation: &'static str,
+        path: &str,
+        work: impl FnOnce() -> io::Result<T>,
+    ) -> Result<T, FileError> {
         if is_inside(path) {
-            return Ok(());
+            return work().map_err(|source| self.failed(operation, path, source));
         }
-        let source = io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a relative path inside the campaign directory",
-        );
+        let message = "not a relative path inside the campaign directory";
+        let source = io::Error::new(io::ErrorKind::InvalidInput, message);
         Err(FileError::new(operation, path, source))
     }
 
@@ -295,8 +287,11 @@ impl Storage for MemoryStorage {
 /// A file that a record names, with what is needed to tell that it is still the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredFile {
+    /// Relative to the directory, with `/` between parts.
     pub path: String,
+    /// 64 lower-case hexadecimal digits.
     pub sha256: String,
+    /// Its size.
     pub n_bytes: u64,
 }
 

@@ -1,14 +1,11 @@
 //! Draws of one round: parameters with their unconstrained z and log densities, and `draws.parquet`.
 
 use super::directory::{Directory, StoredFile};
-use super::table::{
-    Column, Format, Read, Table, TableError, decode, encode, matrix_column, matrix_of_columns,
-    names,
-};
-use crate::base::{Purpose, RoundId, RowId, stream};
+use super::table::{Column, Format, Read, Table, TableError, decode, encode, names};
+use crate::base::{Purpose, RoundId, RowId, column, stream};
 use crate::space::ParameterSpace;
 use crate::weights::Component;
-use arrow_array::{Float64Array, Int32Array, UInt64Array};
+use arrow_array::{Int32Array, UInt64Array};
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use std::ops::Range;
@@ -21,8 +18,11 @@ const FORMAT: Format = Format {
 /// Rows `first_row ..` of a round, column by column; matrices are row-major with `n_parameters` columns.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draws {
+    /// Its number.
     pub round: RoundId,
+    /// Counted from 0 within the round.
     pub first_row: u64,
+    /// Columns of the matrices.
     pub n_parameters: usize,
     /// Unconstrained parameters, standard normal under the prior; what flows score.
     pub z: Vec<f64>,
@@ -75,6 +75,7 @@ impl Draws {
         draws
     }
 
+    /// Rows here.
     pub fn n_rows(&self) -> usize {
         self.component.len()
     }
@@ -89,6 +90,7 @@ impl Draws {
         &self.z[i * self.n_parameters..(i + 1) * self.n_parameters]
     }
 
+    /// As [`z_row`](Self::z_row).
     pub fn theta_row(&self, i: usize) -> &[f64] {
         &self.theta[i * self.n_parameters..(i + 1) * self.n_parameters]
     }
@@ -126,6 +128,7 @@ impl Draws {
         self.component.extend(next.component);
     }
 
+    /// Writes them whole; the error is one of the storage. The same draws give the same bytes.
     pub fn store(
         &self,
         space: &ParameterSpace,
@@ -158,29 +161,14 @@ impl Draws {
     pub(super) fn columns(&self, space: &ParameterSpace) -> Vec<Column> {
         let row_ids = UInt64Array::from_iter_values(self.first_row..self.end_row());
         let mut columns = vec![Column::new("row_id", row_ids)];
-        let doubles = |values: Vec<f64>| Float64Array::from(values);
-        for (j, name) in space.names().into_iter().enumerate() {
-            columns.push(Column::new(
-                name,
-                doubles(matrix_column(&self.theta, self.n_parameters, j)),
-            ));
-        }
-        for (j, name) in space.names().into_iter().enumerate() {
-            columns.push(Column::new(
-                format!("z_{name}"),
-                doubles(matrix_column(&self.z, self.n_parameters, j)),
-            ));
-        }
-        columns.push(Column::new("log_prior", doubles(self.log_prior.clone())));
-        columns.push(Column::new(
-            "log_proposal",
-            doubles(self.log_proposal.clone()),
-        ));
+        columns.extend(parameter_columns(space, "", &self.theta));
+        columns.extend(parameter_columns(space, "z_", &self.z));
         let codes = self.component.iter().map(|component| component.code());
-        columns.push(Column::new(
-            "component",
-            Int32Array::from_iter_values(codes),
-        ));
+        columns.extend([
+            Column::doubles("log_prior", self.log_prior.clone()),
+            Column::doubles("log_proposal", self.log_proposal.clone()),
+            Column::new("component", Int32Array::from_iter_values(codes)),
+        ]);
         columns
     }
 
@@ -190,42 +178,48 @@ impl Draws {
         round: RoundId,
         first_row: u64,
     ) -> Result<Self, TableError> {
+        let codes = table.i32s("component")?;
         Ok(Self {
             round,
             first_row,
             n_parameters: space.len(),
-            z: z_of_table(table, space)?,
-            theta: theta_of_table(table, space)?,
+            z: parameters_of_table(table, space, "z_")?,
+            theta: parameters_of_table(table, space, "")?,
             log_prior: table.log_f64s("log_prior")?,
             log_proposal: table.log_f64s("log_proposal")?,
-            component: table
-                .i32s("component")?
-                .into_iter()
-                .map(Component::from_code)
-                .collect(),
+            component: codes.into_iter().map(Component::from_code).collect(),
         })
     }
 }
 
-/// The parameters of all rows, row-major.
-pub(crate) fn theta_of_table(
-    table: &Table,
+/// One column a parameter of a row-major matrix; names are those of the parameters behind `prefix`.
+pub(super) fn parameter_columns(
     space: &ParameterSpace,
-) -> Result<Vec<f64>, TableError> {
-    let mut theta = Vec::new();
-    for name in space.names() {
-        theta.push(table.finite_f64s(name)?);
-    }
-    Ok(matrix_of_columns(&theta))
+    prefix: &str,
+    matrix: &[f64],
+) -> impl Iterator<Item = Column> {
+    let names = space.names().into_iter().enumerate();
+    names.map(move |(j, name)| {
+        let values = column(matrix, space.len(), j);
+        Column::doubles(format!("{prefix}{name}"), values)
+    })
 }
 
-/// The unconstrained parameters of all rows, row-major.
-fn z_of_table(table: &Table, space: &ParameterSpace) -> Result<Vec<f64>, TableError> {
-    let mut z = Vec::new();
+/// The row-major matrix of such columns; refuses numbers that are not finite.
+pub(super) fn parameters_of_table(
+    table: &Table,
+    space: &ParameterSpace,
+    prefix: &str,
+) -> Result<Vec<f64>, TableError> {
+    let mut columns = Vec::new();
     for name in space.names() {
-        z.push(table.finite_f64s(&format!("z_{name}"))?);
+        columns.push(table.finite_f64s(&format!("{prefix}{name}"))?);
     }
-    Ok(matrix_of_columns(&z))
+    let mut matrix = Vec::with_capacity(table.n_rows() * columns.len());
+    for i in 0..table.n_rows() {
+        matrix.extend(columns.iter().map(|column| column[i]));
+    }
+    Ok(matrix)
 }
 
 #[cfg(test)]

@@ -10,11 +10,17 @@ use serde::{Deserialize, Serialize};
 /// bounds; quantiles are those next to the median and may lie beyond a bound.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ParameterSummary {
+    /// Of the parameter.
     pub name: String,
+    /// In the parameter's own units, as all that follows.
     pub mean: f64,
+    /// Standard deviation.
     pub sd: f64,
+    /// Half of the mass lies below.
     pub median: f64,
+    /// 16 % of the mass lie below.
     pub quantile_16: f64,
+    /// 84 % of the mass lie below.
     pub quantile_84: f64,
 }
 

@@ -4,7 +4,6 @@ use super::directory::Directory;
 use super::table::{Column, Format, Read, TableError, decode, encode};
 use crate::base::weighted_quantiles;
 use crate::campaign::Observation;
-use arrow_array::Float64Array;
 
 const FORMAT: Format = Format {
     name: "sidereal-fit",
@@ -34,8 +33,11 @@ pub const BAND_DRAWS: usize = 200;
 /// All columns of the data's length, in their order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelBand {
+    /// The observation's.
     pub grid: Vec<f64>,
+    /// The observation's.
     pub value: Vec<f64>,
+    /// The observation's, above 0.
     pub sigma: Vec<f64>,
     /// The data before noise of the draw that fits best.
     pub best: Vec<f64>,
@@ -64,27 +66,18 @@ impl ModelBand {
         }
     }
 
+    /// Writes `fit.parquet` or another `relative` path.
     pub fn store(&self, directory: &Directory, relative: &str) -> Result<(), TableError> {
         let path = directory.join(relative);
-        let [lowest, low, high, highest] = &self.quantiles;
-        let values = [
-            &self.grid,
-            &self.value,
-            &self.sigma,
-            &self.best,
-            lowest,
-            low,
-            high,
-            highest,
-        ];
-        let columns = COLUMNS
-            .iter()
-            .zip(values)
-            .map(|(name, values)| Column::new(*name, Float64Array::from(values.clone())))
-            .collect();
-        Ok(directory.write(relative, encode(&path, FORMAT, &[], columns)?)?)
+        let data = [&self.grid, &self.value, &self.sigma, &self.best];
+        let values = data.into_iter().chain(&self.quantiles);
+        let columns = COLUMNS.iter().zip(values);
+        let columns = columns.map(|(name, values)| Column::doubles(*name, values.clone()));
+        let bytes = encode(&path, FORMAT, &[], columns.collect())?;
+        Ok(directory.write(relative, bytes)?)
     }
 
+    /// Refuses a file that is missing, of another format, or with numbers that are none.
     pub fn load(directory: &Directory, relative: &str) -> Result<Self, TableError> {
         let bytes = directory.read(relative)?;
         let names = COLUMNS.map(str::to_owned);
@@ -92,7 +85,7 @@ impl ModelBand {
         let column = |name: &str| table.finite_f64s(name);
         let sigma = column("sigma")?;
         if let Some(i) = sigma.iter().position(|&sigma| sigma <= 0.0) {
-            return Err(table.content(format!("sigma in line {i}"), sigma[i], "above 0"));
+            return Err(table.cell("sigma", i, sigma[i], "above 0"));
         }
         Ok(Self {
             grid: column("grid")?,

@@ -1,11 +1,11 @@
 //! `posterior.parquet`: weighted draws of all rounds.
 
 use super::directory::{Directory, StoredFile};
-use super::draws::theta_of_table;
-use super::table::{Column, Format, Read, TableError, decode, encode, matrix_column, names};
+use super::draws::{parameter_columns, parameters_of_table};
+use super::table::{Column, Format, Read, TableError, decode, encode, names};
 use crate::base::{RoundId, RowId};
 use crate::space::ParameterSpace;
-use arrow_array::{Float64Array, UInt32Array, UInt64Array};
+use arrow_array::{UInt32Array, UInt64Array};
 use std::path::Path;
 
 const FORMAT: Format = Format {
@@ -14,16 +14,20 @@ const FORMAT: Format = Format {
 };
 
 /// All draws whose likelihood is known, in order of round and row; rows of weight zero included.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Posterior {
+    /// Columns of `theta`.
     pub n_parameters: usize,
     /// Row-major with `n_parameters` columns.
     pub theta: Vec<f64>,
+    /// log p(x_obs|θ), normalized.
     pub log_likelihood: Vec<f64>,
+    /// log p(θ), in the parameters' own units.
     pub log_prior: Vec<f64>,
     /// The denominator that the weight used: w ∝ exp(log_likelihood + log_prior - log_proposal). Infinite for rows of rounds
     /// that do not count.
     pub log_proposal: Vec<f64>,
+    /// The round of each row.
     pub round: Vec<u32>,
     /// The row in its round, as shards have it.
     pub row_id: Vec<u64>,
@@ -34,12 +38,19 @@ pub struct Posterior {
 /// One weighted draw.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PosteriorRow<'a> {
+    /// As many as there are parameters, in their own units.
     pub theta: &'a [f64],
+    /// log p(x_obs|θ), normalized.
     pub log_likelihood: f64,
+    /// log p(θ), in the parameters' own units.
     pub log_prior: f64,
+    /// As [`Posterior::log_proposal`].
     pub log_proposal: f64,
+    /// The round that drew it.
     pub round: RoundId,
+    /// Its row in that round.
     pub row: RowId,
+    /// Of all draws' weights, whose sum is 1.
     pub weight: f64,
 }
 
@@ -51,13 +62,7 @@ impl Posterior {
     ) -> Self {
         let mut posterior = Self {
             n_parameters,
-            theta: Vec::new(),
-            log_likelihood: Vec::new(),
-            log_prior: Vec::new(),
-            log_proposal: Vec::new(),
-            round: Vec::new(),
-            row_id: Vec::new(),
-            weight: Vec::new(),
+            ..Self::default()
         };
         for row in rows {
             posterior.theta.extend_from_slice(row.theta);
@@ -71,14 +76,17 @@ impl Posterior {
         posterior
     }
 
+    /// The number of draws.
     pub fn n_rows(&self) -> usize {
         self.weight.len()
     }
 
+    /// The parameters of the `i`-th draw.
     pub fn theta_row(&self, i: usize) -> &[f64] {
         &self.theta[i * self.n_parameters..(i + 1) * self.n_parameters]
     }
 
+    /// Writes the file; the same posterior gives the same bytes.
     pub fn store(
         &self,
         space: &ParameterSpace,
@@ -95,43 +103,34 @@ impl Posterior {
     }
 
     fn columns(&self, space: &ParameterSpace) -> Vec<Column> {
-        let doubles = |values: &[f64]| Float64Array::from(values.to_vec());
-        let parameters = space.names().into_iter().enumerate().map(|(j, name)| {
-            let values = matrix_column(&self.theta, self.n_parameters, j);
-            Column::new(name, doubles(&values))
-        });
         let others = [
-            Column::new("log_likelihood", doubles(&self.log_likelihood)),
-            Column::new("log_prior", doubles(&self.log_prior)),
-            Column::new("log_proposal", doubles(&self.log_proposal)),
+            Column::doubles("log_likelihood", self.log_likelihood.clone()),
+            Column::doubles("log_prior", self.log_prior.clone()),
+            Column::doubles("log_proposal", self.log_proposal.clone()),
             Column::new("round", UInt32Array::from(self.round.clone())),
             Column::new("row_id", UInt64Array::from(self.row_id.clone())),
-            Column::new("weight", doubles(&self.weight)),
+            Column::doubles("weight", self.weight.clone()),
         ];
+        let parameters = parameter_columns(space, "", &self.theta);
         parameters.chain(others).collect()
     }
 
+    /// Refuses a file that is missing, of another format or parameter space, or with numbers that are none.
     pub fn load(
         directory: &Directory,
         relative: &str,
         space: &ParameterSpace,
     ) -> Result<Self, TableError> {
         let expected = names(&Self::of_rows(space.len(), []).columns(space));
-        let bytes = directory.read(relative)?;
-        let table = decode(
-            &directory.join(relative),
-            FORMAT,
-            &expected,
-            Read::All,
-            bytes,
-        )?;
+        let (path, bytes) = (directory.join(relative), directory.read(relative)?);
+        let table = decode(&path, FORMAT, &expected, Read::All, bytes)?;
         let weight = table.finite_f64s("weight")?;
         if let Some(i) = weight.iter().position(|&weight| weight < 0.0) {
-            return Err(table.content(format!("weight in line {i}"), weight[i], "at least 0"));
+            return Err(table.cell("weight", i, weight[i], "at least 0"));
         }
         Ok(Self {
             n_parameters: space.len(),
-            theta: theta_of_table(&table, space)?,
+            theta: parameters_of_table(&table, space, "")?,
             log_likelihood: table.log_f64s("log_likelihood")?,
             log_prior: table.log_f64s("log_prior")?,
             log_proposal: table.log_denominators("log_proposal")?,

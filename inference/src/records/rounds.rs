@@ -2,8 +2,8 @@
 
 use super::directory::Directory;
 use super::scores::Scores;
-use super::shard::{RowStatus, for_each_rows, for_each_rows_without_data};
-use super::table::TableError;
+use super::shard::{DATA, RowStatus, for_each_rows, for_each_shard};
+use super::table::{Read, TableError};
 use super::task::FinalRound;
 use crate::base::FlowId;
 use crate::campaign::Campaign;
@@ -13,9 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A round's rows, in row order, without the simulated data.
 #[derive(Debug)]
 pub struct RoundRows {
+    /// What weights are made of.
     pub columns: RoundColumns,
     /// Row-major, `n_parameters` columns.
     pub theta: Vec<f64>,
+    /// Which rows the forward model gave no answer for.
     pub is_failed: Vec<bool>,
 }
 
@@ -39,17 +41,24 @@ pub fn load_rows(
         theta: Vec::new(),
         is_failed: Vec::new(),
     };
-    for_each_rows_without_data(directory, &round.shards, &campaign.space, |read| {
-        let columns = &mut rows.columns;
-        columns.log_likelihood.extend(read.log_likelihood);
-        columns.log_prior.extend(read.draws.log_prior);
-        columns.log_proposal.extend(read.draws.log_proposal);
-        columns.component.extend(read.draws.component);
-        columns.z.extend(read.draws.z);
-        rows.theta.extend(read.draws.theta);
-        let is_failed = |status: &RowStatus| *status == RowStatus::Failed;
-        rows.is_failed.extend(read.status.iter().map(is_failed));
-    })?;
+    let without_data = Read::Without(DATA);
+    for_each_shard(
+        directory,
+        &round.shards,
+        &campaign.space,
+        without_data,
+        |read| {
+            let columns = &mut rows.columns;
+            columns.log_likelihood.extend(read.log_likelihood);
+            columns.log_prior.extend(read.draws.log_prior);
+            columns.log_proposal.extend(read.draws.log_proposal);
+            columns.component.extend(read.draws.component);
+            columns.z.extend(read.draws.z);
+            rows.theta.extend(read.draws.theta);
+            let is_failed = |status: &RowStatus| *status == RowStatus::Failed;
+            rows.is_failed.extend(read.status.iter().map(is_failed));
+        },
+    )?;
     Ok(rows)
 }
 

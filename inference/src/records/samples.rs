@@ -2,12 +2,13 @@
 //! the posterior.
 
 use super::directory::Directory;
+use super::draws::parameter_columns;
 use super::posterior::Posterior;
-use super::table::{Column, Format, TableError, encode, matrix_column};
+use super::table::{Format, TableError, encode};
 use crate::base::{Purpose, RoundId, RowId, equal_draws, stream};
 use crate::space::ParameterSpace;
 use crate::weights::n_eff_of;
-use arrow_array::Float64Array;
+
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use std::path::Path;
@@ -26,6 +27,7 @@ const FEWEST_ROWS: usize = 1000;
 /// Draws of a posterior, each as often as its weight says, in random order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Samples {
+    /// Columns of `theta`.
     pub n_parameters: usize,
     /// Row-major with `n_parameters` columns.
     pub theta: Vec<f64>,
@@ -50,6 +52,7 @@ impl Samples {
         }
     }
 
+    /// Writes [`SAMPLES_FILE`]; the same draws give the same bytes.
     pub fn store(&self, space: &ParameterSpace, directory: &Directory) -> Result<(), TableError> {
         let bytes = self.encode(space, &directory.join(SAMPLES_FILE))?;
         Ok(directory.write(SAMPLES_FILE, bytes)?)
@@ -57,17 +60,8 @@ impl Samples {
 
     /// The file's bytes; `path` is for messages.
     pub fn encode(&self, space: &ParameterSpace, path: &Path) -> Result<Vec<u8>, TableError> {
-        let doubles = |values: Vec<f64>| Float64Array::from(values);
-        let columns: Vec<Column> = space
-            .names()
-            .into_iter()
-            .enumerate()
-            .map(|(j, name)| {
-                let values = matrix_column(&self.theta, self.n_parameters, j);
-                Column::new(name, doubles(values))
-            })
-            .collect();
-        encode(path, FORMAT, &[], columns)
+        let columns = parameter_columns(space, "", &self.theta);
+        encode(path, FORMAT, &[], columns.collect())
     }
 }
 

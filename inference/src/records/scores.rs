@@ -4,7 +4,7 @@ use super::directory::Directory;
 use super::table::{Column, Format, Read, TableError, decode, encode};
 use super::task::ScoresFile;
 use crate::base::{FlowId, RoundId};
-use arrow_array::{Float64Array, UInt64Array};
+use arrow_array::UInt64Array;
 
 const FORMAT: Format = Format {
     name: "sidereal-scores",
@@ -14,37 +14,29 @@ const FORMAT: Format = Format {
 /// log q_flow(θ) (in the parameters' own units) of all rows of one round, for one or more flows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scores {
+    /// Whose draws they are of.
     pub round: RoundId,
+    /// Each once.
     pub flows: Vec<FlowId>,
     /// One column per flow, each with one value per row of the round, in row order.
     pub log_density: Vec<Vec<f64>>,
 }
 
 impl Scores {
+    /// Writes the file; the same scores give the same bytes.
     pub fn store(&self, directory: &Directory, relative: &str) -> Result<ScoresFile, TableError> {
         let path = directory.join(relative);
         let n_rows = self.log_density.first().map_or(0, Vec::len) as u64;
-        let mut columns = vec![Column::new(
-            "row_id",
-            UInt64Array::from_iter_values(0..n_rows),
-        )];
+        let row_ids = UInt64Array::from_iter_values(0..n_rows);
+        let mut columns = vec![Column::new("row_id", row_ids)];
         for (&flow, values) in self.flows.iter().zip(&self.log_density) {
-            columns.push(Column::new(
-                column_name(flow),
-                Float64Array::from(values.clone()),
-            ));
+            columns.push(Column::doubles(column_name(flow), values.clone()));
         }
-        let bytes = encode(
-            &path,
-            FORMAT,
-            &[("round", self.round.0.to_string())],
-            columns,
-        )?;
-        let file = directory.store(relative, bytes)?;
+        let round = [("round", self.round.0.to_string())];
         Ok(ScoresFile {
             round: self.round,
             flows: self.flows.clone(),
-            file,
+            file: directory.store(relative, encode(&path, FORMAT, &round, columns)?)?,
         })
     }
 
@@ -61,14 +53,12 @@ impl Scores {
         let table = decode(&path, FORMAT, &names, Read::All, bytes)?;
         table.check_metadata("round", &stored.round.0.to_string())?;
         table.check_rows(0, n_rows)?;
-        let mut log_density = Vec::new();
-        for &flow in &stored.flows {
-            log_density.push(table.log_f64s(&column_name(flow))?);
-        }
+        let flows = stored.flows.iter();
+        let log_density = flows.map(|&flow| table.log_f64s(&column_name(flow)));
         Ok(Self {
             round: stored.round,
             flows: stored.flows.clone(),
-            log_density,
+            log_density: log_density.collect::<Result<_, TableError>>()?,
         })
     }
 }

@@ -6,16 +6,17 @@ mod pages;
 
 pub use error::TableError;
 
+use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int32Type, UInt32Type, UInt64Type};
 use arrow_array::{
-    Array, ArrayRef, FixedSizeListArray, Float32Array, Float64Array, Int32Array, RecordBatch,
-    StringArray, UInt32Array, UInt64Array,
+    Array, ArrayRef, FixedSizeListArray, Float32Array, Float64Array, PrimitiveArray, RecordBatch,
+    StringArray,
 };
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::metadata::{KeyValue, ParquetMetaData};
+use parquet::file::metadata::{ColumnChunkMetaData, KeyValue, ParquetMetaData};
 use parquet::file::properties::WriterProperties;
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -50,10 +51,13 @@ impl Column {
 
     pub fn nullable(name: impl Into<String>, values: impl Array + 'static) -> Self {
         Self {
-            name: name.into(),
-            values: Arc::new(values),
             nullable: true,
+            ..Self::new(name, values)
         }
+    }
+
+    pub fn doubles(name: impl Into<String>, values: Vec<f64>) -> Self {
+        Self::new(name, Float64Array::from(values))
     }
 
     /// `width` numbers a row.
@@ -71,11 +75,7 @@ impl Column {
         let values = Arc::new(Float32Array::from(values.to_vec()));
         let lists = FixedSizeListArray::try_new(item, size, values, None)
             .map_err(|source| TableError::parquet("write", path, source))?;
-        Ok(Self {
-            name,
-            values: Arc::new(lists),
-            nullable: false,
-        })
+        Ok(Self::new(name, lists))
     }
 }
 
@@ -92,16 +92,11 @@ pub(crate) fn encode(
     columns: Vec<Column>,
 ) -> Result<Vec<u8>, TableError> {
     let failed = |source: &dyn Display| TableError::parquet("write", path, source);
-    let fields: Vec<Field> = columns
-        .iter()
-        .map(|column| {
-            Field::new(
-                &column.name,
-                column.values.data_type().clone(),
-                column.nullable,
-            )
-        })
-        .collect();
+    let field = |column: &Column| {
+        let data_type = column.values.data_type().clone();
+        Field::new(&column.name, data_type, column.nullable)
+    };
+    let fields: Vec<Field> = columns.iter().map(field).collect();
     let schema = Arc::new(Schema::new(fields));
     let arrays = columns.into_iter().map(|column| column.values).collect();
     let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(|source| failed(&source))?;
@@ -201,23 +196,26 @@ impl Pieces {
         self.table.check_metadata(key, expected)
     }
 
+    /// Of all row groups, each with its column's name.
+    fn chunks(&self) -> impl Iterator<Item = (&str, &ColumnChunkMetaData)> {
+        let groups = self.contents.row_groups().iter();
+        groups.flat_map(|group| group.columns()).map(|chunk| {
+            let name = chunk.column_path().parts().first();
+            (name.map_or("", String::as_str), chunk)
+        })
+    }
+
     /// Refuses, before anything is unpacked, columns that say that they are larger than `most_bytes` of their name,
     /// and those that could be read as more than is unpacked. For files of those who may be broken.
     pub fn check_sizes(&self, most_bytes: impl Fn(&str) -> u64) -> Result<(), TableError> {
         let mut bytes_by_column: BTreeMap<&str, u64> = BTreeMap::new();
-        let groups = self.contents.row_groups().iter();
-        for column in groups.flat_map(|group| group.columns()) {
-            let parts = column.column_path().parts();
-            let name = parts.first().map_or("", String::as_str);
+        for (name, column) in self.chunks() {
             let repeats = column
                 .encodings()
                 .find(|encoding| ![Encoding::PLAIN, Encoding::RLE].contains(encoding));
             if let Some(encoding) = repeats {
-                return Err(self.table.content(
-                    format!("the encoding of column {name}"),
-                    encoding,
-                    Encoding::PLAIN,
-                ));
+                let what = format!("the encoding of column {name}");
+                return Err(self.table.content(what, encoding, Encoding::PLAIN));
             }
             let n_bytes = u64::try_from(column.uncompressed_size()).unwrap_or(u64::MAX);
             let sum = bytes_by_column.entry(name).or_default();
@@ -238,19 +236,14 @@ impl Pieces {
 
     /// Refuses pages that are none of ours, and those that say that they unpack to more than their column does.
     fn check_pages(&self, bytes: &[u8]) -> Result<(), TableError> {
-        let groups = self.contents.row_groups().iter();
-        for column in groups.flat_map(|group| group.columns()) {
-            let parts = column.column_path().parts();
-            let name = parts.first().map_or("", String::as_str);
+        for (name, column) in self.chunks() {
             let start = column
                 .dictionary_page_offset()
                 .unwrap_or(column.data_page_offset());
             let end = start.saturating_add(column.compressed_size());
-            let chunk = match (usize::try_from(start), usize::try_from(end)) {
-                (Ok(start), Ok(end)) => bytes.get(start..end),
-                (Err(_), _) | (_, Err(_)) => None,
-            };
-            let Some(chunk) = chunk else {
+            let place = |offset: i64| usize::try_from(offset).ok();
+            let range = place(start).zip(place(end));
+            let Some(chunk) = range.and_then(|(start, end)| bytes.get(start..end)) else {
                 return Err(self.table.content(
                     format!("the place of column {name}"),
                     format!("bytes {start} to {end}"),
@@ -309,39 +302,25 @@ fn open_or_panic(
         .key_value_metadata()
         .cloned()
         .unwrap_or_default();
-    for (key, expected) in [
-        ("sidereal.format", format.name),
-        ("sidereal.version", format.version),
-    ] {
-        let found = value_of(&metadata, key);
-        if found != Some(expected) {
-            return Err(TableError::content(
-                path,
-                key,
-                found.unwrap_or("missing"),
-                expected,
-            ));
-        }
-    }
-    let found: Vec<&str> = builder
-        .schema()
-        .fields()
-        .iter()
-        .map(|field| field.name().as_str())
-        .collect();
+    let table = Table {
+        path: path.to_owned(),
+        batches: Vec::new(),
+        schema: builder.schema().clone(),
+        metadata,
+        n_rows: 0,
+        first_line: 0,
+    };
+    table.check_metadata("format", format.name)?;
+    table.check_metadata("version", format.version)?;
+    let fields = table.schema.fields().iter();
+    let found: Vec<&str> = fields.map(|field| field.name().as_str()).collect();
     if found != names {
-        return Err(TableError::content(
-            path,
-            "the list of columns",
-            found.join(", "),
-            names.join(", "),
-        ));
+        return Err(table.content("the list of columns", found.join(", "), names.join(", ")));
     }
     let roots = (0..names.len()).filter(|&i| match read {
         Read::All => true,
         Read::Without(name) => names[i] != name,
     });
-    let schema = builder.schema().clone();
     let contents = Arc::clone(builder.metadata());
     let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
     let reader = builder
@@ -349,27 +328,12 @@ fn open_or_panic(
         .build()
         .map_err(|source| failed(&source))?;
     let pieces = Pieces {
-        table: Table {
-            path: path.to_owned(),
-            batches: Vec::new(),
-            schema,
-            metadata,
-            n_rows: 0,
-            first_line: 0,
-        },
+        table,
         reader,
         contents,
     };
     pieces.check_pages(&bytes)?;
     Ok(pieces)
-}
-
-fn value_of<'a>(metadata: &'a [KeyValue], key: &str) -> Option<&'a str> {
-    metadata
-        .iter()
-        .find(|pair| pair.key == key)?
-        .value
-        .as_deref()
 }
 
 impl Table {
@@ -392,10 +356,23 @@ impl Table {
         TableError::content(&self.path, what, found, expected)
     }
 
+    /// As [`content`](Self::content), of a column in the `i`-th row here, by its line in the file.
+    pub fn cell(
+        &self,
+        column: &str,
+        i: usize,
+        found: impl Display,
+        expected: impl Display,
+    ) -> TableError {
+        let line = self.first_line + i;
+        self.content(format!("{column} in line {line}"), found, expected)
+    }
+
     /// Refuses another value of `sidereal.<key>`.
     pub fn check_metadata(&self, key: &str, expected: &str) -> Result<(), TableError> {
         let key = format!("sidereal.{key}");
-        let found = value_of(&self.metadata, &key);
+        let pair = self.metadata.iter().find(|pair| pair.key == key);
+        let found = pair.and_then(|pair| pair.value.as_deref());
         if found != Some(expected) {
             return Err(self.content(key, found.unwrap_or("missing"), expected));
         }
@@ -410,35 +387,22 @@ impl Table {
         for (i, found) in self.u64s("row_id")?.into_iter().enumerate() {
             let expected = first_row.saturating_add(i as u64);
             if found != expected {
-                let line = self.first_line + i;
-                return Err(self.content(format!("row_id in line {line}"), found, expected));
+                return Err(self.cell("row_id", i, found, expected));
             }
         }
         Ok(())
     }
 
     pub fn u64s(&self, name: &str) -> Result<Vec<u64>, TableError> {
-        let mut values = Vec::with_capacity(self.n_rows);
-        for array in self.required::<UInt64Array>(name, "u64")? {
-            values.extend_from_slice(array.values());
-        }
-        Ok(values)
+        self.plain::<UInt64Type>(name, "u64")
     }
 
     pub fn u32s(&self, name: &str) -> Result<Vec<u32>, TableError> {
-        let mut values = Vec::with_capacity(self.n_rows);
-        for array in self.required::<UInt32Array>(name, "u32")? {
-            values.extend_from_slice(array.values());
-        }
-        Ok(values)
+        self.plain::<UInt32Type>(name, "u32")
     }
 
     pub fn i32s(&self, name: &str) -> Result<Vec<i32>, TableError> {
-        let mut values = Vec::with_capacity(self.n_rows);
-        for array in self.required::<Int32Array>(name, "i32")? {
-            values.extend_from_slice(array.values());
-        }
-        Ok(values)
+        self.plain::<Int32Type>(name, "i32")
     }
 
     /// A column of finite numbers.
@@ -462,17 +426,11 @@ impl Table {
         good: fn(f64) -> bool,
         expected: &str,
     ) -> Result<Vec<f64>, TableError> {
-        let mut values = Vec::with_capacity(self.n_rows);
-        for array in self.required::<Float64Array>(name, "f64")? {
-            values.extend_from_slice(array.values());
+        let values = self.plain::<Float64Type>(name, "f64")?;
+        match values.iter().position(|&value| !good(value)) {
+            Some(i) => Err(self.cell(name, i, values[i], expected)),
+            None => Ok(values),
         }
-        for (i, &value) in values.iter().enumerate() {
-            if !good(value) {
-                let line = self.first_line + i;
-                return Err(self.content(format!("{name} in line {line}"), value, expected));
-            }
-        }
-        Ok(values)
     }
 
     /// A column of log densities or nulls.
@@ -482,14 +440,8 @@ impl Table {
             values.extend(array.iter());
         }
         for (i, value) in values.iter().enumerate() {
-            if let Some(value) = value
-                && !is_log(*value)
-            {
-                return Err(self.content(
-                    format!("{name} in line {}", self.first_line + i),
-                    value,
-                    "null, a finite number or -inf",
-                ));
+            if let Some(value) = value.filter(|value| !is_log(*value)) {
+                return Err(self.cell(name, i, value, "null, a finite number or -inf"));
             }
         }
         Ok(values)
@@ -522,34 +474,44 @@ impl Table {
         let mut numbers = Vec::new();
         for array in self.required::<FixedSizeListArray>(name, KIND)? {
             let Some(values) = array.values().as_any().downcast_ref::<Float32Array>() else {
-                return Err(self.content(
-                    format!("type of column {name}"),
-                    array.data_type(),
-                    KIND,
-                ));
+                return Err(self.wrong_type(name, array, KIND));
             };
-            if values.null_count() > 0 {
-                return Err(self.content(format!("column {name}"), "partly null", "without nulls"));
-            }
+            self.refuse_nulls(name, values)?;
             numbers.extend_from_slice(values.values());
         }
         let n_expected = width.saturating_mul(self.n_rows);
         if numbers.len() != n_expected {
-            return Err(self.content(
-                format!("the number of values in column {name}"),
-                numbers.len(),
-                n_expected,
-            ));
+            let what = format!("the number of values in column {name}");
+            return Err(self.content(what, numbers.len(), n_expected));
         }
         Ok((width, numbers))
     }
 
+    fn plain<T: ArrowPrimitiveType>(
+        &self,
+        name: &str,
+        kind: &str,
+    ) -> Result<Vec<T::Native>, TableError> {
+        let mut values = Vec::with_capacity(self.n_rows);
+        for array in self.required::<PrimitiveArray<T>>(name, kind)? {
+            values.extend_from_slice(array.values());
+        }
+        Ok(values)
+    }
+
     fn required<A: Array + 'static>(&self, name: &str, kind: &str) -> Result<Vec<&A>, TableError> {
         let arrays = self.arrays::<A>(name, kind)?;
-        if arrays.iter().any(|array| array.null_count() > 0) {
-            return Err(self.content(format!("column {name}"), "partly null", "without nulls"));
+        for array in &arrays {
+            self.refuse_nulls(name, *array)?;
         }
         Ok(arrays)
+    }
+
+    fn refuse_nulls(&self, name: &str, array: &impl Array) -> Result<(), TableError> {
+        match array.null_count() {
+            0 => Ok(()),
+            _ => Err(self.content(format!("column {name}"), "partly null", "without nulls")),
+        }
     }
 
     fn arrays<A: Array + 'static>(&self, name: &str, kind: &str) -> Result<Vec<&A>, TableError> {
@@ -559,38 +521,19 @@ impl Table {
                 return Err(self.content(format!("column {name}"), "missing", kind));
             };
             let Some(array) = array.as_any().downcast_ref::<A>() else {
-                return Err(self.content(
-                    format!("type of column {name}"),
-                    array.data_type(),
-                    kind,
-                ));
+                return Err(self.wrong_type(name, array, kind));
             };
             arrays.push(array);
         }
         Ok(arrays)
     }
+
+    fn wrong_type(&self, name: &str, found: &dyn Array, expected: &str) -> TableError {
+        let what = format!("type of column {name}");
+        self.content(what, found.data_type(), expected)
+    }
 }
 
 fn is_log(value: f64) -> bool {
     value.is_finite() || value == f64::NEG_INFINITY
-}
-
-/// Column `j` of a row-major matrix with `n_columns` columns.
-pub(crate) fn matrix_column(matrix: &[f64], n_columns: usize, j: usize) -> Vec<f64> {
-    matrix
-        .iter()
-        .skip(j)
-        .step_by(n_columns.max(1))
-        .copied()
-        .collect()
-}
-
-/// The row-major matrix of `columns`, all of one length.
-pub(crate) fn matrix_of_columns(columns: &[Vec<f64>]) -> Vec<f64> {
-    let n_rows = columns.first().map_or(0, Vec::len);
-    let mut matrix = Vec::with_capacity(n_rows * columns.len());
-    for i in 0..n_rows {
-        matrix.extend(columns.iter().map(|column| column[i]));
-    }
-    matrix
 }

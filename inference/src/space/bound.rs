@@ -9,7 +9,7 @@
 
 use super::parameters::ParameterSpace;
 use super::prior::Prior;
-use crate::base::normal;
+use crate::base::{normal, sorted_with_weights};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
@@ -28,10 +28,14 @@ const LEANING: f64 = 0.4;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Lean {
+    /// No bound.
     #[default]
     None,
+    /// The lower one.
     Low,
+    /// The upper one.
     High,
+    /// Both of them.
     Both,
 }
 
@@ -48,6 +52,7 @@ impl Lean {
         }
     }
 
+    /// None where no lean has that code.
     pub fn from_code(code: u32) -> Option<Self> {
         Self::ALL.into_iter().find(|lean| lean.code() == code)
     }
@@ -127,15 +132,7 @@ pub fn leans(space: &ParameterSpace, theta: &[f64], weight: &[f64]) -> Vec<Lean>
         let Some((low, high)) = bounds_of(space, j) else {
             return Lean::None;
         };
-        let mut sorted: Vec<(f64, f64)> = theta
-            .iter()
-            .skip(j)
-            .step_by(d)
-            .copied()
-            .zip(weight.iter().copied())
-            .filter(|(_, weight)| *weight > 0.0)
-            .collect();
-        sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let sorted = sorted_with_weights(theta.iter().skip(j).step_by(d).copied(), weight);
         let on_low = is_leant_on(sorted.iter().map(|(x, weight)| (x - low, *weight)));
         let on_high = is_leant_on(sorted.iter().rev().map(|(x, weight)| (high - x, *weight)));
         match (on_low, on_high) {
@@ -246,10 +243,8 @@ fn is_leant_on(nearest_first: impl Iterator<Item = (f64, f64)> + Clone) -> bool 
             })
             .map(|(distance, _)| distance)
     };
-    match (reach(NEAR), reach(FAR)) {
-        (Some(near), Some(far)) => near <= LEANING * far,
-        (None, _) | (_, None) => false,
-    }
+    let reached = reach(NEAR).zip(reach(FAR));
+    reached.is_some_and(|(near, far)| near <= LEANING * far)
 }
 
 /// The bounds that are leant on, around an origin within them.

@@ -4,8 +4,8 @@
 //! loses one. A flow that knows lines only therefore cuts each circle where the least of the posterior is; one that
 //! knows circles sees turns from the posterior's centre, whose neighbourhood is enlarged.
 
-use super::parameters::ParameterSpace;
-use crate::base::normal;
+use super::parameters::{Parameter, ParameterSpace};
+use crate::base::{column, normal};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::{PI, TAU};
 
@@ -110,49 +110,32 @@ pub fn embedded(space: &ParameterSpace, z: &[f64]) -> Vec<f64> {
 
 /// Seams that lie opposite of z on each circle; 0 for parameters that are not periodic.
 pub fn opposite_seams(space: &ParameterSpace, z: &[f64]) -> Vec<f64> {
-    space
-        .parameters
-        .iter()
-        .zip(z)
-        .map(|(parameter, &z)| {
-            if parameter.periodic {
-                (turns(z) + 0.5).rem_euclid(1.0)
-            } else {
-                0.0
-            }
-        })
-        .collect()
+    of_circles(space, |j| (turns(z[j]) + 0.5).rem_euclid(1.0))
 }
 
 /// For each parameter the place with the least weight around it; 0 for parameters that are not periodic.
 /// `z` is row-major.
 pub fn emptiest_seams(space: &ParameterSpace, z: &[f64], weight: &[f64]) -> Vec<f64> {
-    let n_parameters = space.len();
     let of_parameter = |j: usize| -> f64 {
-        let places: Vec<f64> = z
-            .iter()
-            .skip(j)
-            .step_by(n_parameters)
-            .map(|&z| turns(z))
-            .collect();
+        let z = column(z, space.len(), j);
+        let places: Vec<f64> = z.iter().map(|&z| turns(z)).collect();
         let best = (0..N_CANDIDATES)
             .map(|candidate| (weight_around(candidate, &places, weight), candidate))
             .min_by(|a, b| a.0.total_cmp(&b.0))
             .map_or(0, |(_, candidate)| candidate);
         best as f64 / N_CANDIDATES as f64
     };
-    space
-        .parameters
-        .iter()
-        .enumerate()
-        .map(|(j, parameter)| {
-            if parameter.periodic {
-                of_parameter(j)
-            } else {
-                0.0
-            }
-        })
-        .collect()
+    of_circles(space, of_parameter)
+}
+
+/// One number a parameter, by its place; 0 for parameters that are not periodic.
+fn of_circles(space: &ParameterSpace, of_parameter: impl Fn(usize) -> f64) -> Vec<f64> {
+    let parameters = space.parameters.iter().enumerate();
+    let number = |(j, parameter): (usize, &Parameter)| match parameter.periodic {
+        true => of_parameter(j),
+        false => 0.0,
+    };
+    parameters.map(number).collect()
 }
 
 /// Where an axis of one period should begin for these values of a periodic parameter, whose prior's bounds are `low` and

@@ -1,6 +1,7 @@
 //! A multivariate normal prior of several parameters, whitened by a Cholesky factor.
 
 use super::prior::{Prior, PriorError};
+use crate::base::cholesky_of_pivots;
 use crate::base::normal::LN_SQRT_2_PI;
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,7 @@ const LEAST_PIVOT: f64 = 1e-12;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Spread {
+    /// Of the parameters in their own units.
     Covariance(Vec<Vec<f64>>),
     /// The inverse of the covariance.
     Precision(Vec<Vec<f64>>),
@@ -28,6 +30,7 @@ impl Spread {
         }
     }
 
+    /// As it was given.
     pub fn rows(&self) -> &[Vec<f64>] {
         match self {
             Self::Covariance(rows) | Self::Precision(rows) => rows,
@@ -70,15 +73,15 @@ impl JointNormal {
     pub fn new(positions: Vec<usize>, mean: Vec<f64>, spread: Spread) -> Result<Self, PriorError> {
         let n = positions.len();
         if mean.len() != n {
+            let found = mean.len();
             return refuse(format!(
-                "mean has {} numbers, expected {n}, one a parameter",
-                mean.len()
+                "mean has {found} numbers, expected {n}, one a parameter"
             ));
         }
         if let Some((i, value)) = mean.iter().enumerate().find(|(_, m)| !m.is_finite()) {
             return refuse(format!("mean[{i}] is {value}, expected a finite number"));
         }
-        let factor = cholesky(spread.rows(), n, spread.name())?;
+        let factor = factor_of(spread.rows(), n, spread.name())?;
         let joint = Self {
             positions,
             mean,
@@ -147,20 +150,13 @@ impl JointNormal {
 
     /// log of the normalized density of its places of `theta`; -inf where one is not finite.
     pub(crate) fn log_density(&self, theta: &[f64]) -> f64 {
-        if self
-            .positions
-            .iter()
-            .any(|&place| !theta[place].is_finite())
-        {
+        let mut places = self.positions.iter();
+        if places.any(|&place| !theta[place].is_finite()) {
             return f64::NEG_INFINITY;
         }
         let square: f64 = self.whitened(theta).iter().map(|z| z * z).sum();
-        let log_diagonal: f64 = self
-            .factor
-            .iter()
-            .enumerate()
-            .map(|(i, row)| row[i].ln())
-            .sum();
+        let rows = self.factor.iter().enumerate();
+        let log_diagonal: f64 = rows.map(|(i, row)| row[i].ln()).sum();
         let log_determinant = match &self.spread {
             Spread::Covariance(_) => -log_diagonal,
             Spread::Precision(_) => log_diagonal,
@@ -169,12 +165,8 @@ impl JointNormal {
     }
 
     fn whitened(&self, theta: &[f64]) -> Vec<f64> {
-        let mut z: Vec<f64> = self
-            .positions
-            .iter()
-            .zip(&self.mean)
-            .map(|(&place, mean)| theta[place] - mean)
-            .collect();
+        let own = self.positions.iter().zip(&self.mean);
+        let mut z: Vec<f64> = own.map(|(&place, mean)| theta[place] - mean).collect();
         match &self.spread {
             Spread::Covariance(_) => solve_lower(&self.factor, &mut z),
             Spread::Precision(_) => {
@@ -189,18 +181,18 @@ impl JointNormal {
 }
 
 /// Rows of the lower Cholesky factor, each up to its diagonal.
-fn cholesky(matrix: &[Vec<f64>], n: usize, name: &str) -> Result<Vec<Vec<f64>>, PriorError> {
+fn factor_of(matrix: &[Vec<f64>], n: usize, name: &str) -> Result<Vec<Vec<f64>>, PriorError> {
     if matrix.len() != n {
+        let found = matrix.len();
         return refuse(format!(
-            "{name} has {} rows, expected {n}, one a parameter",
-            matrix.len()
+            "{name} has {found} rows, expected {n}, one a parameter"
         ));
     }
     for (i, row) in matrix.iter().enumerate() {
         if row.len() != n {
+            let found = row.len();
             return refuse(format!(
-                "{name}[{i}] has {} numbers, expected {n}, one a parameter",
-                row.len()
+                "{name}[{i}] has {found} numbers, expected {n}, one a parameter"
             ));
         }
         if let Some((j, value)) = row.iter().enumerate().find(|(_, entry)| !entry.is_finite()) {
@@ -209,9 +201,9 @@ fn cholesky(matrix: &[Vec<f64>], n: usize, name: &str) -> Result<Vec<Vec<f64>>, 
             ));
         }
         if row[i] <= 0.0 {
+            let found = row[i];
             return refuse(format!(
-                "{name}[{i}][{i}] is {}, expected a positive number",
-                row[i]
+                "{name}[{i}][{i}] is {found}, expected a positive number"
             ));
         }
     }
@@ -225,23 +217,14 @@ fn cholesky(matrix: &[Vec<f64>], n: usize, name: &str) -> Result<Vec<Vec<f64>>, 
             }
         }
     }
-    let mut factor: Vec<Vec<f64>> = Vec::with_capacity(n);
-    for (i, entries) in matrix.iter().enumerate() {
-        let mut row: Vec<f64> = Vec::with_capacity(i + 1);
-        for (j, above) in factor.iter().enumerate() {
-            row.push((entries[j] - dot(&row, &above[..j])) / above[j]);
-        }
-        let pivot = entries[i] - dot(&row, &row);
-        if pivot.is_nan() || pivot <= LEAST_PIVOT * entries[i] {
-            return refuse(format!(
-                "{name} is not positive definite: pivot {i} of its Cholesky factor is {pivot:e} of {}",
-                entries[i]
-            ));
-        }
-        row.push(pivot.sqrt());
-        factor.push(row);
+    let is_usable = |pivot: f64, diagonal: f64| pivot > LEAST_PIVOT * diagonal;
+    match cholesky_of_pivots(&matrix.concat(), n, is_usable) {
+        Ok(factor) => Ok((0..n).map(|i| factor[i * n..=i * n + i].to_vec()).collect()),
+        Err((i, pivot)) => refuse(format!(
+            "{name} is not positive definite: pivot {i} of its Cholesky factor is {pivot:e} of {}",
+            matrix[i][i]
+        )),
     }
-    Ok(factor)
 }
 
 /// Solves C x = b in place.

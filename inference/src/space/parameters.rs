@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// One named parameter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Parameter {
+    /// Letters, digits and _, as campaign files and results have it.
     pub name: String,
     /// Of the parameter alone, where it is one of a joint prior.
     pub prior: Prior,
@@ -19,6 +20,7 @@ pub struct Parameter {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "StoredParameterSpace")]
 pub struct ParameterSpace {
+    /// In that order.
     pub parameters: Vec<Parameter>,
     /// The prior of those parameters that are correlated; the others' are independent.
     pub joint: Option<JointNormal>,
@@ -83,6 +85,7 @@ impl ParameterSpace {
         self.parameters.len()
     }
 
+    /// In that order.
     pub fn names(&self) -> Vec<&str> {
         self.parameters
             .iter()

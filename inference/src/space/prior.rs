@@ -8,15 +8,16 @@ use serde::{Deserialize, Serialize};
 /// A prior of one parameter, in the parameter's own units. Usable only where [`Prior::check`] passes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[expect(
+    missing_docs,
+    reason = "fields are the usual parameters of these distributions"
+)]
 pub enum Prior {
-    Uniform {
-        low: f64,
-        high: f64,
-    },
-    Normal {
-        mean: f64,
-        sd: f64,
-    },
+    /// The same density from `low` to `high`.
+    Uniform { low: f64, high: f64 },
+    /// With this mean and standard deviation.
+    Normal { mean: f64, sd: f64 },
+    /// A normal one cut off at `low` and `high`; `mean` and `sd` are those before that.
     TruncatedNormal {
         mean: f64,
         sd: f64,
@@ -24,14 +25,9 @@ pub enum Prior {
         high: f64,
     },
     /// ln(parameter) is normal with these `mean` and `sd`.
-    LogNormal {
-        mean: f64,
-        sd: f64,
-    },
-    LogUniform {
-        low: f64,
-        high: f64,
-    },
+    LogNormal { mean: f64, sd: f64 },
+    /// ln(parameter) is uniform from ln `low` to ln `high`.
+    LogUniform { low: f64, high: f64 },
     /// Beta(alpha, beta) stretched to [low, high] (0 and 1 unless given).
     Beta {
         alpha: f64,
@@ -165,7 +161,7 @@ impl Prior {
             Self::LogNormal { mean, sd } => {
                 normal::log_density((x.ln() - mean) / sd) - sd.ln() - x.ln()
             }
-            Self::LogUniform { low, high } => -x.ln() - log_width(low, high).ln(),
+            Self::LogUniform { low, high } => -x.ln() - log_ratio(high, low).ln(),
             Self::Beta {
                 alpha,
                 beta,
@@ -197,7 +193,7 @@ impl Prior {
                 quantile_of_tails((x - low) / width, (high - x) / width)
             }
             Self::LogUniform { low, high } => {
-                let width = log_width(low, high);
+                let width = log_ratio(high, low);
                 quantile_of_tails(log_ratio(x, low) / width, -log_ratio(x, high) / width)
             }
             Self::TruncatedNormal {
@@ -249,7 +245,7 @@ impl Prior {
                 }
             }
             Self::LogUniform { low, high } => {
-                let part = log_width(low, high) * normal::tail(z.clamp(-Z_LIMIT, Z_LIMIT));
+                let part = log_ratio(high, low) * normal::tail(z.clamp(-Z_LIMIT, Z_LIMIT));
                 if z <= 0.0 {
                     low * part.exp()
                 } else {
@@ -365,20 +361,14 @@ fn power(shape: f64, x: f64) -> f64 {
     if shape == 1.0 {
         return 0.0;
     }
-    let x = if shape < 1.0 {
-        x.max(f64::MIN_POSITIVE)
-    } else {
-        x
+    let x = match shape < 1.0 {
+        true => x.max(f64::MIN_POSITIVE),
+        false => x,
     };
     (shape - 1.0) * x.ln()
 }
 
-/// ln(high / low), which itself overflows for the widest.
-fn log_width(low: f64, high: f64) -> f64 {
-    log_ratio(high, low)
-}
-
-/// ln(x / reference), exact near the reference.
+/// ln(x / reference), exact near the reference; the quotient itself overflows for the widest priors.
 fn log_ratio(x: f64, reference: f64) -> f64 {
     let relative = (x - reference) / reference;
     if relative.abs() < 0.5 {

@@ -1,11 +1,6 @@
 //! Weights of all rounds together: one deterministic mixture, or the paper's round by round.
 
-use super::columns::RoundColumns;
-use super::columns::WeightsError;
-use super::columns::check;
-use super::columns::log_weights_under;
-use super::columns::mixture_log_proposal;
-use super::columns::round_log_weights;
+use super::columns::{RoundColumns, WeightsError, check, mixture_log_proposal, round_log_weights};
 use super::combined::CombinedWeights;
 use super::diagnostics::{effective_sample_size, normalized};
 use super::evidence::Evidence;
@@ -41,23 +36,10 @@ pub fn combine(rounds: &[RoundColumns], how: Combine) -> Result<CombinedWeights,
 }
 
 fn combine_as_mixture(rounds: &[RoundColumns]) -> Result<CombinedWeights, WeightsError> {
-    let log_denominator = mixture_log_proposal(rounds)?;
-    let log_weights: Vec<Vec<f64>> = rounds
-        .iter()
-        .zip(&log_denominator)
-        .map(|(round, column)| log_weights_under(round, column))
-        .collect();
-    let mut all = normalized(&log_weights.concat()).into_iter();
-    let normalized = log_weights
-        .iter()
-        .map(|round| all.by_ref().take(round.len()).collect())
-        .collect();
-    let evidence = evidence::stratified(&log_weights);
+    let combined = CombinedWeights::under(rounds, mixture_log_proposal(rounds)?);
     Ok(CombinedWeights {
-        log_weights,
-        log_denominator,
-        normalized,
-        evidence,
+        evidence: evidence::stratified(&combined.log_weights),
+        ..combined
     })
 }
 
@@ -89,22 +71,15 @@ fn combine_per_round(rounds: &[RoundColumns]) -> CombinedWeights {
         .zip(&evidences)
         .filter_map(|(&share, &evidence)| Some((share, evidence?)))
         .collect();
+    let scaled = |(round, share): (&Vec<f64>, &f64)| {
+        let weights = normalized(round).into_iter();
+        weights.map(|weight| share * weight).collect()
+    };
+    let own = rounds.iter().map(|round| round.log_proposal.clone());
     CombinedWeights {
-        normalized: log_weights
-            .iter()
-            .zip(&shares)
-            .map(|(round, share)| {
-                normalized(round)
-                    .into_iter()
-                    .map(|weight| share * weight)
-                    .collect()
-            })
-            .collect(),
+        normalized: log_weights.iter().zip(&shares).map(scaled).collect(),
         log_weights,
-        log_denominator: rounds
-            .iter()
-            .map(|round| round.log_proposal.clone())
-            .collect(),
+        log_denominator: own.collect(),
         evidence: evidence::pooled(&estimates),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::evidence::Evidence;
 use super::{evidence, pareto};
+use crate::base::largest;
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -36,15 +37,10 @@ pub struct WeightDiagnostics {
 ///
 /// Never NaN: where the terms leave no number the weight is zero.
 pub fn log_weight(log_likelihood: Option<f64>, log_prior: f64, log_proposal: f64) -> f64 {
-    let Some(log_likelihood) = log_likelihood else {
-        return f64::NEG_INFINITY;
-    };
-    let log_weight = log_likelihood + log_prior - log_proposal;
-    if log_weight.is_nan() {
-        f64::NEG_INFINITY
-    } else {
-        log_weight
-    }
+    log_likelihood
+        .map(|log_likelihood| log_likelihood + log_prior - log_proposal)
+        .filter(|log_weight| !log_weight.is_nan())
+        .unwrap_or(f64::NEG_INFINITY)
 }
 
 /// Weights that sum to 1, or all zero where none is positive; infinite ones share everything.
@@ -74,29 +70,26 @@ pub fn bootstrap_efficiency_error(log_weights: &[f64], rng: &mut ChaCha8Rng) -> 
         return 0.0;
     }
     let weights = relative(log_weights);
-    let efficiencies: Vec<f64> = (0..N_RESAMPLES)
-        .map(|_| {
-            let (mut sum, mut sum_of_squares) = (0.0, 0.0);
-            for _ in 0..n {
-                let weight = weights[below(n, rng)];
-                sum += weight;
-                sum_of_squares += weight * weight;
-            }
-            n_eff_from_sums(sum, sum_of_squares) / n as f64
-        })
-        .collect();
+    let resample = |_| {
+        let (mut sum, mut sum_of_squares) = (0.0, 0.0);
+        for _ in 0..n {
+            let weight = weights[below(n, rng)];
+            sum += weight;
+            sum_of_squares += weight * weight;
+        }
+        n_eff_from_sums(sum, sum_of_squares) / n as f64
+    };
+    let efficiencies: Vec<f64> = (0..N_RESAMPLES).map(resample).collect();
     let mean = efficiencies.iter().sum::<f64>() / N_RESAMPLES as f64;
-    let squares: f64 = efficiencies
-        .iter()
-        .map(|efficiency| (efficiency - mean).powi(2))
-        .sum();
+    let squares = efficiencies.iter().map(|other| (other - mean).powi(2));
+    let squares: f64 = squares.sum();
     (squares / (N_RESAMPLES - 1) as f64).sqrt()
 }
 
 /// Diagnostics of weights whose evidence is not that of one plain sample.
 pub(super) fn diagnostics_with(
     log_weights: &[f64],
-    evidence: Option<evidence::Evidence>,
+    evidence: Option<Evidence>,
 ) -> WeightDiagnostics {
     let n_eff = effective_sample_size(log_weights);
     let n = log_weights.len();
@@ -112,22 +105,13 @@ pub(super) fn diagnostics_with(
 
 /// Weights relative to the largest; all zero where none is positive.
 fn relative(log_weights: &[f64]) -> Vec<f64> {
-    let largest = log_weights
-        .iter()
-        .copied()
-        .fold(f64::NEG_INFINITY, f64::max);
-    log_weights
-        .iter()
-        .map(|&log_weight| {
-            if largest.is_finite() {
-                (log_weight - largest).exp()
-            } else if log_weight == f64::INFINITY {
-                1.0
-            } else {
-                0.0
-            }
-        })
-        .collect()
+    let largest = largest(log_weights.iter().copied());
+    let weight = |&log_weight: &f64| match largest.is_finite() {
+        true => (log_weight - largest).exp(),
+        false if log_weight == f64::INFINITY => 1.0,
+        false => 0.0,
+    };
+    log_weights.iter().map(weight).collect()
 }
 
 /// [`effective_sample_size`] of weights, whatever their sum.

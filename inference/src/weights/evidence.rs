@@ -1,11 +1,14 @@
 //! Evidence with its error, from importance weights.
 
+use crate::base::largest;
 use serde::{Deserialize, Serialize};
 
 /// log Z and the standard error of log Z (relative error of Z).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
+    /// log Z, natural.
     pub log_evidence: f64,
+    /// Standard error of log Z.
     pub error: f64,
 }
 
@@ -15,20 +18,16 @@ pub struct Evidence {
 /// counts with its weight squared. None where no weight is positive.
 pub fn stratified<S: AsRef<[f64]>>(strata: &[S]) -> Option<Evidence> {
     let n: usize = strata.iter().map(|stratum| stratum.as_ref().len()).sum();
-    let largest = strata
-        .iter()
-        .flat_map(|stratum| stratum.as_ref())
-        .copied()
-        .fold(f64::NEG_INFINITY, f64::max);
+    let all = strata.iter().flat_map(|stratum| stratum.as_ref());
+    let largest = largest(all.copied());
     if !largest.is_finite() {
         return None;
     }
     let mut total = 0.0;
     let mut sum_of_variances = 0.0;
     for stratum in strata {
+        let stratum = stratum.as_ref().iter();
         let weights: Vec<f64> = stratum
-            .as_ref()
-            .iter()
             .map(|log_weight| (log_weight - largest).exp())
             .collect();
         let sum: f64 = weights.iter().sum();
@@ -43,11 +42,8 @@ pub fn stratified<S: AsRef<[f64]>>(strata: &[S]) -> Option<Evidence> {
 
 /// Σ λ_r Z_r of independent estimates with shares λ that sum to 1; None where nothing has a share.
 pub fn pooled(estimates: &[(f64, Evidence)]) -> Option<Evidence> {
-    let largest = estimates
-        .iter()
-        .filter(|(share, _)| *share > 0.0)
-        .map(|(_, evidence)| evidence.log_evidence)
-        .fold(f64::NEG_INFINITY, f64::max);
+    let counting = estimates.iter().filter(|(share, _)| *share > 0.0);
+    let largest = largest(counting.map(|(_, evidence)| evidence.log_evidence));
     if !largest.is_finite() {
         return None;
     }
@@ -70,10 +66,10 @@ fn n_times_variance(weights: &[f64], sum: f64) -> f64 {
         return weights.iter().map(|weight| weight * weight).sum();
     }
     let mean = sum / n;
-    let squares: f64 = weights
+    let squares = weights
         .iter()
-        .map(|weight| (weight - mean) * (weight - mean))
-        .sum();
+        .map(|weight| (weight - mean) * (weight - mean));
+    let squares: f64 = squares.sum();
     n * squares / (n - 1.0)
 }
 

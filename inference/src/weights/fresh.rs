@@ -5,9 +5,7 @@
 //! fixed before it was drawn. Rounds are averaged in proportion to how efficient they are, each half of a round by what
 //! its other half says of that: a share that knew its own draws would lean to halves that missed the heaviest ones.
 
-use super::columns::{
-    RoundColumns, WeightsError, log_density_under, log_weights_under, round_log_weights,
-};
+use super::columns::{RoundColumns, WeightsError, round_log_weights};
 use super::combined::{CombinedWeights, mass_below};
 use super::diagnostics::normalized;
 use super::evidence;
@@ -30,11 +28,8 @@ pub fn shares(
     rounds: &[RoundColumns],
     mixture: &CombinedWeights,
 ) -> Result<Option<Vec<[f64; 2]>>, WeightsError> {
-    let n_whole = rounds
-        .iter()
-        .filter(|round| !round.proposal.is_local())
-        .count();
-    if n_whole < 2 {
+    let whole = rounds.iter().filter(|round| !round.proposal.is_local());
+    if whole.count() < 2 {
         // Its own weights are all there is.
         return Ok(None);
     }
@@ -100,36 +95,18 @@ fn efficiency(log_weights: &[f64]) -> f64 {
 /// w = share_h / n_h · L p / q_r for the rows of half h, normalized over all rows; without a share denominators are infinite.
 pub fn combine_fresh(rounds: &[RoundColumns], shares: &[[f64; 2]]) -> CombinedWeights {
     let n: usize = rounds.iter().map(|round| round.log_prior.len()).sum();
-    let log_denominator: Vec<Vec<f64>> = rounds
-        .iter()
-        .zip(shares)
-        .map(|(round, shares)| {
-            let n_even = round.log_prior.len().div_ceil(2);
-            let of_half = [n_even, round.log_prior.len() - n_even];
-            let log_factor =
-                [0, 1].map(|parity| (shares[parity] * n as f64 / of_half[parity] as f64).ln());
-            round
-                .log_proposal
-                .iter()
-                .enumerate()
-                .map(|(i, q)| q - log_factor[i % 2])
-                .collect()
-        })
-        .collect();
-    let log_weights: Vec<Vec<f64>> = rounds
-        .iter()
-        .zip(&log_denominator)
-        .map(|(round, column)| log_weights_under(round, column))
-        .collect();
-    let mut all = normalized(&log_weights.concat()).into_iter();
+    let denominator = |(round, shares): (&RoundColumns, &[f64; 2])| {
+        let n_even = round.log_prior.len().div_ceil(2);
+        let of_half = [n_even, round.log_prior.len() - n_even];
+        let log_factor =
+            [0, 1].map(|parity| (shares[parity] * n as f64 / of_half[parity] as f64).ln());
+        let column = round.log_proposal.iter().enumerate();
+        column.map(|(i, q)| q - log_factor[i % 2]).collect()
+    };
+    let log_denominator = rounds.iter().zip(shares).map(denominator).collect();
     CombinedWeights {
-        normalized: log_weights
-            .iter()
-            .map(|round| all.by_ref().take(round.len()).collect())
-            .collect(),
-        log_weights,
-        log_denominator,
         evidence: evidence_of(rounds, shares),
+        ..CombinedWeights::under(rounds, log_denominator)
     }
 }
 
@@ -140,11 +117,8 @@ pub fn evidence_of(rounds: &[RoundColumns], shares: &[[f64; 2]]) -> Option<Evide
         let log_weights = round_log_weights(round);
         for (parity, &share) in shares.iter().enumerate() {
             let evidence = evidence::stratified(&[half(&log_weights, parity)]);
-            estimates.extend(
-                evidence
-                    .filter(|_| share > 0.0)
-                    .map(|evidence| (share, evidence)),
-            );
+            let evidence = evidence.filter(|_| share > 0.0);
+            estimates.extend(evidence.map(|evidence| (share, evidence)));
         }
     }
     evidence::pooled(&estimates)
@@ -163,17 +137,10 @@ fn missed(
     let Some(evidence) = mixture.evidence else {
         return Ok(0.0);
     };
-    let log_density: Vec<Vec<f64>> = rounds
-        .iter()
-        .map(|other| log_density_under(other, &round.proposal))
-        .collect::<Result<_, WeightsError>>()?;
-    let others = rounds
-        .iter()
-        .zip(&log_density)
-        .zip(&mixture.normalized)
-        .map(|((other, log_density), weight)| (other, log_density, weight))
-        .filter(|(other, _, _)| other.round != round.round);
-    Ok(mass_below(others, evidence.log_evidence).unwrap_or(0.0))
+    let weighted = rounds.iter().zip(&mixture.normalized);
+    let others = weighted.filter(|(other, _)| other.round != round.round);
+    let mass = mass_below(others, &round.proposal, evidence.log_evidence)?;
+    Ok(mass.unwrap_or(0.0))
 }
 
 #[cfg(test)]

@@ -1,10 +1,6 @@
 //! Densities around one place of the parameter space: what probing for lost modes draws from.
 
-use crate::base::cholesky;
-use crate::base::mahalanobis_squared;
-use crate::base::normal;
-use crate::base::solved_lower;
-use crate::base::solved_upper;
+use crate::base::{cholesky, mahalanobis_squared, normal, offset, solved_lower, solved_upper};
 use crate::space::{Lean, circle, standard_normal_log_density};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -49,13 +45,9 @@ impl LocalDensity {
         if self.leans.is_empty() {
             return self.log_density(&cut) - standard_normal_log_density(&cut);
         }
-        let n_leaning = self
-            .leans
-            .iter()
-            .filter(|lean| **lean != Lean::None)
-            .count();
+        let leaning = self.leans.iter().filter(|lean| **lean != Lean::None);
         // Of a normal v only a half is the prior.
-        let log_prior = standard_normal_log_density(&cut) + n_leaning as f64 * LN_2;
+        let log_prior = standard_normal_log_density(&cut) + leaning.count() as f64 * LN_2;
         self.log_density_within(&cut) - log_prior
     }
 
@@ -94,10 +86,7 @@ impl LocalDensity {
                 }
             };
             let v = (one.middle + one.width * own).clamp(-Z_LIMIT, Z_LIMIT);
-            z.push(match self.lean(i) {
-                Lean::None => circle::uncut(self.seams[i], v),
-                lean @ (Lean::Low | Lean::High | Lean::Both) => lean.z(v),
-            });
+            z.push(self.uncut_one(i, v));
             square += own * own;
             offset.push(own);
         }
@@ -105,12 +94,7 @@ impl LocalDensity {
     }
 
     fn log_density_within(&self, cut: &[f64]) -> f64 {
-        let difference: Vec<f64> = cut
-            .iter()
-            .zip(&self.mean)
-            .map(|(v, mean)| v - mean)
-            .collect();
-        let offset = solved_lower(&self.factor, &difference);
+        let offset = offset(cut, &self.mean, &self.factor);
         let (mut log_density, mut square) = (0.0, 0.0);
         for (i, own) in offset.iter().enumerate() {
             let one = self.given(i, &offset[..i], square);
@@ -130,12 +114,9 @@ impl LocalDensity {
     /// The density of one parameter given the offsets of those before it, in standard deviations, and the sum of their squares.
     fn given(&self, i: usize, offset: &[f64], square: f64) -> Given {
         let d = self.mean.len();
-        let middle = self.mean[i]
-            + offset
-                .iter()
-                .enumerate()
-                .map(|(j, offset)| self.factor[i * d + j] * offset)
-                .sum::<f64>();
+        let pulls = offset.iter().enumerate();
+        let pulls = pulls.map(|(j, offset)| self.factor[i * d + j] * offset);
+        let middle = self.mean[i] + pulls.sum::<f64>();
         let degrees = DEGREES_OF_FREEDOM + i;
         let scale = ((DEGREES_OF_FREEDOM as f64 + square) / degrees as f64).sqrt();
         let width = self.factor[i * d + i];
@@ -180,13 +161,15 @@ impl LocalDensity {
 
     /// The inverse of [`cut`](Self::cut), for a place within the bounds.
     pub fn uncut(&self, cut: &[f64]) -> Vec<f64> {
-        cut.iter()
-            .enumerate()
-            .map(|(j, &v)| match self.lean(j) {
-                Lean::None => circle::uncut(self.seams[j], v),
-                lean @ (Lean::Low | Lean::High | Lean::Both) => lean.z(v),
-            })
-            .collect()
+        let parameters = cut.iter().enumerate();
+        parameters.map(|(j, &v)| self.uncut_one(j, v)).collect()
+    }
+
+    fn uncut_one(&self, j: usize, v: f64) -> f64 {
+        match self.lean(j) {
+            Lean::None => circle::uncut(self.seams[j], v),
+            lean @ (Lean::Low | Lean::High | Lean::Both) => lean.z(v),
+        }
     }
 
     /// The density with its middle moved within the bounds.
@@ -204,11 +187,9 @@ impl LocalDensity {
         /// In standard deviations.
         const NEAR: f64 = 3.0;
         let d = self.mean.len();
-        let covariance = |i: usize, j: usize| -> f64 {
-            (0..d)
-                .map(|k| self.factor[i * d + k] * self.factor[j * d + k])
-                .sum()
-        };
+        let row = |i: usize| &self.factor[i * d..(i + 1) * d];
+        let covariance =
+            |i: usize, j: usize| -> f64 { row(i).iter().zip(row(j)).map(|(a, b)| a * b).sum() };
         let mut near = Vec::new();
         for (i, lean) in self.leans.iter().enumerate() {
             let (low, high) = lean.bounds();
@@ -232,9 +213,8 @@ impl LocalDensity {
         let mut mean = self.mean.clone();
         for (j, mean) in mean.iter_mut().enumerate() {
             let pulls = near.iter().zip(&pull);
-            *mean += pulls
-                .map(|((i, _), pull)| covariance(*i, j) * pull)
-                .sum::<f64>();
+            let pulls = pulls.map(|((i, _), pull)| covariance(*i, j) * pull);
+            *mean += pulls.sum::<f64>();
         }
         for (i, step) in near {
             mean[i] = self.mean[i] + step;

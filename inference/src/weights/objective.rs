@@ -13,7 +13,10 @@ pub enum Objective {
     Simulations,
     /// -Σ w log q(θ) over the draws of all rounds, w ∝ p(x_obs|θ)^exponent p(θ) / mixture; an exponent
     /// below 1 where the weights themselves would leave too few effective draws.
-    WeightedDraws { exponent: f64 },
+    WeightedDraws {
+        /// In (0, 1].
+        exponent: f64,
+    },
 }
 
 impl Objective {

@@ -1,22 +1,19 @@
 //! Pareto k̂ of importance weights (Vehtari, Simpson, Gelman, Yao & Gabry 2024).
 
+use crate::base::largest;
+
 /// Shape k̂ of the generalized Pareto distribution of the largest weights, as `loo` and ArviZ give it;
 /// above 0.7 a sum over these weights is not to be trusted.
 ///
 /// `log_weights` are unnormalized, -inf for weights of zero. None where fewer than 5 weights lie
 /// above the cutoff, for which all weights being equal is one reason.
 pub fn k_hat(log_weights: &[f64]) -> Option<f64> {
-    let largest = log_weights
-        .iter()
-        .copied()
-        .fold(f64::NEG_INFINITY, f64::max);
+    let largest = largest(log_weights.iter().copied());
     if !largest.is_finite() {
         return None;
     }
-    let mut sorted: Vec<f64> = log_weights
-        .iter()
-        .map(|log_weight| log_weight - largest)
-        .collect();
+    let relative = log_weights.iter().map(|log_weight| log_weight - largest);
+    let mut sorted: Vec<f64> = relative.collect();
     sorted.sort_by(f64::total_cmp);
     let n = sorted.len() as f64;
     let n_tail = (n / 5.0).min(3.0 * n.sqrt()).ceil() as usize;
@@ -54,11 +51,10 @@ fn generalized_pareto_shape(sorted: &[f64]) -> f64 {
         .collect();
     let (mut sum, mut sum_of_b) = (0.0, 0.0);
     for &(b, log_likelihood) in &grid {
-        let weight = 1.0
-            / grid
-                .iter()
-                .map(|&(_, other)| (other - log_likelihood).exp())
-                .sum::<f64>();
+        let others = grid
+            .iter()
+            .map(|&(_, other)| (other - log_likelihood).exp());
+        let weight = 1.0 / others.sum::<f64>();
         if weight >= 10.0 * f64::EPSILON {
             sum += weight;
             sum_of_b += weight * b;

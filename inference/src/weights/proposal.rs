@@ -11,9 +11,11 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Component {
+    /// The campaign's.
     Prior,
     /// Around a place that probing has come to; defined by a proposal's `locals`.
     Local(LocalId),
+    /// A trained one.
     Flow(FlowId),
 }
 
@@ -52,6 +54,7 @@ impl fmt::Display for Component {
 /// Components with their shares; shares are positive and sum to 1.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Proposal {
+    /// Each once, with its share.
     pub components: Vec<(Component, f64)>,
     /// What its local components are; each is here once.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "pairs")]

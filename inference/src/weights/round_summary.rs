@@ -3,7 +3,7 @@
 use super::columns::{RoundColumns, WeightsError, newest_component_log_weights, round_log_weights};
 use super::diagnostics::{WeightDiagnostics, bootstrap_efficiency_error, diagnostics};
 use super::proposal::Proposal;
-use crate::base::{RoundId, weighted_quantiles};
+use crate::base::{RoundId, column, weighted_quantiles};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
@@ -22,9 +22,13 @@ pub enum RoundKind {
 /// One round, weighed with the weights of its own proposal.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RoundSummary {
+    /// Its number.
     pub round: RoundId,
+    /// What it is for.
     pub kind: RoundKind,
+    /// What its rows were drawn from.
     pub proposal: Proposal,
+    /// Rows that the forward model gave no answer for.
     pub n_failed: u64,
     /// Per parameter (in order) the median of failed rows' parameters; None where none failed.
     pub failed_median: Option<Vec<f64>>,
@@ -71,19 +75,8 @@ fn failed_median(theta: &[f64], failed: &[bool]) -> Option<Vec<f64>> {
     if !failed.contains(&true) {
         return None;
     }
-    let column = |j: usize| -> Vec<f64> {
-        theta
-            .iter()
-            .skip(j)
-            .step_by(n_parameters)
-            .copied()
-            .collect()
-    };
-    Some(
-        (0..n_parameters)
-            .map(|j| weighted_quantiles(&column(j), &weights, &[0.5])[0])
-            .collect(),
-    )
+    let median = |j| weighted_quantiles(&column(theta, n_parameters, j), &weights, &[0.5])[0];
+    Some((0..n_parameters).map(median).collect())
 }
 
 #[cfg(test)]

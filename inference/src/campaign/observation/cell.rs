@@ -3,6 +3,7 @@
 /// A column of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
+    /// As the file has it.
     pub name: String,
     /// As the file says it; nothing is converted.
     pub unit: Option<String>,

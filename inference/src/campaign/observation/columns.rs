@@ -4,40 +4,14 @@ use super::cell::Column;
 use super::reading::{ColumnNames, Errors};
 
 /// Names that are known without being told, lower-case; those of sidereal itself come before all others.
+#[rustfmt::skip]
 const GRID: [&str; 22] = [
-    "time",
-    "times",
-    "t",
-    "bjd",
-    "bjd_tdb",
-    "bjd_utc",
-    "btjd",
-    "bkjd",
-    "hjd",
-    "jd",
-    "mjd",
-    "wavelength",
-    "wavelengths",
-    "lambda",
-    "wave",
-    "wl",
-    "frequency",
-    "freq",
-    "phase",
-    "x",
-    "day",
-    "days",
+    "time", "times", "t", "bjd", "bjd_tdb", "bjd_utc", "btjd", "bkjd", "hjd", "jd", "mjd", "wavelength",
+    "wavelengths", "lambda", "wave", "wl", "frequency", "freq", "phase", "x", "day", "days",
 ];
 const VALUE: [&str; 7] = ["flux", "mag", "magnitude", "rv", "vrad", "y", "counts"];
-const SIGMA: [&str; 7] = [
-    "error",
-    "errors",
-    "err",
-    "uncertainty",
-    "unc",
-    "sig",
-    "yerr",
-];
+#[rustfmt::skip]
+const SIGMA: [&str; 7] = ["error", "errors", "err", "uncertainty", "unc", "sig", "yerr"];
 
 const NO_GRID: &str = "no column has a name that is known as a grid's (time, bjd, wavelength, ...)";
 const NO_VALUE: &str = "no column has a name that is known as a value's (value, flux, mag, ...)";
@@ -81,10 +55,8 @@ pub(super) fn choose(
     names: &ColumnNames,
     errors: Errors,
 ) -> Result<Chosen, String> {
-    let lower: Vec<String> = columns
-        .iter()
-        .map(|column| column.name.to_lowercase())
-        .collect();
+    let lower = columns.iter().map(|column| column.name.to_lowercase());
+    let lower: Vec<String> = lower.collect();
     let value = match &names.value {
         Some(name) => told(columns, &lower, name),
         None => by_name(&lower, "value", |name| VALUE.contains(&name)),
@@ -95,11 +67,9 @@ pub(super) fn choose(
     };
     let grid = match &names.grid {
         Some(name) => told(columns, &lower, name),
-        None => match by_name(&lower, "grid", |name| GRID.contains(&name)) {
+        None => by_name(&lower, "grid", |name| GRID.contains(&name))
             // Any name will do where there is no other column.
-            Found::None => only_other(columns.len(), &value, &sigma),
-            found @ (Found::One(_) | Found::Several(_) | Found::Missing(_)) => found,
-        },
+            .or_else(|| only_other(columns.len(), &value, &sigma)),
     };
     let has_sigma = match errors {
         Errors::Column | Errors::ColumnOr(_) => true,
@@ -136,16 +106,12 @@ pub(super) fn choose(
         | Errors::NoneNorGrid => {}
     }
     if !problems.is_empty() {
-        let roles = Roles {
-            grid: needs_grid.then_some(&grid),
-            value: &value,
-            sigma: has_sigma.then_some(&sigma),
-        };
+        let (grid, sigma) = (needs_grid.then_some(&grid), has_sigma.then_some(&sigma));
         return Err(format!(
             "{}; found the columns {}; say which is which: {}",
             problems.join("; "),
             listed(columns),
-            roles.line(columns, &lower)
+            line(columns, &lower, [grid, Some(&value), sigma])
         ));
     }
     let Some(value) = value.one() else {
@@ -190,11 +156,21 @@ enum Found {
 }
 
 impl Found {
-    fn of(mut candidates: Vec<usize>) -> Self {
-        match candidates.len() {
-            0 => Self::None,
-            1 => candidates.pop().map_or(Self::None, Self::One),
-            _ => Self::Several(candidates),
+    /// Those that are.
+    fn of(are: impl Iterator<Item = bool>) -> Self {
+        let candidates = are.enumerate().filter(|&(_, is)| is);
+        let candidates: Vec<usize> = candidates.map(|(i, _)| i).collect();
+        match candidates[..] {
+            [] => Self::None,
+            [one] => Self::One(one),
+            [..] => Self::Several(candidates),
+        }
+    }
+
+    fn or_else(self, other: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::None => other(),
+            Self::One(_) | Self::Several(_) | Self::Missing(_) => self,
         }
     }
 
@@ -217,10 +193,8 @@ impl Found {
             Self::One(_) => {}
             Self::None => problems.push(none.to_owned()),
             Self::Several(candidates) => {
-                let names: Vec<&str> = candidates
-                    .iter()
-                    .map(|&i| columns[i].name.as_str())
-                    .collect();
+                let names = candidates.iter().map(|&i| columns[i].name.as_str());
+                let names: Vec<&str> = names.collect();
                 problems.push(format!("{} could each be the {role}", names.join(" and ")));
             }
             Self::Missing(name) => problems.push(format!(
@@ -233,73 +207,36 @@ impl Found {
 /// Upper and lower case count only where both are there.
 fn told(columns: &[Column], lower: &[String], name: &str) -> Found {
     let name = Column::of_header(name).name;
-    let exact = positions(columns.iter().map(|column| column.name == name));
-    let found = if exact.is_empty() {
-        let name = name.to_lowercase();
-        positions(lower.iter().map(|lower| *lower == name))
-    } else {
-        exact
-    };
-    match Found::of(found) {
-        Found::None => Found::Missing(name),
-        found @ (Found::One(_) | Found::Several(_) | Found::Missing(_)) => found,
-    }
+    let in_lower = name.to_lowercase();
+    Found::of(columns.iter().map(|column| column.name == name))
+        .or_else(|| Found::of(lower.iter().map(|lower| *lower == in_lower)))
+        .or_else(|| Found::Missing(name))
 }
 
 fn by_name(lower: &[String], own: &str, is_usual: impl Fn(&str) -> bool) -> Found {
-    let owns = positions(lower.iter().map(|name| name == own));
-    if !owns.is_empty() {
-        return Found::of(owns);
-    }
-    Found::of(positions(lower.iter().map(|name| is_usual(name))))
+    Found::of(lower.iter().map(|name| name == own))
+        .or_else(|| Found::of(lower.iter().map(|name| is_usual(name))))
 }
 
 /// The error that is named like the value comes before others.
 fn sigma(columns: &[Column], lower: &[String], value: &Found) -> Found {
-    let owns = positions(lower.iter().map(|name| name == "sigma"));
-    if !owns.is_empty() {
-        return Found::of(owns);
-    }
     let of_value = value.one().map(|value| columns[value].name.to_lowercase());
-    let is_of_value = |name: &str| {
-        of_value
-            .as_deref()
-            .is_some_and(|value| measured(name) == Some(value))
-    };
-    let of_values = positions(lower.iter().map(|name| is_of_value(name)));
-    if !of_values.is_empty() {
-        return Found::of(of_values);
-    }
+    let is_of_value = |name: &str| measured(name).is_some_and(|of| Some(of) == of_value.as_deref());
     // Nor the error of another column that is there, such as the time.
-    let is_free = |name: &str| {
-        measured(name)
-            .is_some_and(|of| !lower.iter().any(|lower| lower == of) && !GRID.contains(&of))
-    };
-    Found::of(positions(
-        lower
-            .iter()
-            .map(|name| SIGMA.contains(&name.as_str()) || is_free(name)),
-    ))
+    let is_other = |name: &str| lower.iter().any(|lower| lower == name) || GRID.contains(&name);
+    let is_free = |name: &str| measured(name).is_some_and(|of| !is_other(of));
+    let is_usual = |name: &String| SIGMA.contains(&name.as_str()) || is_free(name);
+    by_name(lower, "sigma", is_of_value).or_else(|| Found::of(lower.iter().map(is_usual)))
 }
 
 /// What a lower-case name says that it is the error of: `flux_err`, `e_flux`.
 fn measured(name: &str) -> Option<&str> {
-    const ENDS: [&str; 7] = [
-        "_err",
-        "_error",
-        "_sigma",
-        "_unc",
-        "_uncertainty",
-        "_std",
-        "err",
-    ];
+    #[rustfmt::skip]
+    const ENDS: [&str; 7] = ["_err", "_error", "_sigma", "_unc", "_uncertainty", "_std", "err"];
     const BEGINNINGS: [&str; 4] = ["e_", "err_", "error_", "sigma_"];
     let end = ENDS.iter().find_map(|end| name.strip_suffix(end));
-    let measured = end.or_else(|| {
-        BEGINNINGS
-            .iter()
-            .find_map(|beginning| name.strip_prefix(beginning))
-    });
+    let mut beginnings = BEGINNINGS.iter();
+    let measured = end.or_else(|| beginnings.find_map(|beginning| name.strip_prefix(beginning)));
     measured.filter(|measured| !measured.is_empty())
 }
 
@@ -312,72 +249,46 @@ fn only_other(n_columns: usize, value: &Found, sigma: &Found) -> Found {
     }
 }
 
-fn positions(are: impl Iterator<Item = bool>) -> Vec<usize> {
-    are.enumerate()
-        .filter(|&(_, is)| is)
-        .map(|(i, _)| i)
-        .collect()
-}
-
 fn listed(columns: &[Column]) -> String {
     const MAX_SHOWN: usize = 40;
-    let shown: Vec<&str> = columns
-        .iter()
-        .take(MAX_SHOWN)
-        .map(|column| column.name.as_str())
-        .collect();
-    let more = columns.len() - shown.len();
-    let more = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
-    format!("{}{more}", shown.join(", "))
-}
-
-/// What was found for what is needed.
-struct Roles<'a> {
-    grid: Option<&'a Found>,
-    value: &'a Found,
-    sigma: Option<&'a Found>,
-}
-
-impl Roles<'_> {
-    /// The line that a user may write: what is known, and for the rest a column that nothing is said of yet.
-    fn line(&self, columns: &[Column], lower: &[String]) -> String {
-        let all = [self.grid, Some(self.value), self.sigma];
-        let known = all.iter().flatten().filter_map(|found| found.one());
-        let mut used: Vec<usize> = known.collect();
-        let mut guess = |found: &Found| {
-            let guess = match found {
-                Found::One(column) => Some(*column),
-                Found::Several(candidates) => candidates.first().copied(),
-                Found::None | Found::Missing(_) => (0..columns.len()).find(|i| !used.contains(i)),
-            };
-            used.extend(guess);
-            guess
-        };
-        let grid = self.grid.map(&mut guess);
-        let value = guess(self.value);
-        let of_value = value.map_or(Found::None, |value| {
-            sigma(columns, lower, &Found::One(value))
-        });
-        let sigma = self.sigma.map(|sigma| match (sigma, &of_value) {
-            (Found::None, Found::One(_)) => guess(&of_value),
-            (Found::None | Found::One(_) | Found::Several(_) | Found::Missing(_), _) => {
-                guess(sigma)
-            }
-        });
-        let entry = |role: &str, column: Option<usize>| {
-            let name = column.map_or("...", |column| &columns[column].name);
-            format!("{role} = {name:?}")
-        };
-        let entries = [
-            grid.map(|grid| entry("grid", grid)),
-            Some(entry("value", value)),
-            sigma.map(|sigma| entry("sigma", sigma)),
-        ];
-        let entries: Vec<String> = entries.into_iter().flatten().collect();
-        format!("columns = {{ {} }}", entries.join(", "))
+    let shown = columns.iter().take(MAX_SHOWN);
+    let shown: Vec<&str> = shown.map(|column| column.name.as_str()).collect();
+    let names = shown.join(", ");
+    match columns.len() - shown.len() {
+        0 => names,
+        more => format!("{names} and {more} more"),
     }
+}
+
+/// The line that a user may write, by what was found for grid, value and sigma, as far as they are needed: what is known,
+/// and for the rest a column that nothing is said of yet.
+fn line(columns: &[Column], lower: &[String], [grid, value, error]: [Option<&Found>; 3]) -> String {
+    let needed = [grid, value, error];
+    let known = needed.iter().flatten().filter_map(|found| found.one());
+    let mut used: Vec<usize> = known.collect();
+    let mut guess = |found: &Found| {
+        let guess = match found {
+            Found::One(column) => Some(*column),
+            Found::Several(candidates) => candidates.first().copied(),
+            Found::None | Found::Missing(_) => (0..columns.len()).find(|i| !used.contains(i)),
+        };
+        used.extend(guess);
+        guess
+    };
+    let grid = grid.map(&mut guess);
+    let value = value.map(&mut guess);
+    let of_value = value.flatten().map_or(Found::None, |value| {
+        sigma(columns, lower, &Found::One(value))
+    });
+    let error = error.map(|error| match (error, &of_value) {
+        (Found::None, Found::One(_)) => guess(&of_value),
+        (Found::None | Found::One(_) | Found::Several(_) | Found::Missing(_), _) => guess(error),
+    });
+    let roles = [("grid", grid), ("value", value), ("sigma", error)];
+    let entries = roles.into_iter().filter_map(|(role, column)| {
+        let name = column?.map_or("...", |column| &columns[column].name);
+        Some(format!("{role} = {name:?}"))
+    });
+    let entries: Vec<String> = entries.collect();
+    format!("columns = {{ {} }}", entries.join(", "))
 }

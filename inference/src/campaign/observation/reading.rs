@@ -20,7 +20,9 @@ pub enum Errors {
 /// How files of observations are read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reading {
+    /// Which columns are read.
     pub columns: ColumnNames,
+    /// What becomes of rows in which one of them has no number.
     pub missing: Missing,
     /// Of a FITS file; None: the first binary table.
     pub hdu: Option<Hdu>,
@@ -29,8 +31,11 @@ pub struct Reading {
 /// Which column is what; None: by its name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnNames {
+    /// Of the abscissae.
     pub grid: Option<String>,
+    /// Of the data.
     pub value: Option<String>,
+    /// Of their standard errors.
     pub sigma: Option<String>,
 }
 
@@ -41,6 +46,7 @@ pub enum Missing {
     /// The file is refused.
     #[default]
     Refuse,
+    /// It is left out.
     Drop,
 }
 

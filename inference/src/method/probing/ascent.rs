@@ -1,6 +1,6 @@
 //! Where a search goes next: to the top of a paraboloid through the best draws around it, or else to the best of them.
 
-use crate::base::{cholesky, moments, solved_lower, solved_upper};
+use crate::base::{cholesky, moments, offset, solved_lower, solved_upper};
 use crate::weights::LocalDensity;
 
 /// Draws within this distance, in standard deviations of a density and over √d, are around it.
@@ -32,12 +32,7 @@ pub(super) struct Near {
 impl Near {
     /// None for draws that are not around the density. `cut` is in the density's coordinates.
     pub fn new(density: &LocalDensity, cut: &[f64], log_posterior: f64) -> Option<Self> {
-        let offset: Vec<f64> = cut
-            .iter()
-            .zip(&density.mean)
-            .map(|(z, mean)| z - mean)
-            .collect();
-        let y = solved_lower(&density.factor, &offset);
+        let y = offset(cut, &density.mean, &density.factor);
         let square: f64 = y.iter().map(|y| y * y).sum();
         (square <= REACH * REACH * cut.len() as f64).then_some(Self { y, log_posterior })
     }
@@ -90,11 +85,8 @@ fn paraboloid(around: &[Near], d: usize) -> Option<(Vec<f64>, Vec<f64>)> {
     }
     let factor = cholesky(&curvature, d)?;
     let inverse_times = |x: &[f64]| solved_upper(&factor, &solved_lower(&factor, x));
-    let mut mean: Vec<f64> = centre
-        .iter()
-        .zip(inverse_times(gradient))
-        .map(|(centre, step)| centre + step)
-        .collect();
+    let steps = centre.iter().zip(inverse_times(gradient));
+    let mut mean: Vec<f64> = steps.map(|(centre, step)| centre + step).collect();
     let length = mean.iter().map(|y| y * y).sum::<f64>().sqrt();
     let furthest = FURTHEST * (d as f64).sqrt();
     if length > furthest {
@@ -103,11 +95,8 @@ fn paraboloid(around: &[Near], d: usize) -> Option<(Vec<f64>, Vec<f64>)> {
     let mut covariance = Vec::with_capacity(d * d);
     for i in 0..d {
         let unit: Vec<f64> = (0..d).map(|j| f64::from(u8::from(i == j))).collect();
-        covariance.extend(
-            inverse_times(&unit)
-                .into_iter()
-                .map(|x| PARABOLOID_WIDENING * x),
-        );
+        let row = inverse_times(&unit).into_iter();
+        covariance.extend(row.map(|x| PARABOLOID_WIDENING * x));
     }
     Some((mean, covariance))
 }
@@ -128,29 +117,22 @@ fn least_squares(rows: &[Vec<f64>], height: &[f64], weight: &[f64]) -> Option<Ve
     const RIDGE: f64 = 1e-10;
     let n = rows.first()?.len();
     // From the mean height: it may be of many thousands, and squares lose half of the digits.
-    let mean_height: f64 = height
-        .iter()
-        .zip(weight)
-        .map(|(height, weight)| weight * height)
-        .sum();
-    let column_scale: Vec<f64> = (0..n)
-        .map(|j| {
-            let square: f64 = rows
-                .iter()
-                .zip(weight)
-                .map(|(row, weight)| weight * row[j] * row[j])
-                .sum();
-            square.sqrt().max(f64::MIN_POSITIVE)
-        })
-        .collect();
+    let weighted = height.iter().zip(weight);
+    let mean_height: f64 = weighted.map(|(height, weight)| weight * height).sum();
+    let scale = |j: usize| {
+        let squares = rows.iter().zip(weight);
+        let squares = squares.map(|(row, weight)| weight * row[j] * row[j]);
+        squares.sum::<f64>().sqrt().max(f64::MIN_POSITIVE)
+    };
+    let column_scale: Vec<f64> = (0..n).map(scale).collect();
+    let over_scale = |values: &[f64]| -> Vec<f64> {
+        let scaled = values.iter().zip(&column_scale);
+        scaled.map(|(x, scale)| x / scale).collect()
+    };
     let mut normal = vec![0.0; n * n];
     let mut right = vec![0.0; n];
     for ((row, height), weight) in rows.iter().zip(height).zip(weight) {
-        let scaled: Vec<f64> = row
-            .iter()
-            .zip(&column_scale)
-            .map(|(x, scale)| x / scale)
-            .collect();
+        let scaled = over_scale(row);
         for i in 0..n {
             right[i] += weight * scaled[i] * (height - mean_height);
             for j in 0..=i {
@@ -163,13 +145,7 @@ fn least_squares(rows: &[Vec<f64>], height: &[f64], weight: &[f64]) -> Option<Ve
     }
     let factor = cholesky(&normal, n)?;
     let solution = solved_upper(&factor, &solved_lower(&factor, &right));
-    Some(
-        solution
-            .iter()
-            .zip(&column_scale)
-            .map(|(x, scale)| x / scale)
-            .collect(),
-    )
+    Some(over_scale(&solution))
 }
 
 /// Mean of the highest draws, and how widely they lie around the old middle: wide along the way up, narrow across it

@@ -41,6 +41,7 @@ pub struct Probing {
 pub struct Search {
     /// Steps made so far.
     pub n_steps: u32,
+    /// What it draws from next.
     pub density: LocalDensity,
     /// The share of the posterior that its last draws held; 0 before the first step.
     pub share: f64,
@@ -48,7 +49,22 @@ pub struct Search {
     pub peak: Option<f64>,
     /// The densities that its earlier steps drew from.
     pub past: Vec<LocalId>,
+    /// What it is after.
     pub aim: Aim,
+}
+
+impl Search {
+    /// Before its first step.
+    pub(super) fn begin(density: LocalDensity, aim: Aim) -> Self {
+        Self {
+            n_steps: 0,
+            density,
+            share: 0.0,
+            peak: None,
+            past: Vec::new(),
+            aim,
+        }
+    }
 }
 
 /// What a search is after, and so what it takes for known.
@@ -73,12 +89,18 @@ pub enum Outcome {
     /// Its peak holds too little of the posterior to matter.
     Negligible,
     /// It came to a peak that the flow calls improbable, with this share of the posterior.
-    Found { share: f64 },
+    Found {
+        /// In [0, 1].
+        share: f64,
+    },
     /// It came to where another search was before it.
     Merged,
     /// It was given up on the way, for others that stood higher or for want of simulations; its last draws held this share
     /// of the posterior, where the flow does not know it already.
-    GivenUp { share: f64 },
+    GivenUp {
+        /// In [0, 1].
+        share: f64,
+    },
 }
 
 impl Probing {
@@ -87,9 +109,8 @@ impl Probing {
         if self.searches.is_empty() {
             return None;
         }
-        let locals: BTreeMap<LocalId, LocalDensity> = self
-            .searches
-            .iter()
+        let searches = self.searches.iter();
+        let locals: BTreeMap<LocalId, LocalDensity> = searches
             .map(|(&id, search)| (id, search.density.clone()))
             .collect();
         let n_rows = locals.len() * DRAWS * (1 + n_parameters);
@@ -130,6 +151,7 @@ impl Probing {
 
 /// What is known when a round is weighed.
 pub struct Knowledge<'a> {
+    /// Of the campaign.
     pub space: &'a ParameterSpace,
     /// All rounds, the one just weighed last.
     pub rounds: &'a [RoundColumns],
@@ -137,6 +159,7 @@ pub struct Knowledge<'a> {
     pub evidence: Option<Evidence>,
     /// What the newest flow that drew was fitted to.
     pub objective: Option<Objective>,
+    /// The session so far, or the last one.
     pub previous: Option<&'a Probing>,
 }
 
@@ -146,11 +169,8 @@ pub(super) fn known_level(rounds: &[RoundColumns], flow: FlowId) -> Option<f64> 
     for round in rounds {
         let column = round.log_flow.get(&flow)?;
         let drawn = column.iter().zip(&round.component);
-        own.extend(
-            drawn
-                .filter(|(_, component)| **component == Component::Flow(flow))
-                .map(|(q, _)| *q),
-        );
+        let drawn = drawn.filter(|(_, component)| **component == Component::Flow(flow));
+        own.extend(drawn.map(|(q, _)| *q));
     }
     own.sort_by(f64::total_cmp);
     own.get((KNOWN_QUANTILE * own.len() as f64) as usize)

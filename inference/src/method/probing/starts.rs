@@ -41,21 +41,13 @@ pub(super) fn starts(knowledge: &Knowledge, flow: FlowId) -> Option<Vec<Search>>
     let places = places(knowledge, flow)?;
     let d = knowledge.space.len();
     // Neighbours are those on the circles of periodic parameters.
-    let at: Vec<Vec<f64>> = places
-        .iter()
-        .map(|place| embedded(knowledge.space, place.z))
-        .collect();
+    let at = |place: &Place| embedded(knowledge.space, place.z);
+    let at: Vec<Vec<f64>> = places.iter().map(at).collect();
     let neighbours = neighbours(&at, WIDTH_PER_PARAMETER * d);
     let of_peak = |peak: usize| {
         let around: Vec<&[f64]> = neighbours[peak].iter().map(|&i| places[i].z).collect();
-        Search {
-            n_steps: 0,
-            density: density_around(knowledge.space, places[peak].z, &around),
-            share: 0.0,
-            peak: None,
-            past: Vec::new(),
-            aim: Aim::LeftBehind,
-        }
+        let density = density_around(knowledge.space, places[peak].z, &around);
+        Search::begin(density, Aim::LeftBehind)
     };
     let peaks = peaks(&places, &neighbours, d);
     Some(peaks.into_iter().take(N_SEARCHES).map(of_peak).collect())
@@ -68,12 +60,8 @@ fn places<'a>(knowledge: &Knowledge<'a>, flow: FlowId) -> Option<Vec<Place<'a>>>
     let (mut unknown, mut known) = (Vec::new(), Vec::new());
     for round in knowledge.rounds {
         let column = round.log_flow.get(&flow)?;
-        for ((z, log_flow), log_likelihood) in round
-            .z
-            .chunks_exact(d)
-            .zip(column)
-            .zip(&round.log_likelihood)
-        {
+        let rows = round.z.chunks_exact(d).zip(column);
+        for ((z, log_flow), log_likelihood) in rows.zip(&round.log_likelihood) {
             let Some(log_likelihood) = log_likelihood.filter(|value| value.is_finite()) else {
                 continue;
             };
@@ -82,10 +70,9 @@ fn places<'a>(knowledge: &Knowledge<'a>, flow: FlowId) -> Option<Vec<Place<'a>>>
                 log_posterior: log_likelihood + log_prior(knowledge.space, z),
                 is_known: *log_flow >= level,
             };
-            if place.is_known {
-                known.push(place);
-            } else {
-                unknown.push(place);
+            match place.is_known {
+                true => known.push(place),
+                false => unknown.push(place),
             }
         }
     }
@@ -104,13 +91,9 @@ fn places<'a>(knowledge: &Knowledge<'a>, flow: FlowId) -> Option<Vec<Place<'a>>>
 
 /// log N(z) but for periodic parameters, whose prior is level on their circles.
 fn log_prior(space: &ParameterSpace, z: &[f64]) -> f64 {
-    space
-        .parameters
-        .iter()
-        .zip(z)
-        .filter(|(parameter, _)| !parameter.periodic)
-        .map(|(_, &z)| normal::log_density(z))
-        .sum()
+    let parameters = space.parameters.iter().zip(z);
+    let others = parameters.filter(|(parameter, _)| !parameter.periodic);
+    others.map(|(_, &z)| normal::log_density(z)).sum()
 }
 
 fn by_height(a: &Place, b: &Place) -> Ordering {
@@ -154,10 +137,9 @@ fn peaks(places: &[Place], neighbours: &[Vec<usize>], d: usize) -> Vec<usize> {
             if own == other {
                 continue;
             }
-            let (higher, lower) = if is_higher(own, other) {
-                (own, other)
-            } else {
-                (other, own)
+            let (higher, lower) = match is_higher(own, other) {
+                true => (own, other),
+                false => (other, own),
             };
             hills.join(lower, higher);
             // The place itself is no peak but part of the other's slope.
@@ -167,11 +149,8 @@ fn peaks(places: &[Place], neighbours: &[Vec<usize>], d: usize) -> Vec<usize> {
         }
     }
     // What no descent connects with anything.
-    found.extend(
-        (0..places.len())
-            .filter(|&i| hills.top(i) == i && Some(i) != known)
-            .map(|i| (prominence(i, lowest), i)),
-    );
+    let alone = (0..places.len()).filter(|&i| hills.top(i) == i && Some(i) != known);
+    found.extend(alone.map(|i| (prominence(i, lowest), i)));
     found.retain(|(prominence, _)| *prominence >= LEAST_PROMINENCE);
     found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     found.into_iter().map(|(_, peak)| peak).collect()

@@ -4,7 +4,7 @@ use super::ascent;
 use super::ascent::{Near, rank_weights};
 use super::search::{Aim, Knowledge, Outcome, Probing, Search, known_level, next_local};
 use super::summit::near_posterior;
-use crate::base::{LocalId, log_sum_exp, mahalanobis_squared};
+use crate::base::{LocalId, largest, log_sum_exp, mahalanobis_squared};
 use crate::space::standard_normal_log_density;
 use crate::weights::{
     Component, Evidence, LocalDensity, RoundColumns, effective_sample_size, normalized,
@@ -122,12 +122,9 @@ pub(super) fn step(
         .map(LocalId)
         .zip(under_way.into_iter().map(|stepped| stepped.search))
         .collect();
-    let simulations: usize = knowledge
-        .rounds
-        .iter()
-        .filter(|round| round.proposal.is_local())
-        .map(|round| round.component.len())
-        .sum();
+    let rounds = knowledge.rounds.iter();
+    let of_searches = rounds.filter(|round| round.proposal.is_local());
+    let simulations: usize = of_searches.map(|round| round.component.len()).sum();
     if simulations >= MOST_SIMULATIONS * knowledge.space.len() * probing.session as usize {
         probing.given_up()
     } else {
@@ -184,13 +181,10 @@ fn step_of(
         outcome: Some(outcome),
         height: f64::NEG_INFINITY,
     };
-    if own
-        .iter()
-        .all(|place| place.log_posterior == f64::NEG_INFINITY)
-    {
-        return ended(Outcome::GivenUp {
-            share: search.share,
-        });
+    let mut heights = own.iter().map(|place| place.log_posterior);
+    if heights.all(|height| height == f64::NEG_INFINITY) {
+        let share = search.share;
+        return ended(Outcome::GivenUp { share });
     }
     let log_weights: Vec<f64> = own.iter().map(|place| place.log_weight).collect();
     let share_of = |log_weights: &[f64]| {
@@ -235,10 +229,7 @@ fn step_of(
         Aim::Summit | Aim::Summited => false,
     };
     let around = around(rounds, &past, &search.density, is_left_out);
-    let height = around
-        .iter()
-        .map(Near::log_posterior)
-        .fold(f64::NEG_INFINITY, f64::max);
+    let height = largest(around.iter().map(Near::log_posterior));
     let density = ascent::next(&search.density, around);
     // A density that still grows into a peak does not tell where its top is.
     let grows = (0..d)
@@ -288,9 +279,8 @@ fn around(
     let d = density.mean.len();
     let of_round = |round: &RoundColumns| -> Vec<Near> {
         let near = |row: usize| {
-            let is_of_past = past
-                .iter()
-                .any(|&id| round.component[row] == Component::Local(id));
+            let mut ids = past.iter();
+            let is_of_past = ids.any(|&id| round.component[row] == Component::Local(id));
             if !is_of_past || is_left_out(round, row) {
                 return None;
             }
@@ -314,11 +304,7 @@ fn is_known_place(own: &[Place], log_weights_at_peak: Option<&[f64]>) -> bool {
             rank_weights(own.len().div_ceil(2))
         }
     };
-    let known: f64 = by_height
-        .iter()
-        .zip(weight)
-        .filter(|(place, _)| place.is_known)
-        .map(|(_, weight)| weight)
-        .sum();
-    known > 0.5
+    let weighed = by_height.iter().zip(weight);
+    let known = weighed.filter(|(place, _)| place.is_known);
+    known.map(|(_, weight)| weight).sum::<f64>() > 0.5
 }

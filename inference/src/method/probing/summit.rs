@@ -39,28 +39,19 @@ pub(super) fn summits(
     }
     let search = |z: &&[f64]| {
         let own = embedded(knowledge.space, z);
-        let mut others: Vec<(f64, &[f64])> = rows()
-            .map(|(other, _)| {
-                (
-                    squared_distance(&own, &embedded(knowledge.space, other)),
-                    other,
-                )
-            })
-            .filter(|(distance, _)| *distance > 0.0)
-            .collect();
+        let mut others: Vec<(f64, &[f64])> = Vec::new();
+        for (other, _) in rows() {
+            let distance = squared_distance(&own, &embedded(knowledge.space, other));
+            if distance > 0.0 {
+                others.push((distance, other));
+            }
+        }
         let n = (WIDTH_PER_PARAMETER * d).min(others.len());
         if n < others.len() {
             others.select_nth_unstable_by(n, |a, b| a.0.total_cmp(&b.0));
         }
         let around: Vec<&[f64]> = others[..n].iter().map(|(_, other)| *other).collect();
-        Search {
-            n_steps: 0,
-            density: density_around(knowledge.space, z, &around),
-            share: 0.0,
-            peak: None,
-            past: Vec::new(),
-            aim: Aim::Summit,
-        }
+        Search::begin(density_around(knowledge.space, z, &around), Aim::Summit)
     };
     // Where the flow itself is not scored nothing can be held against it.
     let is_scored = last.log_flow.contains_key(&flow) && evidence.log_evidence.is_finite();
@@ -78,10 +69,8 @@ pub(super) fn near_posterior(
     rounds: &[RoundColumns],
     evidence: Evidence,
 ) -> Option<BTreeMap<RoundId, Vec<bool>>> {
-    let last = rounds
-        .iter()
-        .rev()
-        .find(|round| !round.proposal.is_local())?;
+    let mut newest_first = rounds.iter().rev();
+    let last = newest_first.find(|round| !round.proposal.is_local())?;
     let of_round = |round: &RoundColumns| {
         let log_density = log_density_under(round, &last.proposal).ok()?;
         let is_near = |row: usize| {
@@ -99,14 +88,11 @@ pub(super) fn near_posterior(
 /// density vanishes at every bound.
 fn rows_of(round: &RoundColumns, d: usize) -> impl Iterator<Item = (&[f64], f64)> {
     let densities = round.log_likelihood.iter().zip(&round.log_prior);
-    round
-        .z
-        .chunks_exact(d)
-        .zip(densities)
-        .filter_map(|(z, (log_likelihood, log_prior))| {
-            let log_likelihood = log_likelihood.filter(|value| value.is_finite())?;
-            Some((z, log_likelihood + log_prior))
-        })
+    let rows = round.z.chunks_exact(d).zip(densities);
+    rows.filter_map(|(z, (log_likelihood, log_prior))| {
+        let log_likelihood = log_likelihood.filter(|value| value.is_finite())?;
+        Some((z, log_likelihood + log_prior))
+    })
 }
 
 /// The heaviest draw of a round, where it is far too heavy.

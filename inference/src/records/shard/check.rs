@@ -4,12 +4,11 @@ use super::rows::{FORMAT, MAX_MESSAGE_BYTES, RowStatus, ShardRows, check_n_faile
 use crate::campaign::{Campaign, GaussianNoise, Noise, Observation};
 use crate::records::directory::Directory;
 use crate::records::draws::Draws;
-use crate::records::table::{Pieces, Read, TableError};
+use crate::records::table::{Pieces, Read, Table, TableError};
 use crate::records::task::ShardFile;
 use crate::space::ParameterSpace;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
-use std::path::Path;
 
 /// Rows of a shard whose log-likelihood is computed again from their data.
 const N_RECOMPUTED: usize = 8;
@@ -29,6 +28,7 @@ pub enum Weighed<'a> {
 }
 
 impl<'a> Weighed<'a> {
+    /// By its observation and its noise.
     pub fn of(campaign: &'a Campaign) -> Self {
         match (&campaign.observation, &campaign.noise) {
             (Some(observation), Noise::Gaussian(noise)) => Self::ByNoise(noise, observation),
@@ -52,30 +52,18 @@ pub fn check(
 ) -> Result<(), TableError> {
     let path = directory.join(&shard.file.path);
     let named = (shard.round.0, shard.first_row, shard.n_rows);
-    let asked = (
-        expected.round.0,
-        expected.first_row,
-        expected.n_rows() as u64,
-    );
+    let n_expected = expected.n_rows() as u64;
+    let asked = (expected.round.0, expected.first_row, n_expected);
     if named != asked {
         let rows = |(round, first_row, n_rows): (u32, u64, u64)| {
             format!("round {round} row {first_row} and {n_rows} rows from it")
         };
-        return Err(TableError::content(
-            &path,
-            "the batch",
-            rows(named),
-            rows(asked),
-        ));
+        let (found, expected) = (rows(named), rows(asked));
+        return Err(TableError::content(&path, "the batch", found, expected));
     }
     let bytes = directory.read_stored(&shard.file)?;
-    let mut pieces = Pieces::open(
-        &path,
-        FORMAT,
-        &column_names(&path, space)?,
-        Read::All,
-        bytes,
-    )?;
+    let names = column_names(&path, space)?;
+    let mut pieces = Pieces::open(&path, FORMAT, &names, Read::All, bytes)?;
     pieces.check_metadata("round", &shard.round.0.to_string())?;
     pieces.check_sizes(|name| most_bytes(name, shard.n_rows, n_data))?;
     let lines = recomputed_lines(shard.n_rows, &shard.file.sha256, secret);
@@ -85,17 +73,13 @@ pub fn check(
     while let Some(table) = pieces.next()? {
         table.check_rows(next_row, table.n_rows() as u64)?;
         let rows = ShardRows::from_table(table, space, shard.round, next_row, Read::All)?;
-        check_rows(
-            &path,
-            shard.first_row,
-            &rows,
-            space,
-            n_data,
-            weighed,
-            expected,
-        )?;
+        if rows.n_data != n_data {
+            return Err(table.content("the width of column x", rows.n_data, n_data));
+        }
+        check_draws(table, space, &rows.draws, expected)?;
+        check_answers(table, &rows, weighed)?;
         if let Weighed::ByNoise(noise, observation) = weighed {
-            check_log_likelihood(&path, shard.first_row, &lines, &rows, noise, observation)?;
+            check_log_likelihood(table, &lines, &rows, noise, observation)?;
         }
         next_row = rows.draws.end_row();
         n_failed += rows.n_failed();
@@ -103,97 +87,65 @@ pub fn check(
             break;
         }
     }
-    let n_rows = next_row - shard.first_row;
-    if n_rows != shard.n_rows {
-        return Err(TableError::content(
-            &path,
-            "the number of rows",
-            n_rows,
-            shard.n_rows,
-        ));
+    let (found, expected) = (next_row - shard.first_row, shard.n_rows);
+    if found != expected {
+        let what = "the number of rows";
+        return Err(TableError::content(&path, what, found, expected));
     }
     check_n_failed(directory, shard, n_failed)
 }
 
-/// Part of a shard that begins with `first_row`.
-fn check_rows(
-    path: &Path,
-    first_row: u64,
-    rows: &ShardRows,
+/// Part of a shard: its draws against those that were asked for, bit by bit.
+fn check_draws(
+    table: &Table,
     space: &ParameterSpace,
-    n_data: usize,
-    weighed: Weighed<'_>,
+    found: &Draws,
     expected: &Draws,
 ) -> Result<(), TableError> {
-    if rows.n_data != n_data {
-        return Err(TableError::content(
-            path,
-            "the width of column x",
-            rows.n_data,
-            n_data,
-        ));
-    }
-    let first_line = (rows.draws.first_row - first_row) as usize;
-    let draws = &rows.draws;
-    let expected = &expected.slice(draws.first_row..draws.end_row());
+    let expected = &expected.slice(found.first_row..found.end_row());
     let matrices = [
-        ("", &draws.theta, &expected.theta),
-        ("z_", &draws.z, &expected.z),
+        ("", &found.theta, &expected.theta),
+        ("z_", &found.z, &expected.z),
     ];
     for (prefix, found, expected) in matrices {
         if let Some(place) = first_difference(found, expected) {
             let (i, j) = (place / space.len(), place % space.len());
-            let name = space.names()[j];
-            let what = format!("{prefix}{name} in line {}", first_line + i);
-            return Err(TableError::content(
-                path,
-                what,
-                found[place],
-                expected[place],
-            ));
+            let column = format!("{prefix}{}", space.names()[j]);
+            return Err(table.cell(&column, i, found[place], expected[place]));
         }
     }
     let columns = [
-        ("log_prior", &draws.log_prior, &expected.log_prior),
-        ("log_proposal", &draws.log_proposal, &expected.log_proposal),
+        ("log_prior", &found.log_prior, &expected.log_prior),
+        ("log_proposal", &found.log_proposal, &expected.log_proposal),
     ];
     for (name, found, expected) in columns {
         if let Some(i) = first_difference(found, expected) {
-            return Err(TableError::content(
-                path,
-                format!("{name} in line {}", first_line + i),
-                found[i],
-                expected[i],
-            ));
+            return Err(table.cell(name, i, found[i], expected[i]));
         }
     }
-    for (i, (found, expected)) in draws.component.iter().zip(&expected.component).enumerate() {
-        if found != expected {
-            return Err(TableError::content(
-                path,
-                format!("component in line {}", first_line + i),
-                found,
-                expected,
-            ));
-        }
+    let mut components = found.component.iter().zip(&expected.component).enumerate();
+    match components.find(|(_, (found, expected))| found != expected) {
+        Some((i, (found, expected))) => Err(table.cell("component", i, found, expected)),
+        None => Ok(()),
     }
+}
 
+/// Part of a shard: whether its rows have what they should have, answered or failed.
+fn check_answers(table: &Table, rows: &ShardRows, weighed: Weighed<'_>) -> Result<(), TableError> {
+    let is_weighed = match weighed {
+        Weighed::ByObservation | Weighed::ByNoise(..) => true,
+        Weighed::Never => false,
+    };
     for (i, &status) in rows.status.iter().enumerate() {
-        let is_weighed = match weighed {
-            Weighed::ByObservation | Weighed::ByNoise(..) => true,
-            Weighed::Never => false,
+        let what = |column: &str| {
+            let (line, status) = (table.first_line() + i, status.name());
+            format!("{column} in line {line} (status {status})")
         };
         let known = status == RowStatus::Ok && is_weighed;
         if rows.log_likelihood[i].is_some() != known {
-            let (line, status) = (first_line + i, status.name());
-            let what = format!("log_likelihood in line {line} (status {status})");
             let found = rows.log_likelihood[i].map_or("null".to_owned(), |value| value.to_string());
-            return Err(TableError::content(
-                path,
-                what,
-                found,
-                if known { "a number" } else { "null" },
-            ));
+            let expected = if known { "a number" } else { "null" };
+            return Err(table.content(what("log_likelihood"), found, expected));
         }
         let length = rows.message[i].as_ref().map_or(0, String::len);
         let most = match status {
@@ -201,29 +153,16 @@ fn check_rows(
             RowStatus::Failed => MAX_MESSAGE_BYTES,
         };
         if length > most {
-            return Err(TableError::content(
-                path,
-                format!(
-                    "message in line {} (status {})",
-                    first_line + i,
-                    status.name()
-                ),
+            let (found, expected) = (
                 format!("{length} bytes long"),
                 format!("at most {most} bytes"),
-            ));
+            );
+            return Err(table.content(what("message"), found, expected));
         }
-        let broken = rows
-            .simulated_row(i)
-            .iter()
-            .position(|value| !value.is_finite());
+        let data = rows.simulated_row(i);
+        let broken = data.iter().position(|value| !value.is_finite());
         if let (RowStatus::Ok, Some(j)) = (status, broken) {
-            let what = format!("x[{j}] in line {} (status ok)", first_line + i);
-            return Err(TableError::content(
-                path,
-                what,
-                rows.simulated_row(i)[j],
-                "a finite number",
-            ));
+            return Err(table.content(what(&format!("x[{j}]")), data[j], "a finite number"));
         }
     }
     Ok(())
@@ -231,32 +170,26 @@ fn check_rows(
 
 /// Part of a shard: its own log-likelihoods against those that follow from its data, in a few rows.
 fn check_log_likelihood(
-    path: &Path,
-    first_row: u64,
+    table: &Table,
     lines: &BTreeSet<u64>,
     rows: &ShardRows,
     noise: &GaussianNoise,
     observation: &Observation,
 ) -> Result<(), TableError> {
-    for line in lines {
-        let row = first_row + line;
-        let Some(i) = row.checked_sub(rows.draws.first_row) else {
-            continue;
-        };
-        let i = i as usize;
-        let Some(Some(found)) = rows.log_likelihood.get(i) else {
+    let first_line = table.first_line();
+    for i in 0..rows.log_likelihood.len() {
+        let (true, Some(found)) = (
+            lines.contains(&((first_line + i) as u64)),
+            rows.log_likelihood[i],
+        ) else {
             continue;
         };
         let (expected, tolerance) =
             noise.log_likelihood_of_rounded(observation, rows.simulated_row(i));
-        let is_same = *found == expected || (found - expected).abs() <= tolerance;
+        let is_same = found == expected || (found - expected).abs() <= tolerance;
         if !is_same {
-            return Err(TableError::content(
-                path,
-                format!("log_likelihood in line {line}"),
-                found,
-                format!("{expected} by its data, give or take {tolerance:e}"),
-            ));
+            let expected = format!("{expected} by its data, give or take {tolerance:e}");
+            return Err(table.cell("log_likelihood", i, found, expected));
         }
     }
     Ok(())

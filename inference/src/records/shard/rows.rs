@@ -17,7 +17,7 @@ pub(super) const FORMAT: Format = Format {
 };
 
 /// The column of the data before noise.
-const DATA: &str = "x";
+pub(crate) const DATA: &str = "x";
 
 /// Longest message of a failed row; a longer one is cut.
 pub const MAX_MESSAGE_BYTES: usize = 1024;
@@ -29,7 +29,9 @@ const BYTES_AT_A_TIME: u64 = 64 << 20;
 /// Whether the forward model answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RowStatus {
+    /// It did.
     Ok,
+    /// It did not.
     Failed,
 }
 
@@ -52,6 +54,7 @@ impl RowStatus {
 /// The rows of one batch, simulated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShardRows {
+    /// Of which the data are.
     pub draws: Draws,
     /// log p(x_obs|θ): -inf where it is known to be zero, None where it is unknown (no observation, or
     /// the simulator failed); never NaN.
@@ -60,6 +63,7 @@ pub struct ShardRows {
     pub n_data: usize,
     /// The data before noise, row-major with `n_data` columns; NaN where the simulator failed.
     pub simulated: Vec<f32>,
+    /// One a row.
     pub status: Vec<RowStatus>,
     /// Why a row failed.
     pub message: Vec<Option<String>>,
@@ -79,8 +83,10 @@ impl ShardRows {
         }
     }
 
+    /// Rows without an answer.
     pub fn n_failed(&self) -> u64 {
-        n_failed(&self.status)
+        let is_failed = |status: &&RowStatus| **status == RowStatus::Failed;
+        self.status.iter().filter(is_failed).count() as u64
     }
 
     /// The data of the `i`-th row here.
@@ -88,6 +94,7 @@ impl ShardRows {
         &self.simulated[i * self.n_data..(i + 1) * self.n_data]
     }
 
+    /// Writes the file; the same rows give the same bytes. Messages of more than [`MAX_MESSAGE_BYTES`] are cut.
     pub fn store(
         &self,
         directory: &Directory,
@@ -95,18 +102,11 @@ impl ShardRows {
         space: &ParameterSpace,
     ) -> Result<ShardFile, TableError> {
         let path = directory.join(relative);
-        let messages: Vec<_> = self
-            .message
-            .iter()
-            .map(|message| message.as_deref().map(cut))
-            .collect();
+        let round = [("round", self.draws.round.0.to_string())];
+        let messages = self.message.iter();
+        let messages: Vec<_> = messages.map(|text| text.as_deref().map(cut)).collect();
         let columns = self.columns(&path, space, &messages)?;
-        let bytes = encode(
-            &path,
-            FORMAT,
-            &[("round", self.draws.round.0.to_string())],
-            columns,
-        )?;
+        let bytes = encode(&path, FORMAT, &round, columns)?;
         Ok(ShardFile {
             round: self.draws.round,
             first_row: self.draws.first_row,
@@ -120,20 +120,17 @@ impl ShardRows {
         &self,
         path: &Path,
         space: &ParameterSpace,
-        messages: &[Option<impl AsRef<str>>],
+        messages: &[Option<&str>],
     ) -> Result<Vec<Column>, TableError> {
+        let log_likelihood = Float64Array::from(self.log_likelihood.clone());
         let status = self.status.iter().map(|status| status.name());
         let mut columns = self.draws.columns(space);
-        columns.push(Column::nullable(
-            "log_likelihood",
-            Float64Array::from(self.log_likelihood.clone()),
-        ));
-        columns.push(Column::new("status", StringArray::from_iter_values(status)));
-        columns.push(Column::nullable(
-            "message",
-            StringArray::from_iter(messages.iter().map(Option::as_ref)),
-        ));
-        columns.push(Column::lists(DATA, path, self.n_data, &self.simulated)?);
+        columns.extend([
+            Column::nullable("log_likelihood", log_likelihood),
+            Column::new("status", StringArray::from_iter_values(status)),
+            Column::nullable("message", StringArray::from(messages.to_vec())),
+            Column::lists(DATA, path, self.n_data, &self.simulated)?,
+        ]);
         Ok(columns)
     }
 
@@ -195,7 +192,8 @@ impl ShardRows {
     }
 }
 
-/// Whole shards, one after the other.
+/// Calls `on_rows` with whole shards, one after the other. Their files are read some at a time, so that a store far away
+/// is waited for once for all of them; one that is missing or not as recorded is an error that says how to mend it.
 pub fn for_each_rows(
     directory: &Directory,
     shards: &[ShardFile],
@@ -205,18 +203,8 @@ pub fn for_each_rows(
     for_each_shard(directory, shards, space, Read::All, on_rows)
 }
 
-/// As [`for_each_rows`], without reading the data.
-pub(crate) fn for_each_rows_without_data(
-    directory: &Directory,
-    shards: &[ShardFile],
-    space: &ParameterSpace,
-    on_rows: impl FnMut(ShardRows),
-) -> Result<(), TableError> {
-    for_each_shard(directory, shards, space, Read::Without(DATA), on_rows)
-}
-
-/// Reads files some at a time, so that a store far away is waited for once for all of them.
-fn for_each_shard(
+/// As [`for_each_rows`], with or without the data.
+pub(crate) fn for_each_shard(
     directory: &Directory,
     shards: &[ShardFile],
     space: &ParameterSpace,
@@ -290,25 +278,17 @@ fn cut(message: &str) -> &str {
 
 pub(super) fn column_names(path: &Path, space: &ParameterSpace) -> Result<Vec<String>, TableError> {
     let none = Draws::empty(RoundId(0), 0, space.len());
-    let columns = ShardRows::given_up(none, 1, "").columns(path, space, &[None::<&str>; 0])?;
+    let columns = ShardRows::given_up(none, 1, "").columns(path, space, &[])?;
     Ok(names(&columns))
 }
 
 fn status_of_table(table: &Table) -> Result<Vec<RowStatus>, TableError> {
     let mut statuses = Vec::with_capacity(table.n_rows());
     for (i, name) in table.strings("status")?.into_iter().enumerate() {
-        let Some(status) = RowStatus::from_name(name) else {
-            let line = table.first_line() + i;
-            return Err(table.content(format!("status in line {line}"), name, "ok or failed"));
-        };
-        statuses.push(status);
+        let status = RowStatus::from_name(name);
+        statuses.push(status.ok_or_else(|| table.cell("status", i, name, "ok or failed"))?);
     }
     Ok(statuses)
-}
-
-fn n_failed(statuses: &[RowStatus]) -> u64 {
-    let is_failed = |status: &&RowStatus| **status == RowStatus::Failed;
-    statuses.iter().filter(is_failed).count() as u64
 }
 
 pub(super) fn check_n_failed(
@@ -319,11 +299,9 @@ pub(super) fn check_n_failed(
     if n_failed == shard.n_failed {
         return Ok(());
     }
-    let path = directory.join(&shard.file.path);
-    Err(TableError::content(
-        &path,
+    let (path, what) = (
+        directory.join(&shard.file.path),
         "the number of failed rows",
-        n_failed,
-        shard.n_failed,
-    ))
+    );
+    Err(TableError::content(&path, what, n_failed, shard.n_failed))
 }

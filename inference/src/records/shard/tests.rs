@@ -1,5 +1,7 @@
 //! Shards that are found again, and every kind that is refused.
 
+mod long_shards;
+
 use super::rows::FORMAT;
 use super::*;
 use crate::base::FlowId;
@@ -329,7 +331,8 @@ fn long_messages_are_cut_where_they_are_written_and_refused_where_they_are_not()
         ),
         (1 << 20, "the unpacked size of column message is"),
     ] {
-        let messages = [None, Some("m".repeat(length)), None];
+        let message = "m".repeat(length);
+        let messages = [None, Some(message.as_str()), None];
         let path = directory.join("long");
         let columns = long.columns(&path, &space(), &messages).expect("columns");
         let bytes = encode(&path, FORMAT, &[("round", "1".to_owned())], columns).expect("encode");
@@ -437,7 +440,7 @@ fn damaged_shards_are_found_and_a_reader_says_what_repairs_them() {
         assert_eq!(found.0, expected.0);
         assert!(found.1.starts_with(&expected.1), "{found:?}");
     }
-    let read = for_each_rows_without_data(&directory, &shards, &space(), |_| {});
+    let read = for_each_rows(&directory, &shards, &space(), |_| {});
     let error = read.expect_err("damaged");
     assert!(!error.is_store_fault());
     assert_eq!(

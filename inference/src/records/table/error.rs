@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 
 /// A table that could not be written or is not what it should be.
 #[derive(Debug, thiserror::Error)]
+#[expect(
+    missing_docs,
+    reason = "the variants' own messages say it, with the fields"
+)]
 pub enum TableError {
     #[error(transparent)]
     File(#[from] FileError),

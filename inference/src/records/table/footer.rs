@@ -21,102 +21,59 @@ enum Kind {
 /// By number.
 type Fields = &'static [(u8, Kind)];
 
+/// Of the whole file.
+#[rustfmt::skip]
 const FILE: Fields = &[
-    (1, Kind::I32),
-    (2, Kind::List(&Kind::Struct(SCHEMA_ELEMENT))),
-    (3, Kind::I64),
-    (4, Kind::List(&Kind::Struct(ROW_GROUP))),
-    (5, Kind::List(&Kind::Struct(KEY_VALUE))),
-    (6, Kind::Binary),
+    (1, Kind::I32), (2, Kind::List(&Kind::Struct(SCHEMA_ELEMENT))), (3, Kind::I64),
+    (4, Kind::List(&Kind::Struct(ROW_GROUP))), (5, Kind::List(&Kind::Struct(KEY_VALUE))), (6, Kind::Binary),
     (7, Kind::List(&Kind::Struct(COLUMN_ORDER))),
 ];
 
 const COLUMN_ORDER: Fields = &[(1, Kind::Struct(&[])), (2, Kind::Struct(&[]))];
 
+#[rustfmt::skip]
 const SCHEMA_ELEMENT: Fields = &[
-    (1, Kind::I32),
-    (2, Kind::I32),
-    (3, Kind::I32),
-    (4, Kind::Binary),
-    (5, Kind::I32),
-    (6, Kind::I32),
-    (7, Kind::I32),
-    (8, Kind::I32),
-    (9, Kind::I32),
-    (10, Kind::Struct(LOGICAL_TYPE)),
+    (1, Kind::I32), (2, Kind::I32), (3, Kind::I32), (4, Kind::Binary), (5, Kind::I32), (6, Kind::I32), (7, Kind::I32),
+    (8, Kind::I32), (9, Kind::I32), (10, Kind::Struct(LOGICAL_TYPE)),
 ];
 
 /// Texts, lists and integers; there are others.
+#[rustfmt::skip]
 const LOGICAL_TYPE: Fields = &[
-    (1, Kind::Struct(&[])),
-    (3, Kind::Struct(&[])),
-    (10, Kind::Struct(&[(1, Kind::I8), (2, Kind::Bool)])),
+    (1, Kind::Struct(&[])), (3, Kind::Struct(&[])), (10, Kind::Struct(&[(1, Kind::I8), (2, Kind::Bool)])),
 ];
 
 const KEY_VALUE: Fields = &[(1, Kind::Binary), (2, Kind::Binary)];
 
+#[rustfmt::skip]
 const ROW_GROUP: Fields = &[
-    (1, Kind::List(&Kind::Struct(COLUMN_CHUNK))),
-    (2, Kind::I64),
-    (3, Kind::I64),
-    (5, Kind::I64),
-    (6, Kind::I64),
+    (1, Kind::List(&Kind::Struct(COLUMN_CHUNK))), (2, Kind::I64), (3, Kind::I64), (5, Kind::I64), (6, Kind::I64),
     (7, Kind::I16),
 ];
 
+#[rustfmt::skip]
 const COLUMN_CHUNK: Fields = &[
-    (1, Kind::Binary),
-    (2, Kind::I64),
-    (3, Kind::Struct(COLUMN)),
-    (4, Kind::I64),
-    (5, Kind::I32),
-    (6, Kind::I64),
+    (1, Kind::Binary), (2, Kind::I64), (3, Kind::Struct(COLUMN)), (4, Kind::I64), (5, Kind::I32), (6, Kind::I64),
     (7, Kind::I32),
 ];
 
+#[rustfmt::skip]
 const COLUMN: Fields = &[
-    (1, Kind::I32),
-    (2, Kind::List(&Kind::I32)),
-    (3, Kind::List(&Kind::Binary)),
-    (4, Kind::I32),
-    (5, Kind::I64),
-    (6, Kind::I64),
-    (7, Kind::I64),
-    (8, Kind::List(&Kind::Struct(KEY_VALUE))),
-    (9, Kind::I64),
-    (10, Kind::I64),
-    (11, Kind::I64),
-    (12, Kind::Struct(STATISTICS)),
-    (
-        13,
-        Kind::List(&Kind::Struct(&[
-            (1, Kind::I32),
-            (2, Kind::I32),
-            (3, Kind::I32),
-        ])),
-    ),
-    (14, Kind::I64),
-    (15, Kind::I32),
-    (
-        16,
-        Kind::Struct(&[
-            (1, Kind::I64),
-            (2, Kind::List(&Kind::I64)),
-            (3, Kind::List(&Kind::I64)),
-        ]),
-    ),
+    (1, Kind::I32), (2, Kind::List(&Kind::I32)), (3, Kind::List(&Kind::Binary)), (4, Kind::I32), (5, Kind::I64),
+    (6, Kind::I64), (7, Kind::I64), (8, Kind::List(&Kind::Struct(KEY_VALUE))), (9, Kind::I64), (10, Kind::I64),
+    (11, Kind::I64), (12, Kind::Struct(STATISTICS)), (13, Kind::List(&Kind::Struct(PAGE_ENCODING))), (14, Kind::I64),
+    (15, Kind::I32), (16, Kind::Struct(SIZES)),
 ];
 
+const PAGE_ENCODING: Fields = &[(1, Kind::I32), (2, Kind::I32), (3, Kind::I32)];
+
+#[rustfmt::skip]
+const SIZES: Fields = &[(1, Kind::I64), (2, Kind::List(&Kind::I64)), (3, Kind::List(&Kind::I64))];
+
+#[rustfmt::skip]
 const STATISTICS: Fields = &[
-    (1, Kind::Binary),
-    (2, Kind::Binary),
-    (3, Kind::I64),
-    (4, Kind::I64),
-    (5, Kind::Binary),
-    (6, Kind::Binary),
-    (7, Kind::Bool),
-    (8, Kind::Bool),
-    (9, Kind::I64),
+    (1, Kind::Binary), (2, Kind::Binary), (3, Kind::I64), (4, Kind::I64), (5, Kind::Binary), (6, Kind::Binary),
+    (7, Kind::Bool), (8, Kind::Bool), (9, Kind::I64),
 ];
 
 /// `PAR1` and the metadata's length before it.

@@ -5,7 +5,6 @@ use crate::base::FlowId;
 use crate::base::LocalId;
 use crate::base::RoundId;
 use crate::base::log_sum_exp;
-use crate::weights::columns::newest_component_log_weights;
 use crate::weights::proposal::Component;
 use crate::weights::proposal::Proposal;
 use rand::RngExt;
@@ -260,26 +259,6 @@ fn per_round_weights_share_by_n_eff() {
 }
 
 #[test]
-fn newest_component_is_judged_by_its_own_rows_and_density() {
-    let (rounds, _) = toy_rounds(300, 1);
-    let found = newest_component_log_weights(&rounds[1]).expect("scored");
-    let expected: Vec<f64> = (0..300)
-        .filter(|&i| rounds[1].component[i] == Component::Flow(FlowId(0)))
-        .map(|i| {
-            rounds[1].log_likelihood[i].expect("known") + rounds[1].log_prior[i]
-                - rounds[1].log_flow[&FLOW][i]
-        })
-        .collect();
-    assert!(expected.len() > 200 && expected.len() < 280);
-    assert_eq!(found, expected);
-    // In round 0 the prior is all there is.
-    assert_eq!(
-        newest_component_log_weights(&rounds[0]).expect("prior"),
-        round_log_weights(&rounds[0])
-    );
-}
-
-#[test]
 fn mixture_of_one_round_is_that_round() {
     let (rounds, _) = toy_rounds(100, 2);
     let last = &rounds[1..];
@@ -292,43 +271,5 @@ fn mixture_of_one_round_is_that_round() {
     let total = log_sum_exp(combined.log_weights[0].iter().copied());
     assert!(
         (total - 100f64.ln() - combined.evidence.expect("evidence").log_evidence).abs() < 1e-12
-    );
-}
-
-#[test]
-fn columns_that_make_no_weights_are_refused() {
-    let mut rounds = small_rounds();
-    rounds[0].log_flow.clear();
-    let missing = combine(&rounds, Combine::Mixture).expect_err("round 0 is not scored");
-    assert_eq!(
-        missing,
-        WeightsError::MissingScores {
-            round: RoundId(0),
-            flow: FLOW
-        }
-    );
-
-    let mut rounds = small_rounds();
-    rounds[1].log_proposal[0] = f64::NEG_INFINITY;
-    let zero = combine(&rounds, Combine::Mixture).expect_err("drawn where the proposal is zero");
-    assert_eq!(
-        zero.to_string(),
-        "round 1, row 0: log_proposal is -inf, expected a finite number"
-    );
-
-    let mut rounds = small_rounds();
-    rounds[0].log_likelihood[0] = Some(f64::NAN);
-    let nan = combine(&rounds, Combine::Mixture).expect_err("no likelihood");
-    assert_eq!(
-        nan.to_string(),
-        "round 0, row 0: log_likelihood is NaN, expected a finite number"
-    );
-
-    let mut rounds = small_rounds();
-    rounds[0].log_flow.insert(FLOW, vec![0.0]);
-    let short = combine(&rounds, Combine::Mixture).expect_err("a short column");
-    assert_eq!(
-        short.to_string(),
-        "round 0: column `log_flow_0` has 1 rows, expected 2"
     );
 }

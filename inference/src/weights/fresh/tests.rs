@@ -1,5 +1,6 @@
 //! Fresh weights against closed forms, and against the mixture's where proposals are fitted to the draws.
 
+use super::super::columns::log_density_under;
 use super::*;
 use crate::base::{FlowId, RoundId, log_sum_exp};
 use crate::campaign::Combine;

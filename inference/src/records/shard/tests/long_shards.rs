@@ -1,7 +1,7 @@
 //! Shards of more rows than are read at a time.
 
-use super::*;
 use crate::base::{FlowId, RoundId};
+use crate::records::shard::{RowStatus, ShardRows, Weighed, check};
 use crate::records::{Directory, Draws};
 use crate::space::{Parameter, ParameterSpace, Prior};
 use crate::weights::Component;
