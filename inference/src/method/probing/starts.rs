@@ -30,7 +30,7 @@ pub(super) const WIDTH_PER_PARAMETER: usize = 4;
 const LEAST_PROMINENCE: f64 = 0.1;
 
 /// A draw as searches see it.
-struct Place<'a> {
+struct SeenDraw<'a> {
     z: &'a [f64],
     /// Up to a constant the posterior density of z, on the circles of periodic parameters.
     log_posterior: f64,
@@ -41,7 +41,7 @@ pub(super) fn starts(knowledge: &Knowledge, flow: FlowId) -> Option<Vec<Search>>
     let places = places(knowledge, flow)?;
     let d = knowledge.space.len();
     // Neighbours are those on the circles of periodic parameters.
-    let at = |place: &Place| embedded(knowledge.space, place.z);
+    let at = |place: &SeenDraw| embedded(knowledge.space, place.z);
     let at: Vec<Vec<f64>> = places.iter().map(at).collect();
     let neighbours = neighbours(&at, WIDTH_PER_PARAMETER * d);
     let of_peak = |peak: usize| {
@@ -54,7 +54,7 @@ pub(super) fn starts(knowledge: &Knowledge, flow: FlowId) -> Option<Vec<Search>>
 }
 
 /// The highest first. None where a round is not scored.
-fn places<'a>(knowledge: &Knowledge<'a>, flow: FlowId) -> Option<Vec<Place<'a>>> {
+fn places<'a>(knowledge: &Knowledge<'a>, flow: FlowId) -> Option<Vec<SeenDraw<'a>>> {
     let d = knowledge.space.len();
     let level = known_level(knowledge.rounds, flow)?;
     let (mut unknown, mut known) = (Vec::new(), Vec::new());
@@ -65,7 +65,7 @@ fn places<'a>(knowledge: &Knowledge<'a>, flow: FlowId) -> Option<Vec<Place<'a>>>
             let Some(log_likelihood) = log_likelihood.filter(|value| value.is_finite()) else {
                 continue;
             };
-            let place = Place {
+            let place = SeenDraw {
                 z,
                 log_posterior: log_likelihood + log_prior(knowledge.space, z),
                 is_known: *log_flow >= level,
@@ -80,7 +80,7 @@ fn places<'a>(knowledge: &Knowledge<'a>, flow: FlowId) -> Option<Vec<Place<'a>>>
         draws.sort_by(by_height);
     }
     let lower = unknown.split_off(unknown.len().min(N_HIGHEST));
-    let mut places: Vec<Place> = unknown
+    let mut places: Vec<SeenDraw> = unknown
         .into_iter()
         .chain(evenly(lower, N_HIGHEST))
         .chain(evenly(known, N_KNOWN))
@@ -96,7 +96,7 @@ fn log_prior(space: &ParameterSpace, z: &[f64]) -> f64 {
     others.map(|(_, &z)| normal::log_density(z)).sum()
 }
 
-fn by_height(a: &Place, b: &Place) -> Ordering {
+fn by_height(a: &SeenDraw, b: &SeenDraw) -> Ordering {
     b.log_posterior.total_cmp(&a.log_posterior)
 }
 
@@ -107,13 +107,13 @@ fn evenly<T>(all: Vec<T>, n: usize) -> impl Iterator<Item = T> {
 }
 
 /// Prominent peaks that the flow does not know, the most prominent first. `places` are ordered, the highest first.
-fn peaks(places: &[Place], neighbours: &[Vec<usize>], d: usize) -> Vec<usize> {
+fn peaks(places: &[SeenDraw], neighbours: &[Vec<usize>], d: usize) -> Vec<usize> {
     let (Some(highest), Some(lowest)) = (places.first(), places.last()) else {
         return Vec::new();
     };
     // Draws at a peak are lower than its top by d / 2 on average.
-    let drop = |place: &Place| highest.log_posterior - place.log_posterior + 0.5 * d as f64;
-    let prominence = |peak: usize, pass: &Place| (drop(pass) / drop(&places[peak])).ln();
+    let drop = |place: &SeenDraw| highest.log_posterior - place.log_posterior + 0.5 * d as f64;
+    let prominence = |peak: usize, pass: &SeenDraw| (drop(pass) / drop(&places[peak])).ln();
     let mut graph = vec![Vec::new(); places.len()];
     for (i, of_one) in neighbours.iter().enumerate() {
         for &j in of_one.iter().take(NEIGHBOURS + d) {
@@ -194,11 +194,11 @@ mod tests {
     /// Peaks of a curve over 0, 1, 2, ..., as places among them.
     fn peaks_of(heights: &[f64], is_known: impl Fn(usize) -> bool) -> Vec<usize> {
         let z: Vec<[f64; 1]> = (0..heights.len()).map(|i| [i as f64]).collect();
-        let mut places: Vec<Place> = z
+        let mut places: Vec<SeenDraw> = z
             .iter()
             .zip(heights)
             .enumerate()
-            .map(|(i, (z, &log_posterior))| Place {
+            .map(|(i, (z, &log_posterior))| SeenDraw {
                 z,
                 log_posterior,
                 is_known: is_known(i),

@@ -32,7 +32,7 @@ const STILL_GROWING: f64 = 1.5;
 const CLOSER: f64 = 0.1;
 
 /// A draw of a search.
-struct Place {
+struct SearchDraw {
     /// log (likelihood · prior / density of the search)
     log_weight: f64,
     /// Up to a constant, in the coordinates of the search.
@@ -149,7 +149,7 @@ fn own_places(
     id: LocalId,
     search: &Search,
     is_known: impl Fn(&RoundColumns, usize) -> bool,
-) -> Vec<Place> {
+) -> Vec<SearchDraw> {
     let d = search.density.mean.len();
     (0..last.component.len())
         .filter(|&row| last.component[row] == Component::Local(id))
@@ -157,7 +157,7 @@ fn own_places(
             let z = &last.z[row * d..(row + 1) * d];
             // Failed rows stay in the count with a likelihood of zero, as everywhere.
             let log_likelihood = last.log_likelihood[row].unwrap_or(f64::NEG_INFINITY);
-            Place {
+            SearchDraw {
                 log_weight: log_likelihood - search.density.log_ratio_to_prior(z),
                 log_posterior: log_likelihood + standard_normal_log_density(&search.density.cut(z)),
                 is_known: is_known(last, row),
@@ -171,7 +171,7 @@ fn step_of(
     evidence: Evidence,
     id: LocalId,
     search: &Search,
-    own: &[Place],
+    own: &[SearchDraw],
     is_known: impl Fn(&RoundColumns, usize) -> bool,
 ) -> Stepped {
     let d = search.density.mean.len();
@@ -295,8 +295,8 @@ fn around(
 }
 
 /// Whether most of a step is known, by weight at a peak and by rank on the way.
-fn is_known_place(own: &[Place], log_weights_at_peak: Option<&[f64]>) -> bool {
-    let mut by_height: Vec<&Place> = own.iter().collect();
+fn is_known_place(own: &[SearchDraw], log_weights_at_peak: Option<&[f64]>) -> bool {
+    let mut by_height: Vec<&SearchDraw> = own.iter().collect();
     let weight = match log_weights_at_peak {
         Some(log_weights) => normalized(log_weights),
         None => {
