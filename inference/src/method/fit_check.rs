@@ -181,7 +181,7 @@ fn best_draw(chi_square: &[f64]) -> Option<usize> {
 
 /// `chi_square` and `weight` (which sums to 1) have an element a draw, `best` has the predicted data of the draw
 /// [`best_draw`].
-pub fn check(
+fn check(
     observation: &Observation,
     n_parameters: usize,
     chi_square: &[f64],

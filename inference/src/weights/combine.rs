@@ -9,8 +9,9 @@ use crate::campaign::Combine;
 
 /// Weights of all rounds together.
 ///
-/// `Fresh`: [`fresh::combine_fresh`]. `Mixture`: w = L p / Σ_s (n_s / n) q_s, normalized over all rows. `PerRound`: each
-/// round's L p / q_r normalized, then in proportion to its n_eff.
+/// `Fresh`: each draw by its own round's proposal, L p / q_r, halves of rounds in proportion to their efficiency.
+/// `Mixture`: w = L p / Σ_s (n_s / n) q_s, normalized over all rows. `PerRound`: each round's L p / q_r normalized, then
+/// in proportion to its n_eff.
 ///
 /// The evidence is that of fresh draws in any case. Before there are any (no earlier draw foretells a round's efficiency),
 /// weights and evidence are those of the mixture, a sample stratified by round, or, for `PerRound`, the rounds' own

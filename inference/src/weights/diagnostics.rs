@@ -114,7 +114,7 @@ fn relative(log_weights: &[f64]) -> Vec<f64> {
     log_weights.iter().map(weight).collect()
 }
 
-/// [`effective_sample_size`] of weights, whatever their sum.
+/// Paper eq. 2 of weights, whatever their sum: (Σ w)² / Σ w² - 1; 0 where none is positive.
 pub fn n_eff_of(weights: &[f64]) -> f64 {
     n_eff_from_sums(
         weights.iter().sum(),
