@@ -2,15 +2,13 @@
 
 use crate::campaign_directory::{self, Found};
 use crate::exit::{CommandError, Ending, STATUS_INTERRUPTED};
-use crate::report;
-use crate::results;
 use crate::services::{
     FEWEST_OPEN_FILES, allow_open_files, create_directory, earlier, host_name, identity,
     load_or_create_secrets, read_text, runtime, seconds, shutdown_on_signals, start_coordinator,
 };
 use crate::settings::SettingArguments;
 use crate::terminal::Terminal;
-use crate::words;
+use crate::{report, results, words};
 use clap::Args;
 use sidereal_coordinator::{
     AfterTheEnd, CampaignFailure, CampaignOutcome, CoordinatorConfig, ServeConfig,

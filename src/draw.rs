@@ -1,13 +1,10 @@
 //! `sidereal draw`: more draws of a finished campaign's posterior, from its best proposal, without training.
 
-use crate::campaign_directory;
 use crate::exit::{CommandError, Ending};
-use crate::numbers;
 use crate::one_process::{self, LocalCampaign, LocalEnding};
-use crate::report;
-use crate::results;
 use crate::services::{earlier, n_cores};
 use crate::terminal::{CampaignView, Terminal};
+use crate::{campaign_directory, numbers, report, results};
 use clap::Args;
 use sidereal_inference::account::Summary;
 use sidereal_inference::campaign::{Campaign, MOST_WORKERS};

@@ -1,7 +1,6 @@
 //! How long a campaign will take: from a few simulations and epochs that are timed, and from what campaigns usually need.
 
-use crate::numbers;
-use crate::words;
+use crate::{numbers, words};
 use sidereal_inference::base::{Purpose, RoundId, RowId, stream};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::method::{Prospect, first_round_size, prospect};

@@ -1,15 +1,12 @@
 //! `sidereal fit`: a whole campaign on this machine.
 
 use crate::campaign_directory::{self, Found};
-use crate::estimate;
 use crate::exit::{CommandError, Ending};
 use crate::one_process::{self, LocalCampaign, LocalEnding};
-use crate::report;
-use crate::results;
 use crate::services::{create_directory, earlier, n_cores, n_threads};
 use crate::settings::SettingArguments;
 use crate::terminal::{CampaignView, Terminal};
-use crate::words;
+use crate::{estimate, report, results, words};
 use clap::Args;
 use sidereal_inference::account::{Stage, Summary};
 use sidereal_inference::campaign::{Campaign, MOST_WORKERS};

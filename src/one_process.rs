@@ -218,7 +218,6 @@ fn start_peers(
         patience: PATIENCE,
         idle_timeout: None,
         grace: FAREWELL,
-        blind_spot: None,
     };
     let shutdown = shutdown.clone();
     peers.spawn(async move {

@@ -4,14 +4,12 @@ mod targets;
 
 use crate::campaign_directory::{self, POSTERIOR_FILE, SUMMARY_FILE};
 use crate::exit::{CommandError, Ending};
-use crate::numbers;
 use crate::plots::{PlotError, corner, fit};
 use crate::report::{CORNER_FILE, CORNER_PDF_FILE, FIT_PICTURE};
-use crate::results;
 use crate::services::{create_directory, n_threads};
 use crate::settings::DeviceArgument;
 use crate::terminal::Terminal;
-use crate::words;
+use crate::{numbers, results, words};
 use clap::Args;
 use sidereal_inference::base::files;
 use sidereal_inference::campaign::{Campaign, DeviceChoice};

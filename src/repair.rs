@@ -1,9 +1,8 @@
 //! `sidereal repair`: simulates again the rows of committed shards that are missing or not as recorded.
 
-use crate::campaign_directory;
 use crate::exit::{CommandError, Ending};
-use crate::results;
 use crate::services::{earlier, host_name, runtime};
+use crate::{campaign_directory, results};
 use clap::Args;
 use sidereal_coordinator::{Committed, DamagedShard};
 use sidereal_inference::campaign::Campaign;

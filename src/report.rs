@@ -2,11 +2,9 @@
 
 use crate::campaign_directory::{self, CAMPAIGN_FILE, POSTERIOR_FILE, SUMMARY_FILE};
 use crate::exit::{CommandError, Ending};
-use crate::page;
 use crate::plots::{PlotError, corner, fit, training};
-use crate::results;
 use crate::terminal::Terminal;
-use crate::words;
+use crate::{page, results, words};
 use clap::Args;
 use sidereal_coordinator::SoFar;
 use sidereal_inference::account::{Stage, Summary};

@@ -2,11 +2,10 @@
 
 use crate::campaign_directory::load_campaign;
 use crate::exit::{CommandError, Ending};
-use crate::numbers;
-use crate::results;
 use crate::services::{identity, runtime};
 use crate::terminal::Terminal;
 use crate::words::{self, RoundPurpose};
+use crate::{numbers, results};
 use clap::Args;
 use sidereal_inference::account::{CampaignStatus, LiveStatus, PeerStatus, RoundStatus, Stage};
 use sidereal_inference::method::Standing;

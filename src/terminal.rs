@@ -1,8 +1,7 @@
 //! Standard error as people see it: notes, warnings, and progress as a bar or as plain lines.
 
 use crate::logs::LogFormat;
-use crate::numbers;
-use crate::words;
+use crate::{numbers, words};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sidereal_inference::account::Progress;
 use sidereal_inference::method::Standing;

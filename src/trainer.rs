@@ -40,7 +40,6 @@ pub fn run(arguments: &TrainerArguments, terminal: &Terminal) -> Result<Ending, 
         patience,
         idle_timeout,
         grace: arguments.peer.grace,
-        blind_spot: None,
     };
     let run = |shutdown| sidereal_trainer::run(config, shutdown);
     run_peer(terminal, run, TrainerError::is_unusable_input)

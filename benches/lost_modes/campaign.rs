@@ -72,7 +72,7 @@ pub async fn run(problem: &Problem, is_cut: bool, seed: u64) -> Fallible<Found> 
         ends_at: None,
     };
     let worker = tokio::spawn(sidereal_worker::run(worker, shutdown.clone()));
-    let trainer = tokio::spawn(sidereal_trainer::run(
+    let trainer = tokio::spawn(sidereal_trainer::run_with_blind_spot(
         TrainerConfig {
             access: AccessSource::Fixed(running.access.clone()),
             identity: None,
@@ -83,8 +83,8 @@ pub async fn run(problem: &Problem, is_cut: bool, seed: u64) -> Fallible<Found> 
             patience: TrainerConfig::DEFAULT_PATIENCE,
             idle_timeout: None,
             grace: Duration::ZERO,
-            blind_spot: is_cut.then_some(problem.mode),
         },
+        is_cut.then_some(problem.mode),
         shutdown,
     ));
     let outcome = running.wait().await?;

@@ -10,11 +10,10 @@ use sidereal_inference::campaign_file;
 use sidereal_inference::records::Draws;
 use sidereal_inference::weights::Objective;
 use sidereal_models::Catalogue;
-use sidereal_trainer::device;
-use sidereal_trainer::parameters;
 use sidereal_trainer::standardization::Standardization;
 use sidereal_trainer::training::{self, Observer, TrainingError, TrainingState};
 use sidereal_trainer::training_set::TrainingSet;
+use sidereal_trainer::{device, parameters};
 use std::path::Path;
 use std::time::Instant;
 

@@ -1,9 +1,8 @@
 //! A drawing surface in points, y downwards from the top; text in DejaVu Sans. What is drawn is kept as shapes, of which
 //! a PNG or a PDF is made.
 
-use super::PlotError;
 use super::shapes::{Color, INK, PIXELS_PER_POINT, Pen, Rectangle, Shape, rectangle_path};
-use super::{pdf, raster};
+use super::{PlotError, pdf, raster};
 use std::sync::OnceLock;
 use tiny_skia::{Path, PathBuilder, Transform};
 use ttf_parser::{Face, GlyphId, OutlineBuilder};

@@ -55,4 +55,4 @@ pub mod training_set;
 
 pub use model::Model;
 pub use rows::BlindSpot;
-pub use service::{TrainerConfig, TrainerError, run};
+pub use service::{TrainerConfig, TrainerError, run, run_with_blind_spot};

@@ -5,4 +5,4 @@ mod opening;
 mod work;
 
 pub use config::{TrainerConfig, TrainerError};
-pub use work::run;
+pub use work::{run, run_with_blind_spot};

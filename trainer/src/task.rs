@@ -2,19 +2,16 @@
 //!
 //! Files are written under the task's own directory; nothing counts until the coordinator records it.
 
-use crate::checkpoint;
-use crate::device;
 use crate::draw::{self, DrawPlan};
 use crate::estimator::Estimator;
 use crate::model::{Model, ModelError, Scorer};
 use crate::rows::{self, BlindSpot, RowsError};
 use crate::standardization::Standardization;
 use crate::training::{self, Observer, TrainingError, TrainingState};
+use crate::{checkpoint, device};
 use burn::tensor::Device;
-use sidereal_inference::base::Purpose;
 use sidereal_inference::base::files::FileError;
-use sidereal_inference::base::{FlowId, RoundId};
-use sidereal_inference::base::{files, while_store_fails};
+use sidereal_inference::base::{FlowId, Purpose, RoundId, files, while_store_fails};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
 use sidereal_inference::records::table::TableError;

@@ -1,13 +1,10 @@
 //! `summary.json`: what a campaign found and how far to trust it.
 
 use crate::base::FlowId;
-use crate::method::RoundTiming;
 use crate::method::fit_check::Fit;
-use crate::method::{MissingMass, Mode, StopReason};
-use crate::records::ParameterSummary;
-use crate::records::TrainingSummary;
-use crate::weights::RoundSummary;
-use crate::weights::WeightDiagnostics;
+use crate::method::{MissingMass, Mode, RoundTiming, StopReason};
+use crate::records::{ParameterSummary, TrainingSummary};
+use crate::weights::{RoundSummary, WeightDiagnostics};
 use serde::{Deserialize, Serialize};
 
 /// `format` of a summary.

@@ -1,7 +1,6 @@
 //! `[noise]`: where the standard deviations come from.
 
-use super::choices::Choice;
-use super::choices::Named;
+use super::choices::{Choice, Named};
 use super::document::{Entry, Section};
 use super::keys::file::NOISE;
 use super::keys::noise as key;

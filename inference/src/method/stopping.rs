@@ -4,9 +4,8 @@ use super::allocation::round_size;
 use super::past::Past;
 use crate::base::{FlowId, LocalId, RoundId};
 use crate::campaign::{Rounds, Stop, StopRule};
-use crate::weights::MIN_N_EFF;
 use crate::weights::{
-    Component, LocalDensity, MAX_PARETO_K, Objective, Proposal, RoundKind, RoundSummary,
+    Component, LocalDensity, MAX_PARETO_K, MIN_N_EFF, Objective, Proposal, RoundKind, RoundSummary,
     WeightDiagnostics,
 };
 use serde::{Deserialize, Serialize};

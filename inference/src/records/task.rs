@@ -4,8 +4,7 @@
 use super::directory::StoredFile;
 use super::draws::Draws;
 use crate::base::{AttemptId, FlowId, RoundId};
-use crate::weights::Objective;
-use crate::weights::Proposal;
+use crate::weights::{Objective, Proposal};
 use serde::{Deserialize, Serialize};
 
 /// A time-limited right to run the forward model on a contiguous range of a round's rows.

@@ -1,8 +1,7 @@
 //! A round's proposal: a normalized mixture of fixed components with recorded shares.
 
 use super::local::LocalDensity;
-use crate::base::log_sum_exp;
-use crate::base::{FlowId, LocalId};
+use crate::base::{FlowId, LocalId, log_sum_exp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;

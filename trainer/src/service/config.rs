@@ -1,7 +1,6 @@
 //! What a trainer is started with, and why one stopped.
 
 use crate::device::NoDevice;
-use crate::rows::BlindSpot;
 use sidereal_inference::campaign::DeviceChoice;
 use sidereal_proto::access::{AccessError, AccessSource};
 use sidereal_proto::client::{ClientError, ClientIdentity};
@@ -30,8 +29,6 @@ pub struct TrainerConfig {
     pub idle_timeout: Option<Duration>,
     /// How long after the shutdown a task may take to end its epoch; one that takes longer is left behind.
     pub grace: Duration,
-    /// None but in measurements.
-    pub blind_spot: Option<BlindSpot>,
 }
 
 impl TrainerConfig {

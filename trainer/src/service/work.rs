@@ -35,6 +35,15 @@ const LONGEST_GRACE: Duration = Duration::from_secs(365 * 24 * 3600);
 /// is waited for, up to `patience`.
 pub async fn run(
     config: TrainerConfig,
+    shutdown: watch::Receiver<bool>,
+) -> Result<(), TrainerError> {
+    run_with_blind_spot(config, None, shutdown).await
+}
+
+/// As [`run`], with places that flows on the way are not fitted to: for measurements of how lost modes are found.
+pub async fn run_with_blind_spot(
+    config: TrainerConfig,
+    blind_spot: Option<BlindSpot>,
     mut shutdown: watch::Receiver<bool>,
 ) -> Result<(), TrainerError> {
     let pool = rayon::ThreadPoolBuilder::new()
@@ -54,7 +63,7 @@ pub async fn run(
             () = asked_to_stop(&mut shutdown) => return Ok(()),
         };
         let ended = match opened {
-            Ok(Some(session)) => work(&config, session, &pool, &mut shutdown).await?,
+            Ok(Some(session)) => work(&config, blind_spot, session, &pool, &mut shutdown).await?,
             Ok(None) => {
                 tracing::info!(%coordinator, "the campaign is finished");
                 return Ok(());
@@ -115,6 +124,7 @@ struct Job {
 
 async fn work(
     config: &TrainerConfig,
+    blind_spot: Option<BlindSpot>,
     session: OpenSession,
     pool: &Arc<rayon::ThreadPool>,
     shutdown: &mut watch::Receiver<bool>,
@@ -131,7 +141,7 @@ async fn work(
         directory: session.directory,
         device,
         pool: Arc::clone(pool),
-        blind_spot: config.blind_spot,
+        blind_spot,
     });
     let opened = Instant::now();
     let mut stream = TaskStream {

@@ -3,13 +3,12 @@
 use super::state::TrainingState;
 use crate::device::is_wgpu;
 use crate::estimator::{Estimator, Leaves};
-use crate::fused;
-use crate::loss;
 use crate::optimizer::{self, HostAdam};
 use crate::parameters::{self, tensor};
 use crate::smoothing::{Shown, Smoothing};
 use crate::standardization::Standardization;
 use crate::training_set::{Minibatch, TrainingSet};
+use crate::{fused, loss};
 use burn::module::Module;
 use burn::optim::{Adam, Optimizer};
 use burn::tensor::{Device, Tensor};
@@ -17,8 +16,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
-use sidereal_inference::base::{Purpose, stream};
-use sidereal_inference::base::{RoundId, RowId};
+use sidereal_inference::base::{Purpose, RoundId, RowId, stream};
 use sidereal_inference::campaign::{
     Featurizer, Loss, Normalization, SLICE_ROWS, Training, even_slices,
 };

@@ -119,7 +119,6 @@ fn config(access: Access) -> TrainerConfig {
         patience: Duration::from_secs(20),
         idle_timeout: None,
         grace: Duration::from_secs(20),
-        blind_spot: None,
     }
 }
 

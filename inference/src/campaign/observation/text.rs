@@ -2,8 +2,7 @@
 
 use super::cell::{Cell, Column, Expected, check_number};
 use super::ecsv;
-use super::lines::Delimiter;
-use super::lines::Lines;
+use super::lines::{Delimiter, Lines};
 use super::mistakes::{FileMistakes, Place};
 
 /// A table whose rows are read once it is known which of their columns are needed.

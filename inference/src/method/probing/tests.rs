@@ -1,16 +1,11 @@
 //! Searches on made-up posteriors of which a flow knows one mode.
 
 use super::*;
-use crate::base::FlowId;
-use crate::base::{RoundId, log_sum_exp, squared_distance};
-use crate::space::ParameterSpace;
-use crate::space::{Parameter, Prior, standard_normal_log_density};
-use crate::weights::Evidence;
-use crate::weights::LocalDensity;
-use crate::weights::Objective;
-use crate::weights::Proposal;
-use crate::weights::RoundColumns;
-use crate::weights::round_log_weights;
+use crate::base::{FlowId, RoundId, log_sum_exp, squared_distance};
+use crate::space::{Parameter, ParameterSpace, Prior, standard_normal_log_density};
+use crate::weights::{
+    Evidence, LocalDensity, Objective, Proposal, RoundColumns, round_log_weights,
+};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 

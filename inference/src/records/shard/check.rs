@@ -1,6 +1,8 @@
 //! Whether a shard is what was asked for: a worker may be broken, or no worker of ours.
 
-use super::rows::{FORMAT, MAX_MESSAGE_BYTES, RowStatus, ShardRows, check_n_failed, column_names};
+use super::rows::{
+    DATA, FORMAT, MAX_MESSAGE_BYTES, RowStatus, ShardRows, check_n_failed, column_names,
+};
 use crate::campaign::{Campaign, GaussianNoise, Noise, Observation};
 use crate::records::directory::Directory;
 use crate::records::draws::Draws;
@@ -217,7 +219,7 @@ pub fn recomputed_lines(n_rows: u64, sha256: &str, secret: &str) -> BTreeSet<u64
 /// What a column of `n_rows` rows may unpack to: twice what its values take, and something for headers.
 fn most_bytes(name: &str, n_rows: u64, n_data: usize) -> u64 {
     let bytes_of_row = match name {
-        "x" => 4 * n_data as u64,
+        DATA => 4 * n_data as u64,
         "message" => MAX_MESSAGE_BYTES as u64 + 4,
         _ => 16,
     };

@@ -4,15 +4,13 @@ mod long_shards;
 
 use super::rows::FORMAT;
 use super::*;
-use crate::base::FlowId;
-use crate::base::RoundId;
+use crate::base::{FlowId, RoundId};
 use crate::campaign::{GaussianNoise, Observation, SigmaSource};
 use crate::records::directory::Directory;
 use crate::records::draws::Draws;
 use crate::records::table::encode;
 use crate::records::task::ShardFile;
-use crate::space::ParameterSpace;
-use crate::space::{Parameter, Prior};
+use crate::space::{Parameter, ParameterSpace, Prior};
 use crate::weights::Component;
 use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 

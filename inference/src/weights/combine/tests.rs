@@ -1,12 +1,8 @@
 //! Combined weights against closed forms.
 
 use super::*;
-use crate::base::FlowId;
-use crate::base::LocalId;
-use crate::base::RoundId;
-use crate::base::log_sum_exp;
-use crate::weights::proposal::Component;
-use crate::weights::proposal::Proposal;
+use crate::base::{FlowId, LocalId, RoundId, log_sum_exp};
+use crate::weights::proposal::{Component, Proposal};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
