@@ -103,6 +103,7 @@ fn round(index: u32, n_eff: f64) -> RoundSummary {
         },
         proposal,
         n_failed: if index == 1 { 12 } else { 0 },
+        n_possible: 1000,
         failed_median: (index == 1).then(|| vec![1.0; 3]),
         all: diagnostics(2560, n_eff),
         newest_component: diagnostics(2304, n_eff * 1.06),

@@ -6,7 +6,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sidereal_inference::account::Progress;
 use sidereal_inference::method::Standing;
 use sidereal_inference::records::{TrainingProgress, TrainingSummary};
-use sidereal_inference::weights::{RoundKind, RoundSummary};
+use sidereal_inference::weights::{Component, RoundKind, RoundSummary};
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 use tracing_subscriber::EnvFilter;
@@ -430,6 +430,14 @@ fn round_line(round: &RoundSummary, standing: Option<&Standing>) -> String {
             numbers::count(round.all.n)
         ));
     }
+    let is_prior = matches!(round.proposal.newest(), Component::Prior);
+    if is_prior && round.n_possible < round.all.n / 2 {
+        remarks.push(format!(
+            "{} of {} draws of the prior have a likelihood above zero",
+            numbers::count(round.n_possible),
+            numbers::count(round.all.n)
+        ));
+    }
     let remarks = match remarks.is_empty() {
         true => String::new(),
         false => format!("  ({})", remarks.join(", ")),
@@ -510,6 +518,7 @@ mod tests {
             kind,
             proposal: Proposal::prior(),
             n_failed,
+            n_possible: 1000,
             failed_median: None,
             newest_component: all.clone(),
             all,
@@ -538,6 +547,13 @@ mod tests {
         assert_eq!(
             round_line(&summary(RoundKind::TopUp, 3), None),
             "round 13 (extra draws)  1,280 simulations  (efficiency 80.0 %, 3 of 1,280 simulations failed)"
+        );
+        let mut unlikely = training.clone();
+        unlikely.n_possible = 17;
+        assert_eq!(
+            round_line(&unlikely, Some(&standing)),
+            "round 13  n_eff 1,830 of 6,500  (efficiency 80.0 %, 17 of 1,280 draws of the prior have a likelihood above \
+             zero)"
         );
         standing.way = Some(Way {
             n_done: 8,

@@ -298,7 +298,7 @@ fn training_set(campaign: &Campaign, objective: Objective, n_rows: usize) -> Tra
                             .sum::<f64>() as f32
                     })
                     .collect();
-                set.push_simulation(draws.z_row(i), &x, 1.0);
+                set.push_simulation(draws.z_row(i), &x);
             }
             Objective::WeightedDraws { .. } => set.push_draw(draws.z_row(i), 1.0),
         }

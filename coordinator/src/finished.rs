@@ -170,7 +170,7 @@ fn still_stopped(before: &State, started: &State) -> Option<StopReason> {
         return None;
     }
     match started.judged(after_round)? {
-        Decision::Continue { .. } => None,
+        Decision::Continue { .. } | Decision::DrawFromPrior { .. } => None,
         Decision::Stop(reason) => Some(reason),
     }
 }

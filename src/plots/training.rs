@@ -454,6 +454,7 @@ mod tests {
             kind: RoundKind::Training,
             proposal: Proposal::prior(),
             n_failed: 0,
+            n_possible: 1000,
             failed_median: None,
             all: diagnostics.clone(),
             newest_component: diagnostics.clone(),

@@ -2,8 +2,8 @@
 
 use crate::training_set::TrainingSet;
 use sidereal_inference::base::{FlowId, RoundId};
-use sidereal_inference::campaign::{Campaign, Loss};
-use sidereal_inference::method::{objective, simulation_weights};
+use sidereal_inference::campaign::Campaign;
+use sidereal_inference::method::tempered_weights;
 use sidereal_inference::records::shard::{RowStatus, ShardRows, for_each_rows};
 use sidereal_inference::records::table::TableError;
 use sidereal_inference::records::{Directory, Draws, FinalRound, load_rows};
@@ -31,8 +31,8 @@ pub enum RowsError {
 /// how modes are found that all flows on the way have lost.
 pub type BlindSpot = fn(&[f64]) -> bool;
 
-/// What the next flow after `earlier` is to be fitted to, with its rows: simulations of the newest rounds
-/// (as many as the campaign says), or the weighted draws of all.
+/// What the next flow after `earlier` is to be fitted to, with its rows: the weighted draws of all rounds, or simulations of
+/// the newest ones (as many as the campaign says) where no one posterior is asked for, or flows are not to be refined.
 pub fn training_set<'a>(
     campaign: &'a Campaign,
     flow: FlowId,
@@ -45,14 +45,14 @@ pub fn training_set<'a>(
         .iter()
         .any(|(_, objective)| objective.is_final(campaign.space.len()));
     let is_seen = |theta: &[f64]| has_arrived || blind_spot.is_none_or(|is_blind| !is_blind(theta));
-    let newest = usize::try_from(campaign.training.rounds).unwrap_or(usize::MAX);
-    let newest = &rounds[rounds.len().saturating_sub(newest)..];
-    if earlier.is_empty() || campaign.observation.is_none() || !campaign.is_refined() {
-        return simulations(campaign, flow, newest, None, directory, is_seen);
+    if campaign.observation.is_none() || !campaign.is_refined() {
+        let newest = usize::try_from(campaign.training.rounds).unwrap_or(usize::MAX);
+        let newest = &rounds[rounds.len().saturating_sub(newest)..];
+        return simulations(campaign, flow, newest, directory, is_seen);
     }
     let columns = columns(campaign, rounds, directory)?;
     let objectives: Vec<Objective> = earlier.iter().map(|(_, objective)| *objective).collect();
-    let (objective, tempered) = objective(&columns, campaign.space.len(), &objectives)?;
+    let tempered = tempered_weights(&columns, campaign.space.len(), &objectives)?;
     let weight = weights::normalized(&tempered.log_weights.concat());
     let (mut z, mut theta) = (Vec::new(), Vec::new());
     for round in rounds {
@@ -60,38 +60,22 @@ pub fn training_set<'a>(
         z.extend(draws.z);
         theta.extend(draws.theta);
     }
-    let seams = emptiest_seams(&campaign.space, &z, &weight);
-    match objective {
-        Objective::Simulations => {
-            let tempered = |(flow, objective): &(FlowId, Objective)| match objective {
-                Objective::Simulations => None,
-                Objective::WeightedDraws { .. } => Some(*flow),
-            };
-            let newest_tempered = earlier.iter().rev().find_map(tempered);
-            let columns = &columns[rounds.len() - newest.len()..];
-            let weights = match (campaign.training.loss, newest_tempered) {
-                (Loss::Nll, Some(tempered)) => Some(simulation_weights(columns, tempered)?),
-                (Loss::Nll, None) | (Loss::Apt { .. }, _) => None,
-            };
-            let set = simulations(campaign, flow, newest, weights, directory, is_seen)?;
-            Ok(set.with_seams(seams))
-        }
-        Objective::WeightedDraws { .. } => {
-            let leans = leans(&campaign.space, &theta, &weight);
-            let emphasis = emphasis(&leans, &theta, &weight);
-            let mut set = TrainingSet::new(campaign, flow, objective)
-                .with_seams(seams)
-                .with_leans(leans);
-            let d = campaign.space.len();
-            let draws = z.chunks_exact(d).zip(theta.chunks_exact(d));
-            for ((z, theta), (&weight, emphasis)) in draws.zip(weight.iter().zip(emphasis)) {
-                if weight > 0.0 && is_seen(theta) {
-                    set.push_draw(z, weight * emphasis);
-                }
-            }
-            Ok(set)
+    let leans = leans(&campaign.space, &theta, &weight);
+    let emphasis = emphasis(&leans, &theta, &weight);
+    let objective = Objective::WeightedDraws {
+        exponent: tempered.exponent,
+    };
+    let mut set = TrainingSet::new(campaign, flow, objective)
+        .with_seams(emptiest_seams(&campaign.space, &z, &weight))
+        .with_leans(leans);
+    let d = campaign.space.len();
+    let draws = z.chunks_exact(d).zip(theta.chunks_exact(d));
+    for ((z, theta), (&weight, emphasis)) in draws.zip(weight.iter().zip(emphasis)) {
+        if weight > 0.0 && is_seen(theta) {
+            set.push_draw(z, weight * emphasis);
         }
     }
+    Ok(set)
 }
 
 fn columns(
@@ -103,31 +87,25 @@ fn columns(
     rounds.iter().map(of_round).collect()
 }
 
-/// The rows of `rounds` whose simulation did not fail; `weights` has one vector a round.
+/// The rows of `rounds` whose simulation did not fail.
 fn simulations<'a>(
     campaign: &'a Campaign,
     flow: FlowId,
     rounds: &[FinalRound],
-    weights: Option<Vec<Vec<f64>>>,
     directory: &Directory,
     is_seen: impl Fn(&[f64]) -> bool,
 ) -> Result<TrainingSet<'a>, RowsError> {
     let mut set = TrainingSet::new(campaign, flow, Objective::Simulations);
-    for (index, round) in rounds.iter().enumerate() {
+    for round in rounds {
         for_each_shard(campaign, round, directory, |rows| {
-            let first = rows.draws.first_row as usize;
             for i in 0..rows.draws.n_rows() {
                 if rows.status[i] == RowStatus::Ok && is_seen(rows.draws.theta_row(i)) {
                     let simulated = &rows.simulated[i * rows.n_data..(i + 1) * rows.n_data];
-                    let weight = weights
-                        .as_ref()
-                        .map_or(1.0, |weights| weights[index][first + i]);
-                    set.push_simulation(rows.draws.z_row(i), simulated, weight);
+                    set.push_simulation(rows.draws.z_row(i), simulated);
                 }
             }
         })?;
     }
-    set.normalize_weights();
     Ok(set)
 }
 

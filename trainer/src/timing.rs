@@ -35,7 +35,7 @@ pub fn row_seconds(
         let mut set = TrainingSet::new(campaign, FlowId(0), objective);
         for (z, simulated) in rows.iter().cycle().take(N_ROWS) {
             match objective {
-                Objective::Simulations => set.push_simulation(z, simulated, 1.0),
+                Objective::Simulations => set.push_simulation(z, simulated),
                 Objective::WeightedDraws { .. } => set.push_draw(z, 1.0),
             }
         }

@@ -26,7 +26,7 @@ pub struct TrainingSet<'a> {
     pub(crate) z: Vec<f64>,
     /// `[n_rows, length]`, row-major; empty for weighted draws.
     pub(crate) simulated: Vec<f32>,
-    /// `[n_rows]`; mean 1 after [`normalize_weights`](Self::normalize_weights).
+    /// `[n_rows]`; 1 of simulations.
     pub(crate) weight: Vec<f64>,
 }
 
@@ -41,7 +41,7 @@ pub struct Minibatch {
     pub x: Vec<f32>,
     /// `[n, parameters]`
     pub y: Vec<f32>,
-    /// `[n]`; mean 1 over a set of simulations
+    /// `[n]`; 1 of simulations
     pub weight: Vec<f32>,
     /// `[n]`; log of the prior's density at y
     pub log_prior: Vec<f32>,
@@ -76,24 +76,16 @@ impl<'a> TrainingSet<'a> {
     }
 
     /// A row with its data, without noise where that is Gaussian: z `[parameters]`, simulated `[length]`.
-    pub fn push_simulation(&mut self, z: &[f64], simulated: &[f32], weight: f64) {
+    pub fn push_simulation(&mut self, z: &[f64], simulated: &[f32]) {
         self.z.extend_from_slice(z);
         self.simulated.extend_from_slice(simulated);
-        self.weight.push(weight);
+        self.weight.push(1.0);
     }
 
     /// A row of weighted draws: z `[parameters]`.
     pub fn push_draw(&mut self, z: &[f64], weight: f64) {
         self.z.extend_from_slice(z);
         self.weight.push(weight);
-    }
-
-    /// Scales the weights to a mean of one.
-    pub fn normalize_weights(&mut self) {
-        let mean = self.weight.iter().sum::<f64>() / self.n_rows().max(1) as f64;
-        if mean > 0.0 {
-            self.weight.iter_mut().for_each(|weight| *weight /= mean);
-        }
     }
 
     pub(crate) fn n_rows(&self) -> usize {
@@ -269,7 +261,7 @@ mod tests {
         let mut set = TrainingSet::new(&campaign, FlowId(0), Objective::Simulations);
         for i in 0..100u8 {
             let a = f64::from(i) / 50.0 - 1.0;
-            set.push_simulation(&[a], &[a as f32, 2.0 * a as f32], f64::from(i));
+            set.push_simulation(&[a], &[a as f32, 2.0 * a as f32]);
         }
         let standardization = Standardization::new(&set);
         // Not in order, and not a whole number of slices.

@@ -73,9 +73,8 @@ fn training_set(campaign: &Campaign, n: u64) -> TrainingSet<'_> {
         } else {
             0.8 + 0.4 * normal
         };
-        set.push_simulation(&[z], &[z as f32], 1.0);
+        set.push_simulation(&[z], &[z as f32]);
     }
-    set.normalize_weights();
     set
 }
 

@@ -35,7 +35,7 @@ fn set(campaign: &Campaign) -> TrainingSet<'_> {
     let mut set = TrainingSet::new(campaign, FlowId(0), Objective::Simulations);
     for row in 0..100u16 {
         let first = if row % 10 == 0 { 3.0 } else { 0.0 };
-        set.push_simulation(&[0.1, -0.2], &[first, 0.0, 150.0 + f32::from(row)], 1.0);
+        set.push_simulation(&[0.1, -0.2], &[first, 0.0, 150.0 + f32::from(row)]);
     }
     set
 }

@@ -6,7 +6,7 @@ use super::event::{
 };
 use super::state::{Phase, State};
 use crate::weigh::Findings;
-use sidereal_inference::base::{FlowId, RoundId};
+use sidereal_inference::base::FlowId;
 use sidereal_inference::method::{
     Decision, Probing, StopReason, after_round, first_round_size, most_efficient, next_proposal,
     top_up_size,
@@ -85,18 +85,11 @@ impl Draft<'_> {
         let is_changed = earlier.is_some_and(|run| !run.opened.settings.stops_like(&settings));
         self.record(Fact::Opened(opened))?;
         match &self.state.phase {
-            Phase::New => self.record(Fact::RoundOpened(RoundPlan {
-                round: RoundId(0),
-                kind: RoundKind::Training,
-                n_rows: first_round_size(
-                    &settings.rounds,
-                    settings.n_parameters,
-                    settings.is_refined && settings.has_observation,
-                ),
-                proposal: Proposal::prior(),
-                draws: None,
-                scores: Vec::new(),
-            })),
+            Phase::New => self.draw_from_prior(first_round_size(
+                &settings.rounds,
+                settings.n_parameters,
+                settings.is_refined && settings.has_observation,
+            )),
             // With other targets it may have to go on.
             Phase::Finishing | Phase::Finished(_) if is_changed => self.judge(),
             Phase::Simulating(_)
@@ -221,6 +214,12 @@ impl Draft<'_> {
                 }
                 self.train_and_draw(n_rows)
             }
+            Decision::DrawFromPrior { n_rows } => {
+                if had_stopped {
+                    self.record(Fact::Reopened)?;
+                }
+                self.draw_from_prior(n_rows)
+            }
             Decision::Stop(_) if had_stopped && n_missing == 0 => Ok(()),
             Decision::Stop(reason) => {
                 self.record(Fact::Stopped(Stopped { reason, best_round }))?;
@@ -263,6 +262,18 @@ impl Draft<'_> {
                 n_rows,
                 proposal,
             }),
+        }))
+    }
+
+    /// Opens a round from the prior, whose draws follow from the seed.
+    fn draw_from_prior(&mut self, n_rows: u64) -> Result<(), Misfit> {
+        self.record(Fact::RoundOpened(RoundPlan {
+            round: self.state.next_round(),
+            kind: RoundKind::Training,
+            n_rows,
+            proposal: Proposal::prior(),
+            draws: None,
+            scores: Vec::new(),
         }))
     }
 

@@ -119,6 +119,32 @@ fn a_coordinator_that_ends_begins_nothing() {
 }
 
 #[test]
+fn too_few_possible_draws_lead_to_another_round_of_the_prior() {
+    let mut settings = settings();
+    settings.rounds.stop.simulations = Some(5000);
+    let mut played = Played::default();
+    played.step(start("a", settings), 0.0);
+    played.step(Input::ShardsChecked(vec![shard(0, 0..100)]), 10.0);
+    let mut few = weighed(0, RoundKind::Training, 100, Proposal::prior(), 0.01);
+    if let Input::RoundWeighed(findings) = &mut few {
+        findings.summary.n_possible = 45;
+    }
+    let decision = played.step(few, 11.0);
+    // 225 are wanted, and 45 in 100 draws were possible; a round has twice those before at most, or 600.
+    assert_eq!(
+        Played::facts(&decision)[1..],
+        [Fact::RoundOpened(RoundPlan {
+            round: RoundId(1),
+            kind: RoundKind::Training,
+            n_rows: 600,
+            proposal: Proposal::prior(),
+            draws: None,
+            scores: Vec::new(),
+        })]
+    );
+}
+
+#[test]
 fn a_weighed_round_leads_to_training_and_then_to_the_next_round() {
     let (mut played, decision) = after_round_0(settings());
     let draw = DrawTask {

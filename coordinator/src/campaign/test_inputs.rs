@@ -102,6 +102,7 @@ pub fn summary(
         kind,
         proposal,
         n_failed: 0,
+        n_possible: 1000,
         failed_median: None,
         all: diagnostics(n, efficiency),
         newest_component: diagnostics(n, efficiency),

@@ -8,6 +8,11 @@ use crate::weights::Objective;
 /// Effective draws that a round on the way must bring at its own temperature: this many times the fewest that
 /// a flow is fitted to.
 const EXPLORING_FACTOR: f64 = 3.0;
+/// Draws of the prior that have a likelihood above zero, before the first flow: this many times the fewest that a flow is
+/// fitted to.
+const POSSIBLE_FACTOR: f64 = 1.5;
+/// Another round from the prior has at most this many times the draws so far.
+const MOST_PRIOR_GROWTH: f64 = 2.0;
 /// Fewest rows of a round on the way.
 const FEWEST_EXPLORING: f64 = 600.0;
 /// A round of a good flow multiplies the effective draws so far by at most this: the next flow, fitted to
@@ -82,6 +87,23 @@ pub fn round_size(rounds: &Rounds, past: &Past, objective: Option<Objective>) ->
         Some(spent) if past.is_refined => size_after(rounds, &spent),
         Some(_) | None => even_size(rounds, past.simulations),
     }
+}
+
+/// Rows of another round from the prior before the first flow; None where enough draws are possible (have a likelihood above
+/// zero) for one to be fitted to.
+pub(crate) fn prior_round_size(rounds: &Rounds, past: &Past) -> Option<u64> {
+    let wanted = POSSIBLE_FACTOR * fewest_draws(past.n_parameters);
+    let n_possible: u64 = past.history.iter().map(|round| round.n_possible).sum();
+    let missing = wanted - n_possible as f64;
+    if !past.is_refined || !past.objectives.is_empty() || missing <= 0.0 {
+        return None;
+    }
+    let n = past.simulations as f64;
+    let share = (n_possible as f64).max(1.0) / n.max(1.0);
+    let n_rows = (missing / share).min(MOST_PRIOR_GROWTH * n).ceil() as u64;
+    let budget = rounds.stop.simulations.unwrap_or(u64::MAX);
+    let left = budget.saturating_sub(past.simulations);
+    Some(n_rows.max(fewest_exploring(past.n_parameters)).min(left))
 }
 
 /// The size of a round where all have the same.
@@ -186,6 +208,7 @@ mod tests {
             kind: RoundKind::Training,
             proposal: Proposal::prior(),
             n_failed: 0,
+            n_possible: 1000,
             failed_median: None,
             newest_component: last.clone(),
             all: last,
@@ -247,6 +270,46 @@ mod tests {
         assert_eq!(size(&rounds, REFINED, 0.5, 200.0, 4000), Ok(800));
         assert_eq!(size(&rounds, REFINED, 0.5, 4000.0, 6000), Ok(1280));
         assert_eq!(size(&rounds, None, 0.5, 4000.0, 6000), Ok(600));
+    }
+
+    #[test]
+    fn the_prior_is_drawn_from_until_enough_draws_are_possible() {
+        let size = |n_possible: &[u64], budget| {
+            let history: Vec<RoundSummary> = n_possible
+                .iter()
+                .map(|&n_possible| RoundSummary {
+                    round: RoundId(0),
+                    kind: RoundKind::Training,
+                    proposal: Proposal::prior(),
+                    n_failed: 0,
+                    n_possible,
+                    failed_median: None,
+                    newest_component: diagnostics(1000, 1.0),
+                    all: diagnostics(1000, 1.0),
+                    efficiency_error: 0.01,
+                })
+                .collect();
+            let simulations = 1000 * n_possible.len() as u64;
+            let past = Past {
+                n_parameters: 3,
+                is_refined: true,
+                history: &history,
+                blind: None,
+                objectives: &BTreeMap::new(),
+                combined: &diagnostics(simulations, 1.0),
+                simulations,
+                elapsed_s: 0.0,
+            };
+            prior_round_size(&rounds(None, Some(budget)), &past)
+        };
+        // 1.5 · 150 are wanted.
+        assert_eq!(size(&[225], 50_000), None);
+        assert_eq!(size(&[200, 25], 50_000), None);
+        assert_eq!(size(&[125], 50_000), Some(800));
+        assert_eq!(size(&[220], 50_000), Some(600));
+        assert_eq!(size(&[0], 50_000), Some(2000));
+        assert_eq!(size(&[0, 0, 0], 50_000), Some(6000));
+        assert_eq!(size(&[0, 0, 0], 5_000), Some(2000));
     }
 
     #[test]

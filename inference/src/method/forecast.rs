@@ -68,7 +68,7 @@ pub struct Pace<'a> {
 pub struct Prospect {
     /// Fewest and most.
     pub simulations: (u64, u64),
-    /// Flows that are fitted to simulations: one where later ones are fitted to weighted draws, else all.
+    /// Flows that are fitted to simulations.
     pub n_on_simulations: (u32, u32),
     /// Flows that are fitted to weighted draws.
     pub n_on_draws: (u32, u32),
@@ -113,14 +113,9 @@ pub fn prospect(rounds: &Rounds, n_parameters: usize, is_refined: bool) -> Prosp
         true => first,
         false => simulations[0].min(simulations[1]),
     };
-    let (n_on_simulations, n_on_draws) = if is_refined {
-        let later = |n: u32| n.saturating_sub(1);
-        (
-            (n_flows.0.min(1), n_flows.1.min(1)),
-            (later(n_flows.0), later(n_flows.1)),
-        )
-    } else {
-        (n_flows, (0, 0))
+    let (n_on_simulations, n_on_draws) = match is_refined {
+        true => ((0, 0), n_flows),
+        false => (n_flows, (0, 0)),
     };
     Prospect {
         simulations: (fewest, most),
@@ -453,16 +448,13 @@ impl Play {
     fn advance(&mut self, luck: Luck) {
         let last = final_exponent(self.spent.n_parameters);
         self.n_flows += 1;
-        // The first flow is fitted to simulations.
-        if self.n_flows > 1 {
-            self.exponent = match (self.exponent, luck) {
-                (Some(exponent), Luck::Good) => Some(exponent * self.rise.0.exp()),
-                (Some(exponent), Luck::Bad) => Some(exponent * self.rise.1.exp()),
-                (None, Luck::Good) => Some(last),
-                // Where it begins is not known.
-                (None, Luck::Bad) => None,
-            };
-        }
+        self.exponent = match (self.exponent, luck) {
+            (Some(exponent), Luck::Good) => Some(exponent * self.rise.0.exp()),
+            (Some(exponent), Luck::Bad) => Some(exponent * self.rise.1.exp()),
+            (None, Luck::Good) => Some(last),
+            // Where it begins is not known.
+            (None, Luck::Bad) => None,
+        };
         if self.exponent.is_some_and(|exponent| exponent >= last) {
             self.spent.is_final = true;
             self.be_efficient(luck.first_efficiency(self.quality));

@@ -1,14 +1,11 @@
-//! What the next flow is fitted to: the simulations, or the weighted draws of all rounds.
+//! The weights of the draws that the next flow is fitted to.
 //!
-//! A flow fitted to simulations knows every observation a little; once the rounds' weights say where the
-//! posterior of the one observation lies, the draws themselves are the better teacher: weighted maximum
-//! likelihood at the observation (adaptive importance sampling; Cappé et al. 2008, eq. 7), which tends to
-//! the posterior itself.
+//! The draws of all rounds teach the flow of a campaign that is after one posterior, by weighted maximum
+//! likelihood at the observation (adaptive importance sampling; Cappé et al. 2008, eq. 7), tempered from the prior on.
 
-use crate::base::FlowId;
 use crate::weights::{
-    Component, Objective, Proposal, RoundColumns, WeightsError, effective_sample_size,
-    final_exponent, log_density_under, mixture_log_proposal,
+    Objective, RoundColumns, WeightsError, effective_sample_size, final_exponent,
+    mixture_log_proposal,
 };
 
 /// Fewest effective draws that a flow is fitted to, for each parameter: fewer, and it locks on to some.
@@ -30,15 +27,13 @@ impl TemperedWeights {
     }
 }
 
-/// The objective of the next flow after those of `earlier`, and the weights that it needs.
-///
-/// The first flow is fitted to simulations, all others to weighted draws: tempered, until the draws are worth
-/// enough, so that they spread over all that may be the posterior.
-pub fn objective(
+/// The weights that the next flow after those of `earlier` is fitted with: tempered, until the draws are worth enough, so
+/// that they spread over all that may be the posterior.
+pub fn tempered_weights(
     rounds: &[RoundColumns],
     n_parameters: usize,
     earlier: &[Objective],
-) -> Result<(Objective, TemperedWeights), WeightsError> {
+) -> Result<TemperedWeights, WeightsError> {
     let last_exponent = earlier.iter().rev().find_map(|objective| match objective {
         Objective::Simulations => None,
         Objective::WeightedDraws { exponent } => Some(*exponent),
@@ -53,23 +48,13 @@ pub fn objective(
     let has_arrived = earlier
         .iter()
         .any(|objective| objective.is_final(n_parameters));
-    let as_they_are = match has_arrived {
-        true => Some(tempered_by(rounds, final_exponent(n_parameters))?),
-        false => None,
-    };
-    let tempered = match as_they_are {
-        Some(weights) if weights.n_eff() >= fewest => weights,
-        Some(_) | None => temper(rounds, fewest, most)?,
-    };
-    let is_usable = tempered.n_eff() >= 0.5 * fewest;
-    let objective = match earlier {
-        [] => Objective::Simulations,
-        [..] if is_usable => Objective::WeightedDraws {
-            exponent: tempered.exponent,
-        },
-        [..] => Objective::Simulations,
-    };
-    Ok((objective, tempered))
+    if has_arrived {
+        let as_they_are = tempered_by(rounds, final_exponent(n_parameters))?;
+        if as_they_are.n_eff() >= fewest {
+            return Ok(as_they_are);
+        }
+    }
+    temper(rounds, fewest, most)
 }
 
 /// Largest factor between the exponents of one tempered flow and the next: whatever a flow between them
@@ -78,33 +63,6 @@ pub fn objective(
 pub(crate) fn largest_step(n: usize, n_parameters: usize) -> f64 {
     const FEWEST: f64 = 50.0;
     (n as f64 / FEWEST).max(4.0).powf(2.0 / n_parameters as f64)
-}
-
-/// Weights of simulations for a flow that is fitted to them: as if they had been drawn half from the prior
-/// and half from `tempered`, the newest flow that was fitted to tempered draws. At the observation the flow
-/// then tends to the posterior times that broad density, rather than times all earlier, narrow ones,
-/// which would favour the mode that was found first. One vector a round; bounded.
-pub fn simulation_weights(
-    rounds: &[RoundColumns],
-    tempered: FlowId,
-) -> Result<Vec<Vec<f64>>, WeightsError> {
-    let broad = Proposal::of(vec![
-        (Component::Prior, 0.5),
-        (Component::Flow(tempered), 0.5),
-    ]);
-    let mixture = mixture_log_proposal(rounds)?;
-    rounds
-        .iter()
-        .zip(mixture)
-        .map(|(round, mixture)| {
-            let broad = log_density_under(round, &broad)?;
-            Ok(broad
-                .iter()
-                .zip(mixture)
-                .map(|(broad, mixture)| (broad - mixture).exp())
-                .collect())
-        })
-        .collect()
 }
 
 /// Effective draws that a flow of `n_parameters` parameters is fitted to at least.
@@ -177,7 +135,7 @@ fn log_weights(
 mod tests {
     use super::*;
     use crate::base::RoundId;
-    use crate::weights::Proposal;
+    use crate::weights::{Component, Proposal};
     use std::collections::BTreeMap;
 
     /// A round from the prior with these log-likelihoods.
@@ -240,37 +198,31 @@ mod tests {
     }
 
     #[test]
-    fn draws_teach_once_they_are_informed() {
+    fn exponents_rise_from_the_prior_on_and_stay_at_the_last_one() {
         let equal = [round(vec![Some(1.0); 500])];
         let heavy: Vec<_> = (0..500).map(|i| Some(-10.0 * f64::from(i))).collect();
         let heavy = [round(heavy)];
-        let of = |rounds: &[RoundColumns], earlier: &[Objective]| {
-            objective(rounds, 3, earlier).expect("complete columns").0
+        let of = |rounds: &[RoundColumns], earlier: &[f64]| {
+            let earlier: Vec<Objective> = earlier
+                .iter()
+                .map(|&exponent| Objective::WeightedDraws { exponent })
+                .collect();
+            let found = tempered_weights(rounds, 3, &earlier).expect("complete columns");
+            found.exponent
         };
-        let drawn = Objective::WeightedDraws {
-            exponent: final_exponent(3),
-        };
-        assert_eq!(of(&equal, &[]), Objective::Simulations);
-        assert_eq!(of(&equal, &[Objective::Simulations]), drawn);
-        assert_eq!(of(&equal, &[Objective::Simulations, drawn]), drawn);
-        let Objective::WeightedDraws { exponent } = of(&heavy, &[Objective::Simulations]) else {
-            panic!("after simulations draws are taken");
-        };
-        assert!(exponent < 1.0);
-        let tempered = Objective::WeightedDraws { exponent };
-        let next = of(&heavy, &[Objective::Simulations, tempered]);
-        assert!(matches!(next, Objective::WeightedDraws { exponent } if exponent < 1.0));
+        let last = final_exponent(3);
+        assert_eq!(of(&equal, &[]), last);
+        assert_eq!(of(&equal, &[last]), last);
+        let first = of(&heavy, &[]);
+        assert!((1e-3..1e-2).contains(&first), "{first}");
+        assert!((1e-3..1e-2).contains(&of(&heavy, &[first])));
         // Once there, a heavy draw of a broad place is no reason to go back.
-        let arrived = [Objective::Simulations, drawn];
         let mut broad = round(vec![Some(0.0); 500]);
         broad.log_likelihood[0] = Some(-40.0);
         broad.log_proposal[0] = broad.log_prior[0] - 20.0;
         let broad = [broad];
-        assert_eq!(of(&broad, &arrived), drawn);
-        assert_eq!(
-            of(&broad, &[Objective::Simulations]),
-            Objective::Simulations
-        );
+        assert_eq!(of(&broad, &[first, last]), last);
+        assert_eq!(of(&broad, &[first]), 1e-8);
         assert_eq!(fewest_draws(2), 150.0);
         assert_eq!(fewest_draws(10), 400.0);
     }
@@ -295,21 +247,9 @@ mod tests {
     #[test]
     fn a_step_leaves_draws_of_the_last_tempered_flow() {
         let rounds = [round(vec![Some(1.0); 500])];
-        let tempered = Objective::WeightedDraws { exponent: 1e-3 };
-        let earlier = [Objective::Simulations, tempered, Objective::Simulations];
-        let found = objective(&rounds, 3, &earlier).expect("complete columns").0;
+        let earlier = [Objective::WeightedDraws { exponent: 1e-3 }];
+        let found = tempered_weights(&rounds, 3, &earlier).expect("complete columns");
         // A tenth of the 500 draws, in three dimensions.
-        let exponent = 1e-3 * 10f64.powf(2.0 / 3.0);
-        assert_eq!(found, Objective::WeightedDraws { exponent });
-    }
-
-    #[test]
-    fn simulations_are_weighted_as_if_drawn_broadly() {
-        let mut round = round(vec![Some(0.0); 2]);
-        let flow = FlowId(1);
-        let log_flow = vec![-1.5 + 3f64.ln(), f64::NEG_INFINITY];
-        round.log_flow = BTreeMap::from([(flow, log_flow)]);
-        let found = simulation_weights(&[round], flow).expect("complete columns");
-        assert!((found[0][0] - 2.0).abs() < 1e-14 && (found[0][1] - 0.5).abs() < 1e-14);
+        assert_eq!(found.exponent, 1e-3 * 10f64.powf(2.0 / 3.0));
     }
 }

@@ -1,6 +1,6 @@
 //! When a campaign stops: typed reasons, judged only when every row of a round is final.
 
-use super::allocation::round_size;
+use super::allocation::{prior_round_size, round_size};
 use super::past::Past;
 use crate::base::{FlowId, LocalId, RoundId};
 use crate::campaign::{Rounds, Stop, StopRule};
@@ -71,6 +71,11 @@ pub enum Decision {
         /// Of the next round.
         n_rows: u64,
     },
+    /// Draw from the prior again: too few draws have a likelihood above zero for a flow to be fitted to them.
+    DrawFromPrior {
+        /// Of the next round.
+        n_rows: u64,
+    },
     /// Train on no more, and finish.
     Stop(StopReason),
 }
@@ -85,7 +90,10 @@ pub fn after_round(rounds: &Rounds, past: &Past) -> Decision {
         return Decision::Stop(reason);
     }
     match budget_left(rounds, past) {
-        Ok(n_rows) => Decision::Continue { n_rows },
+        Ok(n_rows) => match prior_round_size(rounds, past) {
+            None => Decision::Continue { n_rows },
+            Some(n_rows) => Decision::DrawFromPrior { n_rows },
+        },
         Err(reason) => Decision::Stop(reason),
     }
 }
@@ -299,9 +307,10 @@ fn newest_flow_round(history: &[RoundSummary]) -> Option<&RoundSummary> {
 }
 
 fn flow_rounds(history: &[RoundSummary]) -> impl DoubleEndedIterator<Item = &RoundSummary> {
-    history
-        .iter()
-        .filter(|summary| summary.kind == RoundKind::Training && summary.round.0 >= 1)
+    history.iter().filter(|summary| {
+        summary.kind == RoundKind::Training
+            && matches!(summary.proposal.newest(), Component::Flow(_))
+    })
 }
 
 #[cfg(test)]

@@ -183,6 +183,7 @@ mod tests {
             kind: RoundKind::TopUp,
             proposal: Proposal::prior(),
             n_failed,
+            n_possible: 1000,
             failed_median: None,
             all: all.clone(),
             newest_component: all.clone(),

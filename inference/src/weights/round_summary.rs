@@ -30,6 +30,8 @@ pub struct RoundSummary {
     pub proposal: Proposal,
     /// Rows that the forward model gave no answer for.
     pub n_failed: u64,
+    /// Rows whose likelihood is above zero; all that did not fail, where there is no likelihood.
+    pub n_possible: u64,
     /// Per parameter (in order) the median of failed rows' parameters; None where none failed.
     pub failed_median: Option<Vec<f64>>,
     /// All rows of the round.
@@ -58,11 +60,19 @@ pub fn summarize_round(
         kind,
         proposal: columns.proposal.clone(),
         n_failed: failed.iter().filter(|&&failed| failed).count() as u64,
+        n_possible: n_possible(columns, failed),
         failed_median: failed_median(theta, failed),
         all: diagnostics(&round_log_weights(columns)),
         newest_component: diagnostics(&newest),
         efficiency_error: bootstrap_efficiency_error(&newest, rng),
     })
+}
+
+fn n_possible(columns: &RoundColumns, failed: &[bool]) -> u64 {
+    let is_possible = |i: &usize| {
+        !failed[*i] && columns.log_likelihood[*i].is_none_or(|value| value > f64::NEG_INFINITY)
+    };
+    (0..failed.len()).filter(is_possible).count() as u64
 }
 
 /// Per parameter the median over the failed rows.
@@ -91,7 +101,7 @@ mod tests {
         let columns = RoundColumns {
             round: RoundId(0),
             proposal: Proposal::prior(),
-            log_likelihood: vec![Some(0.0), None, Some(0.0), None, None],
+            log_likelihood: vec![Some(0.0), None, Some(f64::NEG_INFINITY), None, None],
             log_prior: vec![-1.0; 5],
             log_proposal: vec![-1.0; 5],
             component: vec![Component::Prior; 5],
@@ -108,8 +118,8 @@ mod tests {
             (RoundId(0), 3, Some(vec![2.0, 20.0]))
         );
         assert_eq!(
-            (found.all.n, found.all.n_eff, found.all.efficiency),
-            (5, 1.0, 0.2)
+            (found.all.n, found.n_possible, found.all.n_eff),
+            (5, 1, 0.0)
         );
         assert_eq!(found.newest_component, found.all);
         assert!(found.efficiency_error > 0.0);

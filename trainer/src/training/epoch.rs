@@ -286,13 +286,7 @@ impl Epoch<'_> {
     ) -> SliceGradient {
         let device = estimator.devices()[0].clone();
         let log_score = log_score(estimator, minibatch, self.schedule.loss, &device);
-        let log_score = match self.set.objective {
-            Objective::Simulations => {
-                log_score * parameters::vector(minibatch.weight.clone(), &device)
-            }
-            // Their weight is in how often they come.
-            Objective::WeightedDraws { .. } => log_score,
-        };
+        // The weight of a draw is in how often it comes.
         let loss = log_score.sum().neg() / n as f64;
         let mut gradients = loss.backward();
         SliceGradient {

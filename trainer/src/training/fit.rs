@@ -343,7 +343,7 @@ mod tests {
             let campaign = campaign(loss);
             let mut set = TrainingSet::new(&campaign, FlowId(0), Objective::Simulations);
             for _ in 0..1000 {
-                set.push_simulation(&[0.0], &[0.0], 1.0);
+                set.push_simulation(&[0.0], &[0.0]);
             }
             let schedule = schedule(&set);
             let split = Split::new(&set, &schedule).expect("rows are enough");

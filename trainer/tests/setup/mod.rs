@@ -53,7 +53,7 @@ pub fn training_set(campaign: &Campaign, n_rows: u64) -> TrainingSet<'_> {
         let x: Vec<f32> = (0..6)
             .map(|j| (theta[0] + 0.2 * f64::from(j) * theta[1]) as f32)
             .collect();
-        set.push_simulation(draws.z_row(i), &x, 1.0);
+        set.push_simulation(draws.z_row(i), &x);
     }
     set
 }

@@ -18,11 +18,16 @@ fn diagnostics(n: u64, efficiency: f64) -> WeightDiagnostics {
 
 /// A training round of 1000 rows; the newest component is `newest` efficient, ± `error`.
 fn round(index: u32, newest: f64, error: f64) -> RoundSummary {
+    let proposal = match index.checked_sub(1) {
+        None => Proposal::prior(),
+        Some(flow) => Proposal::of(vec![(Component::Flow(FlowId(flow)), 1.0)]),
+    };
     RoundSummary {
         round: RoundId(index),
         kind: RoundKind::Training,
-        proposal: Proposal::prior(),
+        proposal,
         n_failed: 0,
+        n_possible: 1000,
         failed_median: None,
         all: diagnostics(1000, 0.8 * newest),
         newest_component: diagnostics(1000, newest),
@@ -332,7 +337,7 @@ fn flows_that_lost_a_mode_are_gone_back_to_by_nobody() {
     assert_eq!(after(&history[..2], &enough, blind), CONTINUE);
     let reached = |decision| match decision {
         Decision::Stop(StopReason::TargetEffectiveSampleSize { .. }) => true,
-        Decision::Stop(_) | Decision::Continue { .. } => false,
+        Decision::Stop(_) | Decision::Continue { .. } | Decision::DrawFromPrior { .. } => false,
     };
     assert!(reached(after(&history[..2], &enough, None)));
     assert!(reached(after(&history, &enough, blind)));
