@@ -1,11 +1,12 @@
 //! How long a campaign will take: from a few simulations and epochs that are timed, and from what campaigns usually need.
 
 use crate::{numbers, words};
-use sidereal_inference::base::{Purpose, RoundId, RowId, stream};
+use sidereal_inference::base::RoundId;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::method::{Prospect, first_round_size, prospect};
 use sidereal_inference::records::Draws;
-use sidereal_models::Simulator;
+use sidereal_inference::records::shard::RowStatus;
+use sidereal_models::Model;
 use sidereal_trainer::timing::{RowSeconds, row_seconds};
 use std::time::{Duration, Instant};
 
@@ -33,7 +34,7 @@ struct Timed {
 
 /// Where the simulations and trainings of a campaign are run.
 pub struct Machine<'a> {
-    pub simulator: &'a dyn Simulator,
+    pub model: &'a Model,
     pub n_workers: usize,
     pub n_cores: usize,
     pub n_threads: usize,
@@ -163,26 +164,28 @@ fn seconds(
 fn time(campaign: &Campaign, machine: &Machine) -> Timed {
     let round = RoundId(0);
     let draws = Draws::from_prior(&campaign.space, campaign.seed, round, 0..N_TIMED);
-    let mut values = vec![0.0; machine.simulator.n_data()];
     let mut rows = Vec::new();
     let (mut n_simulations, mut n_failed) = (0, 0);
+    let one_at_a_time = rayon::ThreadPoolBuilder::new().num_threads(1).build();
     let started = Instant::now();
-    for row in 0..draws.n_rows() {
-        let mut rng = stream(campaign.seed, round, RowId(row as u64), Purpose::Simulate);
-        let simulated = machine
-            .simulator
-            .simulate(draws.theta_row(row), &mut rng, &mut values);
-        n_simulations += 1;
-        match simulated {
-            Ok(()) => rows.push((
-                draws.z_row(row).to_vec(),
-                values.iter().map(|&value| value as f32).collect(),
-            )),
-            Err(_) => n_failed += 1,
-        }
-        if started.elapsed() > LONGEST {
+    // More and more at once, as a worker gets them.
+    let mut n_rows = 1;
+    while n_simulations < N_TIMED && started.elapsed() < LONGEST {
+        let end = (n_simulations + n_rows).min(N_TIMED);
+        let run = || machine.model.run(campaign, draws.slice(n_simulations..end));
+        let Ok(Ok(simulated)) = one_at_a_time.as_ref().map(|pool| pool.install(run)) else {
             break;
+        };
+        for (i, status) in simulated.status.iter().enumerate() {
+            match status {
+                RowStatus::Ok => rows.push((
+                    simulated.draws.z_row(i).to_vec(),
+                    simulated.simulated_row(i).to_vec(),
+                )),
+                RowStatus::Failed => n_failed += 1,
+            }
         }
+        (n_simulations, n_rows) = (end, 2 * n_rows);
     }
     let simulation_s = started.elapsed().as_secs_f64() / n_simulations.max(1) as f64;
     Timed {
@@ -301,13 +304,13 @@ mod tests {
     #[test]
     fn what_is_timed_is_what_would_be_run() {
         let one = campaign(OBSERVED, "simulations = 1000");
-        let simulator = sidereal_models::Catalogue::default()
-            .build(&one.simulator, &one.space)
+        let model = sidereal_models::Catalogue::default()
+            .build(&one)
             .expect("built");
         let timed = time(
             &one,
             &Machine {
-                simulator: simulator.as_ref(),
+                model: &model,
                 n_workers: 1,
                 n_cores: 1,
                 n_threads: 1,
@@ -315,6 +318,7 @@ mod tests {
         );
         assert_eq!((timed.n_simulations, timed.n_failed), (N_TIMED, 0));
         let row_s = timed.row_s.expect("trained");
-        assert!(timed.simulation_s > 0.0 && row_s.simulations > 0.0 && row_s.draws > 0.0);
+        assert!(timed.simulation_s > 0.0 && row_s.draws > 0.0);
+        assert_eq!(row_s.simulations, 0.0);
     }
 }

@@ -72,11 +72,9 @@ pub fn run(
         let data = words::data(&campaign, source.as_ref(), models);
         results::print(&plan(&campaign, data, &directory, &state));
         if found == Found::Nothing {
-            let simulator = models
-                .build(&campaign.simulator, &campaign.space)
-                .map_err(CommandError::unusable)?;
+            let model = models.build(&campaign).map_err(CommandError::unusable)?;
             let machine = estimate::Machine {
-                simulator: simulator.as_ref(),
+                model: &model,
                 n_workers: n_workers(&campaign),
                 n_cores: n_cores(),
                 n_threads: n_threads(arguments.threads),

@@ -63,6 +63,8 @@ fn posterior(n_rows: usize, mut row: impl FnMut(&mut Noise) -> (Vec<f64>, f64)) 
     Posterior {
         n_parameters: rows.first().map_or(0, Vec::len),
         theta: rows.concat(),
+        n_derived: 0,
+        derived: Vec::new(),
         log_likelihood: vec![0.0; n_rows],
         log_prior: vec![0.0; n_rows],
         log_proposal: vec![0.0; n_rows],

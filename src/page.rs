@@ -293,16 +293,18 @@ fn parameter_table(campaign: &Campaign, parameters: &[ParameterSummary]) -> Stri
             cell(&numbers::like(found.mean, &value)),
             cell(&numbers::short(found.sd)),
         ];
+        let is_parameter = campaign.space.shown().nth(position);
+        let prior = match is_parameter.and_then(|(_, parameter)| parameter) {
+            Some(_) => words::prior(&campaign.space, position),
+            None => words::NO_PRIOR.to_owned(),
+        };
         if has_truths {
             let truth = campaign.truth_by_name.get(&found.name);
             row.push(cell(
                 &truth.map_or("–".to_owned(), |truth| numbers::plain(*truth)),
             ));
         }
-        row.push(format!(
-            "<td class=text>{}</td>",
-            escape(&words::prior(&campaign.space, position))
-        ));
+        row.push(format!("<td class=text>{}</td>", escape(&prior)));
         rows.push(row);
     }
     let mut heads = vec!["", "median", "to 84 %", "to 16 %", "mean", "sd"];
@@ -453,8 +455,8 @@ fn settings_table(campaign: &Campaign, summary: &Summary) -> String {
 }
 
 fn python(campaign: &Campaign) -> String {
-    let names = campaign.space.names();
-    let name = names.first().copied().unwrap_or("parameter");
+    let first = campaign.space.shown().next();
+    let name = first.map_or("parameter", |(name, _)| name);
     format!(
         "import corner\nimport numpy as np\nimport pandas as pd\n\n\
          samples = pd.read_parquet(\"samples.parquet\")  # draws of equal weight\n\

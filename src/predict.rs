@@ -166,8 +166,8 @@ impl Results<'_> {
         posterior
             .store(&campaign.space, &storage, POSTERIOR_FILE)
             .map_err(CommandError::failed)?;
-        Samples::of(posterior, prediction.seed)
-            .store(&campaign.space, &storage)
+        Samples::of(&campaign.space, posterior, prediction.seed)
+            .store(&storage)
             .map_err(CommandError::failed)?;
         let mut json = serde_json::to_string_pretty(prediction).map_err(CommandError::failed)?;
         json.push('\n');

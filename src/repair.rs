@@ -63,13 +63,14 @@ fn repair(
     damaged: &[DamagedShard],
     models: &Catalogue,
 ) -> Result<Ending, CommandError> {
-    let simulator = models
-        .build(&campaign.simulator, &campaign.space)
+    let model = models
+        .build(campaign)
         .map_err(|error| CommandError::unusable(format!("{}: {error}", directory.location())))?;
     let mut failures = Vec::new();
     for found in damaged {
         let repaired = committed.repair(campaign, found, |draws| {
-            sidereal_models::run_batch(campaign, &*simulator, draws)
+            model
+                .run(campaign, draws)
                 .map_err(|error| error.to_string())
         });
         let kept = match repaired {

@@ -243,7 +243,7 @@ pub fn write(
     };
     if let Some(posterior) = &posterior {
         let path = directory.join(SAMPLES_FILE);
-        let samples = Samples::of(posterior, campaign.seed).encode(&campaign.space, &path);
+        let samples = Samples::of(&campaign.space, posterior, campaign.seed).encode(&path);
         store(SAMPLES_FILE, samples.map_err(CommandError::failed)?)?;
     }
     let mut picture =

@@ -36,7 +36,7 @@ impl SettingArguments {
             campaign.training.device = device.into();
         }
         models
-            .build(&campaign.simulator, &campaign.space)
+            .build(&campaign)
             .map_err(|error| CommandError::unusable(format!("{}: {error}", path.display())))?;
         Ok((campaign, source))
     }

@@ -28,7 +28,16 @@ const GOOD_PARETO_K: f64 = 0.5;
 
 /// One line that says what a campaign is.
 pub fn campaign_line(campaign: &Campaign) -> String {
-    let kind = match campaign.observation {
+    let kind = match &campaign.observation {
+        Some(observation) if observation.is_empty() => {
+            return format!(
+                "{} with {} parameters, a log-likelihood alone, {}, seed {}",
+                campaign.simulator.model.name,
+                campaign.space.len(),
+                campaign.flow.kind().name(),
+                campaign.seed
+            );
+        }
         Some(_) => "one observation",
         None => "amortized, no observation",
     };
@@ -221,6 +230,9 @@ pub fn proposal(proposal: &Proposal) -> String {
     });
     parts.collect::<Vec<_>>().join(", ")
 }
+
+/// In the place of the prior of what is none of the space's coordinates.
+pub const NO_PRIOR: &str = "by the model";
 
 /// The prior of one parameter of a space.
 pub fn prior(space: &ParameterSpace, position: usize) -> String {

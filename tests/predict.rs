@@ -50,7 +50,8 @@ fn check_samples(found: &Path, run_directory: &Path) {
     let directory = sidereal_store::open(text(found)).expect("a directory");
     let posterior = Posterior::load(&directory, "posterior.parquet", &campaign.space);
     let path = directory.join(SAMPLES_FILE);
-    let expected = Samples::of(&posterior.expect("a posterior"), 0).encode(&campaign.space, &path);
+    let posterior = posterior.expect("a posterior");
+    let expected = Samples::of(&campaign.space, &posterior, 0).encode(&path);
     let samples = directory.read(SAMPLES_FILE).expect("samples");
     assert_eq!(samples.to_vec(), expected.expect("encoded"));
 }

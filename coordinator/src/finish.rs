@@ -150,12 +150,9 @@ pub fn so_far(
         for round in &state.rounds {
             rounds.push(load_rows(directory, campaign, &round.files)?);
         }
-        let (columns, thetas): (Vec<_>, Vec<_>) = rounds
-            .into_iter()
-            .map(|RoundRows { columns, theta, .. }| (columns, theta))
-            .unzip();
+        let columns: Vec<RoundColumns> = rounds.iter().map(|rows| rows.columns.clone()).collect();
         let combined = combine(&columns, campaign.rounds.combine)?;
-        let posterior = posterior(campaign, &columns, &thetas, &combined);
+        let posterior = posterior(campaign, &rounds, &combined);
         let diagnostics = combined.diagnostics();
         if diagnostics.evidence.is_some() {
             summary.parameters = parameter_summaries(&campaign.space, &posterior);
@@ -272,19 +269,15 @@ fn not_reproducible(settings: &Settings, state: &State) -> Vec<String> {
 }
 
 /// All rows with a known likelihood, in the order of rounds and rows.
-fn posterior(
-    campaign: &Campaign,
-    columns: &[RoundColumns],
-    thetas: &[Vec<f64>],
-    combined: &CombinedWeights,
-) -> Posterior {
-    let n_parameters = campaign.space.len();
-    let rounds = columns.iter().zip(thetas).enumerate();
-    let rows = rounds.flat_map(|(index, (round, theta))| {
-        let thetas = theta.chunks_exact(n_parameters).enumerate();
+fn posterior(campaign: &Campaign, rounds: &[RoundRows], combined: &CombinedWeights) -> Posterior {
+    let (n_parameters, n_derived) = (campaign.space.len(), campaign.space.derived.len());
+    let rows = rounds.iter().enumerate().flat_map(|(index, rows)| {
+        let round = &rows.columns;
+        let thetas = rows.theta.chunks_exact(n_parameters).enumerate();
         thetas.filter_map(move |(row, theta)| {
             Some(PosteriorRow {
                 theta,
+                derived: &rows.derived[row * n_derived..(row + 1) * n_derived],
                 log_likelihood: round.log_likelihood[row]?,
                 log_prior: round.log_prior[row],
                 log_proposal: combined.log_denominator[index][row],
@@ -294,7 +287,7 @@ fn posterior(
             })
         })
     });
-    Posterior::of_rows(n_parameters, rows)
+    Posterior::of_rows(&campaign.space, rows)
 }
 
 /// Checks the fit, as far as the data can be compared.

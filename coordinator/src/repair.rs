@@ -8,7 +8,7 @@ use crate::status::{StatusError, recorded};
 use sidereal_inference::base::RoundId;
 use sidereal_inference::base::files::{FileError, StoredFileError};
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::records::shard::ShardRows;
+use sidereal_inference::records::shard::{ShardLayout, ShardRows};
 use sidereal_inference::records::table::TableError;
 use sidereal_inference::records::{Directory, Draws, ShardFile, StoredFile, shard};
 use sidereal_proto::access::SERVER_NAME;
@@ -170,10 +170,7 @@ impl Committed {
             }
         };
         let simulated = match self.given_up(shard) {
-            Some(message) => {
-                let n_data = campaign.simulator.grid.len();
-                ShardRows::given_up(draws, n_data, message)
-            }
+            Some(message) => ShardRows::given_up(draws, ShardLayout::of(campaign), message),
             None => match simulate(draws) {
                 Ok(simulated) => simulated,
                 Err(message) => {

@@ -174,7 +174,9 @@ impl Coordinator for Service {
             return Err(Status::failed_precondition(message));
         }
         let can_run = match registration.kind {
-            PeerKind::Worker => registration.models.contains(&self.model),
+            PeerKind::Worker => {
+                self.model.origin.is_external() || registration.models.contains(&self.model)
+            }
             PeerKind::Trainer => true,
         };
         if !can_run {

@@ -7,7 +7,7 @@ use crate::rounds::RoundDraws;
 use sidereal_inference::base::files::FileError;
 use sidereal_inference::base::{FlowId, RoundId, files};
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::records::shard::Weighed;
+use sidereal_inference::records::shard::{ShardLayout, Weighed};
 use sidereal_inference::records::table::TableError;
 use sidereal_inference::records::{
     Directory, DrawTask, Draws, ModelFiles, Scores, ScoresFile, ShardFile, TrainerReport, shard,
@@ -41,17 +41,9 @@ pub(crate) fn check_shard(shard: &ShardFile, asked: &AskedRows) -> Result<(), Ta
         secret,
     } = asked;
     let expected = draws.rows(campaign, rows_of(shard));
-    let n_data = campaign.simulator.grid.len();
+    let layout = ShardLayout::of(campaign);
     let weighed = Weighed::of(campaign);
-    shard::check(
-        directory,
-        shard,
-        &campaign.space,
-        n_data,
-        weighed,
-        &expected,
-        secret,
-    )
+    shard::check(directory, shard, layout, weighed, &expected, secret)
 }
 
 /// A trainer's report that is not what was asked for.

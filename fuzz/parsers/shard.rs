@@ -1,7 +1,7 @@
 //! A shard's bytes with the hash that a report gives: refused with a reason, or the rows that were asked for.
 
 use sidereal_inference::base::RoundId;
-use sidereal_inference::records::shard::{ShardRows, Weighed, check};
+use sidereal_inference::records::shard::{ShardLayout, ShardRows, Weighed, check};
 use sidereal_inference::records::{Directory, Draws, ShardFile};
 use sidereal_inference::space::{Parameter, ParameterSpace, Prior};
 
@@ -39,6 +39,10 @@ pub fn parse(bytes: &[u8]) -> bool {
     let file = directory
         .store(PATH, bytes.to_vec())
         .expect("memory takes it");
+    let layout = ShardLayout {
+        space: &space,
+        n_data: N_DATA,
+    };
     let mut is_good = false;
     for (n_failed, weighed) in [
         (0, Weighed::ByObservation),
@@ -52,9 +56,9 @@ pub fn parse(bytes: &[u8]) -> bool {
             n_failed,
             file: file.clone(),
         };
-        let checked = check(&directory, &shard, &space, N_DATA, weighed, &draws(), "");
-        let rows = ShardRows::load(&directory, &shard, &space);
-        let columns = ShardRows::load_without_data(&directory, &shard, &space);
+        let checked = check(&directory, &shard, layout, weighed, &draws(), "");
+        let rows = ShardRows::load(&directory, &shard, layout);
+        let columns = ShardRows::load_without_data(&directory, &shard, layout);
         if checked.is_ok() {
             assert!(rows.is_ok() && columns.is_ok(), "checked and not readable");
             is_good = true;

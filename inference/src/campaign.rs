@@ -1,5 +1,6 @@
 //! What a campaign is: its model, its data and their noise, and how it is to be done.
 
+pub mod external;
 mod minibatch;
 pub mod model;
 mod noise;

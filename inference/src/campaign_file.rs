@@ -7,6 +7,7 @@ mod compare;
 mod defaults;
 mod document;
 mod estimator;
+mod external;
 mod forward_model;
 mod key;
 pub mod keys;

@@ -11,5 +11,7 @@ pub(crate) use bound::near;
 pub use bound::{Bounds, Lean, emphasis, leans};
 pub(crate) use joint_normal::JointNormal;
 pub use joint_normal::Spread;
-pub use parameters::{Parameter, ParameterSpace, standard_normal_log_density};
+pub use parameters::{
+    Derived, DerivedKind, Parameter, ParameterSpace, standard_normal_log_density,
+};
 pub use prior::Prior;

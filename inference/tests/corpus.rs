@@ -187,6 +187,8 @@ fn shard_of(n_failed: usize, is_weighed: bool) -> Vec<u8> {
             .collect(),
         n_data: shard::N_DATA,
         simulated: (0..n * shard::N_DATA).map(datum).collect(),
+        n_derived: 0,
+        derived: Vec::new(),
         status: (0..n).map(status).collect(),
         message: (0..n)
             .map(|row| failed(row).then(|| "no answer".to_owned()))

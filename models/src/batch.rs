@@ -2,7 +2,7 @@
 
 use crate::simulator::{SimulationError, Simulator};
 use rayon::prelude::*;
-use sidereal_inference::base::{Purpose, RowId, stream, words_of_panic};
+use sidereal_inference::base::{Purpose, RoundId, RowId, stream, words_of_panic};
 use sidereal_inference::campaign::{Campaign, Noise};
 use sidereal_inference::records::Draws;
 use sidereal_inference::records::shard::{RowStatus, ShardRows};
@@ -56,18 +56,87 @@ pub fn run_batch(
 }
 
 /// [`run_batch`], given up at the next row once `abandoned` is set.
-pub fn run_batch_unless(
+pub(crate) fn run_batch_unless(
     campaign: &Campaign,
     simulator: &dyn Simulator,
     draws: Draws,
     abandoned: &AtomicBool,
 ) -> Result<ShardRows, BatchError> {
-    let n_rows = draws.component.len();
     check_draws(campaign, &draws)?;
     let n_data = simulator.n_data();
-    if n_data == 0 {
-        return Err(BatchError::NoData);
+    check_data(campaign, n_data, simulator.gives_likelihood())?;
+    let mut rows = answered(draws, n_data, 0);
+    let outcomes: Vec<Result<Option<f64>, String>> = {
+        let ShardRows {
+            draws, simulated, ..
+        } = &mut rows;
+        let draws: &Draws = draws;
+        let run = |index: usize, row: &mut [f32], values: &mut Vec<f64>| {
+            if abandoned.load(Ordering::Relaxed) {
+                return Err(String::new());
+            }
+            let row_id = RowId(draws.first_row + index as u64);
+            let theta = draws.theta_row(index);
+            let own = run_row(campaign, simulator, draws.round, row_id, theta, values)?;
+            judge(campaign, values, own, row)
+        };
+        let buffer = || vec![0.0; n_data];
+        match n_data {
+            // No chunks have no rows.
+            0 => (0..draws.n_rows())
+                .into_par_iter()
+                .map_init(buffer, |values, index| run(index, &mut [], values))
+                .collect(),
+            _ => simulated
+                .par_chunks_mut(n_data)
+                .enumerate()
+                .map_init(buffer, |values, (index, row)| run(index, row, values))
+                .collect(),
+        }
+    };
+    if abandoned.load(Ordering::Relaxed) {
+        return Err(BatchError::Abandoned);
     }
+    for (i, outcome) in outcomes.into_iter().enumerate() {
+        match outcome {
+            Ok(log_likelihood) => rows.log_likelihood[i] = log_likelihood,
+            Err(message) => fail(&mut rows, i, message),
+        }
+    }
+    Ok(rows)
+}
+
+/// Rows without data or likelihood, none of which has failed.
+pub(crate) fn answered(draws: Draws, n_data: usize, n_derived: usize) -> ShardRows {
+    let n_rows = draws.n_rows();
+    ShardRows {
+        draws,
+        log_likelihood: vec![None; n_rows],
+        n_data,
+        simulated: vec![f32::NAN; n_rows * n_data],
+        n_derived,
+        derived: vec![f64::NAN; n_rows * n_derived],
+        status: vec![RowStatus::Ok; n_rows],
+        message: vec![None; n_rows],
+    }
+}
+
+/// Row `i` has no answer.
+pub(crate) fn fail(rows: &mut ShardRows, i: usize, message: String) {
+    let (n_data, n_derived) = (rows.n_data, rows.n_derived);
+    rows.simulated[i * n_data..(i + 1) * n_data].fill(f32::NAN);
+    rows.derived[i * n_derived..(i + 1) * n_derived].fill(f64::NAN);
+    rows.log_likelihood[i] = None;
+    rows.status[i] = RowStatus::Failed;
+    rows.message[i] = Some(message);
+}
+
+/// Refuses a model whose answers are not what the campaign asks for.
+pub(crate) fn check_data(
+    campaign: &Campaign,
+    n_data: usize,
+    gives_likelihood: bool,
+) -> Result<(), BatchError> {
     if let Some(observation) = &campaign.observation
         && observation.value.len() != n_data
     {
@@ -76,50 +145,17 @@ pub fn run_batch_unless(
             observed: observation.value.len(),
         });
     }
-    match campaign.noise {
-        Noise::Simulator if !simulator.gives_likelihood() => return Err(BatchError::NoLikelihood),
-        Noise::Simulator | Noise::Gaussian(_) => {}
+    match (&campaign.noise, &campaign.observation) {
+        (Noise::Simulator, _) if !gives_likelihood => Err(BatchError::NoLikelihood),
+        (Noise::Simulator, Some(_)) => Ok(()),
+        (Noise::Simulator, None) | (Noise::Gaussian(_), _) if n_data == 0 => {
+            Err(BatchError::NoData)
+        }
+        (Noise::Simulator, None) | (Noise::Gaussian(_), _) => Ok(()),
     }
-    let mut simulated = vec![f32::NAN; n_rows * n_data];
-    let outcomes: Vec<Result<Option<f64>, String>> = simulated
-        .par_chunks_mut(n_data)
-        .zip(draws.theta.par_chunks(draws.n_parameters))
-        .enumerate()
-        .map_init(
-            || vec![0.0; n_data],
-            |values, (index, (row, theta))| {
-                if abandoned.load(Ordering::Relaxed) {
-                    return Err(String::new());
-                }
-                let row_id = RowId(draws.first_row + index as u64);
-                run_row(campaign, simulator, &draws, row_id, theta, values, row)
-            },
-        )
-        .collect();
-    if abandoned.load(Ordering::Relaxed) {
-        return Err(BatchError::Abandoned);
-    }
-    let mut rows = ShardRows {
-        draws,
-        log_likelihood: Vec::with_capacity(n_rows),
-        n_data,
-        simulated,
-        status: Vec::with_capacity(n_rows),
-        message: Vec::with_capacity(n_rows),
-    };
-    for outcome in outcomes {
-        let (log_likelihood, status, message) = match outcome {
-            Ok(log_likelihood) => (log_likelihood, RowStatus::Ok, None),
-            Err(message) => (None, RowStatus::Failed, Some(message)),
-        };
-        rows.log_likelihood.push(log_likelihood);
-        rows.status.push(status);
-        rows.message.push(message);
-    }
-    Ok(rows)
 }
 
-fn check_draws(campaign: &Campaign, draws: &Draws) -> Result<(), BatchError> {
+pub(crate) fn check_draws(campaign: &Campaign, draws: &Draws) -> Result<(), BatchError> {
     let n_rows = draws.component.len();
     let n_parameters = campaign.space.parameters.len();
     if draws.n_parameters != n_parameters {
@@ -152,21 +188,18 @@ fn check_draws(campaign: &Campaign, draws: &Draws) -> Result<(), BatchError> {
     Ok(())
 }
 
-/// Fills `row` with the simulated data in single precision and gives the log-likelihood where there
-/// is an observation; an error leaves `row` as it was.
+/// Fills `values` with the simulated data and gives the simulator's own log-likelihood, where it gives one.
 fn run_row(
     campaign: &Campaign,
     simulator: &dyn Simulator,
-    draws: &Draws,
+    round: RoundId,
     row_id: RowId,
     theta: &[f64],
     values: &mut [f64],
-    row: &mut [f32],
 ) -> Result<Option<f64>, String> {
     let mut tried = 0;
-    // The simulator's own log-likelihood, where it gives one.
-    let own_log_likelihood = loop {
-        let mut rng = stream(campaign.seed, draws.round, row_id, Purpose::Simulate);
+    loop {
+        let mut rng = stream(campaign.seed, round, row_id, Purpose::Simulate);
         // What an earlier row left here must not look like an answer.
         values.fill(f64::NAN);
         let answer = catch_unwind(AssertUnwindSafe(|| {
@@ -181,7 +214,7 @@ fn run_row(
         }));
         tried += 1;
         match answer {
-            Ok(Ok(log_likelihood)) => break log_likelihood,
+            Ok(Ok(log_likelihood)) => return Ok(log_likelihood),
             Ok(Err(SimulationError::Impossible(message))) => return Err(message),
             Ok(Err(SimulationError::Transient(_))) if tried < TRIES => {}
             Ok(Err(SimulationError::Transient(message))) => {
@@ -194,7 +227,17 @@ fn run_row(
                 ));
             }
         }
-    };
+    }
+}
+
+/// Fills `row` with the simulated data in single precision and gives the log-likelihood where there
+/// is an observation; an error leaves `row` as it was. `own` is the model's own log-likelihood.
+pub(crate) fn judge(
+    campaign: &Campaign,
+    values: &[f64],
+    own: Option<f64>,
+    row: &mut [f32],
+) -> Result<Option<f64>, String> {
     if let Some((datum, value)) = values
         .iter()
         .enumerate()
@@ -207,7 +250,8 @@ fn run_row(
     }
     let log_likelihood = match (&campaign.noise, &campaign.observation) {
         (Noise::Gaussian(noise), Some(observed)) => Some(noise.log_likelihood(observed, values)),
-        (Noise::Simulator, Some(_)) | (_, None) => own_log_likelihood,
+        (Noise::Simulator, Some(_)) => own,
+        (_, None) => None,
     };
     if let Some(log_likelihood) = log_likelihood
         && (log_likelihood.is_nan() || log_likelihood == f64::INFINITY)

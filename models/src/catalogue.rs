@@ -1,7 +1,9 @@
 //! The models that a program knows, and how one is set up for a campaign.
 
+use crate::model::Model;
 use crate::simulator::{SimulationError, Simulator, impossible};
 use rand_chacha::ChaCha8Rng;
+use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign::model;
 use sidereal_inference::campaign::model::{
     Complaint, Declaration, Declarations, ModelId, ModelNoise, ModelParameters, Options, Origin,
@@ -78,8 +80,14 @@ impl Catalogue {
         self.model(&spec.model).map(declaration)
     }
 
-    /// A campaign's model, whose parameters may stand in any order in `space` where it names them.
-    pub fn build(
+    /// A campaign's model.
+    pub fn build(&self, campaign: &Campaign) -> Result<Model, BuildError> {
+        let simulator = self.simulator(&campaign.simulator, &campaign.space)?;
+        Ok(Model::InProcess(simulator))
+    }
+
+    /// A model of the catalogue; its parameters may stand in any order in `space` where it names them.
+    pub fn simulator(
         &self,
         spec: &SimulatorSpec,
         space: &ParameterSpace,
@@ -152,7 +160,8 @@ fn build(
     space: &ParameterSpace,
 ) -> Result<Arc<dyn Simulator>, String> {
     let grid = &spec.grid;
-    if grid.is_empty() {
+    let declaration: &dyn Declaration = model;
+    if grid.is_empty() && declaration.n_data(space.len()) != Some(0) {
         return Err("the grid is empty, expected at least one point".to_owned());
     }
     if let Some(index) = grid.iter().position(|point| !point.is_finite()) {
@@ -161,7 +170,6 @@ fn build(
             "point {index} of the grid is {point}, expected a finite number"
         ));
     }
-    let declaration: &dyn Declaration = model;
     let order = match declaration.parameters() {
         ModelParameters::Named(names) => order_of(names, space)?,
         ModelParameters::Count(_) | ModelParameters::Any => (0..space.len()).collect(),

@@ -65,6 +65,7 @@ mod gaussian_mixture;
 mod linear_gaussian;
 mod lotka_volterra;
 mod microlensing;
+mod model;
 mod occultation;
 mod own_noise;
 mod simulator;
@@ -79,8 +80,9 @@ mod own_noise_tests;
 #[cfg(test)]
 mod tests;
 
-pub use batch::{BatchError, run_batch, run_batch_unless};
+pub use batch::{BatchError, run_batch};
 pub use catalogue::{BuildError, Catalogue, ForwardModel, ReadyModel};
+pub use model::Model;
 pub use own_noise::{OwnNoise, WithOwnNoise};
 pub use rand_chacha::ChaCha8Rng;
 pub use rand_chacha::rand_core::SeedableRng;

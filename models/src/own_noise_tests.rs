@@ -30,7 +30,7 @@ fn build_model(
         periodic: false,
     };
     let space = ParameterSpace::independent(names.into_iter().map(parameter).collect());
-    catalogue.build(&spec, &space).expect("a simulator")
+    catalogue.simulator(&spec, &space).expect("a simulator")
 }
 
 fn counted(n: usize) -> Vec<f64> {

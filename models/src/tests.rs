@@ -31,7 +31,7 @@ impl Case {
     fn simulator(&self) -> Arc<dyn Simulator> {
         let catalogue = Catalogue::default();
         catalogue
-            .build(&self.spec(), &self.space())
+            .simulator(&self.spec(), &self.space())
             .expect("simulator")
     }
 }
@@ -46,6 +46,7 @@ pub(crate) fn spec(name: &str, options: Options, grid: &[f64]) -> SimulatorSpec 
         model,
         options,
         grid: grid.to_vec(),
+        external: None,
     }
 }
 
@@ -308,7 +309,7 @@ fn refusals_name_parameter_or_datum() {
 fn campaigns_that_do_not_fit_the_model_are_refused() {
     let refusal = |case: &Case| {
         Catalogue::default()
-            .build(&case.spec(), &case.space())
+            .simulator(&case.spec(), &case.space())
             .err()
             .map(|error| error.to_string())
     };

@@ -45,8 +45,9 @@ fn flux_agrees_with_batman_and_with_the_integral() {
             },
             options,
             grid: vec![time],
+            external: None,
         };
-        let simulator = catalogue.build(&spec, &space).expect("simulator");
+        let simulator = catalogue.simulator(&spec, &space).expect("simulator");
         let mut flux = [f64::NAN];
         simulator
             .simulate(&theta, &mut ChaCha8Rng::seed_from_u64(0), &mut flux)

@@ -11,16 +11,16 @@ use sidereal_inference::records::shard::ShardRows;
 use sidereal_inference::records::{
     ModelBand, ParameterSummary, Posterior, PosteriorRow, parameter_summaries,
 };
+use sidereal_inference::space::ParameterSpace;
 use sidereal_inference::weights;
 use sidereal_inference::weights::{Component, Objective, Proposal, WeightDiagnostics};
-use sidereal_models::{BatchError, BuildError, Catalogue, Simulator, run_batch};
+use sidereal_models::{BatchError, BuildError, Catalogue};
 use sidereal_trainer::Model;
 use sidereal_trainer::draw::{DrawPlan, draw};
 use sidereal_trainer::model::ModelError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Of the `summary.json` of a prediction.
 pub const FORMAT: &str = "sidereal-prediction";
@@ -118,7 +118,7 @@ pub struct Predicted {
 pub struct Predictor<'a> {
     model: &'a Model,
     models: &'a Catalogue,
-    simulator: Arc<dyn Simulator>,
+    forward: sidereal_models::Model,
     pool: ThreadPool,
 }
 
@@ -137,7 +137,7 @@ impl<'a> Predictor<'a> {
             }
         }
         let campaign = model.campaign();
-        let simulator = models.build(&campaign.simulator, &campaign.space)?;
+        let forward = models.build(campaign)?;
         let pool = ThreadPoolBuilder::new()
             .num_threads(n_threads)
             .build()
@@ -145,7 +145,7 @@ impl<'a> Predictor<'a> {
         Ok(Self {
             model,
             models,
-            simulator,
+            forward,
             pool,
         })
     }
@@ -184,9 +184,9 @@ impl<'a> Predictor<'a> {
             })
             .collect();
         let diagnostics = weights::diagnostics(&log_weights);
-        let posterior = posterior(&rows, &weights::normalized(&log_weights));
         let campaign = self.model.campaign();
         let space = &campaign.space;
+        let posterior = posterior(space, &rows, &weights::normalized(&log_weights));
         let (fit, band) = check_fit(campaign, observation, &rows, &posterior);
         let failed = rows.log_likelihood.iter().filter(|value| value.is_none());
         let n_failed = failed.count() as u64;
@@ -243,7 +243,7 @@ impl<'a> Predictor<'a> {
             observation: Some(observation.clone()),
             ..self.model.campaign().clone()
         };
-        let run = || run_batch(&campaign, self.simulator.as_ref(), draws);
+        let run = || self.forward.run(&campaign, draws);
         Ok(self.pool.install(run)?)
     }
 }
@@ -267,12 +267,13 @@ fn check_fit(
 }
 
 /// All rows whose likelihood is known.
-fn posterior(rows: &ShardRows, weight: &[f64]) -> Posterior {
+fn posterior(space: &ParameterSpace, rows: &ShardRows, weight: &[f64]) -> Posterior {
     let draws = &rows.draws;
     let known = rows.log_likelihood.iter().enumerate();
     let known = known.filter_map(|(row, log_likelihood)| {
         Some(PosteriorRow {
             theta: draws.theta_row(row),
+            derived: rows.derived_row(row),
             log_likelihood: (*log_likelihood)?,
             log_prior: draws.log_prior[row],
             log_proposal: draws.log_proposal[row],
@@ -281,5 +282,5 @@ fn posterior(rows: &ShardRows, weight: &[f64]) -> Posterior {
             weight: weight[row],
         })
     });
-    Posterior::of_rows(draws.n_parameters, known)
+    Posterior::of_rows(space, known)
 }

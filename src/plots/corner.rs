@@ -54,7 +54,7 @@ impl Sizes {
     }
 }
 
-/// One parameter as drawn.
+/// One parameter or derived quantity as drawn.
 struct Column<'a> {
     name: &'a str,
     /// The 16, 50 and 84 % quantiles of `values`.
@@ -69,7 +69,7 @@ struct Column<'a> {
 }
 
 impl<'a> Column<'a> {
-    /// The parameter at `position`. A periodic one is moved by whole periods, so that its axis begins where the posterior
+    /// The column at `position`. A periodic one is moved by whole periods, so that its axis begins where the posterior
     /// is emptiest, and may run beyond the prior's bounds.
     fn new(
         position: usize,
@@ -80,18 +80,31 @@ impl<'a> Column<'a> {
         measure: &Canvas,
         sizes: &Sizes,
     ) -> Self {
-        let parameter = &campaign.space.parameters[position];
+        let space = &campaign.space;
+        let parameter = space
+            .shown()
+            .nth(position)
+            .and_then(|(_, parameter)| parameter);
+        let is_periodic = parameter.is_some_and(|parameter| parameter.periodic);
         let weight = &posterior.weight;
         let mut values: Vec<f64> = (0..posterior.n_rows())
-            .map(|row| posterior.theta_row(row)[position])
+            .map(|row| {
+                posterior
+                    .shown_row(space, row)
+                    .nth(position)
+                    .unwrap_or(f64::NAN)
+            })
+            // One without a value stands where it is not seen.
+            .map(|value| if value.is_nan() { found.median } else { value })
             .collect();
-        let mut truth = campaign.truth_by_name.get(&parameter.name).copied();
+        let mut truth = campaign.truth_by_name.get(&found.name).copied();
         let mut quantiles = [found.quantile_16, found.median, found.quantile_84];
-        let (low, high) = parameter.prior.support();
+        let everywhere = (f64::NEG_INFINITY, f64::INFINITY);
+        let (low, high) = parameter.map_or(everywhere, |parameter| parameter.prior.support());
         let period = high - low;
         let (mut support, mut ends) = ((low, high), Ends::Walls);
-        let mut modes = told_apart(position, modes, parameter.periodic.then_some(period));
-        if parameter.periodic {
+        let mut modes = told_apart(position, modes, is_periodic.then_some(period));
+        if is_periodic {
             let start = circle::axis_start(&values, weight, support);
             let moved = |value: f64| circle::moved_to(start, period, value);
             values.iter_mut().for_each(|value| *value = moved(*value));

@@ -463,6 +463,8 @@ mod tests {
         let posterior = Posterior {
             n_parameters: 1,
             theta: vec![0.0; 7],
+            n_derived: 0,
+            derived: Vec::new(),
             log_likelihood: vec![0.0; 7],
             log_prior: vec![0.0; 7],
             log_proposal: vec![0.0; 7],

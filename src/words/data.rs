@@ -17,6 +17,10 @@ pub fn data(
         let kind = "none: a model for any observation is trained";
         return vec![("observation", kind.to_owned())];
     };
+    if observation.is_empty() {
+        let kind = "in the model, which is a log-likelihood alone";
+        return vec![("observation", kind.to_owned())];
+    }
     let place = match source {
         Some(source) => {
             let format = match source.format {

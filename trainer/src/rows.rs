@@ -4,7 +4,7 @@ use crate::training_set::TrainingSet;
 use sidereal_inference::base::{FlowId, RoundId};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::method::tempered_weights;
-use sidereal_inference::records::shard::{RowStatus, ShardRows, for_each_rows};
+use sidereal_inference::records::shard::{RowStatus, ShardLayout, ShardRows, for_each_rows};
 use sidereal_inference::records::table::TableError;
 use sidereal_inference::records::{Directory, Draws, FinalRound, load_rows};
 use sidereal_inference::space::circle::emptiest_seams;
@@ -142,5 +142,6 @@ fn for_each_shard(
         }
         next += n_rows;
     }
-    Ok(for_each_rows(directory, &shards, &campaign.space, on_rows)?)
+    let layout = ShardLayout::of(campaign);
+    Ok(for_each_rows(directory, &shards, layout, on_rows)?)
 }

@@ -41,9 +41,16 @@ pub fn row_seconds(
         }
         time(&set, device, pool)
     };
-    Ok(RowSeconds {
-        simulations: seconds(Objective::Simulations)?,
-        draws: seconds(Objective::WeightedDraws { exponent })?,
+    let is_refined = campaign.observation.is_some() && campaign.is_refined();
+    Ok(match is_refined {
+        true => RowSeconds {
+            simulations: 0.0,
+            draws: seconds(Objective::WeightedDraws { exponent })?,
+        },
+        false => RowSeconds {
+            simulations: seconds(Objective::Simulations)?,
+            draws: 0.0,
+        },
     })
 }
 

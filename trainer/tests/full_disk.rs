@@ -97,6 +97,8 @@ fn a_full_disk_costs_no_training_and_is_told() {
         draws,
         log_likelihood: vec![Some(-1.0); 40],
         n_data: 6,
+        n_derived: 0,
+        derived: Vec::new(),
         status: vec![RowStatus::Ok; 40],
         message: vec![None; 40],
     };

@@ -110,9 +110,9 @@ async fn open(config: &WorkerConfig) -> Result<Option<OpenSession>, Unopened<Wor
         campaign = %session.campaign.name, storage = %place(&storage), "registered"
     );
     let Session { peer, campaign, .. } = session;
-    let simulator = config.models.build(&campaign.simulator, &campaign.space);
+    let model = config.models.build(&campaign);
     let model = Model {
-        simulator: simulator.map_err(WorkerError::from)?,
+        model: model.map_err(WorkerError::from)?,
         campaign,
     };
     let (outgoing, messages) = mpsc::channel(stream::OUTBOX);

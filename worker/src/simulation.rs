@@ -6,7 +6,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use sidereal_inference::base::words_of_panic;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::records::{BatchLease, Directory, ShardFile};
-use sidereal_models::{BatchError, Simulator, run_batch_unless};
+use sidereal_models::BatchError;
 use sidereal_proto::peer::ThreadError;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio::sync::{mpsc as async_mpsc, oneshot};
 /// What all batches of one session have in common.
 pub(crate) struct Model {
     pub campaign: Campaign,
-    pub simulator: Arc<dyn Simulator>,
+    pub model: sidereal_models::Model,
 }
 
 /// A shard that is not stored yet.
@@ -141,31 +141,28 @@ fn run_job(job: Job, pool: &ThreadPool) -> BatchOutcome {
         lease,
         abandon,
     } = job;
-    let Model {
-        campaign,
-        simulator,
-    } = &*model;
+    let Model { campaign, model } = &*model;
     if abandon.load(Ordering::Relaxed) {
         return BatchOutcome::Abandoned;
     }
     let started = Instant::now();
-    let rows =
-        match pool.install(|| run_batch_unless(campaign, &**simulator, lease.draws, &abandon)) {
-            Ok(rows) => rows,
-            Err(BatchError::Abandoned) => return BatchOutcome::Abandoned,
-            Err(
-                error @ (BatchError::Width { .. }
-                | BatchError::Draws { .. }
-                | BatchError::DataLength { .. }
-                | BatchError::NoData
-                | BatchError::NoLikelihood
-                | BatchError::TooManyRows { .. }),
-            ) => {
-                return BatchOutcome::Failed {
-                    message: error.to_string(),
-                };
-            }
-        };
+    let run = || model.run_unless(campaign, lease.draws, &abandon);
+    let rows = match pool.install(run) {
+        Ok(rows) => rows,
+        Err(BatchError::Abandoned) => return BatchOutcome::Abandoned,
+        Err(
+            error @ (BatchError::Width { .. }
+            | BatchError::Draws { .. }
+            | BatchError::DataLength { .. }
+            | BatchError::NoData
+            | BatchError::NoLikelihood
+            | BatchError::TooManyRows { .. }),
+        ) => {
+            return BatchOutcome::Failed {
+                message: error.to_string(),
+            };
+        }
+    };
     let seconds = started.elapsed().as_secs_f64();
     let in_memory = Directory::in_memory();
     let encoded = rows

@@ -40,6 +40,7 @@ pub fn settings() -> Settings {
         workers: Workers {
             count: None,
             batch_rows: None,
+            python: None,
         },
         device: DeviceChoice::Cpu,
     }

@@ -11,7 +11,7 @@ use crate::verify::{AskedRows, Expectation, ReportError, check_report};
 use crate::weigh::{WeighError, weigh};
 use sidereal_inference::base::{AttemptId, PeerId, RoundId, while_store_fails};
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::records::shard::ShardRows;
+use sidereal_inference::records::shard::{ShardLayout, ShardRows};
 use sidereal_inference::records::table::TableError;
 use sidereal_inference::records::{
     BatchLease, BatchReport, Directory, FinalRound, TrainerReport, TrainerTask,
@@ -155,8 +155,7 @@ impl Driver {
             let campaign = &desk.campaign;
             let rows = row..row + 1;
             let given_up = draws.rows(campaign, rows.clone());
-            let n_data = campaign.simulator.grid.len();
-            let shard = ShardRows::given_up(given_up, n_data, &message);
+            let shard = ShardRows::given_up(given_up, ShardLayout::of(campaign), &message);
             let path = shard_path(round, &rows, attempt);
             let store = || shard.store(&desk.directory, &path, &campaign.space);
             let result = desk.patiently(TableError::is_store_fault, store);

@@ -9,7 +9,7 @@ use sidereal_inference::campaign::{
     Campaign, Combine, DeviceChoice, Featurizer, Flow, GaussianNoise, Loss, Noise, Observation,
     Reading, Rounds, SigmaSource, Stop, StopRule, Training, Trust, Workers,
 };
-use sidereal_inference::records::shard::{RowStatus, ShardRows};
+use sidereal_inference::records::shard::{RowStatus, ShardLayout, ShardRows};
 use sidereal_inference::records::table::TableError;
 use sidereal_inference::records::{
     BatchLease, BatchReport, Directory, Draws, FinalRound, ModelFiles, Scores, ScoresFile,
@@ -56,6 +56,7 @@ pub fn campaign() -> Campaign {
             model: linear_gaussian(),
             options: Options(BTreeMap::from([("matrix".to_owned(), matrix.into())])),
             grid: vec![0.0, 1.0],
+            external: None,
         },
         observation: Some(Observation {
             grid: vec![0.0, 1.0],
@@ -107,6 +108,7 @@ pub fn campaign() -> Campaign {
         workers: Workers {
             count: None,
             batch_rows: None,
+            python: None,
         },
         trust: Trust::default(),
     }
@@ -284,6 +286,8 @@ pub fn simulate(campaign: &Campaign, lease: BatchLease, habit: Habit) -> ShardRo
         log_likelihood,
         n_data: 2,
         simulated: draws.theta.iter().map(|&x| x as f32).collect(),
+        n_derived: 0,
+        derived: Vec::new(),
         status: vec![RowStatus::Ok; n_rows],
         message: vec![None; n_rows],
         draws,
@@ -427,7 +431,7 @@ fn draws_of(
     let mut theta = Vec::new();
     for shard in &round.shards {
         theta.extend(
-            ShardRows::load_without_data(directory, shard, &campaign.space)?
+            ShardRows::load_without_data(directory, shard, ShardLayout::of(campaign))?
                 .draws
                 .theta,
         );

@@ -2,6 +2,7 @@
 //!
 //! The models themselves are no part of this crate: a campaign file is read against [`Declarations`].
 
+use super::external::ExternalModel;
 use super::observation::Errors;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -15,8 +16,11 @@ pub struct SimulatorSpec {
     pub model: ModelId,
     /// All options of the model, defaults too.
     pub options: Options,
-    /// Abscissae of the data (times, wavelengths); its length is the data's length.
+    /// Abscissae of the data (times, wavelengths); its length is the data's length: 0 where the model is a log-likelihood
+    /// alone.
     pub grid: Vec<f64>,
+    /// How it is run, where that is in processes of its own.
+    pub external: Option<ExternalModel>,
 }
 
 /// Which model it is: two programs that know a model by the same id simulate the same.
@@ -35,6 +39,8 @@ impl fmt::Display for ModelId {
         let origin = match self.origin {
             Origin::Builtin => "built in",
             Origin::Guest => "a guest",
+            Origin::Python => "in Python",
+            Origin::Command => "a program",
         };
         write!(f, "{} ({origin}, version {})", self.name, self.version)
     }
@@ -46,7 +52,7 @@ pub fn list(known: &[ModelId]) -> String {
         .iter()
         .filter(|id| match id.origin {
             Origin::Guest => true,
-            Origin::Builtin => false,
+            Origin::Builtin | Origin::Python | Origin::Command => false,
         })
         .map(ModelId::to_string)
         .collect();
@@ -64,14 +70,28 @@ pub enum Origin {
     Builtin,
     /// The program that brings it has it.
     Guest,
+    /// Whoever finds its files has it.
+    Python,
+    /// Whoever finds its program has it.
+    Command,
 }
 
 impl Origin {
-    /// The key in `[simulator]` whose value is the model's name.
+    /// Whether every program can run it that finds its files, and no catalogue has it.
+    pub fn is_external(self) -> bool {
+        match self {
+            Self::Builtin | Self::Guest => false,
+            Self::Python | Self::Command => true,
+        }
+    }
+
+    /// The key in `[simulator]` that says which model it is.
     pub const fn key(self) -> &'static str {
         match self {
             Self::Builtin => "builtin",
             Self::Guest => "guest",
+            Self::Python => "python",
+            Self::Command => "command",
         }
     }
 }

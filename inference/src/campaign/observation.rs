@@ -26,7 +26,8 @@ use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use text::TextTable;
 
-/// One observation: `value[i]` ± `sigma[i]` at `grid[i]`; all of one length, at least 1.
+/// One observation: `value[i]` ± `sigma[i]` at `grid[i]`; all of one length. No data at all where the model is a
+/// log-likelihood alone, which has them itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
     /// Abscissae, in any unit and any order.
@@ -103,12 +104,21 @@ impl Observation {
         }
     }
 
+    /// Of a model that is a log-likelihood alone.
+    pub fn of_the_model() -> Self {
+        Self {
+            grid: Vec::new(),
+            value: Vec::new(),
+            sigma: Vec::new(),
+        }
+    }
+
     /// The number of data.
     pub fn len(&self) -> usize {
         self.value.len()
     }
 
-    /// Never, but of observations that were not read.
+    /// Where the model is a log-likelihood alone.
     pub fn is_empty(&self) -> bool {
         self.value.is_empty()
     }

@@ -6,6 +6,7 @@ use super::observation::{Observation, Reading};
 use crate::space::ParameterSpace;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 /// One inference or training effort.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -272,6 +273,8 @@ pub struct Workers {
     pub count: Option<u32>,
     /// Rows of a lease; None: by measured time.
     pub batch_rows: Option<u64>,
+    /// The interpreter that runs functions in Python; None: that of the active environment.
+    pub python: Option<PathBuf>,
 }
 
 /// What a result is held to.

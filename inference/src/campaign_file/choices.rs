@@ -1,5 +1,6 @@
 //! What a campaign file gives by name: each value under one name, for reading, writing and words.
 
+use crate::campaign::external::Protocol;
 use crate::campaign::model::ModelNoise;
 use crate::campaign::{
     Combine, DeviceChoice, Featurizer, Flow, Loss, Misfit, Missing, Normalization, StopRule,
@@ -33,6 +34,10 @@ impl Choice for Missing {
 /// Of the likelihood.
 impl Choice for ModelNoise {
     const NAMED: Named<Self> = &[("gaussian", Self::Gaussian), ("simulator", Self::Own)];
+}
+
+impl Choice for Protocol {
+    const NAMED: Named<Self> = &[("arrow", Self::Arrow), ("lines", Self::Lines)];
 }
 
 impl Choice for Normalization {

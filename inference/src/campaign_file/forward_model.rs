@@ -28,6 +28,8 @@ pub(super) struct ForwardModel {
     pub reading: Option<Reading>,
     pub noise: Option<Noise>,
     pub n_data: Option<usize>,
+    /// Names of derived quantities.
+    pub blobs: Vec<String>,
 }
 
 pub(super) fn forward_model(
@@ -39,7 +41,13 @@ pub(super) fn forward_model(
     let observation_section = root.section(&OBSERVATION);
     let has_observation = has_observation(root);
     let reading = reading(&observation_section);
-    let model = ModelSection::read(root, known);
+    let model = ModelSection::read(root, directory, known);
+    let blobs = model
+        .external()
+        .map_or_else(Vec::new, |external| external.blobs.clone());
+    if model.is_alone(root, names.map(<[_]>::len)) {
+        return alone(root, &model, names, reading, blobs);
+    }
     let read = |errors| {
         if !has_observation {
             return Some((None, None));
@@ -69,6 +77,7 @@ pub(super) fn forward_model(
             reading,
             noise: likelihood(root, &model).map(|()| Noise::Simulator),
             n_data,
+            blobs,
         };
     }
     let sigma = sigma_entry(root, has_observation);
@@ -94,6 +103,42 @@ pub(super) fn forward_model(
         reading,
         noise: likelihood(root, &model).and(noise).map(Noise::Gaussian),
         n_data,
+        blobs,
+    }
+}
+
+/// Of a model that is a log-likelihood alone.
+fn alone(
+    root: &Section<'_>,
+    model: &ModelSection<'_>,
+    names: Option<&[Named<'_>]>,
+    reading: Option<Reading>,
+    blobs: Vec<String>,
+) -> ForwardModel {
+    let name = model.name().unwrap_or_default();
+    for key in [OBSERVATION, NOISE] {
+        if let Some(entry) = root.get(&key) {
+            entry.mistake(format!(
+                "{name} is a log-likelihood alone, which has its data itself, expected no [{}]",
+                key.name
+            ));
+        }
+    }
+    let external = model.external().and_then(|external| external.model.clone());
+    let chosen = model.model(Path::new(""), Some(&[]), names);
+    ForwardModel {
+        simulator: chosen.map(|(model, options)| SimulatorSpec {
+            model,
+            options,
+            grid: Vec::new(),
+            external,
+        }),
+        observation: Some(Some(Observation::of_the_model())),
+        source: None,
+        reading,
+        noise: likelihood(root, model).map(|()| Noise::Simulator),
+        n_data: Some(0),
+        blobs,
     }
 }
 
@@ -136,6 +181,7 @@ fn simulator(
         let n_data = observation.and_then(Option::as_ref).map(Observation::len);
         return (None, n_data);
     };
+    let external = model.external().and_then(|external| external.model.clone());
     let default = model.default_grid(names.map(<[_]>::len));
     let grid = observation.and_then(|observation| grid(section, observation.as_ref(), default));
     let n_data = grid.as_ref().map(Vec::len);
@@ -144,6 +190,7 @@ fn simulator(
         model,
         options,
         grid,
+        external,
     });
     (spec, n_data)
 }

@@ -40,6 +40,8 @@ pub enum KeyDefault {
 pub enum Takes {
     /// Any text.
     Text,
+    /// A list of texts.
+    Texts,
     /// This text.
     Word(&'static str),
     /// true or false
@@ -103,6 +105,7 @@ impl Takes {
     pub(super) fn words(&self) -> String {
         match self {
             Self::Text => "text in quotes".to_owned(),
+            Self::Texts => "a list of texts in quotes".to_owned(),
             Self::Word(word) => format!("{word:?}"),
             Self::Boolean => "true or false".to_owned(),
             Self::Number(interval) => interval.words(),

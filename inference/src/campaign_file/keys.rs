@@ -5,9 +5,10 @@ use super::defaults::MOST_STAGES_OF_ANY;
 use super::key::Interval::{All, Between, Positive, PositiveUpTo};
 use super::key::KeyDefault::{Nothing, Required, Value, Words};
 use super::key::Takes::{
-    Any, Boolean, Choice, Number, Numbers, OneOf, Rows, Table, Tables, Text, Whole, Word,
+    Any, Boolean, Choice, Number, Numbers, OneOf, Rows, Table, Tables, Text, Texts, Whole, Word,
 };
 pub use super::key::{Interval, Key, KeyDefault, Takes};
+use crate::campaign::external::Protocol;
 use crate::campaign::model::{ModelNoise, Origin};
 use crate::campaign::{
     Combine, DeviceChoice, MOST_WORKERS, Misfit, Missing, Normalization, SLICE_ROWS, StopRule,
@@ -51,16 +52,18 @@ pub mod file {
 
     pub const NAME: Key = key("name", Text, Required, "names the campaign");
     pub const SEED: Key = key("seed", Whole(0, MOST_WHOLE), Value("0"), "of all randomness");
-    pub const PARAMETERS: Key = key("parameters", Tables(parameters::KEYS), Required,
+    pub const PARAMETERS: Key = key("parameters", Tables(parameters::KEYS), Words("required, unless [prior] has a transform"),
         "the parameters and their priors");
     pub const PRIOR: Key = key("prior",
-        OneOf(joint::KEYS, "multivariate_normal = { mean = [...], covariance = [[...], ...] }"), Nothing,
-        "one joint prior of all parameters that have none of their own, in their order");
-    pub const SIMULATOR: Key = key("simulator", Table(simulator::KEYS), Required, "the forward model and its options");
+        OneOf(joint::KEYS, "multivariate_normal = { mean = [...], covariance = [[...], ...] } or transform = { python = \
+            \"...\", names = [...] }"), Nothing,
+        "one joint prior of all parameters that have none of their own, in their order, or a prior transform");
+    pub const SIMULATOR: Key = key("simulator", Table(simulator::KEYS),
+        Words("required, unless [likelihood] has a function or a program"), "the forward model and its options");
     pub const OBSERVATION: Key = key("observation", Table(observation::KEYS), Nothing,
         "the data; without them a model for any observation is trained");
     pub const LIKELIHOOD: Key = key("likelihood", Table(likelihood::KEYS), Nothing,
-        "the likelihood, which follows from the model");
+        "the likelihood, where it does not follow from the model");
     pub const NOISE: Key = key("noise", OneOf(noise::KEYS, "gaussian = { sigma = ... }"), Nothing,
         "noise and likelihood of models that draw none of their own");
     pub const FEATURIZER: Key = key("featurizer", Table(featurizer::KEYS), Nothing,
@@ -129,7 +132,14 @@ pub(crate) mod joint {
     pub const COVARIANCE: Key = key("covariance", Rows(All), Nothing, "one row a parameter");
     pub const PRECISION: Key = key("precision", Rows(All), Nothing, "the inverse of the covariance");
 
-    pub const KEYS: &[Key] = &[MULTIVARIATE_NORMAL];
+    pub const TRANSFORM: Key = key("transform", Table(&[FUNCTION, NAMES, PERIODIC_NAMES]), Nothing,
+        "a function in Python from the unit cube to the parameters, in place of [[parameters]]");
+    pub const FUNCTION: Key = key("python", Text, Required, "\"model.py:prior_transform\"").may_change();
+    pub const NAMES: Key = key("names", Texts, Required, "of the parameters that it gives");
+    pub const PERIODIC_NAMES: Key = key("periodic", Texts, Nothing,
+        "those of them whose coordinate of the cube is a circle");
+
+    pub const KEYS: &[Key] = &[MULTIVARIATE_NORMAL, TRANSFORM];
 }
 
 /// `[simulator]`, to which come the options of the model.
@@ -137,7 +147,7 @@ pub(crate) mod joint {
 pub(crate) mod simulator {
     use super::*;
 
-    pub const BUILTIN: Key = key(Origin::Builtin.key(), Text, Words("required, or guest"), "a model of every program");
+    pub const BUILTIN: Key = key(Origin::Builtin.key(), Text, Words("required, or another of these"), "a model of every program");
     pub const GUEST: Key = key(Origin::Guest.key(), Text, Nothing, "a model of the program's own");
     pub const VERSION: Key = key("version", Whole(1, u32::MAX as u64), Words("the program's"),
         "the model's version, refused where the program's model has another");
@@ -146,7 +156,16 @@ pub(crate) mod simulator {
         Words("the observation's grid"),
         "what the data lie on, where there is no observation");
 
-    pub const KEYS: &[Key] = &[BUILTIN, GUEST, VERSION, GRID];
+    pub use super::external::{
+        BLOBS, COMMAND, DIGEST, DIRECTORY, GLOBAL_RNG, PROTOCOL, PYTHON, SETUP_TIMEOUT, TIMEOUT, VECTORIZED,
+    };
+
+    /// Of the models that a program has.
+    pub const OF_CATALOGUES: [Key; 4] = [BUILTIN, GUEST, VERSION, GRID];
+    pub const KEYS: &[Key] = &[
+        BUILTIN, GUEST, VERSION, GRID, PYTHON, COMMAND, DIRECTORY, PROTOCOL, DIGEST, VECTORIZED, BLOBS, GLOBAL_RNG, TIMEOUT,
+        SETUP_TIMEOUT,
+    ];
 
     /// An option of a model that nobody here knows.
     pub const OPTION: Takes = Any(
@@ -195,7 +214,42 @@ pub(crate) mod likelihood {
     pub const KIND: Key = key("kind", Choice(names::<ModelNoise>), Words("by the model"),
         "gaussian: the density of the noise; simulator: the model gives it");
 
-    pub const KEYS: &[Key] = &[KIND];
+    pub use super::external::{
+        BLOBS, COMMAND, DIGEST, DIRECTORY, GLOBAL_RNG, PROTOCOL, PYTHON, SETUP_TIMEOUT, TIMEOUT, VECTORIZED,
+    };
+
+    pub const KEYS: &[Key] = &[
+        KIND, PYTHON, COMMAND, DIRECTORY, PROTOCOL, DIGEST, VECTORIZED, BLOBS, GLOBAL_RNG, TIMEOUT, SETUP_TIMEOUT,
+    ];
+}
+
+/// In `[simulator]` and `[likelihood]`: models in processes of their own.
+#[rustfmt::skip]
+pub(crate) mod external {
+    use super::*;
+
+    pub const PYTHON: Key = key("python", Text, Nothing,
+        "a function in Python: \"model.py:simulate\", or \"package.module:simulate\"").may_change();
+    pub const COMMAND: Key = key("command", Texts, Nothing, "a program and its arguments").may_change();
+    pub const DIRECTORY: Key = key("directory", Text, Words("of the campaign file"),
+        "in which the program is started").may_change();
+    pub const PROTOCOL: Key = key("protocol", Choice(names::<Protocol>), Value("\"arrow\""),
+        "how the program is talked to");
+    pub const DIGEST: Key = key("digest", Text, Words("of the files"),
+        "SHA-256 of the model's files, refused where they have another");
+    pub const VECTORIZED: Key = key("vectorized",
+        Any(&[Boolean, Whole(1, MOST_BLOCK)], "true, false, or how many rows a call"), Value("false"),
+        "whether functions take many rows at once; true: 256");
+    pub const BLOBS: Key = key("blobs", Texts, Nothing, "names of derived quantities that come with each row");
+    pub const GLOBAL_RNG: Key = key("global_rng", Boolean, Value("false"),
+        "whether the global generators of numpy and Python are seeded for each call");
+    pub const TIMEOUT: Key = key("timeout", Number(PositiveUpTo(MOST_SECONDS)), Value("600"),
+        "seconds that one row may take").may_change();
+    pub const SETUP_TIMEOUT: Key = key("setup_timeout", Number(PositiveUpTo(MOST_SECONDS)), Value("300"),
+        "seconds to the first answer of a process").may_change();
+
+    const MOST_BLOCK: u64 = 1 << 20;
+    const MOST_SECONDS: f64 = 1e7;
 }
 
 /// `[noise]`
@@ -363,7 +417,10 @@ pub(crate) mod workers {
     pub const BATCH_ROWS: Key = key("batch_rows", Whole(1, MOST_SIMULATIONS), Words("by measured time"),
         "rows handed to a worker at once").may_change();
 
-    pub const KEYS: &[Key] = &[COUNT, BATCH_ROWS];
+    pub const PYTHON: Key = key("python", Text, Words("of the active environment"),
+        "the interpreter that runs functions in Python").may_change();
+
+    pub const KEYS: &[Key] = &[COUNT, BATCH_ROWS, PYTHON];
 }
 
 /// `[trust]`

@@ -2,10 +2,11 @@
 
 use super::choices::Choice;
 use super::document::{Entry, Section, suggestion};
+use super::external::{External, external};
 use super::key::{Interval, Key, KeyDefault, Takes};
-use super::keys::file::{LIKELIHOOD, SIMULATOR};
+use super::keys::file::{LIKELIHOOD, OBSERVATION, SIMULATOR};
 use super::keys::likelihood::KIND;
-use super::keys::simulator::{BUILTIN, GUEST, KEYS, VERSION};
+use super::keys::simulator::{BUILTIN, GRID, GUEST, OF_CATALOGUES, VERSION};
 use super::parameters::{Named, check_names};
 use super::rows::{numbers, rows_of_numbers};
 use crate::campaign::model::{
@@ -15,10 +16,7 @@ use crate::campaign::model::{
 use crate::campaign::{Errors, Expected};
 use std::path::Path;
 
-/// Keys of models that stand in for models outside the program.
-const EXTERNAL: [&str; 2] = ["python", "command"];
-
-/// The keys whose value is the model's name.
+/// The keys whose value is the name of a model that a program has.
 pub(super) const ORIGINS: [(Key, Origin); 2] = [(BUILTIN, Origin::Builtin), (GUEST, Origin::Guest)];
 
 /// What the file is held against.
@@ -30,7 +28,10 @@ pub(super) enum Known<'a> {
     Recorded,
 }
 
-/// `[simulator]` as far as it is known before its data are.
+const SIMULATOR_EXPECTED: &str = "[simulator] with builtin = \"...\" or python = \"model.py:simulate\", or [likelihood] \
+                                  with python = \"model.py:log_likelihood\"";
+
+/// The model as far as it is known before its data are.
 pub(super) struct ModelSection<'a> {
     /// None where it is missing.
     pub section: Option<Section<'a>>,
@@ -41,12 +42,21 @@ pub(super) struct ModelSection<'a> {
 enum Chosen<'a> {
     Declared(Origin, &'a dyn Declaration),
     Recorded { id: ModelId, noise: ModelNoise },
+    External(Box<External>),
 }
 
 impl<'a> ModelSection<'a> {
-    pub fn read(root: &Section<'a>, known: Known<'a>) -> Self {
+    pub fn read(root: &Section<'a>, directory: &Path, known: Known<'a>) -> Self {
+        let is_recorded = matches!(known, Known::Recorded);
+        if let Some(external) = external(root, directory, is_recorded) {
+            let section = root.get(&SIMULATOR).and_then(|entry| entry.section());
+            return Self {
+                section,
+                chosen: Some(Chosen::External(Box::new(external))),
+            };
+        }
         let section = root
-            .require(&SIMULATOR, "[simulator] with builtin = \"...\"")
+            .require(&SIMULATOR, SIMULATOR_EXPECTED)
             .and_then(|entry| entry.section());
         let chosen = section.as_ref().and_then(|section| match known {
             Known::Models(models) => declared(section, models),
@@ -59,6 +69,7 @@ impl<'a> ModelSection<'a> {
         self.chosen.as_ref().map(|chosen| match chosen {
             Chosen::Declared(_, declaration) => declaration.name(),
             Chosen::Recorded { id, .. } => &id.name,
+            Chosen::External(external) => &external.id.name,
         })
     }
 
@@ -67,6 +78,33 @@ impl<'a> ModelSection<'a> {
             None => ModelNoise::Gaussian,
             Some(Chosen::Declared(_, declaration)) => declaration.noise(),
             Some(Chosen::Recorded { noise, .. }) => *noise,
+            Some(Chosen::External(external)) => external.noise,
+        }
+    }
+
+    /// None where it is none in a process of its own.
+    pub fn external(&self) -> Option<&External> {
+        match &self.chosen {
+            Some(Chosen::External(external)) => Some(external),
+            Some(Chosen::Declared(..) | Chosen::Recorded { .. }) | None => None,
+        }
+    }
+
+    /// Whether it is a log-likelihood alone, which has its data itself.
+    pub fn is_alone(&self, root: &Section<'_>, n_parameters: Option<usize>) -> bool {
+        match &self.chosen {
+            Some(Chosen::External(external)) => external.is_alone,
+            Some(Chosen::Declared(_, declaration)) => {
+                declaration.n_data(n_parameters.unwrap_or(1)) == Some(0)
+            }
+            // One with data has them in the file, or their grid.
+            Some(Chosen::Recorded { noise, .. }) => {
+                let has_grid = |section: &Section<'_>| section.get(&GRID).is_some();
+                *noise == ModelNoise::Own
+                    && root.get(&OBSERVATION).is_none()
+                    && !self.section.as_ref().is_some_and(has_grid)
+            }
+            None => false,
         }
     }
 
@@ -74,7 +112,7 @@ impl<'a> ModelSection<'a> {
     fn declaration(&self) -> Option<&'a dyn Declaration> {
         match &self.chosen {
             Some(Chosen::Declared(_, declaration)) => Some(*declaration),
-            Some(Chosen::Recorded { .. }) | None => None,
+            Some(Chosen::Recorded { .. } | Chosen::External(_)) | None => None,
         }
     }
 
@@ -102,10 +140,16 @@ impl<'a> ModelSection<'a> {
         grid: Option<&[f64]>,
         names: Option<&[Named<'_>]>,
     ) -> Option<(ModelId, Options)> {
+        let chosen = self.chosen.as_ref()?;
+        if let Chosen::External(external) = chosen {
+            external.model.as_ref()?;
+            return Some((external.id.clone(), Options::default()));
+        }
         let section = self.section.as_ref()?;
-        let (origin, declaration) = match self.chosen.as_ref()? {
+        let (origin, declaration) = match chosen {
             Chosen::Declared(origin, declaration) => (*origin, *declaration),
             Chosen::Recorded { id, .. } => return Some((id.clone(), recorded_options(section)?)),
+            Chosen::External(_) => return None,
         };
         let options = given_options(section, declaration, directory);
         check_version(section, declaration)?;
@@ -141,19 +185,6 @@ fn declared<'a>(section: &Section<'a>, models: &'a dyn Declarations) -> Option<C
         models.map(|model| model.name()).collect()
     };
     let builtins = names_of(Origin::Builtin).join(", ");
-    let mut is_external = false;
-    for (_, entry) in section
-        .entries()
-        .filter(|(name, _)| EXTERNAL.contains(name))
-    {
-        entry.mistake(format!(
-            "external simulators are not in this version, expected builtin = one of {builtins}"
-        ));
-        is_external = true;
-    }
-    if is_external {
-        return None;
-    }
     let (origin, entry) = origin_entry(section, &builtins)?;
     let name = entry.text()?;
     if let Some(declaration) = models.find(origin, name) {
@@ -165,7 +196,7 @@ fn declared<'a>(section: &Section<'a>, models: &'a dyn Declarations) -> Option<C
         (Origin::Guest, true) => format!(
             "found {name:?}, but this program has no guests: only the program that brings the model can run it"
         ),
-        (Origin::Builtin, _) | (Origin::Guest, false) => {
+        (Origin::Builtin | Origin::Python | Origin::Command, _) | (Origin::Guest, false) => {
             format!("found {name:?}{}", suggestion(name, &known))
         }
     })
@@ -178,7 +209,10 @@ fn origin_entry<'a>(section: &Section<'a>, builtins: &str) -> Option<(Origin, En
         (None, Some(entry)) => Some((Origin::Guest, entry)),
         (Some(entry), Some(_)) => entry.refuse("found builtin and guest, expected one of them"),
         (None, None) => section
-            .require(&BUILTIN, &format!("one of {builtins}"))
+            .require(
+                &BUILTIN,
+                &format!("one of {builtins}, or python = \"model.py:simulate\""),
+            )
             .and(None),
     }
 }
@@ -201,7 +235,7 @@ fn refuse_other_keys(section: &Section<'_>, declaration: &dyn Declaration) {
 
 /// Whether it is a key of all models.
 fn is_common(name: &str) -> bool {
-    KEYS.iter().any(|key| key.name == name)
+    OF_CATALOGUES.iter().any(|key| key.name == name)
 }
 
 /// A file that names a version wants that one.

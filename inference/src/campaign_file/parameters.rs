@@ -3,15 +3,19 @@
 use super::choices::Choice;
 use super::document::{Entry, Section, suggestion};
 use super::key::Key;
+use super::keys::external::BLOBS;
 use super::keys::file::{PARAMETERS, PRIOR as JOINT_PRIOR};
-use super::keys::joint::{COVARIANCE, MEAN as JOINT_MEAN, MULTIVARIATE_NORMAL, PRECISION};
+use super::keys::joint::{
+    COVARIANCE, FUNCTION, MEAN as JOINT_MEAN, MULTIVARIATE_NORMAL, NAMES, PERIODIC_NAMES,
+    PRECISION, TRANSFORM,
+};
 use super::keys::parameters as key;
 use super::keys::parameters::{
     ALPHA, BETA_EXPONENT, HIGH, LOW, MEAN, NAME, PERIODIC, POSITIVE_HIGH, POSITIVE_LOW, PRIOR, SD,
     TRUTH, UNIT_HIGH, UNIT_LOW,
 };
 use crate::campaign::model::{Declaration, ModelParameters};
-use crate::space::{JointNormal, Parameter, ParameterSpace, Prior, Spread};
+use crate::space::{Derived, DerivedKind, JointNormal, Parameter, ParameterSpace, Prior, Spread};
 use std::collections::BTreeMap;
 
 /// Columns of our Parquet files that a parameter must not be named like.
@@ -37,6 +41,10 @@ pub(super) struct Parameters<'a> {
 }
 
 pub(super) fn parameters<'a>(root: &Section<'a>) -> Parameters<'a> {
+    let shared = root.get(&JOINT_PRIOR).and_then(|entry| entry.section());
+    if let Some(transform) = shared.and_then(|section| section.get(&TRANSFORM)) {
+        return transformed(root, &transform).unwrap_or_default();
+    }
     const EXPECTED: &str = "at least one [[parameters]] table";
     let items = root.require(&PARAMETERS, EXPECTED).and_then(|entry| {
         let items = entry.items(EXPECTED)?;
@@ -99,6 +107,87 @@ pub(super) fn parameters<'a>(root: &Section<'a>) -> Parameters<'a> {
     }
 }
 
+/// Coordinates of the unit cube, and the parameters that a function makes of them.
+fn transformed<'a>(root: &Section<'a>, transform: &Entry<'a>) -> Option<Parameters<'a>> {
+    if let Some(entry) = root.get(&PARAMETERS) {
+        entry.mistake("expected none beside a prior transform, whose names say what it gives");
+    }
+    let section = transform.checked_section()?;
+    section.require(&FUNCTION, FUNCTION.about)?;
+    let names = section.require(&NAMES, &NAMES.takes.words())?;
+    let items = names.items(&NAMES.takes.words())?;
+    if items.is_empty() {
+        return names.refuse("found an empty list, expected the name of one parameter at least");
+    }
+    let mut named: Vec<Named<'a>> = Vec::new();
+    for item in items {
+        let one = name(item)?;
+        if named.iter().any(|earlier| earlier.name == one.name) {
+            one.entry.mistake("this name is there already");
+        }
+        named.push(one);
+    }
+    let circle = |item: &Entry<'a>| {
+        let text = item.text()?;
+        let names: Vec<&str> = named.iter().map(|named| named.name).collect();
+        match names.contains(&text) {
+            true => Some(text),
+            false => item.refuse(format!("found {text:?}{}", suggestion(text, &names))),
+        }
+    };
+    let circles = section.optional(&PERIODIC_NAMES, |entry| {
+        entry.each(&PERIODIC_NAMES.takes.words(), circle)
+    })?;
+    let circles = circles.unwrap_or_default();
+    let coordinate = |named: &Named<'_>| Parameter {
+        name: format!("u_{}", named.name),
+        prior: Prior::Uniform {
+            low: 0.0,
+            high: 1.0,
+        },
+        periodic: circles.contains(&named.name),
+    };
+    let derived = |named: &Named<'_>| Derived {
+        name: named.name.to_owned(),
+        kind: DerivedKind::Transformed,
+    };
+    let space = ParameterSpace {
+        parameters: named.iter().map(coordinate).collect(),
+        joint: None,
+        derived: named.iter().map(derived).collect(),
+    };
+    Some(Parameters {
+        names: Some(named),
+        space: Some(space),
+        truth_by_name: BTreeMap::new(),
+    })
+}
+
+/// With what a model gives beside what it is asked for; a name that is there already is a mistake.
+pub(super) fn with_blobs(
+    root: &Section<'_>,
+    mut space: ParameterSpace,
+    blobs: &[String],
+) -> Option<ParameterSpace> {
+    space.derived.extend(blobs.iter().map(|name| Derived {
+        name: name.clone(),
+        kind: DerivedKind::Blob,
+    }));
+    let names: Vec<&str> = space.column_names().collect();
+    let mut pairs = names.iter().enumerate();
+    match pairs.find(|(i, name)| names[..*i].contains(name)) {
+        Some((_, name)) => {
+            let key = BLOBS.name;
+            root.mistake_of(
+                key,
+                format!("{name:?} is the name of two columns of the result"),
+            );
+            None
+        }
+        None => Some(space),
+    }
+}
+
 fn space(
     parameters: Option<Vec<Parameter>>,
     joint: Option<Option<JointNormal>>,
@@ -112,7 +201,11 @@ fn space(
             };
         }
     }
-    Some(ParameterSpace { parameters, joint })
+    Some(ParameterSpace {
+        parameters,
+        joint,
+        derived: Vec::new(),
+    })
 }
 
 /// The one prior of all parameters that have none of their own.
@@ -181,6 +274,12 @@ fn truth(section: &Section, prior: Option<&Prior>) -> Option<f64> {
 }
 
 fn name(entry: Entry<'_>) -> Option<Named<'_>> {
+    let name = column_name(&entry)?;
+    Some(Named { name, entry })
+}
+
+/// A name that a column of results may have.
+pub(super) fn column_name<'a>(entry: &Entry<'a>) -> Option<&'a str> {
     let name = entry.text()?;
     let starts_well = name.starts_with(|first: char| first.is_alphabetic() || first == '_');
     if !starts_well || !name.chars().all(|c| c.is_alphanumeric() || c == '_') {
@@ -194,7 +293,7 @@ fn name(entry: Entry<'_>) -> Option<Named<'_>> {
             RESERVED_NAMES.join(", ")
         ));
     }
-    Some(Named { name, entry })
+    Some(name)
 }
 
 fn prior(entry: &Entry<'_>) -> Option<Prior> {

@@ -125,6 +125,7 @@ fn property(key: &Key) -> Value {
 fn taken(takes: &Takes) -> Value {
     match takes {
         Takes::Text => json!({ "type": "string" }),
+        Takes::Texts => json!({ "type": "array", "items": { "type": "string" } }),
         Takes::Word(word) => json!({ "const": word }),
         Takes::Boolean => json!({ "type": "boolean" }),
         Takes::Number(interval) => number(*interval),

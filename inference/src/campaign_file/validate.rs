@@ -7,9 +7,10 @@ use super::keys::stop::{EFFICIENCY, N_EFF, RULE, SIMULATIONS, TOP_UP, WALL_TIME}
 use super::keys::trust::MISFIT;
 use super::keys::{FEWEST_SIMULATIONS, MOST_SIMULATIONS, rounds, workers};
 use super::model::Known;
+use super::parameters::with_blobs;
 use super::{defaults, estimator, forward_model, parameters};
 use crate::campaign::{Campaign, Rounds, Source, Stop, StopRule, Trust, Workers};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// None where there is a mistake. Relative paths are relative to `directory`.
 ///
@@ -31,7 +32,9 @@ pub(super) fn campaign(
     let featurizer = estimator::featurizer(root, forward.n_data, n_parameters);
     let flow = estimator::flow(root, n_parameters);
     let training = estimator::training(root, flow.as_ref());
-    let purpose = match forward_model::has_observation(root) {
+    let is_alone =
+        matches!(&forward.observation, Some(Some(observation)) if observation.is_empty());
+    let purpose = match is_alone || forward_model::has_observation(root) {
         true => Purpose::Posterior,
         false => Purpose::Amortized,
     };
@@ -54,7 +57,7 @@ pub(super) fn campaign(
     let campaign = Campaign {
         name: name?,
         seed: seed?,
-        space: parameters.space?,
+        space: with_blobs(root, parameters.space?, &forward.blobs)?,
         truth_by_name: parameters.truth_by_name,
         simulator: forward.simulator?,
         observation: forward.observation?,
@@ -225,9 +228,11 @@ fn workers(root: &Section<'_>) -> Option<Workers> {
     let section = root.section(&WORKERS);
     let count = section.optional(&workers::COUNT, Entry::whole);
     let batch_rows = section.optional(&workers::BATCH_ROWS, Entry::whole);
+    let python = section.optional(&workers::PYTHON, |entry| entry.text().map(PathBuf::from));
     Some(Workers {
         count: count?,
         batch_rows: batch_rows?,
+        python: python?,
     })
 }
 

@@ -1,5 +1,7 @@
 //! A campaign as a file again: `campaign.toml` as validated and run, on its own.
 
+mod external;
+
 use super::choices::Choice;
 use super::key::Key;
 use super::keys::{
@@ -57,7 +59,11 @@ pub(super) fn parts(campaign: &Campaign) -> Vec<Part<'_>> {
             (file::SEED.name, whole(campaign.seed)),
         ],
     }];
-    for (i, parameter) in campaign.space.parameters.iter().enumerate() {
+    let parameters = match campaign.space.is_transformed() {
+        true => &[][..],
+        false => &campaign.space.parameters,
+    };
+    for (i, parameter) in parameters.iter().enumerate() {
         let mut entries = vec![(parameters::NAME.name, Value::from(parameter.name.as_str()))];
         if !campaign.space.is_joint(i) {
             entries.push((parameters::PRIOR.name, prior(&parameter.prior)));
@@ -73,6 +79,10 @@ pub(super) fn parts(campaign: &Campaign) -> Vec<Part<'_>> {
             ..part(file::PARAMETERS, entries)
         });
     }
+    if let Some(transform) = external::transform(campaign) {
+        let transform = (joint::TRANSFORM.name, transform);
+        parts.push(part(file::PRIOR, vec![transform]));
+    }
     if let Some(joint) = &campaign.space.joint {
         let spread = match joint.spread() {
             Spread::Covariance(rows) => (joint::COVARIANCE, self::rows(rows)),
@@ -82,7 +92,10 @@ pub(super) fn parts(campaign: &Campaign) -> Vec<Part<'_>> {
         let normal = (joint::MULTIVARIATE_NORMAL.name, values);
         parts.push(part(file::PRIOR, vec![normal]));
     }
-    parts.push(part(file::SIMULATOR, simulator(campaign)));
+    let simulator = simulator(campaign);
+    if !simulator.is_empty() {
+        parts.push(part(file::SIMULATOR, simulator));
+    }
     let observation = observation(campaign);
     if !observation.is_empty() {
         parts.push(part(file::OBSERVATION, observation));
@@ -95,8 +108,11 @@ pub(super) fn parts(campaign: &Campaign) -> Vec<Part<'_>> {
         }
         Noise::Simulator => ModelNoise::Own,
     };
-    let kind = vec![(likelihood::KIND.name, named(likelihood))];
-    parts.push(part(file::LIKELIHOOD, kind));
+    let mut entries = vec![(likelihood::KIND.name, named(likelihood))];
+    if let Some(external) = &campaign.simulator.external {
+        entries.extend(external::likelihood(external, &campaign.space));
+    }
+    parts.push(part(file::LIKELIHOOD, entries));
     parts.push(part(file::FEATURIZER, featurizer(&campaign.featurizer)));
     parts.push(part(file::FLOW, flow(&campaign.flow)));
     parts.push(part(file::TRAINING, training(campaign)));
@@ -106,9 +122,12 @@ pub(super) fn parts(campaign: &Campaign) -> Vec<Part<'_>> {
         ..part(rounds::STOP, stop(campaign))
     });
     let count = campaign.workers.count.map(u64::from);
+    let python = campaign.workers.python.as_deref();
+    let python = python.map(|path| path.display().to_string());
     let workers = [
         given(workers::COUNT, count.map(whole)),
         given(workers::BATCH_ROWS, campaign.workers.batch_rows.map(whole)),
+        given(workers::PYTHON, python.map(Value::from)),
     ];
     parts.push(part(file::WORKERS, workers.into_iter().flatten().collect()));
     let misfit = (trust::MISFIT.name, named(campaign.trust.misfit));
@@ -123,7 +142,9 @@ fn given(key: Key, value: Option<Value>) -> Option<Entry<'static>> {
 
 fn observation(campaign: &Campaign) -> Vec<Entry<'static>> {
     let mut entries = Vec::new();
-    if let Some(observation) = &campaign.observation {
+    if let Some(observation) = &campaign.observation
+        && !observation.is_empty()
+    {
         entries.push((observation::GRID.name, numbers(&observation.grid)));
         entries.push((observation::VALUE.name, numbers(&observation.value)));
         match campaign.noise {
@@ -199,10 +220,13 @@ fn prior(prior: &Prior) -> Value {
 
 fn simulator(campaign: &Campaign) -> Vec<Entry<'_>> {
     let model = &campaign.simulator.model;
-    let mut entries = vec![
-        (model.origin.key(), Value::from(model.name.as_str())),
-        (simulator::VERSION.name, whole(model.version.into())),
-    ];
+    let mut entries = match &campaign.simulator.external {
+        Some(external) => external::simulator(external, &campaign.space),
+        None => vec![
+            (model.origin.key(), Value::from(model.name.as_str())),
+            (simulator::VERSION.name, whole(model.version.into())),
+        ],
+    };
     for (name, value) in &campaign.simulator.options.0 {
         let value = match value {
             OptionValue::Whole(number) => whole(*number),
@@ -378,6 +402,10 @@ fn numbers(values: &[f64]) -> Value {
 
 fn rows(rows: &[Vec<f64>]) -> Value {
     Value::Array(rows.iter().map(|row| numbers(row)).collect())
+}
+
+fn texts(texts: impl IntoIterator<Item = String>) -> Value {
+    Value::Array(texts.into_iter().map(Value::from).collect())
 }
 
 fn whole(number: u64) -> Value {

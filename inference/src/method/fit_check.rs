@@ -132,7 +132,11 @@ pub fn check_posterior<E>(
     match noise {
         Noise::Gaussian(_) => {}
         Noise::Simulator => {
-            let reason = "the model draws noise of its own, and its data have no errors".to_owned();
+            let reason = match observation.is_empty() {
+                true => "the model is a log-likelihood alone, and gives no data",
+                false => "the model draws noise of its own, and its data have no errors",
+            };
+            let reason = reason.to_owned();
             return Ok((Fit::NotChecked { reason }, None));
         }
     }

@@ -81,6 +81,8 @@ mod tests {
         let posterior = Posterior {
             n_parameters: 1,
             theta: (0..n).map(|i| i as f64).collect(),
+            n_derived: 0,
+            derived: Vec::new(),
             log_likelihood: vec![0.0; n],
             log_prior: vec![0.0; n],
             log_proposal: vec![0.0; n],

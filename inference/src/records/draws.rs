@@ -5,7 +5,7 @@ use super::table::{Column, Format, Read, Table, TableError, decode, encode, name
 use crate::base::{Purpose, RoundId, RowId, column, stream};
 use crate::space::ParameterSpace;
 use crate::weights::Component;
-use arrow_array::{Int32Array, UInt64Array};
+use arrow_array::{Float64Array, Int32Array, UInt64Array};
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 use std::ops::Range;
@@ -203,6 +203,35 @@ pub(super) fn parameter_columns(
         let values = column(matrix, space.len(), j);
         Column::doubles(format!("{prefix}{name}"), values)
     })
+}
+
+/// One column a derived quantity of a row-major matrix; NaN is no value.
+pub(super) fn derived_columns(
+    space: &ParameterSpace,
+    matrix: &[f64],
+) -> impl Iterator<Item = Column> {
+    let derived = space.derived.iter().enumerate();
+    derived.map(move |(j, derived)| {
+        let values = column(matrix, space.derived.len(), j).into_iter();
+        let values = values.map(|value| (!value.is_nan()).then_some(value));
+        Column::nullable(derived.name.as_str(), Float64Array::from_iter(values))
+    })
+}
+
+/// The row-major matrix of such columns, with NaN where there is no value.
+pub(super) fn derived_of_table(
+    table: &Table,
+    space: &ParameterSpace,
+) -> Result<Vec<f64>, TableError> {
+    let mut columns = Vec::new();
+    for derived in &space.derived {
+        columns.push(table.optional_f64s(&derived.name)?);
+    }
+    let mut matrix = Vec::with_capacity(table.n_rows() * columns.len());
+    for i in 0..table.n_rows() {
+        matrix.extend(columns.iter().map(|column| column[i].unwrap_or(f64::NAN)));
+    }
+    Ok(matrix)
 }
 
 /// The row-major matrix of such columns; refuses numbers that are not finite.

@@ -1,4 +1,4 @@
-//! Weighted marginals of the parameters.
+//! Weighted marginals of the parameters, and of what the model gives beside.
 
 use super::posterior::Posterior;
 use crate::base::weighted_quantiles;
@@ -24,7 +24,7 @@ pub struct ParameterSummary {
     pub quantile_84: f64,
 }
 
-/// Each parameter's weighted marginal, in the order of the space; NaN where no weight is positive.
+/// The weighted marginal of all that is shown, in the order of [`ParameterSpace::shown`]; NaN where no weight is positive.
 pub fn parameter_summaries(space: &ParameterSpace, posterior: &Posterior) -> Vec<ParameterSummary> {
     marginals(space, posterior, &posterior.weight)
 }
@@ -35,18 +35,25 @@ pub(crate) fn marginals(
     posterior: &Posterior,
     weight: &[f64],
 ) -> Vec<ParameterSummary> {
-    space
-        .parameters
-        .iter()
-        .enumerate()
-        .map(|(j, parameter)| {
-            let column: Vec<f64> = (0..posterior.n_rows())
-                .map(|i| posterior.theta_row(i)[j])
-                .collect();
-            if parameter.periodic {
-                summarize_circle(&parameter.name, &column, weight, parameter.prior.support())
-            } else {
-                summarize_parameter(&parameter.name, &column, weight)
+    let columns = space.shown().enumerate();
+    columns
+        .map(|(j, (name, parameter))| {
+            let mut rows = Vec::with_capacity(posterior.n_rows());
+            for (i, &weight) in weight.iter().enumerate() {
+                let value = posterior.shown_row(space, i).nth(j);
+                // A derived quantity without a value takes no part.
+                rows.extend(
+                    value
+                        .filter(|value| !value.is_nan())
+                        .map(|value| (value, weight)),
+                );
+            }
+            let (column, weight): (Vec<f64>, Vec<f64>) = rows.into_iter().unzip();
+            match parameter {
+                Some(parameter) if parameter.periodic => {
+                    summarize_circle(name, &column, &weight, parameter.prior.support())
+                }
+                Some(_) | None => summarize_parameter(name, &column, &weight),
             }
         })
         .collect()
@@ -114,6 +121,8 @@ mod tests {
         let posterior = Posterior {
             n_parameters: 2,
             theta: vec![0.0, 7.0, 4.0, 7.0, 1e9, -1e9],
+            n_derived: 0,
+            derived: Vec::new(),
             log_likelihood: vec![0.0; 3],
             log_prior: vec![0.0; 3],
             log_proposal: vec![0.0; 3],
@@ -151,6 +160,8 @@ mod tests {
             let posterior = Posterior {
                 n_parameters: 1,
                 theta: theta.to_vec(),
+                n_derived: 0,
+                derived: Vec::new(),
                 log_likelihood: vec![0.0; n],
                 log_prior: vec![0.0; n],
                 log_proposal: vec![0.0; n],

@@ -1,7 +1,7 @@
 //! `posterior.parquet`: weighted draws of all rounds.
 
 use super::directory::{Directory, StoredFile};
-use super::draws::{parameter_columns, parameters_of_table};
+use super::draws::{derived_columns, derived_of_table, parameter_columns, parameters_of_table};
 use super::table::{Column, Format, Read, TableError, decode, encode, names};
 use crate::base::{RoundId, RowId};
 use crate::space::ParameterSpace;
@@ -20,6 +20,10 @@ pub struct Posterior {
     pub n_parameters: usize,
     /// Row-major with `n_parameters` columns.
     pub theta: Vec<f64>,
+    /// Columns of `derived`.
+    pub n_derived: usize,
+    /// What the model gives beside, row-major with `n_derived` columns; NaN where it has no value.
+    pub derived: Vec<f64>,
     /// log p(x_obs|θ), normalized.
     pub log_likelihood: Vec<f64>,
     /// log p(θ), in the parameters' own units.
@@ -40,6 +44,8 @@ pub struct Posterior {
 pub struct PosteriorRow<'a> {
     /// As many as there are parameters, in their own units.
     pub theta: &'a [f64],
+    /// As many as the model gives beside; NaN where it has no value.
+    pub derived: &'a [f64],
     /// log p(x_obs|θ), normalized.
     pub log_likelihood: f64,
     /// log p(θ), in the parameters' own units.
@@ -57,15 +63,17 @@ pub struct PosteriorRow<'a> {
 impl Posterior {
     /// Of rows in order of round and row.
     pub fn of_rows<'a>(
-        n_parameters: usize,
+        space: &ParameterSpace,
         rows: impl IntoIterator<Item = PosteriorRow<'a>>,
     ) -> Self {
         let mut posterior = Self {
-            n_parameters,
+            n_parameters: space.len(),
+            n_derived: space.derived.len(),
             ..Self::default()
         };
         for row in rows {
             posterior.theta.extend_from_slice(row.theta);
+            posterior.derived.extend_from_slice(row.derived);
             posterior.log_likelihood.push(row.log_likelihood);
             posterior.log_prior.push(row.log_prior);
             posterior.log_proposal.push(row.log_proposal);
@@ -84,6 +92,16 @@ impl Posterior {
     /// The parameters of the `i`-th draw.
     pub fn theta_row(&self, i: usize) -> &[f64] {
         &self.theta[i * self.n_parameters..(i + 1) * self.n_parameters]
+    }
+
+    /// What people are shown of the `i`-th draw, in the order of [`ParameterSpace::shown`].
+    pub fn shown_row(&self, space: &ParameterSpace, i: usize) -> impl Iterator<Item = f64> {
+        let derived = &self.derived[i * self.n_derived..(i + 1) * self.n_derived];
+        let theta: &[f64] = match space.is_transformed() {
+            true => &[],
+            false => self.theta_row(i),
+        };
+        theta.iter().chain(derived).copied()
     }
 
     /// Writes the file; the same posterior gives the same bytes.
@@ -112,7 +130,8 @@ impl Posterior {
             Column::doubles("weight", self.weight.clone()),
         ];
         let parameters = parameter_columns(space, "", &self.theta);
-        parameters.chain(others).collect()
+        let derived = derived_columns(space, &self.derived);
+        parameters.chain(derived).chain(others).collect()
     }
 
     /// Refuses a file that is missing, of another format or parameter space, or with numbers that are none.
@@ -121,7 +140,7 @@ impl Posterior {
         relative: &str,
         space: &ParameterSpace,
     ) -> Result<Self, TableError> {
-        let expected = names(&Self::of_rows(space.len(), []).columns(space));
+        let expected = names(&Self::of_rows(space, []).columns(space));
         let (path, bytes) = (directory.join(relative), directory.read(relative)?);
         let table = decode(&path, FORMAT, &expected, Read::All, bytes)?;
         let weight = table.finite_f64s("weight")?;
@@ -131,6 +150,8 @@ impl Posterior {
         Ok(Self {
             n_parameters: space.len(),
             theta: parameters_of_table(&table, space, "")?,
+            n_derived: space.derived.len(),
+            derived: derived_of_table(&table, space)?,
             log_likelihood: table.log_f64s("log_likelihood")?,
             log_prior: table.log_f64s("log_prior")?,
             log_proposal: table.log_denominators("log_proposal")?,
@@ -160,6 +181,8 @@ mod tests {
         let posterior = Posterior {
             n_parameters: 1,
             theta: vec![0.25, 0.5, 0.75],
+            n_derived: 0,
+            derived: Vec::new(),
             log_likelihood: vec![-1.0, f64::NEG_INFINITY, -2.0],
             log_prior: vec![0.0; 3],
             log_proposal: vec![0.5, f64::INFINITY, 0.125],

@@ -2,7 +2,7 @@
 
 use super::directory::Directory;
 use super::scores::Scores;
-use super::shard::{DATA, RowStatus, for_each_rows, for_each_shard};
+use super::shard::{DATA, RowStatus, ShardLayout, for_each_rows, for_each_shard};
 use super::table::{Read, TableError};
 use super::task::FinalRound;
 use crate::base::FlowId;
@@ -17,6 +17,8 @@ pub struct RoundRows {
     pub columns: RoundColumns,
     /// Row-major, `n_parameters` columns.
     pub theta: Vec<f64>,
+    /// What the model gives beside, row-major with a column a derived quantity.
+    pub derived: Vec<f64>,
     /// Which rows the forward model gave no answer for.
     pub is_failed: Vec<bool>,
 }
@@ -39,13 +41,14 @@ pub fn load_rows(
             z: Vec::new(),
         },
         theta: Vec::new(),
+        derived: Vec::new(),
         is_failed: Vec::new(),
     };
     let without_data = Read::Without(DATA);
     for_each_shard(
         directory,
         &round.shards,
-        &campaign.space,
+        ShardLayout::of(campaign),
         without_data,
         |read| {
             let columns = &mut rows.columns;
@@ -55,6 +58,7 @@ pub fn load_rows(
             columns.component.extend(read.draws.component);
             columns.z.extend(read.draws.z);
             rows.theta.extend(read.draws.theta);
+            rows.derived.extend(read.derived);
             let is_failed = |status: &RowStatus| *status == RowStatus::Failed;
             rows.is_failed.extend(read.status.iter().map(is_failed));
         },
@@ -79,7 +83,7 @@ pub fn load_simulated(
         })
         .cloned()
         .collect();
-    for_each_rows(directory, &shards, &campaign.space, |shard| {
+    for_each_rows(directory, &shards, ShardLayout::of(campaign), |shard| {
         for &row in rows.range(shard.draws.first_row..shard.draws.end_row()) {
             let i = (row - shard.draws.first_row) as usize;
             simulated.insert(row, shard.simulated_row(i).to_vec());

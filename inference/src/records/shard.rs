@@ -7,4 +7,4 @@ mod tests;
 
 pub use check::{Weighed, check, recomputed_lines};
 pub(super) use rows::{DATA, for_each_shard};
-pub use rows::{MAX_MESSAGE_BYTES, RowStatus, ShardRows, damaged, for_each_rows};
+pub use rows::{MAX_MESSAGE_BYTES, RowStatus, ShardLayout, ShardRows, damaged, for_each_rows};

@@ -433,12 +433,18 @@ impl Table {
         }
     }
 
-    /// A column of log densities or nulls.
-    pub fn optional_log_f64s(&self, name: &str) -> Result<Vec<Option<f64>>, TableError> {
+    /// A column of numbers or nulls.
+    pub fn optional_f64s(&self, name: &str) -> Result<Vec<Option<f64>>, TableError> {
         let mut values = Vec::with_capacity(self.n_rows);
         for array in self.arrays::<Float64Array>(name, "f64")? {
             values.extend(array.iter());
         }
+        Ok(values)
+    }
+
+    /// A column of log densities or nulls.
+    pub fn optional_log_f64s(&self, name: &str) -> Result<Vec<Option<f64>>, TableError> {
+        let values = self.optional_f64s(name)?;
         for (i, value) in values.iter().enumerate() {
             if let Some(value) = value.filter(|value| !is_log(*value)) {
                 return Err(self.cell(name, i, value, "null, a finite number or -inf"));

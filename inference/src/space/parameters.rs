@@ -16,6 +16,26 @@ pub struct Parameter {
     pub periodic: bool,
 }
 
+/// A quantity that the model gives with each draw.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Derived {
+    /// As a parameter's.
+    pub name: String,
+    /// Why it is there.
+    pub kind: DerivedKind,
+}
+
+/// Why a derived quantity is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DerivedKind {
+    /// It is what a prior transform gives, and the parameters are coordinates of the unit cube: people are shown it in
+    /// place of these.
+    Transformed,
+    /// The model gives it beside what it is asked for.
+    Blob,
+}
+
 /// All parameters of a campaign, in the order of the campaign file. Never empty.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "StoredParameterSpace")]
@@ -24,6 +44,8 @@ pub struct ParameterSpace {
     pub parameters: Vec<Parameter>,
     /// The prior of those parameters that are correlated; the others' are independent.
     pub joint: Option<JointNormal>,
+    /// What the model gives with each draw, those of a prior transform first.
+    pub derived: Vec<Derived>,
 }
 
 /// As model files and journals have it.
@@ -31,6 +53,7 @@ pub struct ParameterSpace {
 struct StoredParameterSpace {
     parameters: Vec<Parameter>,
     joint: Option<JointNormal>,
+    derived: Vec<Derived>,
 }
 
 impl TryFrom<StoredParameterSpace> for ParameterSpace {
@@ -56,6 +79,7 @@ impl TryFrom<StoredParameterSpace> for ParameterSpace {
         Ok(Self {
             parameters: stored.parameters,
             joint: stored.joint,
+            derived: stored.derived,
         })
     }
 }
@@ -66,6 +90,7 @@ impl ParameterSpace {
         Self {
             parameters,
             joint: None,
+            derived: Vec::new(),
         }
     }
 
@@ -91,6 +116,37 @@ impl ParameterSpace {
             .iter()
             .map(|parameter| parameter.name.as_str())
             .collect()
+    }
+
+    /// Of all columns that say where a draw is: the parameters', then the derived quantities'.
+    pub fn column_names(&self) -> impl Iterator<Item = &str> {
+        let parameters = self.parameters.iter().map(|parameter| &parameter.name);
+        let derived = self.derived.iter().map(|derived| &derived.name);
+        parameters.chain(derived).map(String::as_str)
+    }
+
+    /// What people are shown, in order: the parameters, or what a prior transform makes of them, then what the model gives
+    /// beside. With the parameter that a column is, if it is one.
+    pub fn shown(&self) -> impl Iterator<Item = (&str, Option<&Parameter>)> {
+        let parameters: &[Parameter] = match self.is_transformed() {
+            true => &[],
+            false => &self.parameters,
+        };
+        let parameters = parameters
+            .iter()
+            .map(|parameter| (parameter.name.as_str(), Some(parameter)));
+        let derived = self
+            .derived
+            .iter()
+            .map(|derived| (derived.name.as_str(), None));
+        parameters.chain(derived)
+    }
+
+    /// Whether the parameters are coordinates of the unit cube, and what a prior transform makes of them is shown.
+    pub fn is_transformed(&self) -> bool {
+        self.derived
+            .iter()
+            .any(|derived| derived.kind == DerivedKind::Transformed)
     }
 
     /// log p(θ) in the parameters' own units; -inf outside the prior. `theta` has `len()` elements.
@@ -164,7 +220,7 @@ mod tests {
             let space = format!(
                 r#"{{"parameters": [{{"name": "a", "prior": {{"normal": {{"mean": 0.0, "sd": 1.0}}}}, "periodic": false}},
                     {{"name": "b", "prior": {{"normal": {{"mean": 0.0, "sd": 1.0}}}}, "periodic": false}}],
-                    "joint": {{"positions": {positions}, "mean": [0.0, 0.0],
+                    "derived": [], "joint": {{"positions": {positions}, "mean": [0.0, 0.0],
                     "spread": {{"covariance": [[1.0, 0.0], [0.0, 1.0]]}}}}}}"#
             );
             serde_json::from_str::<ParameterSpace>(&space).map_err(|error| error.to_string())
@@ -237,6 +293,7 @@ mod tests {
                 parameter("b", uniform),
                 parameter("c", marginal),
             ],
+            derived: Vec::new(),
             joint: Some(
                 JointNormal::new(vec![0, 2], vec![0.0; 2], Spread::Covariance(covariance))
                     .expect("a prior"),

@@ -90,6 +90,7 @@ fn simulator(name: &str, options: Options) -> SimulatorSpec {
         },
         options,
         grid: vec![0.0, 0.5, 1.0],
+        external: None,
     }
 }
 
@@ -212,6 +213,7 @@ fn full_campaign() -> Campaign {
         workers: Workers {
             count: Some(3),
             batch_rows: Some(64),
+            python: None,
         },
         trust: Trust {
             misfit: Misfit::Warn,
@@ -248,7 +250,8 @@ fn a_short_file_is_completed_by_its_data() {
         campaign.workers,
         Workers {
             count: None,
-            batch_rows: None
+            batch_rows: None,
+            python: None,
         }
     );
 }

@@ -119,6 +119,8 @@ fn model_to_wire(model: &ModelId) -> v1::ForwardModel {
     let origin = match model.origin {
         Origin::Builtin => v1::ModelOrigin::Builtin,
         Origin::Guest => v1::ModelOrigin::Guest,
+        Origin::Python => v1::ModelOrigin::Python,
+        Origin::Command => v1::ModelOrigin::Command,
     };
     v1::ForwardModel {
         origin: origin.into(),
@@ -141,9 +143,14 @@ fn models_from_wire(models: Vec<v1::ForwardModel>) -> Result<Vec<ModelId>, WireE
         let origin = match v1::ModelOrigin::try_from(model.origin) {
             Ok(v1::ModelOrigin::Builtin) => Origin::Builtin,
             Ok(v1::ModelOrigin::Guest) => Origin::Guest,
+            Ok(v1::ModelOrigin::Python) => Origin::Python,
+            Ok(v1::ModelOrigin::Command) => Origin::Command,
             Ok(v1::ModelOrigin::Unspecified) | Err(_) => {
                 let found = format!("origin {}", model.origin);
-                return Err(wrong(found, "1 (built in) or 2 (a guest)"));
+                return Err(wrong(
+                    found,
+                    "1 (built in), 2 (a guest), 3 (in Python) or 4 (a program)",
+                ));
             }
         };
         if model.name.len() > MAX_NAME_BYTES {

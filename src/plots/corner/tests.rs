@@ -19,6 +19,8 @@ fn angle(draws: &[f64], truth: &str) -> ([f64; 3], [f64; 2], Ends, Option<f64>) 
     let posterior = Posterior {
         n_parameters: 1,
         theta: draws.to_vec(),
+        n_derived: 0,
+        derived: Vec::new(),
         log_likelihood: vec![0.0; n],
         log_prior: vec![0.0; n],
         log_proposal: vec![0.0; n],

@@ -75,6 +75,8 @@ impl Workplace {
             log_likelihood: vec![None; 40],
             n_data: 6,
             simulated,
+            n_derived: 0,
+            derived: Vec::new(),
             status: vec![RowStatus::Ok; 40],
             message: vec![None; 40],
         };

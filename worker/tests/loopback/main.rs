@@ -23,7 +23,7 @@ use workplace::*;
 async fn batches_become_the_same_rows_whatever_threads_and_lease_sizes() {
     let workplace = workplace();
     let simulator = Catalogue::default()
-        .build(&workplace.campaign.simulator, &workplace.campaign.space)
+        .simulator(&workplace.campaign.simulator, &workplace.campaign.space)
         .expect("simulator");
     let expected =
         run_batch(&workplace.campaign, &*simulator, workplace.draws(0..100)).expect("rows");

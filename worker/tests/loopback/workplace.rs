@@ -4,7 +4,7 @@ use crate::coordinator::{FakeCoordinator, Manner, TOKEN};
 use sidereal_inference::base::{AttemptId, RoundId};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
-use sidereal_inference::records::shard::{ShardRows, Weighed};
+use sidereal_inference::records::shard::{ShardLayout, ShardRows, Weighed};
 use sidereal_inference::records::{BatchLease, BatchReport, Directory, Draws, shard};
 use sidereal_models::{Catalogue, ChaCha8Rng, ReadyModel, SimulationError, Simulator};
 use sidereal_proto::access::{Access, AccessSource};
@@ -120,11 +120,11 @@ impl Workplace {
         // Storage blocks, and the tests run on an event loop.
         std::thread::scope(|scope| {
             let read = scope.spawn(|| {
-                let (directory, space) = (&self.opened(), &self.campaign.space);
+                let (directory, layout) = (&self.opened(), ShardLayout::of(&self.campaign));
                 let (shard, weighed) = (&report.shard, Weighed::ByObservation);
-                shard::check(directory, shard, space, 3, weighed, &lease.draws, "")
+                shard::check(directory, shard, layout, weighed, &lease.draws, "")
                     .unwrap_or_else(|error| panic!("{error}"));
-                ShardRows::load(directory, shard, space).unwrap_or_else(|error| panic!("{error}"))
+                ShardRows::load(directory, shard, layout).unwrap_or_else(|error| panic!("{error}"))
             });
             read.join().expect("a shard")
         })

@@ -162,6 +162,8 @@ fn what_cannot_be_checked_says_why() {
     let posterior = Posterior {
         n_parameters: 1,
         theta: vec![0.0],
+        n_derived: 0,
+        derived: Vec::new(),
         log_likelihood: vec![0.0],
         log_prior: vec![0.0],
         log_proposal: vec![0.0],
@@ -206,6 +208,8 @@ fn a_posterior_is_checked_with_the_data_of_its_draws() {
     let posterior = Posterior {
         n_parameters: 1,
         theta: vec![0.0; n],
+        n_derived: 0,
+        derived: Vec::new(),
         log_likelihood: (0..n)
             .map(|i| {
                 let data: Vec<f64> = data(i).into_iter().map(f64::from).collect();

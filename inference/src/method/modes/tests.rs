@@ -38,6 +38,8 @@ fn posterior(d: usize, seed: u64, draw: impl Fn(&[f64], f64) -> (Vec<f64>, f64))
     Posterior {
         n_parameters: d,
         theta,
+        n_derived: 0,
+        derived: Vec::new(),
         log_likelihood,
         log_prior: vec![0.0; N],
         log_proposal: vec![0.0; N],

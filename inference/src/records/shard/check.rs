@@ -1,7 +1,8 @@
 //! Whether a shard is what was asked for: a worker may be broken, or no worker of ours.
 
 use super::rows::{
-    DATA, FORMAT, MAX_MESSAGE_BYTES, RowStatus, ShardRows, check_n_failed, column_names,
+    DATA, FORMAT, MAX_MESSAGE_BYTES, RowStatus, ShardLayout, ShardRows, check_n_failed,
+    column_names,
 };
 use crate::campaign::{Campaign, GaussianNoise, Noise, Observation};
 use crate::records::directory::Directory;
@@ -41,13 +42,12 @@ impl<'a> Weighed<'a> {
 }
 
 /// Whether a shard holds exactly the draws that were asked for (bit for bit), each with an answer of
-/// `n_data` finite numbers and a log-likelihood as `weighed` says, or marked as failed without one. What follows from
+/// finite numbers, as many as the layout says, and a log-likelihood as `weighed` says, or marked as failed without one. What follows from
 /// the data is computed again for a few rows, which nobody can foretell who does not know `secret`.
 pub fn check(
     directory: &Directory,
     shard: &ShardFile,
-    space: &ParameterSpace,
-    n_data: usize,
+    layout: ShardLayout<'_>,
     weighed: Weighed<'_>,
     expected: &Draws,
     secret: &str,
@@ -64,21 +64,22 @@ pub fn check(
         return Err(TableError::content(&path, "the batch", found, expected));
     }
     let bytes = directory.read_stored(&shard.file)?;
-    let names = column_names(&path, space)?;
+    let names = column_names(&path, layout)?;
     let mut pieces = Pieces::open(&path, FORMAT, &names, Read::All, bytes)?;
     pieces.check_metadata("round", &shard.round.0.to_string())?;
-    pieces.check_sizes(|name| most_bytes(name, shard.n_rows, n_data))?;
+    pieces.check_sizes(|name| most_bytes(name, shard.n_rows, layout.n_data))?;
     let lines = recomputed_lines(shard.n_rows, &shard.file.sha256, secret);
     let end_row = shard.first_row + shard.n_rows;
     let mut next_row = shard.first_row;
     let mut n_failed = 0;
     while let Some(table) = pieces.next()? {
         table.check_rows(next_row, table.n_rows() as u64)?;
-        let rows = ShardRows::from_table(table, space, shard.round, next_row, Read::All)?;
-        if rows.n_data != n_data {
-            return Err(table.content("the width of column x", rows.n_data, n_data));
+        let rows = ShardRows::from_table(table, layout, shard.round, next_row, Read::All)?;
+        if rows.n_data != layout.n_data {
+            let what = "the width of column x";
+            return Err(table.content(what, rows.n_data, layout.n_data));
         }
-        check_draws(table, space, &rows.draws, expected)?;
+        check_draws(table, layout.space, &rows.draws, expected)?;
         check_answers(table, &rows, weighed)?;
         if let Weighed::ByNoise(noise, observation) = weighed {
             check_log_likelihood(table, &lines, &rows, noise, observation)?;

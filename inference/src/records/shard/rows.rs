@@ -2,8 +2,9 @@
 
 use crate::base::RoundId;
 use crate::base::files::StoredFileError;
+use crate::campaign::Campaign;
 use crate::records::directory::Directory;
-use crate::records::draws::Draws;
+use crate::records::draws::{Draws, derived_columns, derived_of_table};
 use crate::records::table::{Column, Format, Read, Table, TableError, decode, encode, names};
 use crate::records::task::ShardFile;
 use crate::space::ParameterSpace;
@@ -51,6 +52,25 @@ impl RowStatus {
     }
 }
 
+/// What the columns of a campaign's shards follow from.
+#[derive(Debug, Clone, Copy)]
+pub struct ShardLayout<'a> {
+    /// Which parameters there are.
+    pub space: &'a ParameterSpace,
+    /// Length of the data; 0 where the model is a log-likelihood alone: there is no column of data then.
+    pub n_data: usize,
+}
+
+impl<'a> ShardLayout<'a> {
+    /// Of this campaign's.
+    pub fn of(campaign: &'a Campaign) -> Self {
+        Self {
+            space: &campaign.space,
+            n_data: campaign.simulator.grid.len(),
+        }
+    }
+}
+
 /// The rows of one batch, simulated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ShardRows {
@@ -63,6 +83,10 @@ pub struct ShardRows {
     pub n_data: usize,
     /// The data before noise, row-major with `n_data` columns; NaN where the simulator failed.
     pub simulated: Vec<f32>,
+    /// Derived quantities of a row.
+    pub n_derived: usize,
+    /// What the model gives beside, row-major with `n_derived` columns; NaN where it has no value or the simulator failed.
+    pub derived: Vec<f64>,
     /// One a row.
     pub status: Vec<RowStatus>,
     /// Why a row failed.
@@ -71,13 +95,16 @@ pub struct ShardRows {
 
 impl ShardRows {
     /// Draws that nobody could run: failed rows with the reason.
-    pub fn given_up(draws: Draws, n_data: usize, message: &str) -> Self {
+    pub fn given_up(draws: Draws, layout: ShardLayout<'_>, message: &str) -> Self {
         let n_rows = draws.n_rows();
+        let (n_data, n_derived) = (layout.n_data, layout.space.derived.len());
         Self {
             draws,
             log_likelihood: vec![None; n_rows],
             n_data,
             simulated: vec![f32::NAN; n_rows * n_data],
+            n_derived,
+            derived: vec![f64::NAN; n_rows * n_derived],
             status: vec![RowStatus::Failed; n_rows],
             message: vec![Some(message.to_owned()); n_rows],
         }
@@ -92,6 +119,11 @@ impl ShardRows {
     /// The data of the `i`-th row here.
     pub fn simulated_row(&self, i: usize) -> &[f32] {
         &self.simulated[i * self.n_data..(i + 1) * self.n_data]
+    }
+
+    /// The derived quantities of the `i`-th row here.
+    pub fn derived_row(&self, i: usize) -> &[f64] {
+        &self.derived[i * self.n_derived..(i + 1) * self.n_derived]
     }
 
     /// Writes the file; the same rows give the same bytes. Messages of more than [`MAX_MESSAGE_BYTES`] are cut.
@@ -129,8 +161,11 @@ impl ShardRows {
             Column::nullable("log_likelihood", log_likelihood),
             Column::new("status", StringArray::from_iter_values(status)),
             Column::nullable("message", StringArray::from(messages.to_vec())),
-            Column::lists(DATA, path, self.n_data, &self.simulated)?,
         ]);
+        columns.extend(derived_columns(space, &self.derived));
+        if self.n_data > 0 {
+            columns.push(Column::lists(DATA, path, self.n_data, &self.simulated)?);
+        }
         Ok(columns)
     }
 
@@ -138,54 +173,56 @@ impl ShardRows {
     pub fn load(
         directory: &Directory,
         shard: &ShardFile,
-        space: &ParameterSpace,
+        layout: ShardLayout<'_>,
     ) -> Result<Self, TableError> {
         let bytes = directory.read_stored(&shard.file)?;
-        Self::parse(directory, shard, bytes, space, Read::All)
+        Self::parse(directory, shard, bytes, layout, Read::All)
     }
 
     /// As [`Self::load`], without reading the data.
     pub fn load_without_data(
         directory: &Directory,
         shard: &ShardFile,
-        space: &ParameterSpace,
+        layout: ShardLayout<'_>,
     ) -> Result<Self, TableError> {
         let bytes = directory.read_stored(&shard.file)?;
-        Self::parse(directory, shard, bytes, space, Read::Without(DATA))
+        Self::parse(directory, shard, bytes, layout, Read::Without(DATA))
     }
 
     fn parse(
         directory: &Directory,
         shard: &ShardFile,
         bytes: Bytes,
-        space: &ParameterSpace,
+        layout: ShardLayout<'_>,
         read: Read<'_>,
     ) -> Result<Self, TableError> {
         let path = directory.join(&shard.file.path);
-        let table = decode(&path, FORMAT, &column_names(&path, space)?, read, bytes)?;
+        let table = decode(&path, FORMAT, &column_names(&path, layout)?, read, bytes)?;
         table.check_metadata("round", &shard.round.0.to_string())?;
         table.check_rows(shard.first_row, shard.n_rows)?;
-        let rows = Self::from_table(&table, space, shard.round, shard.first_row, read)?;
+        let rows = Self::from_table(&table, layout, shard.round, shard.first_row, read)?;
         check_n_failed(directory, shard, rows.n_failed())?;
         Ok(rows)
     }
 
     pub(super) fn from_table(
         table: &Table,
-        space: &ParameterSpace,
+        layout: ShardLayout<'_>,
         round: RoundId,
         first_row: u64,
         read: Read<'_>,
     ) -> Result<Self, TableError> {
         let (n_data, simulated) = match read {
-            Read::All => table.lists(DATA)?,
-            Read::Without(_) => (0, Vec::new()),
+            Read::All if layout.n_data > 0 => table.lists(DATA)?,
+            Read::All | Read::Without(_) => (0, Vec::new()),
         };
         Ok(Self {
-            draws: Draws::from_table(table, space, round, first_row)?,
+            draws: Draws::from_table(table, layout.space, round, first_row)?,
             log_likelihood: table.optional_log_f64s("log_likelihood")?,
             n_data,
             simulated,
+            n_derived: layout.space.derived.len(),
+            derived: derived_of_table(table, layout.space)?,
             status: status_of_table(table)?,
             message: table.optional_strings("message")?,
         })
@@ -197,17 +234,17 @@ impl ShardRows {
 pub fn for_each_rows(
     directory: &Directory,
     shards: &[ShardFile],
-    space: &ParameterSpace,
+    layout: ShardLayout<'_>,
     on_rows: impl FnMut(ShardRows),
 ) -> Result<(), TableError> {
-    for_each_shard(directory, shards, space, Read::All, on_rows)
+    for_each_shard(directory, shards, layout, Read::All, on_rows)
 }
 
 /// As [`for_each_rows`], with or without the data.
 pub(crate) fn for_each_shard(
     directory: &Directory,
     shards: &[ShardFile],
-    space: &ParameterSpace,
+    layout: ShardLayout<'_>,
     read: Read<'_>,
     mut on_rows: impl FnMut(ShardRows),
 ) -> Result<(), TableError> {
@@ -223,7 +260,7 @@ pub(crate) fn for_each_shard(
             }
         })?;
         for (shard, bytes) in group.iter().zip(all_bytes) {
-            on_rows(ShardRows::parse(directory, shard, bytes, space, read)?);
+            on_rows(ShardRows::parse(directory, shard, bytes, layout, read)?);
         }
     }
     Ok(())
@@ -276,9 +313,13 @@ fn cut(message: &str) -> &str {
     &message[..message.floor_char_boundary(MAX_MESSAGE_BYTES)]
 }
 
-pub(super) fn column_names(path: &Path, space: &ParameterSpace) -> Result<Vec<String>, TableError> {
-    let none = Draws::empty(RoundId(0), 0, space.len());
-    let columns = ShardRows::given_up(none, 1, "").columns(path, space, &[])?;
+pub(super) fn column_names(
+    path: &Path,
+    layout: ShardLayout<'_>,
+) -> Result<Vec<String>, TableError> {
+    let none = Draws::empty(RoundId(0), 0, layout.space.len());
+    let none = ShardRows::given_up(none, layout, "");
+    let columns = none.columns(path, layout.space, &[])?;
     Ok(names(&columns))
 }
 

@@ -17,6 +17,10 @@ use parquet::arrow::arrow_reader::ArrowReaderMetadata;
 const FLOW: Component = Component::Flow(FlowId(0));
 const SECRET: &str = "of the coordinator";
 
+fn layout(space: &ParameterSpace) -> ShardLayout<'_> {
+    ShardLayout { space, n_data: 3 }
+}
+
 fn space() -> ParameterSpace {
     let prior = Prior::Uniform {
         low: 0.0,
@@ -47,6 +51,8 @@ fn rows() -> ShardRows {
         log_likelihood: vec![Some(-1.0), None, Some(f64::NEG_INFINITY)],
         n_data: 3,
         simulated: vec![1.0, 2.0, 3.0, f32::NAN, f32::NAN, f32::NAN, 7.0, 8.0, 9.0],
+        n_derived: 0,
+        derived: Vec::new(),
         status: vec![RowStatus::Ok, RowStatus::Failed, RowStatus::Ok],
         message: vec![None, Some("no orbit".to_owned()), None],
     }
@@ -81,7 +87,7 @@ fn shards_are_found_again_and_pass_their_check() {
     assert_eq!(numbers, (RoundId(1), 10, 3, 1));
     assert_eq!(store(&rows).1, shard, "the same rows give the same bytes");
 
-    let loaded = ShardRows::load(&directory, &shard, &space()).expect("load");
+    let loaded = ShardRows::load(&directory, &shard, layout(&space())).expect("load");
     assert!(loaded.simulated[3..6].iter().all(|value| value.is_nan()));
     let without_nan = |rows: &ShardRows| {
         let simulated = rows
@@ -96,7 +102,7 @@ fn shards_are_found_again_and_pass_their_check() {
     };
     assert_eq!(without_nan(&loaded), without_nan(&rows));
 
-    let dry = ShardRows::load_without_data(&directory, &shard, &space()).expect("dry rows");
+    let dry = ShardRows::load_without_data(&directory, &shard, layout(&space())).expect("dry rows");
     let expected = ShardRows {
         n_data: 0,
         simulated: Vec::new(),
@@ -106,8 +112,10 @@ fn shards_are_found_again_and_pass_their_check() {
     check(
         &directory,
         &shard,
-        &space(),
-        3,
+        ShardLayout {
+            space: &space(),
+            n_data: 3,
+        },
         Weighed::ByObservation,
         &rows.draws,
         SECRET,
@@ -122,12 +130,14 @@ fn an_empty_batch_keeps_its_width() {
         log_likelihood: vec![],
         n_data: 3,
         simulated: vec![],
+        n_derived: 0,
+        derived: Vec::new(),
         status: vec![],
         message: vec![],
     };
     let (directory, shard) = store(&rows);
     assert_eq!(
-        ShardRows::load(&directory, &shard, &space()).expect("load"),
+        ShardRows::load(&directory, &shard, layout(&space())).expect("load"),
         rows
     );
 }
@@ -201,8 +211,10 @@ fn every_kind_of_wrong_shard_is_refused_with_its_place() {
         let error = check(
             &directory,
             &shard,
-            &space(),
-            3,
+            ShardLayout {
+                space: &space(),
+                n_data: 3,
+            },
             Weighed::ByObservation,
             &super::tests::rows().draws,
             SECRET,
@@ -218,7 +230,7 @@ fn reports_that_do_not_fit_their_shard_are_refused() {
     let rows = rows();
     let (directory, shard) = store(&rows);
     let refused = |shard: ShardFile| {
-        let error = ShardRows::load(&directory, &shard, &space())
+        let error = ShardRows::load(&directory, &shard, layout(&space()))
             .expect_err("refused")
             .to_string();
         error.rsplit(": ").next().unwrap_or_default().to_owned()
@@ -255,8 +267,10 @@ fn reports_that_do_not_fit_their_shard_are_refused() {
     let never = check(
         &directory,
         &shard,
-        &space(),
-        3,
+        ShardLayout {
+            space: &space(),
+            n_data: 3,
+        },
         Weighed::Never,
         &rows.draws,
         SECRET,
@@ -284,7 +298,7 @@ fn files_of_other_formats_are_refused() {
             file: draws,
             ..shard.clone()
         },
-        &space(),
+        layout(&space()),
     );
     let message = error.expect_err("draws").to_string();
     assert!(
@@ -301,7 +315,7 @@ fn files_of_other_formats_are_refused() {
             file: text,
             ..shard
         },
-        &space(),
+        layout(&space()),
     );
     let message = error.expect_err("text").to_string();
     let start = format!(
@@ -318,8 +332,16 @@ fn long_messages_are_cut_where_they_are_written_and_refused_where_they_are_not()
     let (directory, shard) = store(&long);
     let expected = &rows().draws;
     let weighed = Weighed::ByObservation;
-    check(&directory, &shard, &space(), 3, weighed, expected, SECRET).expect("cut");
-    let loaded = ShardRows::load(&directory, &shard, &space()).expect("load");
+    check(
+        &directory,
+        &shard,
+        layout(&space()),
+        weighed,
+        expected,
+        SECRET,
+    )
+    .expect("cut");
+    let loaded = ShardRows::load(&directory, &shard, layout(&space())).expect("load");
     assert_eq!(loaded.message[1], Some("é".repeat(512)));
 
     for (length, what) in [
@@ -339,8 +361,15 @@ fn long_messages_are_cut_where_they_are_written_and_refused_where_they_are_not()
             file,
             ..shard.clone()
         };
-        let error =
-            check(&directory, &shard, &space(), 3, weighed, expected, SECRET).expect_err(what);
+        let error = check(
+            &directory,
+            &shard,
+            layout(&space()),
+            weighed,
+            expected,
+            SECRET,
+        )
+        .expect_err(what);
         assert!(error.to_string().contains(what), "{error}");
     }
 }
@@ -374,8 +403,10 @@ fn a_log_likelihood_that_contradicts_the_data_is_refused() {
         let error = check(
             &directory,
             &shard,
-            &space(),
-            3,
+            ShardLayout {
+                space: &space(),
+                n_data: 3,
+            },
             weighed,
             &rows.draws,
             SECRET,
@@ -438,7 +469,7 @@ fn damaged_shards_are_found_and_a_reader_says_what_repairs_them() {
         assert_eq!(found.0, expected.0);
         assert!(found.1.starts_with(&expected.1), "{found:?}");
     }
-    let read = for_each_rows(&directory, &shards, &space(), |_| {});
+    let read = for_each_rows(&directory, &shards, layout(&space()), |_| {});
     let error = read.expect_err("damaged");
     assert!(!error.is_store_fault());
     assert_eq!(
@@ -465,6 +496,8 @@ fn many_rows(n_rows: u64, noise: &GaussianNoise, observation: &Observation) -> S
             .collect(),
         n_data: 2,
         simulated,
+        n_derived: 0,
+        derived: Vec::new(),
         status: vec![RowStatus::Ok; n_rows],
         message: vec![None; n_rows],
         draws,
@@ -498,8 +531,10 @@ fn the_rows_that_are_looked_at_follow_from_the_content_and_the_secret() {
         let checked = check(
             &directory,
             &shard,
-            &space(),
-            2,
+            ShardLayout {
+                space: &space(),
+                n_data: 2,
+            },
             weighed,
             &rows.draws,
             SECRET,
@@ -527,8 +562,10 @@ fn pages_that_say_to_unpack_to_more_than_their_column_are_refused_before_they_ar
         check(
             &directory,
             &shard,
-            &space(),
-            2,
+            ShardLayout {
+                space: &space(),
+                n_data: 2,
+            },
             weighed,
             &rows.draws,
             SECRET,
@@ -556,7 +593,7 @@ fn pages_that_say_to_unpack_to_more_than_their_column_are_refused_before_they_ar
         file,
         ..shard.clone()
     };
-    let error = ShardRows::load(&directory, &large, &space()).expect_err("large");
+    let error = ShardRows::load(&directory, &large, layout(&space())).expect_err("large");
     assert_eq!(error.to_string(), format!("memory/shard.parquet: {reason}"));
     let mut other = good.to_vec();
     other[page + 1] = 4;

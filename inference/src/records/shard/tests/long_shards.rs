@@ -1,7 +1,7 @@
 //! Shards of more rows than are read at a time.
 
 use crate::base::{FlowId, RoundId};
-use crate::records::shard::{RowStatus, ShardRows, Weighed, check};
+use crate::records::shard::{RowStatus, ShardLayout, ShardRows, Weighed, check};
 use crate::records::{Directory, Draws};
 use crate::space::{Parameter, ParameterSpace, Prior};
 use crate::weights::Component;
@@ -20,6 +20,8 @@ fn rows_are_checked_to_the_last_and_named_by_their_line_in_the_file() {
         log_likelihood: vec![None; N_ROWS],
         n_data: 2,
         simulated: vec![1.0; 2 * N_ROWS],
+        n_derived: 0,
+        derived: Vec::new(),
         status: vec![RowStatus::Ok; N_ROWS],
         message: vec![None; N_ROWS],
     };
@@ -30,7 +32,11 @@ fn rows_are_checked_to_the_last_and_named_by_their_line_in_the_file() {
         let mut shard = stored.store(&directory, "shard", &space).expect("store");
         shard.n_rows = n_rows;
         let draws = rows.draws.slice(7..7 + n_rows);
-        let error = check(&directory, &shard, &space, 2, Weighed::Never, &draws, "").err();
+        let layout = ShardLayout {
+            space: &space,
+            n_data: 2,
+        };
+        let error = check(&directory, &shard, layout, Weighed::Never, &draws, "").err();
         error.map(|error| error.to_string().replace("memory/shard: ", ""))
     };
     let n_rows = N_ROWS as u64;
