@@ -67,6 +67,7 @@ mod lotka_volterra;
 mod microlensing;
 mod occultation;
 mod own_noise;
+pub mod process;
 mod simulator;
 mod sine;
 mod sir;
