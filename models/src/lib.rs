@@ -68,6 +68,7 @@ mod microlensing;
 mod model;
 mod occultation;
 mod own_noise;
+pub mod process;
 mod simulator;
 mod sine;
 mod sir;
