@@ -1,6 +1,5 @@
 """The child of docs/children.md: what it answers, and how it ends."""
 
-import ctypes
 import os
 import signal
 import time
@@ -245,13 +244,13 @@ def test_a_model_that_kills_itself(start, statement, status):
         assert any(line.endswith("model.py\", line 3 in log_likelihood") for line in lines if line)
 
 
-HANGS = ["while True: pass", "time.sleep(1000)", "subprocess.run(['sleep', '1000'])", "os.fork(); time.sleep(1000)"]
+HANGS = ["while True: pass", "time.sleep(1000)", "subprocess.run(['sleep', '1000'])", "os.fork(); time.sleep(1000)", "ctypes.PyDLL(None).sleep(1000)"]
 
 
 @pytest.mark.parametrize("statement", HANGS)
 def test_the_end_of_requests_ends_child_and_grandchildren_in_the_middle_of_a_row(start, statement):
     parent = start(
-        f"import os, subprocess, time\ndef log_likelihood(theta):\n    print('begun', flush=True)\n    {statement}\n"
+        f"import ctypes, os, subprocess, time\ndef log_likelihood(theta):\n    print('begun', flush=True)\n    {statement}\n"
     )
     parent.ready()
     parent.send(parent.batch([[0, 0]]))
@@ -271,8 +270,9 @@ def group_of(pid):
         return None
 
 
-def test_no_child_outlives_a_parent_that_is_killed(start, tmp_path):
-    (tmp_path / "model.py").write_text("def log_likelihood(theta):\n    print('begun')\n    while True: pass\n")
+@pytest.mark.parametrize("statement", ["while True: pass", "ctypes.PyDLL(None).sleep(1000)"])
+def test_no_child_outlives_a_parent_that_is_killed(tmp_path, statement):
+    (tmp_path / "model.py").write_text(f"import ctypes\ndef log_likelihood(theta):\n    print('begun')\n    {statement}\n")
     ours, theirs = os.pipe()
     middle = os.fork()
     if middle == 0:
@@ -283,10 +283,27 @@ def test_no_child_outlives_a_parent_that_is_killed(start, tmp_path):
         os.write(theirs, b"%d\n" % parent.process.pid)
         signal.pause()
     child = int(os.read(ours, 20))
-    assert is_alive(child)
+    group = [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if group_of(pid) == child]
+    assert len(group) == 2 and is_alive(child)
     os.kill(middle, signal.SIGKILL)
     os.waitpid(middle, 0)
-    wait_until_gone([child])
+    wait_until_gone(group)
+
+
+def test_what_watches_is_no_child_of_the_models(start):
+    parent = start(
+        """
+        import os
+
+        def log_likelihood(theta):
+            try:
+                os.wait()
+            except ChildProcessError:
+                return -1.0
+        """
+    )
+    parent.ready()
+    assert parent.ask([[0, 0]])["log_likelihood"] == [-1.0]
 
 
 def test_an_import_that_hangs_ends_too(start):
@@ -527,19 +544,3 @@ def test_modules_by_name_and_functions_with_defaults(tmp_path, monkeypatch):
     parent.ready()
     assert parent.ask([[3, 0]])["log_likelihood"] == [-6.0]
     parent.close()
-
-
-def test_the_parent_death_signal_is_set(start):
-    parent = start(
-        """
-        import ctypes
-
-        def log_likelihood(theta):
-            number = ctypes.c_int()
-            ctypes.CDLL(None).prctl(2, ctypes.byref(number))
-            return float(number.value)
-        """
-    )
-    parent.ready()
-    assert parent.ask([[0, 0]])["log_likelihood"] == [float(signal.SIGKILL)]
-    assert ctypes.sizeof(ctypes.c_int) == 4

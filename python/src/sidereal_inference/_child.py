@@ -13,11 +13,47 @@ import os
 import pickle
 import queue
 import random
+import select
 import signal
 import sys
 import sysconfig
 import threading
 import traceback
+
+
+def end(group):
+    """Ends this process at once, with its group where that is its own."""
+    if group is None:
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.killpg(group, signal.SIGKILL)
+
+
+def keep_watch(group):
+    """Forks a process that ends the group once nobody can ask any more, also where C code never lets our threads run.
+
+    PR_SET_PDEATHSIG would not do: it goes by the thread that has started the child.
+    """
+    first = os.fork()
+    if first:
+        os.waitpid(first, 0)
+        return
+    if os.fork():
+        os._exit(0)  # so that the user's code has no child that it does not know of
+    for number in MEANT_FOR_WORKER:
+        signal.signal(number, signal.SIG_IGN)
+    for descriptor in (0, 1, 2, 4):
+        os.close(descriptor)
+    poll = select.poll()
+    poll.register(3, 0)
+    poll.poll()
+    end(group)
+
+
+# Schedulers send these to every process of a job; a worker drains then, and needs its children for it.
+MEANT_FOR_WORKER = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
+GROUP = os.getpgrp() if os.getpgrp() == os.getpid() else None
+if __name__ == "__main__" and GROUP is not None:
+    keep_watch(GROUP)  # before anything large is loaded, and before there are threads
 
 try:
     import numpy as np
@@ -32,7 +68,6 @@ ANSWERED, FAILED, TRY_AGAIN = 0, 1, 2
 LOWEST = -1e290
 LONGEST_MESSAGE = 500
 FUNCTIONS = ("prior_transform", "simulate", "log_likelihood")
-MEANT_FOR_WORKER = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 OWN_FILE = (lambda: None).__code__.co_filename
 LIBRARIES = tuple(
     os.path.join(path, "") for path in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")} if path
@@ -41,7 +76,6 @@ LIBRARIES = tuple(
 
 def main():
     """Serves requests until their stream ends."""
-    group = os.getpgrp() if os.getpgrp() == os.getpid() else None
     prepare_process()
     requests, answers = os.fdopen(3, "rb"), os.fdopen(4, "wb", buffering=1 << 20)
     hello = json.loads(exactly(requests, int.from_bytes(exactly(requests, 4), "little")))
@@ -51,11 +85,11 @@ def main():
         if MISSING is not None:
             raise Unusable(f"{sys.executable} has no module {MISSING}, which models in Python need: pip install {MISSING}")
         batches = queue.SimpleQueue()
-        threading.Thread(target=read_requests, args=(requests, batches, group), daemon=True).start()
+        threading.Thread(target=read_requests, args=(requests, batches), daemon=True).start()
         model = Model(hello, load_functions(hello["functions"]))
     except Unusable as unusable:
         say(answers, {"protocol": PROTOCOL, "error": str(unusable)})
-        end(group)
+        end(GROUP)
     python = ".".join(map(str, sys.version_info[:3]))
     say(answers, {"protocol": PROTOCOL, "program": f"Python {python}, numpy {np.__version__}"})
     process = os.getpid()
@@ -69,24 +103,21 @@ def main():
                 answers.flush()
     except BaseException:
         traceback.print_exc()
-        end(group)
+        end(GROUP)
 
 
 def prepare_process():
-    """Ends with its parent, outlives signals that are meant for the worker, and lets no output wait."""
+    """Keeps the pipes from other programs, outlives signals that are meant for the worker, and lets no output wait."""
     os.set_inheritable(3, False)
     os.set_inheritable(4, False)
     try:
         libc = ctypes.CDLL(None)
-        if sys.platform == "linux":
-            libc.prctl(1, int(signal.SIGKILL))  # PR_SET_PDEATHSIG
         stdout = "__stdoutp" if sys.platform == "darwin" else "stdout"
         libc.setvbuf(ctypes.c_void_p.in_dll(libc, stdout), None, 1, ctypes.c_size_t(0))  # line by line
     except (OSError, AttributeError, ValueError):
         pass
     sys.stdout.reconfigure(line_buffering=True)
     faulthandler.enable(all_threads=False)
-    # Schedulers send these to every process of a job; a worker drains then, and needs its children for it.
     for number in MEANT_FOR_WORKER:
         signal.signal(number, lambda *_: None)
     os.register_at_fork(before=hold_signals, after_in_parent=release_signals, after_in_child=obey_signals)
@@ -107,20 +138,13 @@ def obey_signals():
     release_signals()
 
 
-def read_requests(requests, batches, group):
+def read_requests(requests, batches):
     """Reads whole requests ahead of their answers; the end of the stream ends the process, whatever it is doing."""
     try:
         for batch in pa.ipc.open_stream(requests):
             batches.put(batch)
     finally:
-        end(group)
-
-
-def end(group):
-    """Ends this process at once, with its group where that is its own."""
-    if group is None:
-        os.kill(os.getpid(), signal.SIGKILL)
-    os.killpg(group, signal.SIGKILL)
+        end(GROUP)
 
 
 def exactly(stream, length):
