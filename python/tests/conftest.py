@@ -1,0 +1,24 @@
+"""What tests share: children of files written on the spot."""
+
+import textwrap
+
+import pytest
+from parent import Parent
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a child of the functions that `source` defines among simulate, log_likelihood and prior_transform."""
+    parents = []
+
+    def start(source, **hello):
+        path = tmp_path / "model.py"
+        path.write_text(textwrap.dedent(source))
+        uses = [use for use in ("prior_transform", "simulate", "log_likelihood") if f"def {use}(" in source]
+        parent = Parent({use: f"{path}:{use}" for use in uses}, **hello)
+        parents.append(parent)
+        return parent
+
+    yield start
+    for parent in parents:
+        parent.close()
