@@ -35,6 +35,13 @@ pub enum Found {
     Begun,
 }
 
+/// What becomes of a campaign whose model's files are not what they were when it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangedModel {
+    Refused,
+    Accepted,
+}
+
 /// Where a campaign runs unless told otherwise: `runs/<name>` in the current directory.
 pub fn default_for(campaign: &Campaign) -> PathBuf {
     let name: String = campaign.name.trim().trim_matches('.').to_owned();
@@ -42,7 +49,11 @@ pub fn default_for(campaign: &Campaign) -> PathBuf {
 }
 
 /// Refuses a directory that belongs to another campaign, to a changed one, or to no campaign.
-pub fn inspect(location: &str, campaign: &Campaign) -> Result<Found, CommandError> {
+pub fn inspect(
+    location: &str,
+    campaign: &Campaign,
+    changed_model: ChangedModel,
+) -> Result<Found, CommandError> {
     let found = match sidereal_store::kind(location) {
         Kind::FileSystem => inspect_entries(Path::new(location))?,
         Kind::ObjectStore => Found::Begun,
@@ -66,7 +77,11 @@ pub fn inspect(location: &str, campaign: &Campaign) -> Result<Found, CommandErro
         })?;
     let changed = campaign_file::changed_keys(&begun, campaign);
     if changed.is_empty() {
-        return Ok(Found::Begun);
+        return match changed_model {
+            ChangedModel::Refused => refuse_changed_model(location, &begun, campaign),
+            ChangedModel::Accepted => Ok(()),
+        }
+        .map(|()| Found::Begun);
     }
     let what = if begun.name == campaign.name {
         "was begun with other values, which may not change".to_owned()
@@ -79,6 +94,26 @@ pub fn inspect(location: &str, campaign: &Campaign) -> Result<Found, CommandErro
     Err(CommandError::unusable(format!(
         "{location}: {what} (choose another directory with --out or --dir):\n  {}",
         changed.join("\n  ")
+    )))
+}
+
+/// Refuses a model whose files are not what they were when the campaign began.
+fn refuse_changed_model(
+    location: &str,
+    begun: &Campaign,
+    campaign: &Campaign,
+) -> Result<(), CommandError> {
+    let digest = |campaign: &Campaign| {
+        let external = campaign.simulator.external.as_ref();
+        external.map(|external| external.digest.clone())
+    };
+    if digest(begun) == digest(campaign) {
+        return Ok(());
+    }
+    Err(CommandError::unusable(format!(
+        "{location}: {} has changed since the campaign began; expected the same model, a new directory (--out or --dir), \
+         or --accept-changed-model, which goes on with what is simulated already as it is",
+        campaign.simulator.model.name
     )))
 }
 
@@ -268,7 +303,11 @@ mod tests {
         let line = campaign(CAMPAIGN);
         let directory = root.path().join("run");
         let inspect = |path: &Path, campaign: &Campaign| {
-            super::inspect(path.to_str().expect("UTF-8"), campaign)
+            super::inspect(
+                path.to_str().expect("UTF-8"),
+                campaign,
+                ChangedModel::Refused,
+            )
         };
         assert_eq!(inspect(&directory, &line), Ok(Found::Nothing));
         fs::create_dir_all(directory.join(JOURNAL)).expect("create");

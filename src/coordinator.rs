@@ -120,7 +120,12 @@ pub fn run(
     for note in words::data_notes(&campaign, source.as_ref(), models) {
         terminal.note(&note);
     }
-    if campaign_directory::inspect(&arguments.dir, &campaign)? == Found::Begun {
+    if campaign_directory::inspect(
+        &arguments.dir,
+        &campaign,
+        arguments.settings.changed_model(),
+    )? == Found::Begun
+    {
         let begun = sidereal_store::open(&arguments.dir).map_err(CommandError::unusable)?;
         campaign_directory::finished_before(&begun, &campaign, terminal)?;
     }

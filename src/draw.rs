@@ -70,7 +70,7 @@ pub fn run(
         )));
     }
     models
-        .build(&campaign)
+        .build(&campaign, 1)
         .map_err(|error| CommandError::unusable(format!("{}: {error}", directory.location())))?;
     let n_workers = arguments
         .workers

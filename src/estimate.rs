@@ -305,7 +305,7 @@ mod tests {
     fn what_is_timed_is_what_would_be_run() {
         let one = campaign(OBSERVED, "simulations = 1000");
         let model = sidereal_models::Catalogue::default()
-            .build(&one)
+            .build(&one, 1)
             .expect("built");
         let timed = time(
             &one,

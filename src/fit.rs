@@ -66,13 +66,14 @@ pub fn run(
         let path = campaign_directory::default_for(&campaign);
         path.display().to_string()
     });
-    let found = campaign_directory::inspect(&directory, &campaign)?;
+    let found =
+        campaign_directory::inspect(&directory, &campaign, arguments.settings.changed_model())?;
     if arguments.dry_run {
         let state = state(&directory, &campaign, found)?;
         let data = words::data(&campaign, source.as_ref(), models);
         results::print(&plan(&campaign, data, &directory, &state));
         if found == Found::Nothing {
-            let model = models.build(&campaign).map_err(CommandError::unusable)?;
+            let model = models.build(&campaign, 1).map_err(CommandError::unusable)?;
             let machine = estimate::Machine {
                 model: &model,
                 n_workers: n_workers(&campaign),
@@ -93,6 +94,11 @@ pub fn run(
             return show_again(&begun, &campaign, &summary, arguments, terminal, models);
         }
     }
+    models
+        .build(&campaign, 1)
+        .map_err(CommandError::unusable)?
+        .try_out(&campaign)
+        .map_err(CommandError::unusable)?;
     let device = sidereal_trainer::device::choose(campaign.training.device)
         .map_err(CommandError::unusable)?;
     let n_workers = n_workers(&campaign);

@@ -58,6 +58,11 @@ struct Cli {
     #[arg(long, global = true, value_name = "FILTER")]
     log: Option<String>,
 
+    /// The interpreter that runs models in Python [default: `workers.python` of the campaign, else that of the active
+    /// environment]
+    #[arg(long, global = true, value_name = "PATH")]
+    python: Option<std::path::PathBuf>,
+
     /// How log lines on standard error look
     #[arg(long, global = true, value_enum, default_value_t = logs::LogFormat::Text)]
     log_format: logs::LogFormat,
@@ -96,6 +101,7 @@ const EXIT_STATUS: &str = "Exit status: 0 done; 1 failed; 2 unusable input; 3 fi
 /// The command with these forward models, and how it ended.
 pub fn run(models: Catalogue) -> ExitCode {
     let cli = Cli::parse();
+    let models = models.with_python(cli.python);
     let (quiet, filter) = match &cli.verb {
         Verb::Fit(arguments) => (arguments.quiet, "warn"),
         Verb::Predict(arguments) => (arguments.quiet, "warn"),

@@ -64,7 +64,7 @@ fn repair(
     models: &Catalogue,
 ) -> Result<Ending, CommandError> {
     let model = models
-        .build(campaign)
+        .build(campaign, crate::services::n_cores())
         .map_err(|error| CommandError::unusable(format!("{}: {error}", directory.location())))?;
     let mut failures = Vec::new();
     for found in damaged {

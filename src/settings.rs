@@ -1,5 +1,6 @@
 //! Keys of the campaign file that an argument may stand for.
 
+use crate::campaign_directory::ChangedModel;
 use crate::exit::CommandError;
 use clap::{Args, ValueEnum};
 use sidereal_inference::campaign::{Campaign, DeviceChoice, Source};
@@ -17,9 +18,22 @@ pub struct SettingArguments {
     /// As `training.device` in the file
     #[arg(long)]
     device: Option<DeviceArgument>,
+
+    /// Go on with a campaign whose model in Python (or program) is not what it was when the campaign began: what is
+    /// simulated already stays as it is
+    #[arg(long)]
+    accept_changed_model: bool,
 }
 
 impl SettingArguments {
+    /// What becomes of a campaign whose model has changed.
+    pub fn changed_model(&self) -> ChangedModel {
+        match self.accept_changed_model {
+            true => ChangedModel::Accepted,
+            false => ChangedModel::Refused,
+        }
+    }
+
     /// The campaign file with these settings, checked as far as it goes without running, and where its observation is
     /// from, if that is a file.
     pub fn campaign(
@@ -36,7 +50,7 @@ impl SettingArguments {
             campaign.training.device = device.into();
         }
         models
-            .build(&campaign)
+            .build(&campaign, 1)
             .map_err(|error| CommandError::unusable(format!("{}: {error}", path.display())))?;
         Ok((campaign, source))
     }

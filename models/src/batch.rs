@@ -1,5 +1,6 @@
 //! One batch: draws in, shard rows out, as a pure function.
 
+use crate::process::ChildError;
 use crate::simulator::{SimulationError, Simulator};
 use rayon::prelude::*;
 use sidereal_inference::base::{Purpose, RoundId, RowId, stream, words_of_panic};
@@ -40,6 +41,26 @@ pub enum BatchError {
     TooManyRows { first_row: u64, n_rows: usize },
     #[error("the batch was abandoned")]
     Abandoned,
+    #[error(transparent)]
+    Child(ChildError),
+    #[error("{model} has no answer for {n_tried} draws of the prior: {message}")]
+    NoAnswer {
+        model: String,
+        n_tried: u64,
+        message: String,
+    },
+}
+
+impl From<ChildError> for BatchError {
+    fn from(error: ChildError) -> Self {
+        match error {
+            ChildError::Abandoned => Self::Abandoned,
+            ChildError::Settings(_)
+            | ChildError::Start { .. }
+            | ChildError::Rows { .. }
+            | ChildError::TooManyRows { .. } => Self::Child(error),
+        }
+    }
 }
 
 /// Runs the forward model on every draw, on the current rayon pool.

@@ -1,9 +1,12 @@
 //! The models that a program knows, and how one is set up for a campaign.
 
+use crate::external::External;
 use crate::model::Model;
 use crate::simulator::{SimulationError, Simulator, impossible};
 use rand_chacha::ChaCha8Rng;
+use sidereal_inference::base::files::FileError;
 use sidereal_inference::campaign::Campaign;
+use sidereal_inference::campaign::external::ExternalModel;
 use sidereal_inference::campaign::model;
 use sidereal_inference::campaign::model::{
     Complaint, Declaration, Declarations, ModelId, ModelNoise, ModelParameters, Options, Origin,
@@ -11,6 +14,7 @@ use sidereal_inference::campaign::model::{
 };
 use sidereal_inference::space::ParameterSpace;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A forward model: what it declares, and how it is set up.
@@ -51,6 +55,8 @@ impl ForwardModel for ReadyModel {
 #[derive(Clone)]
 pub struct Catalogue {
     models: Vec<(Origin, Arc<dyn ForwardModel>)>,
+    /// The interpreter of functions in Python, whatever campaigns say.
+    python: Option<PathBuf>,
 }
 
 impl Catalogue {
@@ -58,6 +64,7 @@ impl Catalogue {
         let of_origin = |model| (Origin::Builtin, model);
         Self {
             models: models.into_iter().map(of_origin).collect(),
+            python: None,
         }
     }
 
@@ -66,6 +73,12 @@ impl Catalogue {
         self.models
             .retain(|(origin, other)| (*origin, other.name()) != (Origin::Guest, model.name()));
         self.models.push((Origin::Guest, Arc::new(model)));
+        self
+    }
+
+    /// With the interpreter that runs functions in Python, whatever campaigns say.
+    pub fn with_python(mut self, interpreter: Option<PathBuf>) -> Self {
+        self.python = interpreter;
         self
     }
 
@@ -80,8 +93,18 @@ impl Catalogue {
         self.model(&spec.model).map(declaration)
     }
 
-    /// A campaign's model.
-    pub fn build(&self, campaign: &Campaign) -> Result<Model, BuildError> {
+    /// A campaign's model, for as many rows at a time.
+    pub fn build(&self, campaign: &Campaign, n_parallel: usize) -> Result<Model, BuildError> {
+        if let Some(external) = &campaign.simulator.external {
+            let name = &campaign.simulator.model.name;
+            check_digest(name, external)?;
+            let python = self
+                .python
+                .as_deref()
+                .or(campaign.workers.python.as_deref());
+            let external = External::new(external.clone(), n_parallel, python);
+            return Ok(Model::External(Arc::new(external)));
+        }
         let simulator = self.simulator(&campaign.simulator, &campaign.space)?;
         Ok(Model::InProcess(simulator))
     }
@@ -138,7 +161,7 @@ fn declaration(model: &Arc<dyn ForwardModel>) -> &dyn Declaration {
 }
 
 /// A campaign whose model cannot be set up.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[expect(
     missing_docs,
     reason = "the variants' own messages say it, with the fields"
@@ -148,10 +171,42 @@ pub enum BuildError {
     #[error("simulator `{model}`: {message}")]
     Model { model: String, message: String },
     #[error(
+        "{model} has changed since the campaign began: its files have the digest {found}, expected {expected}"
+    )]
+    Changed {
+        model: String,
+        found: String,
+        expected: String,
+    },
+    #[error("{model}: {source}")]
+    Files {
+        model: String,
+        source: Arc<FileError>,
+    },
+    #[error(
         "the campaign's model is {model}, this program has {}",
         model::list(known)
     )]
     Unknown { model: ModelId, known: Vec<ModelId> },
+}
+
+/// Refuses files that are not those that the campaign began with.
+fn check_digest(name: &str, external: &ExternalModel) -> Result<(), BuildError> {
+    let found = external
+        .program
+        .digest()
+        .map_err(|source| BuildError::Files {
+            model: name.to_owned(),
+            source: Arc::new(source),
+        })?;
+    match found == external.digest {
+        true => Ok(()),
+        false => Err(BuildError::Changed {
+            model: name.to_owned(),
+            found: found[..8].to_owned(),
+            expected: external.digest.chars().take(8).collect(),
+        }),
+    }
 }
 
 fn build(

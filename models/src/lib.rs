@@ -61,6 +61,7 @@ mod batch;
 mod bernoulli_glm;
 mod catalogue;
 mod dormand_prince;
+mod external;
 mod gaussian_mixture;
 mod linear_gaussian;
 mod lotka_volterra;

@@ -137,7 +137,7 @@ impl<'a> Predictor<'a> {
             }
         }
         let campaign = model.campaign();
-        let forward = models.build(campaign)?;
+        let forward = models.build(campaign, n_threads)?;
         let pool = ThreadPoolBuilder::new()
             .num_threads(n_threads)
             .build()

@@ -1,6 +1,7 @@
 //! Why a worker stopped without being told to.
 
 use sidereal_models::BuildError;
+use sidereal_models::process::ChildError;
 use sidereal_proto::access::AccessError;
 use sidereal_proto::client::ClientError;
 use sidereal_proto::peer::{GaveUp, OpeningError, ThreadError};
@@ -41,6 +42,9 @@ pub enum WorkerError {
     /// The campaign's model does not take its options.
     #[error("cannot build the campaign's simulator: {0}")]
     Simulator(#[from] BuildError),
+    /// Its processes do not start.
+    #[error("cannot run the campaign's model: {0}")]
+    Children(#[from] ChildError),
     /// The directory that the worker was given is not this campaign's.
     #[error("cannot use the campaign directory: {0}")]
     Directory(#[from] ChoiceError),
@@ -57,6 +61,7 @@ impl WorkerError {
             | Self::Address(_)
             | Self::Refused { .. }
             | Self::Simulator(_)
+            | Self::Children(_)
             | Self::Directory(_) => true,
             Self::Thread(_) | Self::GaveUp(_) | Self::Answer { .. } | Self::SimulationThread => {
                 false

@@ -9,13 +9,14 @@ use crate::error::WorkerError;
 use crate::simulation::{Model, SimulationThread};
 use crate::storing::{ShardStorage, Uploader};
 use crate::stream::{self, OpenSession, SessionEnd};
+use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign_file;
 use sidereal_proto::access::AccessFile;
 use sidereal_proto::client::Client;
 use sidereal_proto::message::{PeerKind, Registration, Session};
 use sidereal_proto::peer::{
-    Patience, Unopened, answer_of_thread, answer_to, asked_to_stop, no_answer, read_access,
-    register,
+    Patience, Unopened, answer_of_thread, answer_to, asked_to_stop, no_answer, on_a_thread,
+    read_access, register,
 };
 use sidereal_store::StorageChoice;
 use std::sync::Arc;
@@ -49,9 +50,11 @@ async fn reconnect_until_done(
 ) -> Result<(), WorkerError> {
     let coordinator = config.access.place();
     let mut patience = Patience::new(&config.access, config.patience);
+    // Kept from one session to the next: processes of its own take their time to start.
+    let mut held = None;
     loop {
         let opened = tokio::select! {
-            opened = open(config) => opened,
+            opened = open(config, &mut held) => opened,
             () = asked_to_stop(shutdown) => return Ok(()),
         };
         let end = match opened {
@@ -96,7 +99,10 @@ async fn reconnect_until_done(
 }
 
 /// From the access to the opened stream of leases; None where the campaign has its results.
-async fn open(config: &WorkerConfig) -> Result<Option<OpenSession>, Unopened<WorkerError>> {
+async fn open(
+    config: &WorkerConfig,
+    held: &mut Option<Arc<Model>>,
+) -> Result<Option<OpenSession>, Unopened<WorkerError>> {
     let file = read_access(&config.access).await?;
     if file.finished {
         return Ok(None);
@@ -110,20 +116,32 @@ async fn open(config: &WorkerConfig) -> Result<Option<OpenSession>, Unopened<Wor
         campaign = %session.campaign.name, storage = %place(&storage), "registered"
     );
     let Session { peer, campaign, .. } = session;
-    let model = config.models.build(&campaign);
-    let model = Model {
-        model: model.map_err(WorkerError::from)?,
-        campaign,
+    let model = match held.take().filter(|held| held.campaign == campaign) {
+        Some(model) => model,
+        None => Arc::new(model(config, campaign).await?),
     };
+    *held = Some(Arc::clone(&model));
     let (outgoing, messages) = mpsc::channel(stream::OUTBOX);
     let call = client.work(peer, ReceiverStream::new(messages));
     let incoming = answer_to("work", &config.access, call).await?;
     Ok(Some(OpenSession {
-        model: Arc::new(model),
+        model,
         storage,
         outgoing,
         incoming,
     }))
+}
+
+/// The campaign's model, started: processes of its own take their time.
+async fn model(config: &WorkerConfig, campaign: Campaign) -> Result<Model, Unopened<WorkerError>> {
+    let (models, n_threads) = (config.models.clone(), config.n_threads);
+    let start = move || {
+        let model = models.build(&campaign, n_threads)?;
+        model.start(&campaign)?;
+        Ok::<_, WorkerError>(Model { model, campaign })
+    };
+    let started = on_a_thread("starting the model", start).await;
+    Ok(started.map_err(WorkerError::from)??)
 }
 
 fn registration(config: &WorkerConfig, file: &AccessFile) -> Registration {

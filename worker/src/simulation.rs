@@ -156,7 +156,9 @@ fn run_job(job: Job, pool: &ThreadPool) -> BatchOutcome {
             | BatchError::DataLength { .. }
             | BatchError::NoData
             | BatchError::NoLikelihood
-            | BatchError::TooManyRows { .. }),
+            | BatchError::TooManyRows { .. }
+            | BatchError::Child(_)
+            | BatchError::NoAnswer { .. }),
         ) => {
             return BatchOutcome::Failed {
                 message: error.to_string(),

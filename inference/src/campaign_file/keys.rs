@@ -236,7 +236,7 @@ pub(crate) mod external {
     pub const PROTOCOL: Key = key("protocol", Choice(names::<Protocol>), Value("\"arrow\""),
         "how the program is talked to");
     pub const DIGEST: Key = key("digest", Text, Words("of the files"),
-        "SHA-256 of the model's files, refused where they have another");
+        "SHA-256 of the model's files, refused where they have another").may_change();
     pub const VECTORIZED: Key = key("vectorized",
         Any(&[Boolean, Whole(1, MOST_BLOCK)], "true, false, or how many rows a call"), Value("false"),
         "whether functions take many rows at once; true: 256");
