@@ -12,6 +12,6 @@ pub use bound::{Bounds, Lean, emphasis, leans};
 pub(crate) use joint_normal::JointNormal;
 pub use joint_normal::Spread;
 pub use parameters::{
-    Derived, DerivedKind, Parameter, ParameterSpace, standard_normal_log_density,
+    Derived, DerivedKind, Fixed, Parameter, ParameterSpace, standard_normal_log_density,
 };
 pub use prior::Prior;

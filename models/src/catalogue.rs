@@ -215,8 +215,9 @@ fn build(
     space: &ParameterSpace,
 ) -> Result<Arc<dyn Simulator>, String> {
     let grid = &spec.grid;
+    let n_parameters = space.model_names().len();
     let declaration: &dyn Declaration = model;
-    if grid.is_empty() && declaration.n_data(space.len()) != Some(0) {
+    if grid.is_empty() && declaration.n_data(n_parameters) != Some(0) {
         return Err("the grid is empty, expected at least one point".to_owned());
     }
     if let Some(index) = grid.iter().position(|point| !point.is_finite()) {
@@ -227,12 +228,9 @@ fn build(
     }
     let order = match declaration.parameters() {
         ModelParameters::Named(names) => order_of(names, space)?,
-        ModelParameters::Count(_) | ModelParameters::Any => (0..space.len()).collect(),
+        ModelParameters::Count(_) | ModelParameters::Any => (0..n_parameters).collect(),
     };
-    let shape = Shape {
-        grid,
-        n_parameters: space.len(),
-    };
+    let shape = Shape { grid, n_parameters };
     let settled = declaration
         .settled(&spec.options, shape)
         .map_err(|complaints| {
@@ -265,7 +263,7 @@ fn build(
         return Err(format!("it declares {declared} and gives {found}"));
     }
     Ok(Arc::new(Ordered {
-        names: space.names().into_iter().map(str::to_owned).collect(),
+        space: space.clone(),
         is_in_order: order.iter().copied().eq(0..order.len()),
         order,
         simulator,
@@ -274,7 +272,7 @@ fn build(
 
 /// Where each of a model's parameters stands in the campaign's order.
 fn order_of(names: &[&str], space: &ParameterSpace) -> Result<Vec<usize>, String> {
-    let found = space.names();
+    let found = space.model_names();
     let order: Option<Vec<usize>> = names
         .iter()
         .map(|name| found.iter().position(|candidate| candidate == name))
@@ -290,9 +288,8 @@ fn order_of(names: &[&str], space: &ParameterSpace) -> Result<Vec<usize>, String
 
 /// A simulator that is given finite parameters, in its own order.
 struct Ordered {
-    /// In the campaign's order.
-    names: Vec<String>,
-    /// Where each of the model's parameters stands among them.
+    space: ParameterSpace,
+    /// Where each of the model's parameters stands among all in the campaign's order.
     order: Vec<usize>,
     is_in_order: bool,
     simulator: Arc<dyn Simulator>,
@@ -304,21 +301,22 @@ impl Ordered {
         parameters: &[f64],
         run: impl FnOnce(&[f64]) -> Result<T, SimulationError>,
     ) -> Result<T, SimulationError> {
-        let (found, expected) = (parameters.len(), self.names.len());
+        let (found, expected) = (parameters.len(), self.space.len());
         if found != expected {
             return Err(impossible(format!(
                 "found {found} parameters, expected {expected}"
             )));
         }
-        let mut named = self.names.iter().zip(parameters);
+        let mut named = self.space.names().into_iter().zip(parameters);
         if let Some((name, value)) = named.find(|(_, value)| !value.is_finite()) {
             return Err(impossible(format!(
                 "{name} is {value}, expected a finite number"
             )));
         }
-        if self.is_in_order {
+        if self.is_in_order && self.space.fixed.is_empty() {
             return run(parameters);
         }
+        let parameters = self.space.model_parameters(parameters);
         let ordered: Vec<f64> = self.order.iter().map(|&at| parameters[at]).collect();
         run(&ordered)
     }

@@ -59,7 +59,9 @@ impl External {
         let children = self.children(campaign)?;
         let rows = Rows {
             first_row: draws.first_row,
-            theta: draws.theta.clone(),
+            theta: (0..draws.n_rows())
+                .flat_map(|i| campaign.space.model_parameters(draws.theta_row(i)))
+                .collect(),
             seeds: seeds(
                 campaign,
                 draws.round,
@@ -144,7 +146,7 @@ fn hello(model: &ExternalModel, campaign: &Campaign) -> Hello {
     };
     Hello {
         functions,
-        parameters: space.names().into_iter().map(str::to_owned).collect(),
+        parameters: space.model_names().into_iter().map(str::to_owned).collect(),
         n_data: campaign.simulator.grid.len(),
         observed: observed
             .filter(|observation| !observation.is_empty())

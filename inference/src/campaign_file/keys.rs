@@ -98,7 +98,7 @@ pub(crate) mod parameters {
 
     pub const UNIFORM: Key = key("uniform", Table(&[LOW, HIGH]), Nothing, "the same density from low to high");
     pub const NORMAL: Key = key("normal", Table(&[MEAN, SD]), Nothing, "normal");
-    pub const TRUNCATED_NORMAL: Key = key("truncated_normal", Table(&[MEAN, SD, LOW, HIGH]), Nothing,
+    pub const TRUNCATED_NORMAL: Key = key("truncated_normal", Table(&[MEAN, SD, OPEN_LOW, OPEN_HIGH]), Nothing,
         "normal from low to high, 0 beyond");
     pub const LOG_NORMAL: Key = key("log_normal", Table(&[MEAN, SD]), Nothing,
         "normal in the logarithm, with its mean and sd");
@@ -107,12 +107,16 @@ pub(crate) mod parameters {
     pub const BETA: Key = key("beta", Table(&[ALPHA, BETA_EXPONENT, UNIT_LOW, UNIT_HIGH]), Nothing,
         "beta, stretched to low to high");
 
-    const PRIORS: &[Key] = &[UNIFORM, NORMAL, TRUNCATED_NORMAL, LOG_NORMAL, LOG_UNIFORM, BETA];
+    pub const FIXED: Key = key("fixed", Number(All), Nothing, "this number, always");
+
+    const PRIORS: &[Key] = &[FIXED, UNIFORM, NORMAL, TRUNCATED_NORMAL, LOG_NORMAL, LOG_UNIFORM, BETA];
 
     pub const LOW: Key = key("low", Number(All), Required, "lower bound");
     pub const HIGH: Key = key("high", Number(All), Required, "upper bound");
     pub const POSITIVE_LOW: Key = key("low", Number(Positive), Required, "lower bound");
     pub const POSITIVE_HIGH: Key = key("high", Number(Positive), Required, "upper bound");
+    pub const OPEN_LOW: Key = key("low", Number(All), Words("none, that is mean - 40 sd"), "lower bound");
+    pub const OPEN_HIGH: Key = key("high", Number(All), Words("none, that is mean + 40 sd"), "upper bound");
     pub const UNIT_LOW: Key = key("low", Number(All), Value("0"), "lower bound");
     pub const UNIT_HIGH: Key = key("high", Number(All), Value("1"), "upper bound");
     pub const MEAN: Key = key("mean", Number(All), Required, "mean");

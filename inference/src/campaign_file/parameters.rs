@@ -11,11 +11,13 @@ use super::keys::joint::{
 };
 use super::keys::parameters as key;
 use super::keys::parameters::{
-    ALPHA, BETA_EXPONENT, HIGH, LOW, MEAN, NAME, PERIODIC, POSITIVE_HIGH, POSITIVE_LOW, PRIOR, SD,
-    TRUTH, UNIT_HIGH, UNIT_LOW,
+    ALPHA, BETA_EXPONENT, HIGH, LOW, MEAN, NAME, OPEN_HIGH, OPEN_LOW, PERIODIC, POSITIVE_HIGH,
+    POSITIVE_LOW, PRIOR, SD, TRUTH, UNIT_HIGH, UNIT_LOW,
 };
 use crate::campaign::model::{Declaration, ModelParameters};
-use crate::space::{Derived, DerivedKind, JointNormal, Parameter, ParameterSpace, Prior, Spread};
+use crate::space::{
+    Derived, DerivedKind, Fixed, JointNormal, Parameter, ParameterSpace, Prior, Spread,
+};
 use std::collections::BTreeMap;
 
 /// Columns of our Parquet files that a parameter must not be named like.
@@ -28,6 +30,24 @@ const RESERVED_NAMES: [&str; 10] = [
 pub(super) struct Named<'a> {
     pub name: &'a str,
     pub entry: Entry<'a>,
+}
+
+/// Standard deviations beyond which a normal density is 0 in f64: where a truncated one has no bound.
+const NO_BOUND: f64 = 40.0;
+
+/// What `prior` says of a parameter.
+enum Given {
+    Prior(Prior),
+    Fixed(f64),
+}
+
+impl Given {
+    fn prior(&self) -> Option<&Prior> {
+        match self {
+            Self::Prior(prior) => Some(prior),
+            Self::Fixed(_) => None,
+        }
+    }
 }
 
 /// What `[[parameters]]` and `[prior]` say.
@@ -60,8 +80,9 @@ pub(super) fn parameters<'a>(root: &Section<'a>) -> Parameters<'a> {
     let mut parameters = Vec::new();
     let mut truth_by_name = BTreeMap::new();
     let has_joint = root.get(&JOINT_PRIOR).is_some();
-    // Places of the parameters that have no prior of their own.
+    // Places of the parameters that have no prior of their own, among those that are not fixed.
     let mut joint_positions = Vec::new();
+    let mut all_fixed = Vec::new();
     for (position, item) in items.into_iter().enumerate() {
         let Some(section) = item.checked_section() else {
             names.push(None);
@@ -79,30 +100,46 @@ pub(super) fn parameters<'a>(root: &Section<'a>) -> Parameters<'a> {
         }
         let prior = match section.get(&PRIOR) {
             None if has_joint => {
-                joint_positions.push(position);
+                joint_positions.push(position - all_fixed.len());
                 // Stands for what [prior] says.
-                Some(Prior::Normal { mean: 0.0, sd: 1.0 })
+                Some(Given::Prior(Prior::Normal { mean: 0.0, sd: 1.0 }))
             }
             Some(_) | None => section
                 .require(&PRIOR, &PRIOR.takes.words())
                 .and_then(|entry| prior(&entry)),
         };
-        let periodic = periodic(&section, prior.as_ref());
-        let truth = truth(&section, prior.as_ref());
+        let distribution = prior.as_ref().and_then(Given::prior);
+        let periodic = periodic(&section, distribution);
+        let truth = truth(&section, distribution);
         if let (Some(named), Some(truth)) = (&named, truth) {
             truth_by_name.insert(named.name.to_owned(), truth);
         }
-        parameters.push(named.as_ref().zip(prior).map(|(named, prior)| Parameter {
-            name: named.name.to_owned(),
-            prior,
-            periodic,
-        }));
+        match named.as_ref().zip(prior) {
+            None => parameters.push(None),
+            Some((named, Given::Fixed(value))) => all_fixed.push(Fixed {
+                name: named.name.to_owned(),
+                value,
+                position,
+            }),
+            Some((named, Given::Prior(prior))) => parameters.push(Some(Parameter {
+                name: named.name.to_owned(),
+                prior,
+                periodic,
+            })),
+        }
         names.push(named);
+    }
+    if parameters.is_empty() {
+        root.mistake_of(
+            PARAMETERS.name,
+            "all are fixed, expected one at least that is not",
+        );
+        return Parameters::default();
     }
     let joint = root.optional(&JOINT_PRIOR, |entry| joint(entry, joint_positions));
     Parameters {
         names: names.into_iter().collect(),
-        space: space(parameters.into_iter().collect(), joint),
+        space: space(parameters.into_iter().collect(), joint, all_fixed),
         truth_by_name,
     }
 }
@@ -154,6 +191,7 @@ fn transformed<'a>(root: &Section<'a>, transform: &Entry<'a>) -> Option<Paramete
     let space = ParameterSpace {
         parameters: named.iter().map(coordinate).collect(),
         joint: None,
+        fixed: Vec::new(),
         derived: named.iter().map(derived).collect(),
     };
     Some(Parameters {
@@ -191,6 +229,7 @@ pub(super) fn with_blobs(
 fn space(
     parameters: Option<Vec<Parameter>>,
     joint: Option<Option<JointNormal>>,
+    fixed: Vec<Fixed>,
 ) -> Option<ParameterSpace> {
     let (mut parameters, joint) = (parameters?, joint?);
     if let Some(joint) = &joint {
@@ -204,6 +243,7 @@ fn space(
     Some(ParameterSpace {
         parameters,
         joint,
+        fixed,
         derived: Vec::new(),
     })
 }
@@ -296,8 +336,11 @@ pub(super) fn column_name<'a>(entry: &Entry<'a>) -> Option<&'a str> {
     Some(name)
 }
 
-fn prior(entry: &Entry<'_>) -> Option<Prior> {
+fn prior(entry: &Entry<'_>) -> Option<Given> {
     let (kind, values) = entry.variant()?;
+    if kind == PriorKind::Fixed {
+        return values.number().map(Given::Fixed);
+    }
     let section = values.checked_section()?;
     // All are read before any `?`, so that all mistakes are found.
     let pair = |a, b| {
@@ -305,6 +348,7 @@ fn prior(entry: &Entry<'_>) -> Option<Prior> {
         Some((a?, b?))
     };
     let prior = match kind {
+        PriorKind::Fixed => return None,
         PriorKind::Uniform => {
             let (low, high) = bounds(&section, &LOW, &HIGH)?;
             Prior::Uniform { low, high }
@@ -322,8 +366,10 @@ fn prior(entry: &Entry<'_>) -> Option<Prior> {
             Prior::LogNormal { mean, sd }
         }
         PriorKind::TruncatedNormal => {
-            let (normal, ends) = (pair(&MEAN, &SD), bounds(&section, &LOW, &HIGH));
-            let ((mean, sd), (low, high)) = (normal?, ends?);
+            let (mean, sd) = pair(&MEAN, &SD)?;
+            let low = section.number_or(&OPEN_LOW, mean - NO_BOUND * sd);
+            let high = section.number_or(&OPEN_HIGH, mean + NO_BOUND * sd);
+            let (low, high) = ordered(&section, (OPEN_LOW.name, low?), (OPEN_HIGH.name, high?))?;
             Prior::TruncatedNormal {
                 mean,
                 sd,
@@ -343,18 +389,24 @@ fn prior(entry: &Entry<'_>) -> Option<Prior> {
             }
         }
     };
-    section.accept(prior.check()).map(|()| prior)
+    section.accept(prior.check()).map(|()| Given::Prior(prior))
 }
 
 /// Two numbers, the first below the second.
 pub(super) fn bounds(section: &Section<'_>, low: &Key, high: &Key) -> Option<(f64, f64)> {
-    let (low_name, high_name) = (low.name, high.name);
+    let names = (low.name, high.name);
     let (low, high) = (section.number(low), section.number(high));
-    match (low?, high?) {
-        (low, high) if low >= high => {
-            section.refuse(format!("{low_name} {low} is not below {high_name} {high}"))
-        }
-        ends => Some(ends),
+    ordered(section, (names.0, low?), (names.1, high?))
+}
+
+fn ordered(
+    section: &Section<'_>,
+    (low_name, low): (&str, f64),
+    (high_name, high): (&str, f64),
+) -> Option<(f64, f64)> {
+    match low >= high {
+        true => section.refuse(format!("{low_name} {low} is not below {high_name} {high}")),
+        false => Some((low, high)),
     }
 }
 
@@ -398,6 +450,7 @@ pub(super) fn check_names(
 /// A family of priors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PriorKind {
+    Fixed,
     Uniform,
     Normal,
     TruncatedNormal,
@@ -408,6 +461,7 @@ pub(super) enum PriorKind {
 
 impl Choice for PriorKind {
     const NAMED: super::choices::Named<Self> = &[
+        (key::FIXED.name, Self::Fixed),
         (key::UNIFORM.name, Self::Uniform),
         (key::NORMAL.name, Self::Normal),
         (key::TRUNCATED_NORMAL.name, Self::TruncatedNormal),

@@ -12,7 +12,7 @@ use crate::campaign::model::{ModelNoise, OptionValue};
 use crate::campaign::{
     Campaign, Featurizer, Flow, Hdu, Loss, Missing, Noise, Reading, SigmaSource,
 };
-use crate::space::{Prior, Spread};
+use crate::space::{Fixed, Prior, Spread};
 use toml::Value;
 
 /// A key with its value.
@@ -63,7 +63,21 @@ pub(super) fn parts(campaign: &Campaign) -> Vec<Part<'_>> {
         true => &[][..],
         false => &campaign.space.parameters,
     };
+    let mut fixed = campaign.space.fixed.iter().peekable();
+    let mut n_written = 0;
+    let mut parameter_part = |entries| {
+        let key = format!("{}[{n_written}]", file::PARAMETERS.name);
+        n_written += 1;
+        Part {
+            key,
+            declared: file::PARAMETERS.takes.keys(),
+            entries,
+        }
+    };
     for (i, parameter) in parameters.iter().enumerate() {
+        while let Some(fixed) = fixed.next_if(|fixed| fixed.position == parts.len() - 1) {
+            parts.push(parameter_part(self::fixed(fixed)));
+        }
         let mut entries = vec![(parameters::NAME.name, Value::from(parameter.name.as_str()))];
         if !campaign.space.is_joint(i) {
             entries.push((parameters::PRIOR.name, prior(&parameter.prior)));
@@ -74,10 +88,10 @@ pub(super) fn parts(campaign: &Campaign) -> Vec<Part<'_>> {
         if let Some(&truth) = campaign.truth_by_name.get(&parameter.name) {
             entries.push((parameters::TRUTH.name, Value::Float(truth)));
         }
-        parts.push(Part {
-            key: format!("{}[{i}]", file::PARAMETERS.name),
-            ..part(file::PARAMETERS, entries)
-        });
+        parts.push(parameter_part(entries));
+    }
+    for fixed in fixed {
+        parts.push(parameter_part(self::fixed(fixed)));
     }
     if let Some(transform) = external::transform(campaign) {
         let transform = (joint::TRANSFORM.name, transform);
@@ -133,6 +147,14 @@ pub(super) fn parts(campaign: &Campaign) -> Vec<Part<'_>> {
     let misfit = (trust::MISFIT.name, named(campaign.trust.misfit));
     parts.push(part(file::TRUST, vec![misfit]));
     parts
+}
+
+fn fixed(fixed: &Fixed) -> Vec<Entry<'_>> {
+    let value = table([(parameters::FIXED, Value::Float(fixed.value))]);
+    vec![
+        (parameters::NAME.name, Value::from(fixed.name.as_str())),
+        (parameters::PRIOR.name, value),
+    ]
 }
 
 /// The entry of what may be left out.
@@ -203,7 +225,7 @@ fn prior(prior: &Prior) -> Value {
             low,
             high,
         } => {
-            let keys = [MEAN, SD, LOW, HIGH];
+            let keys = [MEAN, SD, OPEN_LOW, OPEN_HIGH];
             of(TRUNCATED_NORMAL, &keys, &[mean, sd, low, high])
         }
         Prior::Beta {

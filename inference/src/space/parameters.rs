@@ -16,6 +16,17 @@ pub struct Parameter {
     pub periodic: bool,
 }
 
+/// A number that the model takes among its parameters, the same for every draw.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fixed {
+    /// As a parameter's.
+    pub name: String,
+    /// In its own units, finite.
+    pub value: f64,
+    /// Its place among all that the model takes, in the order of the campaign file.
+    pub position: usize,
+}
+
 /// A quantity that the model gives with each draw.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Derived {
@@ -44,6 +55,8 @@ pub struct ParameterSpace {
     pub parameters: Vec<Parameter>,
     /// The prior of those parameters that are correlated; the others' are independent.
     pub joint: Option<JointNormal>,
+    /// What the model takes beside, by ascending position.
+    pub fixed: Vec<Fixed>,
     /// What the model gives with each draw, those of a prior transform first.
     pub derived: Vec<Derived>,
 }
@@ -53,6 +66,7 @@ pub struct ParameterSpace {
 struct StoredParameterSpace {
     parameters: Vec<Parameter>,
     joint: Option<JointNormal>,
+    fixed: Vec<Fixed>,
     derived: Vec<Derived>,
 }
 
@@ -76,9 +90,20 @@ impl TryFrom<StoredParameterSpace> for ParameterSpace {
                 "the joint prior is of the parameters {positions:?}, expected ascending places below {n}"
             )));
         }
+        let n_all = n + stored.fixed.len();
+        let ascend = stored
+            .fixed
+            .windows(2)
+            .all(|pair| pair[0].position < pair[1].position);
+        if !ascend || stored.fixed.iter().any(|fixed| fixed.position >= n_all) {
+            return Err(PriorError(format!(
+                "the places of fixed parameters are not ascending and below {n_all}"
+            )));
+        }
         Ok(Self {
             parameters: stored.parameters,
             joint: stored.joint,
+            fixed: stored.fixed,
             derived: stored.derived,
         })
     }
@@ -90,6 +115,7 @@ impl ParameterSpace {
         Self {
             parameters,
             joint: None,
+            fixed: Vec::new(),
             derived: Vec::new(),
         }
     }
@@ -147,6 +173,24 @@ impl ParameterSpace {
         self.derived
             .iter()
             .any(|derived| derived.kind == DerivedKind::Transformed)
+    }
+
+    /// Names of all that the model takes, in the order of the campaign file.
+    pub fn model_names(&self) -> Vec<&str> {
+        let mut names = self.names();
+        for fixed in &self.fixed {
+            names.insert(fixed.position, &fixed.name);
+        }
+        names
+    }
+
+    /// All that the model takes for a θ of `len()` elements.
+    pub fn model_parameters(&self, theta: &[f64]) -> Vec<f64> {
+        let mut all = theta.to_vec();
+        for fixed in &self.fixed {
+            all.insert(fixed.position, fixed.value);
+        }
+        all
     }
 
     /// log p(θ) in the parameters' own units; -inf outside the prior. `theta` has `len()` elements.
@@ -220,7 +264,7 @@ mod tests {
             let space = format!(
                 r#"{{"parameters": [{{"name": "a", "prior": {{"normal": {{"mean": 0.0, "sd": 1.0}}}}, "periodic": false}},
                     {{"name": "b", "prior": {{"normal": {{"mean": 0.0, "sd": 1.0}}}}, "periodic": false}}],
-                    "derived": [], "joint": {{"positions": {positions}, "mean": [0.0, 0.0],
+                    "fixed": [], "derived": [], "joint": {{"positions": {positions}, "mean": [0.0, 0.0],
                     "spread": {{"covariance": [[1.0, 0.0], [0.0, 1.0]]}}}}}}"#
             );
             serde_json::from_str::<ParameterSpace>(&space).map_err(|error| error.to_string())
@@ -293,6 +337,7 @@ mod tests {
                 parameter("b", uniform),
                 parameter("c", marginal),
             ],
+            fixed: Vec::new(),
             derived: Vec::new(),
             joint: Some(
                 JointNormal::new(vec![0, 2], vec![0.0; 2], Spread::Covariance(covariance))
