@@ -57,7 +57,7 @@ pub struct Child {
 }
 
 enum Protocol {
-    Arrow(RequestWriter),
+    Arrow(Box<RequestWriter>),
     Lines,
 }
 
@@ -109,7 +109,7 @@ impl Child {
                     read_arrow(stdout, shape, &say_ready, &to_read, &answered);
                 })?;
                 let writer = RequestWriter::new(&settings.hello.parameters);
-                Protocol::Arrow(writer.map_err(|error| error.to_string())?)
+                Protocol::Arrow(Box::new(writer.map_err(|error| error.to_string())?))
             }
             None => {
                 in_thread("child-answers", move || {

@@ -7,7 +7,7 @@ use crate::process::rows::{Answers, Rows};
 use crate::process::schedule::{Batch, Lost, Next, Schedule};
 use crate::process::settings::ChildSettings;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -94,7 +94,7 @@ impl Children {
     /// 3 times alone (2 times where it takes too long) is a failed row. Where a child cannot be started five times in a
     /// row, the run ends.
     ///
-    /// Once `abandoned` is set, no rows are given out, and what is being run is waited for for 2 s. Runs of several threads share
+    /// Once `abandoned` is set, no rows are given out, and what is being run has 2 s left. Runs of several threads share
     /// the children.
     pub fn run(&self, rows: &Rows, abandoned: &AtomicBool) -> Result<Answers, ChildError> {
         self.check(rows)?;
@@ -151,7 +151,9 @@ impl Children {
 
     /// Gives rows to one child until there are none.
     fn attend(&self, place: &Mutex<Option<Child>>, desk: &Desk<'_>) {
-        let mut place = locked(place);
+        let Some(mut place) = desk.place(place) else {
+            return;
+        };
         while let Some(batch) = desk.next(self) {
             let child = match place.take() {
                 Some(child) => Ok(child),
@@ -247,11 +249,37 @@ struct Work {
 }
 
 impl Desk<'_> {
+    /// A child's place, waited for where another run has it; None: this run is done before.
+    fn place<'p>(&self, place: &'p Mutex<Option<Child>>) -> Option<MutexGuard<'p, Option<Child>>> {
+        let mut work = locked(&self.work);
+        loop {
+            match place.try_lock() {
+                Ok(place) => return Some(place),
+                Err(TryLockError::Poisoned(poisoned)) => return Some(poisoned.into_inner()),
+                Err(TryLockError::WouldBlock) => {}
+            }
+            if self.is_over(&work) || work.schedule.is_done() {
+                return None;
+            }
+            work = self.wait(work);
+        }
+    }
+
+    fn is_over(&self, work: &Work) -> bool {
+        work.error.is_some() || self.abandoned.load(Ordering::Relaxed)
+    }
+
+    /// Until something has changed, or it is time to look.
+    fn wait<'w>(&self, work: MutexGuard<'w, Work>) -> MutexGuard<'w, Work> {
+        let waited = self.changed.wait_timeout(work, LOOK);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
     /// Rows for a child, waited for where some may come back; None: it is done.
     fn next(&self, children: &Children) -> Option<Batch> {
         let mut work = locked(&self.work);
         loop {
-            if work.error.is_some() || self.abandoned.load(Ordering::Relaxed) {
+            if self.is_over(&work) {
                 return None;
             }
             let n_left = work.schedule.n_left();
@@ -261,8 +289,7 @@ impl Desk<'_> {
                 Next::Done => return None,
                 Next::Wait => {}
             }
-            let waited = self.changed.wait_timeout(work, LOOK);
-            (work, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            work = self.wait(work);
         }
     }
 

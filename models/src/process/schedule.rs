@@ -82,6 +82,11 @@ impl Schedule {
         self.fresh.len()
     }
 
+    /// Whether no row is left, and none can come back.
+    pub fn is_done(&self) -> bool {
+        self.fresh.is_empty() && self.again.is_empty() && self.n_given_out == 0
+    }
+
     /// `length`: how many rows a new batch is to have; it ends where a block ends.
     pub fn next(&mut self, length: usize) -> Next {
         let batch = match self.again.pop_front() {
@@ -92,8 +97,8 @@ impl Schedule {
                 self.fresh.start = end;
                 Batch { rows, n_tries: 0 }
             }
-            None if self.n_given_out > 0 => return Next::Wait,
-            None => return Next::Done,
+            None if self.is_done() => return Next::Done,
+            None => return Next::Wait,
         };
         self.n_given_out += 1;
         Next::Run(batch)
@@ -191,7 +196,7 @@ mod tests {
     fn next(schedule: &mut Schedule, length: usize) -> Batch {
         match schedule.next(length) {
             Next::Run(batch) => batch,
-            other => panic!("found {other:?}, expected rows"),
+            other @ (Next::Wait | Next::Done) => panic!("found {other:?}, expected rows"),
         }
     }
 

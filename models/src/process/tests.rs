@@ -1,5 +1,7 @@
 //! The pool with real processes.
 
+#![cfg(unix)]
+
 mod failures;
 mod lifetime;
 mod pools;

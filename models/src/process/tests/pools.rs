@@ -20,6 +20,23 @@ fn answers_are_in_the_rows_order_whatever_the_number_of_children() {
 }
 
 #[test]
+fn runs_of_several_threads_share_the_children() {
+    let program = shell("while read a b; do echo \"$((a + b))\"; done");
+    let children = Children::start(settings(program, hello(2, 1), 2)).unwrap();
+    let of = |n_rows: usize| {
+        let answers = run(&children, &rows(0, n_rows, 2));
+        let expected: Vec<f64> = (0..n_rows).map(|row| row as f64 + 1.0).collect();
+        assert_eq!(answers.x, expected);
+    };
+    std::thread::scope(|scope| {
+        for n_rows in [3, 100, 1_000] {
+            let of = &of;
+            scope.spawn(move || of(n_rows));
+        }
+    });
+}
+
+#[test]
 fn rows_that_are_none_are_refused() {
     let program = shell("cat");
     let children = Children::start(settings(program, hello(2, 2), 1)).unwrap();
