@@ -90,6 +90,15 @@ def test_what_has_changed_is_named(source, variables, parts):
     assert changed(fingerprints(define(SOURCE, a=1.0)), fingerprints(define(source, **variables))) == parts
 
 
+def test_what_a_function_sets_itself_is_no_part_of_it():
+    source = "def f(theta):\n    global n_calls\n    n_calls += 1\n    return -theta[0]"
+    function = define(source, n_calls=0)
+    before = fingerprints(function)
+    function([1.0])
+    assert function.__globals__["n_calls"] == 1
+    assert fingerprints(function) == before
+
+
 def test_a_function_that_a_function_calls_counts():
     inner = [define(f"def f(x):\n    return x + {n}") for n in (1, 2)]
     before, after = (fingerprints(define("def f(theta):\n    return g(theta)", g=g)) for g in inner)

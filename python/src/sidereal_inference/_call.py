@@ -294,7 +294,7 @@ def names_of(names: Any, argument: str) -> list[str]:
 
 def whole(value: Any, name: str, least: int) -> int:
     number = as_number(value)
-    if number is None or number != int(number) or number < least:
+    if number is None or not number.is_integer() or number < least:
         raise SiderealError(f"{name}: found {value!r}, expected a whole number of {least} or more")
     return int(value)
 

@@ -4,6 +4,7 @@ The bytes of a pickle will not do: they go by files, lines, and the order in whi
 installed packages count by name and version; functions of the user's own modules by their code.
 """
 
+import dis
 import functools
 import hashlib
 import sys
@@ -43,19 +44,30 @@ def changed(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
 
 
 def captured(function: types.FunctionType) -> list[tuple[str, str, Any]]:
-    """Kind, name and value of what a function uses beyond its arguments."""
+    """Kind, name and value of what a function uses beyond its arguments, but for what it sets itself, such as a counter."""
+    set_by_itself = names_set(function.__code__)
     found: list[tuple[str, str, Any]] = []
     if function.__defaults__ or function.__kwdefaults__:
         found.append(("arguments", "", (function.__defaults__, function.__kwdefaults__)))
-    for name in sorted(global_names(function.__code__)):
+    for name in sorted(global_names(function.__code__) - set_by_itself):
         if name in function.__globals__:
             found.append(("global", name, function.__globals__[name]))
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
+        if name in set_by_itself:
+            continue
         try:
             found.append(("closure", name, cell.cell_contents))
         except ValueError:
             found.append(("closure", name, None))  # not yet set
     return found
+
+
+def names_set(code: types.CodeType) -> set[str]:
+    names = {one.argval for one in dis.get_instructions(code) if one.opname in ("STORE_GLOBAL", "STORE_DEREF")}
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            names |= names_set(constant)
+    return names - set(code.co_cellvars)
 
 
 def global_names(code: types.CodeType) -> set[str]:
