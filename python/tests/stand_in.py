@@ -85,6 +85,7 @@ def write_result(directory: Path, warnings=(), n_modes=1, n_eff=3.0, pareto_k=0.
         "campaign": "line",
         "seed": 0,
         "simulations": 1234,
+        "rounds": [{"round": 0, "n_eff": 0.0}, {"round": 1, "n_eff": 1.5}],
         "combined": {
             "n": 1200,
             "n_eff": n_eff,
@@ -99,6 +100,14 @@ def write_result(directory: Path, warnings=(), n_modes=1, n_eff=3.0, pareto_k=0.
         "warnings": list(warnings),
     }
     (directory / "summary.json").write_text(json.dumps(summary))
+    for number, shards in enumerate([[[0]], [[1, 2], [0]]]):
+        path = directory / "rounds" / f"{number:03d}" / "shards"
+        path.mkdir(parents=True, exist_ok=True)
+        for rows in shards:
+            x = pa.array([[10.0 * number + row, row] for row in rows], pa.list_(pa.float32(), 2))
+            pa.parquet.write_table(
+                pa.table({"row_id": pa.array(rows, pa.uint64()), "x": x}), path / f"{rows[0]}.parquet"
+            )
     return directory
 
 
