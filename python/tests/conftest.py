@@ -3,7 +3,9 @@
 import textwrap
 
 import pytest
+
 from parent import Parent
+from stand_in import Command, write_result
 
 
 @pytest.fixture
@@ -22,3 +24,13 @@ def start(tmp_path):
     yield start
     for parent in parents:
         parent.close()
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    """A stand-in for the command, with a good result to give."""
+    command = Command(tmp_path / "command")
+    monkeypatch.setenv("SIDEREAL_BINARY", str(command.path))
+    monkeypatch.chdir(tmp_path)
+    command.behave(result=write_result(tmp_path / "finished"))
+    return command

@@ -35,7 +35,9 @@ def seed_of(row):
 class Parent:
     """One child and its pipes; `messages` is its standard error, line by line."""
 
-    def __init__(self, functions, parameters=("a", "b"), n_data=0, observed=None, theta=None, blobs=(), block=0, **more):
+    def __init__(
+        self, functions, parameters=("a", "b"), n_data=0, observed=None, theta=None, blobs=(), block=0, **more
+    ):
         self.hello = {
             "protocol": 1,
             "functions": functions,

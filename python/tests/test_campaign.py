@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from sidereal_inference._campaign import Campaign, Observation, toml, value_of
 from sidereal_inference._priors import Fixed, TruncatedNormal, Uniform
 

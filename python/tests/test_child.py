@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+
 from parent import Parent, seed_of
 
 GONE_WITHIN_S = 5.0
@@ -112,7 +113,9 @@ def test_a_row_that_fails_leaves_its_neighbours(start, statement, status, messag
 
 def test_the_line_told_is_the_users_own(start, tmp_path):
     (tmp_path / "orbits.py").write_text("import numpy as np\n\n\ndef solve(m):\n    return np.linalg.inv(m)\n")
-    parent = start("import numpy as np\nimport orbits\n\ndef log_likelihood(theta):\n    return orbits.solve(np.zeros((2, 2)))\n")
+    parent = start(
+        "import numpy as np\nimport orbits\n\ndef log_likelihood(theta):\n    return orbits.solve(np.zeros((2, 2)))\n"
+    )
     parent.ready()
     assert parent.ask([[0, 0]])["message"] == ["LinAlgError: Singular matrix (orbits.py, line 5, in solve)"]
 
@@ -139,7 +142,10 @@ def test_numbers_of_any_kind(start, number):
 
 BAD_DATA = [
     ("np.zeros(2)", "simulate gave x of shape (2,), expected 3 numbers (model.py, line 2, in simulate)"),
-    ("np.array([0, np.nan, np.inf])", "simulate gave nan in x[1], expected finite numbers (model.py, line 2, in simulate)"),
+    (
+        "np.array([0, np.nan, np.inf])",
+        "simulate gave nan in x[1], expected finite numbers (model.py, line 2, in simulate)",
+    ),
     ("None", "simulate gave None, expected 3 numbers (model.py, line 2, in simulate)"),
     ("[1, [2, 3]]", "simulate gave a list, expected 3 numbers (model.py, line 2, in simulate)"),
 ]
@@ -241,10 +247,16 @@ def test_a_model_that_kills_itself(start, statement, status):
     if status == -11:
         lines = [parent.line() for _ in range(8)]
         assert "Fatal Python error: Segmentation fault" in lines
-        assert any(line.endswith("model.py\", line 3 in log_likelihood") for line in lines if line)
+        assert any(line.endswith('model.py", line 3 in log_likelihood') for line in lines if line)
 
 
-HANGS = ["while True: pass", "time.sleep(1000)", "subprocess.run(['sleep', '1000'])", "os.fork(); time.sleep(1000)", "ctypes.PyDLL(None).sleep(1000)"]
+HANGS = [
+    "while True: pass",
+    "time.sleep(1000)",
+    "subprocess.run(['sleep', '1000'])",
+    "os.fork(); time.sleep(1000)",
+    "ctypes.PyDLL(None).sleep(1000)",
+]
 
 
 @pytest.mark.parametrize("statement", HANGS)
@@ -272,7 +284,9 @@ def group_of(pid):
 
 @pytest.mark.parametrize("statement", ["while True: pass", "ctypes.PyDLL(None).sleep(1000)"])
 def test_no_child_outlives_a_parent_that_is_killed(tmp_path, statement):
-    (tmp_path / "model.py").write_text(f"import ctypes\ndef log_likelihood(theta):\n    print('begun')\n    {statement}\n")
+    (tmp_path / "model.py").write_text(
+        f"import ctypes\ndef log_likelihood(theta):\n    print('begun')\n    {statement}\n"
+    )
     ours, theirs = os.pipe()
     middle = os.fork()
     if middle == 0:
@@ -395,7 +409,9 @@ def test_derived_quantities_that_are_none(start, answer, words):
 
 def test_where_both_run_simulate_has_the_derived_quantities(start):
     parent = start(
-        "def simulate(theta):\n    return [1.0], theta[0]\ndef log_likelihood(theta):\n    return -1.0\n", n_data=1, blobs=["mass"]
+        "def simulate(theta):\n    return [1.0], theta[0]\ndef log_likelihood(theta):\n    return -1.0\n",
+        n_data=1,
+        blobs=["mass"],
     )
     parent.ready()
     answers = parent.ask([[4, 0]])
@@ -403,7 +419,9 @@ def test_where_both_run_simulate_has_the_derived_quantities(start):
 
 
 def test_randomness_is_the_rows_own_however_rows_are_batched(start):
-    parent = start("def simulate(theta, rng):\n    return rng.normal(size=3) + rng.integers(5, dtype='int32')\n", n_data=3)
+    parent = start(
+        "def simulate(theta, rng):\n    return rng.normal(size=3) + rng.integers(5, dtype='int32')\n", n_data=3
+    )
     parent.ready()
     expected = []
     for row in range(6):
@@ -415,7 +433,9 @@ def test_randomness_is_the_rows_own_however_rows_are_batched(start):
 
 
 def test_global_generators_are_seeded_too(start):
-    source = "import random\nimport numpy as np\ndef log_likelihood(theta):\n    return np.random.rand() + random.random()\n"
+    source = (
+        "import random\nimport numpy as np\ndef log_likelihood(theta):\n    return np.random.rand() + random.random()\n"
+    )
     parent = start(source, global_rng=True)
     parent.ready()
     together = parent.ask(np.zeros((3, 2)))["log_likelihood"]
@@ -502,7 +522,10 @@ UNUSABLE = [
         "{place}/imports.py:f",
         "{place}/imports.py cannot be loaded: ModuleNotFoundError: No module named 'batmann' (imports.py, line 2, in <module>)",
     ),
-    ("{place}/syntax.py:f", "{place}/syntax.py cannot be loaded: SyntaxError: '(' was never closed (syntax.py, line 1)"),
+    (
+        "{place}/syntax.py:f",
+        "{place}/syntax.py cannot be loaded: SyntaxError: '(' was never closed (syntax.py, line 1)",
+    ),
     ("{place}/exits.py:f", "{place}/exits.py cannot be loaded: SystemExit: 2 (exits.py, line 2, in <module>)"),
     ("nothing", "found 'nothing', expected FILE.py:NAME, FILE.pkl:NAME or MODULE:NAME"),
 ]
@@ -510,7 +533,9 @@ UNUSABLE = [
 
 @pytest.mark.parametrize("place, words", UNUSABLE)
 def test_what_cannot_be_loaded_is_said(tmp_path, place, words):
-    (tmp_path / "model.py").write_text("number = 3\n\n\ndef simulate(theta):\n    pass\n\ndef three(a, b, c, d=1):\n    pass\n")
+    (tmp_path / "model.py").write_text(
+        "number = 3\n\n\ndef simulate(theta):\n    pass\n\ndef three(a, b, c, d=1):\n    pass\n"
+    )
     (tmp_path / "imports.py").write_text("\nimport batmann\n")
     (tmp_path / "syntax.py").write_text("f = (\n")
     (tmp_path / "exits.py").write_text("import sys\nsys.exit(2)\n")

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from scipy import stats
+
 from sidereal_inference import _priors
 from sidereal_inference._errors import SiderealError
 from sidereal_inference._priors import (
@@ -79,7 +80,10 @@ WRONG = [
     ),
     (lambda: Beta(0, 1), "Beta: alpha is 0.0, expected more than 0"),
     (lambda: as_prior((1, 0), "priors['a']"), "priors['a']: Uniform: low 1.0 is not below high 0.0"),
-    (lambda: as_prior(True, "priors['a']"), f"priors['a']: found True, expected one of {_priors.KNOWN}; {_priors.WAY_OUT}"),
+    (
+        lambda: as_prior(True, "priors['a']"),
+        f"priors['a']: found True, expected one of {_priors.KNOWN}; {_priors.WAY_OUT}",
+    ),
     (lambda: as_priors([1.0], None), "names: missing, expected one a prior, or priors as a dict by name"),
     (lambda: as_priors([(0, 1)], ["a", "b"]), "names: found 2, expected 1, one a prior"),
     (lambda: as_priors({"a": 1}, ["b"]), "names: found ['b'], expected those of priors, ['a'], or none"),

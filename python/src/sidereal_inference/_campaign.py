@@ -60,7 +60,9 @@ class Campaign:
         ]
         if "prior_transform" in self.functions:
             transform = {"python": self.functions["prior_transform"], "names": list(self.names)}
-            tables["prior"] = {"transform": {**transform, **({"periodic": list(self.periodic)} if self.periodic else {})}}
+            tables["prior"] = {
+                "transform": {**transform, **({"periodic": list(self.periodic)} if self.periodic else {})}
+            }
         for use, table in (("simulate", "simulator"), ("log_likelihood", "likelihood")):
             if use in self.functions:
                 tables[table] = {"python": self.functions[use]}

@@ -64,7 +64,7 @@ else:
     MISSING = None
 
 PROTOCOL = 1
-ANSWERED, FAILED, TRY_AGAIN = 0, 1, 2
+FAILED, TRY_AGAIN = 1, 2  # 0: answered
 LOWEST = -1e290
 LONGEST_MESSAGE = 500
 FUNCTIONS = ("prior_transform", "simulate", "log_likelihood")
@@ -83,7 +83,9 @@ def main():
         if hello["protocol"] != PROTOCOL:
             raise Unusable(f"found protocol {hello['protocol']}, expected {PROTOCOL}")
         if MISSING is not None:
-            raise Unusable(f"{sys.executable} has no module {MISSING}, which models in Python need: pip install {MISSING}")
+            raise Unusable(
+                f"{sys.executable} has no module {MISSING}, which models in Python need: pip install {MISSING}"
+            )
         batches = queue.SimpleQueue()
         threading.Thread(target=read_requests, args=(requests, batches), daemon=True).start()
         model = Model(hello, load_functions(hello["functions"]))
@@ -271,6 +273,7 @@ class Model:
         self.rng = np.random.Generator(self.bits)
         self.fresh_state = self.bits.state
         self.said_lowest = False
+        self.running = None  # which function was called last
         self.schema = self.answers_of(0, []).batch([]).schema
 
     @staticmethod
@@ -290,13 +293,17 @@ class Model:
         seed = batch.column("seed")
         seeds = np.frombuffer(seed.buffers()[1], dtype="<u8", count=2 * n, offset=16 * seed.offset).reshape(n, 2)
         row_ids = batch.column("row_id")
-        answers = self.answers_of(n, coordinates)
+        return self.answers(coordinates, seeds, row_ids.to_numpy()).batch(row_ids)
+
+    def answers(self, coordinates, seeds, row_ids):
+        """The answers to rows of parameters, whose seeds are two uint64 each."""
+        answers = self.answers_of(len(coordinates), coordinates)
         if self.block:
-            self.answer_blocks(coordinates, seeds, row_ids.to_numpy(), answers)
+            self.answer_blocks(coordinates, seeds, row_ids, answers)
         else:
             self.answer_rows(coordinates, seeds, answers)
         self.check(answers)
-        return answers.batch(row_ids)
+        return answers
 
     def answers_of(self, n, coordinates):
         theta = np.zeros((n, len(self.transformed))) if self.prior_transform else coordinates
@@ -314,7 +321,7 @@ class Model:
             try:
                 theta, x, log_likelihood, derived = self.values(coordinates[i], seeds[i], ())
             except BaseException as error:
-                answers.fail(i, *status_and_words(error))
+                answers.fail(i, error)
                 continue
             if self.prior_transform:
                 answers.theta[i] = theta
@@ -344,7 +351,7 @@ class Model:
                 self.answer_block(coordinates, seeds, places, answers, rows[middle:])
                 return
             for row in rows:
-                answers.fail(row, *status_and_words(error))
+                answers.fail(row, error)
             return
         if self.prior_transform:
             answers.theta[rows] = theta[here]
@@ -366,6 +373,7 @@ class Model:
         if self.prior_transform:
             theta = self.transform(coordinates.copy(), lead)
         if self.simulate:
+            self.running = "simulate"
             if self.simulate_takes_rng:
                 x = self.simulate(theta.copy(), self.generator(seed))
             else:
@@ -374,6 +382,7 @@ class Model:
                 x, derived = self.derived(x, lead)
             x = self.data(x, lead)
         if self.log_likelihood:
+            self.running = "log_likelihood"
             if self.likelihood_takes_x:
                 x_obs = self.x_obs.copy() if x is None else self.x_obs.reshape(x.shape[len(lead) :]).copy()
                 log_likelihood = self.log_likelihood(theta.copy(), x_obs)
@@ -392,6 +401,7 @@ class Model:
         return self.rng
 
     def transform(self, coordinates, lead):
+        self.running = "prior_transform"
         value = self.prior_transform(coordinates)
         theta, shape = numbers_of(value), (*lead, len(self.transformed))
         if theta is None or theta.shape != shape:
@@ -429,7 +439,9 @@ class Model:
         if isinstance(derived, dict):
             missing = [name for name in self.blobs if name not in derived]
             if missing:
-                raise self.unexpected(self.blobs_of, f"derived quantities without {', '.join(missing)}", f"all of {names}")
+                raise self.unexpected(
+                    self.blobs_of, f"derived quantities without {', '.join(missing)}", f"all of {names}"
+                )
             columns = [derived[name] for name in self.blobs]
         elif len(self.blobs) == 1 and np.shape(derived) == lead:
             columns = [derived]
@@ -452,14 +464,14 @@ class Model:
         """Fails rows whose numbers are none, all at once."""
         if self.prior_transform:
             for i, _ in first_true(~np.isfinite(answers.theta)):
-                answers.fail(i, FAILED, self.not_finite(answers.theta[i]))
+                answers.fail(i, self.not_finite(answers.theta[i]))
         if self.simulate:
             for i, j in first_true(~np.isfinite(answers.x)):
-                answers.fail(i, FAILED, self.unexpected("simulate", f"{answers.x[i, j]} in x[{j}]", "finite numbers"))
+                answers.fail(i, self.unexpected("simulate", f"{answers.x[i, j]} in x[{j}]", "finite numbers"))
         if self.log_likelihood:
             value = answers.log_likelihood
             for i in np.flatnonzero(np.isnan(value) | (value == np.inf)):
-                answers.fail(i, FAILED, self.unexpected("log_likelihood", value[i], "a number or -inf"))
+                answers.fail(i, self.unexpected("log_likelihood", value[i], "a number or -inf"))
             lowest = (value < LOWEST) & (value != -np.inf)
             if lowest.any():
                 if not self.said_lowest:
@@ -471,7 +483,7 @@ class Model:
             if self.log_likelihood:
                 unset[answers.log_likelihood == -np.inf] = False
             for i, j in first_true(unset):
-                answers.fail(i, FAILED, self.unexpected(self.blobs_of, f"nan for {self.blobs[j]}", "a number"))
+                answers.fail(i, self.unexpected(self.blobs_of, f"nan for {self.blobs[j]}", "a number"))
 
     def unexpected(self, use, found, expected):
         return Failure(f"{use} gave {found}, expected {expected}{definition_of(self.functions[use])}")
@@ -489,17 +501,18 @@ class Answers:
         self.log_likelihood = np.zeros(n) if with_likelihood else None
         self.blobs = blobs
         self.derived = np.zeros((n, len(blobs)))
-        self.failures = {}
+        self.errors = {}
 
-    def fail(self, i, status, message):
+    def fail(self, i, error):
         """Fails a row, unless it has failed before."""
-        self.failures.setdefault(int(i), (status, str(message)))
+        self.errors.setdefault(int(i), error)
 
     def batch(self, row_ids):
         """The record batch of the protocol."""
         status, messages, failed = np.zeros(self.n, dtype=np.uint8), [None] * self.n, np.zeros(self.n, dtype=bool)
-        for i, (code, message) in self.failures.items():
-            status[i], messages[i], failed[i] = code, message, True
+        for i, error in self.errors.items():
+            status[i] = TRY_AGAIN if isinstance(error, MemoryError) else FAILED
+            messages[i], failed[i] = words_of(error), True
         columns = {"row_id": pa.array(row_ids, pa.uint64())}
         if self.x is not None:
             self.x[failed] = 0.0
@@ -562,15 +575,10 @@ def takes(function):
     return f" takes {n_arguments(function)} arguments without a default{definition_of(function)}"
 
 
-def status_and_words(error):
-    """Status and message of a row that raised."""
-    if isinstance(error, Failure):
-        return FAILED, str(error)
-    return TRY_AGAIN if isinstance(error, MemoryError) else FAILED, words_of(error)
-
-
 def words_of(error):
-    """An exception's type, its message and the user's own line, in one line."""
+    """An exception's type, its message and the user's own line, in one line; a failure speaks for itself."""
+    if isinstance(error, Failure):
+        return str(error)
     try:
         message = " ".join(str(error).split())
     except BaseException:
