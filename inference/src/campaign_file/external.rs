@@ -54,7 +54,7 @@ pub(super) fn external(root: &Section<'_>, directory: &Path, recorded: bool) -> 
             for entry in [python, command].into_iter().flatten() {
                 entry.mistake("expected [simulator] with python = \"...\" beside it, or no [simulator]");
             }
-            None
+            return None;
         }
         ((simulate, None), (log_likelihood, None)) => Some(Run::Python {
             simulate,

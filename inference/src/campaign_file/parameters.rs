@@ -211,6 +211,9 @@ pub(super) fn with_blobs(
         name: name.clone(),
         kind: DerivedKind::Blob,
     }));
+    if space.derived.is_empty() {
+        return Some(space);
+    }
     let names: Vec<&str> = space.column_names().collect();
     let mut pairs = names.iter().enumerate();
     match pairs.find(|(i, name)| names[..*i].contains(name)) {

@@ -6,7 +6,7 @@ use super::choices::{Choice, FeaturizerKind, FlowKind};
 use super::key::{Interval, Key, KeyDefault, Takes};
 use super::keys::file::{FEATURIZER, FLOW, KEYS, SIMULATOR};
 use super::keys::simulator::{GRID, VERSION};
-use super::keys::{featurizer, flow};
+use super::keys::{featurizer, flow, simulator};
 use super::model::{ORIGINS, key_of};
 use crate::campaign::model::{
     Declaration, Declarations, ModelParameters, OptionDefault, OptionKind, Origin,
@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 pub fn schema(models: &dyn Declarations) -> Value {
     let mut schema = table(KEYS);
     let properties = &mut schema["properties"];
-    properties[SIMULATOR.name] = simulator(models);
+    properties[SIMULATOR.name] = simulators(models);
     properties[FEATURIZER.name]["allOf"] = by_kind(&featurizer::KIND, FeaturizerKind::options);
     properties[FLOW.name]["allOf"] = by_kind(&flow::KIND, FlowKind::options);
     let mut whole = json!({
@@ -44,13 +44,39 @@ fn by_kind<T: Choice>(kind: &Key, options: impl Fn(T) -> &'static [Key]) -> Valu
 }
 
 /// `[simulator]`: one table for each model.
-fn simulator(models: &dyn Declarations) -> Value {
+fn simulators(models: &dyn Declarations) -> Value {
     let of_origin = |(key, origin): (Key, Origin)| {
         let models = models.of(origin).into_iter();
         models.map(move |declaration| model(key, declaration))
     };
-    let models: Vec<Value> = ORIGINS.into_iter().flat_map(of_origin).collect();
+    let external = external().into_iter();
+    let models: Vec<Value> = ORIGINS
+        .into_iter()
+        .flat_map(of_origin)
+        .chain(external)
+        .collect();
     json!({ "description": SIMULATOR.about, "oneOf": models })
+}
+
+/// Functions in Python, and programs.
+fn external() -> [Value; 2] {
+    let keys = simulator::KEYS.iter().copied();
+    let is_of_catalogue = |key: &Key| {
+        let mut of_catalogues = simulator::OF_CATALOGUES.iter();
+        key.name != GRID.name && of_catalogues.any(|other| other.name == key.name)
+    };
+    let keys: Vec<Key> = keys.filter(|key| !is_of_catalogue(key)).collect();
+    [simulator::PYTHON, simulator::COMMAND].map(|origin| {
+        let other = |key: &Key| {
+            key.name == origin.name
+                || ![simulator::PYTHON.name, simulator::COMMAND.name].contains(&key.name)
+        };
+        let keys: Vec<Key> = keys.iter().copied().filter(other).collect();
+        let mut schema = table(&keys);
+        schema["title"] = json!(origin.about);
+        schema["required"] = json!([origin.name]);
+        schema
+    })
 }
 
 fn model(origin: Key, declaration: &dyn Declaration) -> Value {

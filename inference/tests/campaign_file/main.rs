@@ -6,6 +6,7 @@ mod bad_files;
 mod checks;
 mod correlated;
 mod data_files;
+mod external;
 mod good_files;
 mod schema;
 

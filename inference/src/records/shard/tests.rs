@@ -112,10 +112,7 @@ fn shards_are_found_again_and_pass_their_check() {
     check(
         &directory,
         &shard,
-        ShardLayout {
-            space: &space(),
-            n_data: 3,
-        },
+        layout(&space()),
         Weighed::ByObservation,
         &rows.draws,
         SECRET,
@@ -211,10 +208,7 @@ fn every_kind_of_wrong_shard_is_refused_with_its_place() {
         let error = check(
             &directory,
             &shard,
-            ShardLayout {
-                space: &space(),
-                n_data: 3,
-            },
+            layout(&space()),
             Weighed::ByObservation,
             &super::tests::rows().draws,
             SECRET,
@@ -267,10 +261,7 @@ fn reports_that_do_not_fit_their_shard_are_refused() {
     let never = check(
         &directory,
         &shard,
-        ShardLayout {
-            space: &space(),
-            n_data: 3,
-        },
+        layout(&space()),
         Weighed::Never,
         &rows.draws,
         SECRET,
@@ -403,10 +394,7 @@ fn a_log_likelihood_that_contradicts_the_data_is_refused() {
         let error = check(
             &directory,
             &shard,
-            ShardLayout {
-                space: &space(),
-                n_data: 3,
-            },
+            layout(&space()),
             weighed,
             &rows.draws,
             SECRET,
