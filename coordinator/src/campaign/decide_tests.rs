@@ -127,10 +127,10 @@ fn too_few_possible_draws_lead_to_another_round_of_the_prior() {
     played.step(Input::ShardsChecked(vec![shard(0, 0..100)]), 10.0);
     let mut few = weighed(0, RoundKind::Training, 100, Proposal::prior(), 0.01);
     if let Input::RoundWeighed(findings) = &mut few {
-        findings.summary.n_possible = 45;
+        findings.summary.n_possible = 15;
     }
     let decision = played.step(few, 11.0);
-    // 225 are wanted, and 45 in 100 draws were possible; a round has twice those before at most, or 600.
+    // 75 are wanted, and 15 in 100 draws were possible; a round has twice those before at most, or 600.
     assert_eq!(
         Played::facts(&decision)[1..],
         [Fact::RoundOpened(RoundPlan {

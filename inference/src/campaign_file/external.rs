@@ -116,14 +116,9 @@ pub(super) fn external(root: &Section<'_>, directory: &Path, recorded: bool) -> 
         settings(options, program.clone(), digest)
     });
     let name = program.as_ref().map_or_else(String::new, name);
-    let blobs = match (blobs, &model) {
-        (Some(blobs), _) => blobs.unwrap_or_default(),
-        (None, _) => {
-            return Some(External {
-                model: None,
-                ..External::unknown(origin)
-            });
-        }
+    let (model, blobs) = match blobs {
+        Some(blobs) => (model, blobs.unwrap_or_default()),
+        None => (None, Vec::new()),
     };
     Some(External {
         id: ModelId {

@@ -22,8 +22,8 @@ use std::collections::BTreeMap;
 
 /// Columns of our Parquet files that a parameter must not be named like.
 #[rustfmt::skip]
-const RESERVED_NAMES: [&str; 10] = [
-    "row_id", "log_prior", "log_proposal", "log_likelihood", "component", "status", "message", "x", "round", "weight",
+const RESERVED_NAMES: [&str; 11] = [
+    "row_id", "seed", "log_prior", "log_proposal", "log_likelihood", "component", "status", "message", "x", "round", "weight",
 ];
 
 /// A parameter whose name is known, with its place for later messages.

@@ -8,9 +8,9 @@ use crate::weights::Objective;
 /// Effective draws that a round on the way must bring at its own temperature: this many times the fewest that
 /// a flow is fitted to.
 const EXPLORING_FACTOR: f64 = 3.0;
-/// Draws of the prior that have a likelihood above zero, before the first flow: this many times the fewest that a flow is
-/// fitted to.
-const POSSIBLE_FACTOR: f64 = 1.5;
+/// Draws of the prior that have a likelihood above zero, before the first flow: this part of the fewest that a flow is else
+/// fitted to, as the next one is fitted to more.
+const POSSIBLE_SHARE: f64 = 0.5;
 /// Another round from the prior has at most this many times the draws so far.
 const MOST_PRIOR_GROWTH: f64 = 2.0;
 /// Fewest rows of a round on the way.
@@ -92,7 +92,7 @@ pub fn round_size(rounds: &Rounds, past: &Past, objective: Option<Objective>) ->
 /// Rows of another round from the prior before the first flow; None where enough draws are possible (have a likelihood above
 /// zero) for one to be fitted to.
 pub(crate) fn prior_round_size(rounds: &Rounds, past: &Past) -> Option<u64> {
-    let wanted = POSSIBLE_FACTOR * fewest_draws(past.n_parameters);
+    let wanted = POSSIBLE_SHARE * fewest_draws(past.n_parameters);
     let n_possible: u64 = past.history.iter().map(|round| round.n_possible).sum();
     let missing = wanted - n_possible as f64;
     if !past.is_refined || !past.objectives.is_empty() || missing <= 0.0 {
@@ -302,11 +302,11 @@ mod tests {
             };
             prior_round_size(&rounds(None, Some(budget)), &past)
         };
-        // 1.5 · 150 are wanted.
-        assert_eq!(size(&[225], 50_000), None);
-        assert_eq!(size(&[200, 25], 50_000), None);
-        assert_eq!(size(&[125], 50_000), Some(800));
-        assert_eq!(size(&[220], 50_000), Some(600));
+        // 150 / 2 are wanted.
+        assert_eq!(size(&[75], 50_000), None);
+        assert_eq!(size(&[50, 25], 50_000), None);
+        assert_eq!(size(&[40], 50_000), Some(875));
+        assert_eq!(size(&[70], 50_000), Some(600));
         assert_eq!(size(&[0], 50_000), Some(2000));
         assert_eq!(size(&[0, 0, 0], 50_000), Some(6000));
         assert_eq!(size(&[0, 0, 0], 5_000), Some(2000));

@@ -12,6 +12,12 @@ use crate::weights::{
 const DRAWS_PER_PARAMETER: f64 = 40.0;
 const FEWEST_DRAWS: f64 = 150.0;
 
+/// Exponents are tried from here on.
+const SMALLEST_EXPONENT: f64 = 1e-8;
+
+/// A step of the exponent is as large as it may be where it leaves this part of the effective draws.
+const UNCHANGED: f64 = 0.7;
+
 /// Weights of all rounds' draws, tempered as far as their number asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TemperedWeights {
@@ -39,22 +45,36 @@ pub fn tempered_weights(
         Objective::WeightedDraws { exponent } => Some(*exponent),
     });
     let n_newest = rounds.last().map_or(0, |round| round.log_prior.len());
-    let most = match last_exponent {
-        None => f64::INFINITY,
-        Some(exponent) => exponent * largest_step(n_newest, n_parameters),
-    };
-    let most = most.min(final_exponent(n_parameters));
-    let fewest = fewest_draws(n_parameters);
+    let last = final_exponent(n_parameters);
+    // Where few draws are possible at all, no exponent leaves many.
+    let fewest = fewest_draws(n_parameters).min(0.5 * n_possible(rounds) as f64);
     let has_arrived = earlier
         .iter()
         .any(|objective| objective.is_final(n_parameters));
     if has_arrived {
-        let as_they_are = tempered_by(rounds, final_exponent(n_parameters))?;
+        let as_they_are = tempered_by(rounds, last)?;
         if as_they_are.n_eff() >= fewest {
             return Ok(as_they_are);
         }
     }
-    temper(rounds, fewest, most)
+    let Some(exponent) = last_exponent else {
+        return temper(rounds, fewest, (SMALLEST_EXPONENT, last));
+    };
+    let most = (exponent * largest_step(n_newest, n_parameters)).min(last);
+    let tempered = temper(rounds, fewest, (SMALLEST_EXPONENT, most))?;
+    if tempered.exponent < most || most == last {
+        return Ok(tempered);
+    }
+    // Further, as far as the density hardly changes.
+    let unchanged = UNCHANGED * tempered_by(rounds, exponent)?.n_eff();
+    temper(rounds, fewest.max(unchanged), (most, last))
+}
+
+/// Draws whose likelihood is above zero.
+fn n_possible(rounds: &[RoundColumns]) -> usize {
+    let all = rounds.iter().flat_map(|round| &round.log_likelihood);
+    all.filter(|value| value.is_some_and(|value| value > f64::NEG_INFINITY))
+        .count()
 }
 
 /// Largest factor between the exponents of one tempered flow and the next: whatever a flow between them
@@ -70,14 +90,13 @@ pub fn fewest_draws(n_parameters: usize) -> f64 {
     (DRAWS_PER_PARAMETER * n_parameters as f64).max(FEWEST_DRAWS)
 }
 
-/// Mixture weights with the largest exponent in (0, `most`] of the likelihood up to which every exponent
-/// leaves `n_eff` effective draws; the smallest exponent tried where even that leaves fewer.
+/// Mixture weights with the largest exponent between `least` and `most` of the likelihood up to which every exponent
+/// from there on leaves `n_eff` effective draws; with `least` where even that leaves fewer.
 pub fn temper(
     rounds: &[RoundColumns],
     n_eff: f64,
-    most: f64,
+    (least, most): (f64, f64),
 ) -> Result<TemperedWeights, WeightsError> {
-    const SMALLEST_EXPONENT: f64 = 1e-8;
     const STEP: f64 = 1.3;
     const N_HALVINGS: u32 = 10;
     let denominator = mixture_log_proposal(rounds)?;
@@ -88,7 +107,7 @@ pub fn temper(
     let is_enough = |exponent: f64| at(exponent).n_eff() >= n_eff;
     // Upwards from the prior, not down from 1: where one mode is known well and another by a few draws,
     // large exponents see the first alone and are worth many draws again.
-    let (mut low, mut high) = (0.0, SMALLEST_EXPONENT);
+    let (mut low, mut high) = (0.0, least);
     while is_enough(high) {
         if high == most {
             return Ok(at(most));
@@ -103,7 +122,7 @@ pub fn temper(
             false => high = middle,
         }
     }
-    Ok(at(low.max(SMALLEST_EXPONENT)))
+    Ok(at(low.max(least)))
 }
 
 /// Mixture weights with this exponent of the likelihood.
@@ -161,7 +180,7 @@ mod tests {
             None,
             Some(f64::NEG_INFINITY),
         ])];
-        let found = temper(&rounds, 1.0, 1.0).expect("complete columns");
+        let found = temper(&rounds, 1.0, (SMALLEST_EXPONENT, 1.0)).expect("complete columns");
         assert_eq!(found.exponent, 1.0);
         let zero = f64::NEG_INFINITY;
         assert_eq!(found.log_weights, [[-3.0, -3.0, zero, zero]]);
@@ -174,7 +193,7 @@ mod tests {
             .map(|i| Some(-0.5 * (0.01 * f64::from(i)).powi(2) * 1e4))
             .collect();
         let rounds = [round(log_likelihood)];
-        let found = temper(&rounds, 300.0, 1.0).expect("complete columns");
+        let found = temper(&rounds, 300.0, (SMALLEST_EXPONENT, 1.0)).expect("complete columns");
         let expected = 4.0 * std::f64::consts::PI / (301.0f64 * 0.01).powi(2) / 1e4;
         assert!(
             (found.exponent / expected - 1.0).abs() < 1e-3,
@@ -188,7 +207,7 @@ mod tests {
     #[test]
     fn too_few_rows_are_tempered_to_almost_nothing() {
         let rounds = [round(vec![Some(0.0), Some(-700.0), None])];
-        let found = temper(&rounds, 100.0, 1.0).expect("complete columns");
+        let found = temper(&rounds, 100.0, (SMALLEST_EXPONENT, 1.0)).expect("complete columns");
         assert_eq!(found.exponent, 1e-8);
         assert!(
             found.log_weights[0][..2]
@@ -240,16 +259,33 @@ mod tests {
         };
         let log_weights: Vec<f64> = (0..303).map(at_one).collect();
         assert!(effective_sample_size(&log_weights) > 290.0);
-        let found = temper(&[round], 100.0, 1.0).expect("complete columns");
+        let found = temper(&[round], 100.0, (SMALLEST_EXPONENT, 1.0)).expect("complete columns");
         assert_eq!(found.exponent, 1e-8);
     }
 
     #[test]
-    fn a_step_leaves_draws_of_the_last_tempered_flow() {
-        let rounds = [round(vec![Some(1.0); 500])];
-        let earlier = [Objective::WeightedDraws { exponent: 1e-3 }];
-        let found = tempered_weights(&rounds, 3, &earlier).expect("complete columns");
-        // A tenth of the 500 draws, in three dimensions.
-        assert_eq!(found.exponent, 1e-3 * 10f64.powf(2.0 / 3.0));
+    fn a_step_leaves_draws_of_the_last_tempered_flow_unless_nothing_changes() {
+        let of = |log_likelihood: &dyn Fn(f64) -> f64| {
+            let values = (0..500).map(|i| Some(log_likelihood(f64::from(i))));
+            let rounds = [round(values.collect())];
+            let earlier = [Objective::WeightedDraws { exponent: 1e-3 }];
+            let found = tempered_weights(&rounds, 3, &earlier).expect("complete columns");
+            found.exponent
+        };
+        // At 1e-3 worth 364 draws, then 202, which is enough: a tenth of the 500 draws, in three dimensions.
+        let bounded = 1e-3 * 10f64.powf(2.0 / 3.0);
+        assert_eq!(of(&|i| -2.0 * i), bounded);
+        assert_eq!(of(&|_| 1.0), final_exponent(3));
+        // As far as 0.7 of the effective draws are left.
+        let far = of(&|i| -0.3 * i);
+        assert!(far > bounded && far < final_exponent(3), "{far}");
+    }
+
+    #[test]
+    fn few_possible_draws_are_not_tempered_for_their_number() {
+        let values = (0..500).map(|i| Some(if i < 60 { 0.0 } else { f64::NEG_INFINITY }));
+        let rounds = [round(values.collect())];
+        let found = tempered_weights(&rounds, 3, &[]).expect("complete columns");
+        assert_eq!(found.exponent, final_exponent(3));
     }
 }

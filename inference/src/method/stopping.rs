@@ -174,7 +174,7 @@ pub fn fresh_draws_for(missing: f64, efficiency: f64) -> u64 {
 }
 
 /// How many more simulations from the proposal of the round `best` reach the target n_eff, within `stop.top_up` and
-/// `stop.simulations`; 0 where no target is missed.
+/// `stop.simulations`; 0 where no target is missed, or too few are left to be trusted.
 pub fn top_up_size(
     stop: &Stop,
     history: &[RoundSummary],
@@ -197,7 +197,12 @@ pub fn top_up_size(
     let left = stop
         .simulations
         .map_or(u64::MAX, |max| max.saturating_sub(simulations));
-    wanted.min(stop.top_up).min(left)
+    let n_rows = wanted.min(stop.top_up).min(left);
+    // So few that the round could not be trusted by itself would only spoil the result.
+    match n_rows < fresh_draws_for(0.0, efficiency) {
+        true => 0,
+        false => n_rows,
+    }
 }
 
 fn target_reached(stop: &Stop, past: &Past) -> Option<StopReason> {
@@ -226,9 +231,13 @@ fn target_reached(stop: &Stop, past: &Past) -> Option<StopReason> {
     (efficiency >= target).then_some(StopReason::TargetEfficiency { efficiency, target })
 }
 
-/// Whether weights are too heavy to be trusted while simulations are left: heavy ones are what the next flow learns from.
+/// Whether a target does not count while simulations are left: weights are too heavy to be trusted, which the next flow
+/// learns from, or the newest flow is still on the way to the posterior.
 fn is_to_be_mended(past: &Past) -> bool {
-    past.is_refined && past.combined.pareto_k.is_some_and(|k| k > MAX_PARETO_K)
+    let newest = past.objectives.values().next_back();
+    let is_on_the_way = newest.is_some_and(|objective| !objective.is_final(past.n_parameters));
+    let is_heavy = past.combined.pareto_k.is_some_and(|k| k > MAX_PARETO_K);
+    past.is_refined && (is_heavy || is_on_the_way)
 }
 
 /// Algorithm 1: round 0 draws from the prior and is no flow's measure. Where later flows learn from heavy weights, these
