@@ -418,6 +418,11 @@ def test_vectorized_functions_are_called_with_blocks(command):
     assert 'vectorized = true\nblobs = ["mass"]\n' in text
 
 
+def test_functions_without_a_name_have_that_of_their_use(command):
+    assert si.sample(lambda theta: 0.0, PRIORS).dir == RUN / "log_likelihood-1" / "run"
+    assert si.fit(lambda theta: theta[:1], PRIORS, x_obs=[1], x_err=1).dir == RUN / "simulate-1" / "run"
+
+
 def test_further_keys(command):
     si.sample(log_likelihood, PRIORS, options={"flow": {"kind": "nsf"}, "workers": {"batch_rows": 3}}, dir="mine")
     text = Path("mine/campaign.toml").read_text()

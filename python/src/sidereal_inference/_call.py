@@ -307,13 +307,13 @@ def more_than_zero(value: Any, name: str) -> float:
 
 
 def name_of(functions: Functions) -> str:
-    """What the campaign is called: the name of the function that its call was about."""
+    """What the campaign is called: the name of the function that its call was about, or its use where that has none."""
     use = "simulate" if "simulate" in functions.functions else "log_likelihood"
     function = functions.functions[use]
     while hasattr(function, "func"):
         function = function.func
     name = re.sub(r"\W", "_", getattr(function, "__name__", type(function).__name__), flags=re.ASCII)
-    return name if name[0].isalpha() else "model"
+    return name if name[0].isalpha() else use
 
 
 def carry_out(
