@@ -274,7 +274,14 @@ def test_wrong_arguments(command, call, words):
     with pytest.raises(si.SiderealError) as caught:
         call()
     assert str(caught.value) == words
-    assert not RUN.exists() and not (command.directory / "calls").exists()
+    assert not RUN.exists() and command.calls() == []
+
+
+def test_a_missing_command_is_told_before_anything_is_written(command, monkeypatch):
+    monkeypatch.setenv("SIDEREAL_BINARY", "nowhere")
+    with pytest.raises(si.SiderealError, match=r"^SIDEREAL_BINARY is nowhere, expected a file$"):
+        si.sample(log_likelihood, PRIORS)
+    assert not RUN.exists()
 
 
 HERE = "(test_call.py, line {}, in {})"
@@ -368,7 +375,7 @@ def test_the_first_call_shows_what_is_wrong(command, call, words):
     with pytest.raises(si.SiderealError) as caught:
         call()
     assert all(piece in str(caught.value) for piece in words.split("{}")), str(caught.value)
-    assert not RUN.exists() and not (command.directory / "calls").exists()
+    assert not RUN.exists() and command.calls() == []
 
 
 def test_what_was_raised_is_the_cause(command):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ._binary import binary
 from ._campaign import Campaign, Observation
 from ._child import kind_of, n_arguments, numbers_of
 from ._errors import NotToBeTrusted, SiderealError
@@ -320,6 +321,7 @@ def carry_out(
     functions: Functions, campaign: Campaign, shape: tuple[int, ...], directory: Directory, progress: bool
 ) -> Result:
     """Runs the campaign, or goes on with it where the same call was there before."""
+    binary()  # what is missing is told before anything is written
     record = record_of(functions, campaign)
     place = find_place(directory, campaign.name, record)
     if place.is_new:
