@@ -53,7 +53,8 @@ class Command:
 
     def calls(self):
         """What it was called with, but for its version."""
-        lines = (self.directory / "calls").read_text().splitlines()
+        path = self.directory / "calls"
+        lines = path.read_text().splitlines() if path.exists() else []
         return [words for words in map(json.loads, lines) if words != ["--version"]]
 
 

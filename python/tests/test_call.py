@@ -274,7 +274,14 @@ def test_wrong_arguments(command, call, words):
     with pytest.raises(si.SiderealError) as caught:
         call()
     assert str(caught.value) == words
-    assert not RUN.exists() and not (command.directory / "calls").exists()
+    assert not RUN.exists() and command.calls() == []
+
+
+def test_a_missing_command_is_told_before_anything_is_written(command, monkeypatch):
+    monkeypatch.setenv("SIDEREAL_BINARY", "nowhere")
+    with pytest.raises(si.SiderealError, match=r"^SIDEREAL_BINARY is nowhere, expected a file$"):
+        si.sample(log_likelihood, PRIORS)
+    assert not RUN.exists()
 
 
 HERE = "(test_call.py, line {}, in {})"
@@ -368,7 +375,7 @@ def test_the_first_call_shows_what_is_wrong(command, call, words):
     with pytest.raises(si.SiderealError) as caught:
         call()
     assert all(piece in str(caught.value) for piece in words.split("{}")), str(caught.value)
-    assert not RUN.exists() and not (command.directory / "calls").exists()
+    assert not RUN.exists() and command.calls() == []
 
 
 def test_what_was_raised_is_the_cause(command):
@@ -416,6 +423,11 @@ def test_vectorized_functions_are_called_with_blocks(command):
     assert shapes == [(256, 2), (256, 2)]
     text = (RUN / "log_likelihood-1" / "campaign.toml").read_text()
     assert 'vectorized = true\nblobs = ["mass"]\n' in text
+
+
+def test_functions_without_a_name_have_that_of_their_use(command):
+    assert si.sample(lambda theta: 0.0, PRIORS).dir == RUN / "log_likelihood-1" / "run"
+    assert si.fit(lambda theta: theta[:1], PRIORS, x_obs=[1], x_err=1).dir == RUN / "simulate-1" / "run"
 
 
 def test_further_keys(command):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ._binary import binary
 from ._campaign import Campaign, Observation
 from ._child import kind_of, n_arguments, numbers_of
 from ._errors import NotToBeTrusted, SiderealError
@@ -307,19 +308,20 @@ def more_than_zero(value: Any, name: str) -> float:
 
 
 def name_of(functions: Functions) -> str:
-    """What the campaign is called: the name of the function that its call was about."""
+    """What the campaign is called: the name of the function that its call was about, or its use where that has none."""
     use = "simulate" if "simulate" in functions.functions else "log_likelihood"
     function = functions.functions[use]
     while hasattr(function, "func"):
         function = function.func
     name = re.sub(r"\W", "_", getattr(function, "__name__", type(function).__name__), flags=re.ASCII)
-    return name if name[0].isalpha() else "model"
+    return name if name[0].isalpha() else use
 
 
 def carry_out(
     functions: Functions, campaign: Campaign, shape: tuple[int, ...], directory: Directory, progress: bool
 ) -> Result:
     """Runs the campaign, or goes on with it where the same call was there before."""
+    binary()  # what is missing is told before anything is written
     record = record_of(functions, campaign)
     place = find_place(directory, campaign.name, record)
     if place.is_new:

@@ -609,7 +609,7 @@ def definition_of(function):
 
 
 def is_ours_or_pythons(filename):
-    pythons = filename.startswith(("<frozen ", *LIBRARIES)) and not is_installed(filename)
+    pythons = filename.startswith(("<frozen ", "<__array_function__", *LIBRARIES)) and not is_installed(filename)
     return filename == OWN_FILE or pythons
 
 

@@ -22,10 +22,14 @@ N_TRIES = 10
 
 @dataclass(frozen=True)
 class Functions:
-    """Functions by use; `places` has those that are known by name, with which workers are told to find them."""
+    """Functions by use; `places` has those that are known by name, with which workers are told to find them.
+
+    `known_as` stands for the fingerprints of functions whose state changes from call to call.
+    """
 
     functions: Mapping[str, Any]
     places: Mapping[str, str]
+    known_as: Mapping[str, dict[str, str]] | None = None
 
     def campaign_places(self) -> dict[str, str]:
         """Where a campaign file beside the pickle says that functions are."""
@@ -33,6 +37,8 @@ class Functions:
 
     def fingerprints(self) -> dict[str, dict[str, str]]:
         """Digests of each function by part; of one that is known by name, the name is a part."""
+        if self.known_as is not None:
+            return dict(self.known_as)
         named = {use: {"place": place} for use, place in self.places.items()}
         return {use: {**named.get(use, {}), **fingerprints(one)} for use, one in self.functions.items()}
 
