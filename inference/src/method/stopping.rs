@@ -197,11 +197,11 @@ pub fn top_up_size(
     let left = stop
         .simulations
         .map_or(u64::MAX, |max| max.saturating_sub(simulations));
-    let n_rows = wanted.min(stop.top_up).min(left);
-    // So few that the round could not be trusted by itself would only spoil the result.
-    match n_rows < fresh_draws_for(0.0, efficiency) {
+    let asked = wanted.min(stop.top_up);
+    // A rest of the budget that cannot be trusted by itself would only spoil the result.
+    match left < asked.min(fresh_draws_for(0.0, efficiency)) {
         true => 0,
-        false => n_rows,
+        false => asked.min(left),
     }
 }
 

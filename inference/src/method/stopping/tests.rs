@@ -383,12 +383,23 @@ fn top_up_covers_what_is_missing_within_the_budgets() {
     assert_eq!(
         size(
             &Stop {
-                simulations: Some(3100),
+                simulations: Some(3400),
                 ..stop.clone()
             },
             1000.0
         ),
-        100
+        400
+    );
+    assert_eq!(
+        size(
+            &Stop {
+                simulations: Some(3374),
+                ..stop.clone()
+            },
+            1000.0
+        ),
+        0,
+        "a rest that cannot be trusted by itself is left"
     );
     assert_eq!(
         size(
