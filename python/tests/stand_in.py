@@ -8,6 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from sidereal_inference._binary import package_version
+
+# That of the package, where it is installed.
+VERSION = package_version() or "1.2.3"
+
 SCRIPT = """#!{python}
 import json, os, shutil, signal, sys, time
 from pathlib import Path
@@ -16,7 +21,7 @@ here = Path(__file__).parent
 with open(here / "calls", "a") as file:
     file.write(json.dumps(sys.argv[1:]) + "\\n")
 if sys.argv[1] == "--version":
-    print("sidereal 1.2.3")
+    print("sidereal {version}")
     sys.exit()
 behaviour = json.loads((here / "behaviour.json").read_text())
 out = sys.argv[sys.argv.index("--out") + 1] if "--out" in sys.argv else sys.argv[2]
@@ -43,7 +48,7 @@ class Command:
         self.directory = directory
         directory.mkdir()
         self.path = directory / "sidereal"
-        self.path.write_text(SCRIPT.format(python=sys.executable))
+        self.path.write_text(SCRIPT.format(python=sys.executable, version=VERSION))
         self.path.chmod(0o755)
         self.behave()
 

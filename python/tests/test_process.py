@@ -13,6 +13,7 @@ import pytest
 
 from sidereal_inference import SiderealError, _binary
 from sidereal_inference._process import run
+from stand_in import VERSION
 
 
 def test_the_command_is_the_packages_own(tmp_path, monkeypatch):
@@ -26,13 +27,13 @@ def test_the_command_is_the_packages_own(tmp_path, monkeypatch):
 
 
 def test_versions_are_compared(command, monkeypatch):
-    monkeypatch.setattr(metadata, "version", lambda name: "1.2.3")
+    monkeypatch.setattr(metadata, "version", lambda name: VERSION)
     assert _binary.binary() == str(command.path)
-    monkeypatch.setattr(metadata, "version", lambda name: "1.2.4")
+    monkeypatch.setattr(metadata, "version", lambda name: "99.0.0")
     with pytest.raises(SiderealError) as caught:
         _binary.binary()
     assert str(caught.value) == (
-        f"{command.path} is version 1.2.3, this package is 1.2.4: "
+        f"{command.path} is version {VERSION}, this package is 99.0.0: "
         f"{sys.executable} -m pip install --force-reinstall sidereal-inference"
     )
 
