@@ -88,6 +88,11 @@ pub fn plain(number: f64) -> String {
     significant(number, 15)
 }
 
+/// A place on a grid, with digits enough for a Julian date to a minute.
+pub fn place(number: f64) -> String {
+    significant(number, 10)
+}
+
 /// The ends of a range with six digits of what is between them, and six of their own at least.
 pub fn range(low: f64, high: f64) -> (String, String) {
     let decade = |number: f64| number.abs().log10().floor();

@@ -210,7 +210,7 @@ fn trust(summary: &Summary) -> String {
         Some(combined) => format!(
             "<strong>No check failed.</strong> The weighted posterior is worth about {} independent draws: \
              the statistical error of a mean is {} of the parameter's standard deviation.",
-            numbers::count(combined.n_eff.max(0.0) as u64),
+            numbers::n_eff(combined.n_eff),
             numbers::percent(1.0 / combined.n_eff.max(1.0).sqrt())
         ),
         None => "<strong>A model was trained.</strong> There was no observation to weigh it with; \

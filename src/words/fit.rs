@@ -62,7 +62,7 @@ fn parts(check: &FitCheck) -> String {
         Some(largest) => parts.push(format!(
             "largest residual {} sigma at {} ({})",
             numbers::short(largest.residual),
-            numbers::plain(largest.grid),
+            numbers::place(largest.grid),
             p(largest.p)
         )),
         None => parts.push(
@@ -104,7 +104,7 @@ mod tests {
             p_chi_square: 0.47,
             largest_residual: Some(LargestResidual {
                 datum: 4,
-                grid: 0.25,
+                grid: 3.0 / 7.0,
                 residual: -3.04,
                 p: 1.0,
             }),
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn fits_are_said_with_their_numbers() {
         let numbers = "chi-square 1198.3 for 1,200 data and 2.8 effective parameters (p 0.470); largest residual −3.04 \
-                       sigma at 0.25 (p 1.00); 611 runs of signs where 600.8 are expected (p 0.720)";
+                       sigma at 0.4285714286 (p 1.00); 611 runs of signs where 600.8 are expected (p 0.720)";
         assert_eq!(fit(&check(0.59)), format!("p 0.590: {numbers}"));
         assert_eq!(poor_fit(&check(0.59)), None);
         let doubtful = format!("DOUBTFUL, p 5.00e−5: {numbers}");

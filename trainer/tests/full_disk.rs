@@ -80,6 +80,7 @@ layers = 1
 components = 1
 [training]
 max_epochs = 3
+refinement = false
 "#;
 
 #[test]

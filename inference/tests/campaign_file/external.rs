@@ -248,7 +248,7 @@ fn mistakes_are_named() {
         (
             "[likelihood]\npython = \"model.py:f\"\nblobs = [\"weight\"]\n",
             "c.toml:10: likelihood.blobs[0]: \"weight\" is a column of every result, expected a name other than row_id, \
-             log_prior, log_proposal, log_likelihood, component, status, message, x, round, weight and z_...",
+             seed, log_prior, log_proposal, log_likelihood, component, status, message, x, round, weight and z_...",
         ),
         (
             "[likelihood]\npython = \"model.py:f\"\nvectorized = 0\n",
