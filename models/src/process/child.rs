@@ -150,11 +150,12 @@ impl Child {
         self.is_new
     }
 
-    /// The answer to a batch. After a failure the child is of no more use.
+    /// The answer to a batch; the first one may take `setup` beyond the row's limit. After a failure the child is of no more use.
     pub fn exchange(
         &mut self,
         request: &Request<'_>,
         settings: &ChildSettings,
+        setup: Duration,
         abandoned: &AtomicBool,
     ) -> Result<Reply, Failure> {
         let bytes = match &mut self.protocol {
@@ -173,7 +174,7 @@ impl Child {
         let n_rows = u32::try_from(settings.hello.block.max(1)).unwrap_or(u32::MAX);
         let mut limit = settings.row_limit.saturating_mul(n_rows);
         if self.is_new {
-            limit = limit.saturating_add(settings.setup_limit);
+            limit = limit.saturating_add(setup);
         }
         let reply = self.wait(&self.replies, limit, abandoned)?;
         self.is_new = false;

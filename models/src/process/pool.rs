@@ -53,6 +53,8 @@ pub struct Children {
     places: Vec<Mutex<Option<Child>>>,
     /// Of all runs: how long a row takes is known from the one before.
     pace: Mutex<Pace>,
+    /// The longest that a child took for its first batch; None before any answered.
+    first_batch: Mutex<Option<Duration>>,
     /// Whether it was said that a tiny likelihood is taken for none.
     has_said_tiny: AtomicBool,
 }
@@ -77,6 +79,7 @@ impl Children {
             shape,
             program,
             places,
+            first_batch: Mutex::new(None),
             has_said_tiny: AtomicBool::new(false),
         })
     }
@@ -172,10 +175,15 @@ impl Children {
                 seeds: &desk.rows.seeds[batch.rows.clone()],
             };
             let is_new = child.is_new();
-            match child.exchange(&request, &self.settings, desk.abandoned) {
+            match child.exchange(&request, &self.settings, self.setup(), desk.abandoned) {
                 Ok(mut reply) => {
-                    if !is_new {
-                        locked(&self.pace).on_answered(batch.rows.len(), began.elapsed());
+                    let took = began.elapsed();
+                    match is_new {
+                        true => {
+                            let mut longest = locked(&self.first_batch);
+                            *longest = Some(longest.map_or(took, |longest| longest.max(took)));
+                        }
+                        false => locked(&self.pace).on_answered(batch.rows.len(), took),
                     }
                     if self.shape.judge(&mut reply) {
                         self.say_tiny();
@@ -192,6 +200,16 @@ impl Children {
             }
             desk.changed.notify_all();
         }
+    }
+
+    /// What a child's first batch may take beyond the row's limit: as long as it may take to start, until it is known how long
+    /// others took, so that a row that hangs in a new child is not waited for as long.
+    fn setup(&self) -> Duration {
+        const TIMES: u32 = 4;
+        const SPARE: Duration = Duration::from_secs(1);
+        let limit = self.settings.setup_limit;
+        let first_batch = *locked(&self.first_batch);
+        first_batch.map_or(limit, |took| (TIMES * took + SPARE).min(limit))
     }
 
     /// A child in place of one that is gone.

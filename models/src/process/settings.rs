@@ -19,7 +19,8 @@ pub struct ChildSettings {
     /// What one row may take; a block of a vectorized function may take as much for each of its rows. A batch of more rows
     /// (blocks) is expected to take 50 ms, and gets no more time than one.
     pub row_limit: Duration,
-    /// What a child may take from its start until it is ready, and once more, beyond the row's limit, for its first batch.
+    /// What a child may take from its start until it is ready, and once more, beyond the row's limit, for its first batch
+    /// (less once others have answered theirs).
     pub setup_limit: Duration,
 }
 

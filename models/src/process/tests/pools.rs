@@ -92,7 +92,9 @@ fn exchange_many(settings: &ChildSettings, n_parameters: usize, n_data: usize) {
             theta: &rows.theta,
             seeds: &rows.seeds,
         };
-        let reply = child.exchange(&request, settings, &abandoned).unwrap();
+        let reply = child
+            .exchange(&request, settings, settings.setup_limit, &abandoned)
+            .unwrap();
         let expected = |row: usize| std::iter::repeat_n(row as f64, n_data);
         assert!(reply.x.iter().copied().eq((0..8_192).flat_map(expected)));
     }
