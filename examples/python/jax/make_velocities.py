@@ -16,7 +16,7 @@ def main():
     rng = np.random.default_rng(3)
     time = np.sort(rng.uniform(0, 100, 40)).round(4)
     mean_anomaly = 2 * np.pi * time / 28 + 2.0
-    E = np.array([brentq(lambda E: E - 0.4 * np.sin(E) - M, M - 1, M + 1) for M in mean_anomaly])
+    E = np.array([brentq(lambda E, M=M: E - 0.4 * np.sin(E) - M, M - 1, M + 1) for M in mean_anomaly])
     true_anomaly = 2 * np.arctan(np.sqrt(1.4 / 0.6) * np.tan(E / 2))
     velocity = 12 + 60 * (np.cos(true_anomaly + 1) + 0.4 * np.cos(1)) + rng.normal(scale=5, size=len(time))
     with Path(__file__).with_name("velocities.csv").open("w", encoding="ascii") as file:
