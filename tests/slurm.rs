@@ -111,6 +111,30 @@ fn on_an_object_store() {
     survives(directory.path(), &place, Loss::Killed);
 }
 
+/// Workers alone run models, so they alone are told which interpreter runs those in Python.
+#[test]
+fn workers_are_told_the_interpreter() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let campaign = write(directory.path(), "campaign.toml", CAMPAIGN);
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/slurm/submit");
+    let output = Command::new(script)
+        .arg(campaign)
+        .args(["--dir", text(directory.path())])
+        .args(["--sidereal", env!("CARGO_BIN_EXE_sidereal")])
+        .args(["--python", "/bin/sh", "--dry-run"])
+        .output()
+        .expect("submit starts");
+    assert_eq!(status(&output), 0, "{}", errors(&output));
+    let answer = String::from_utf8_lossy(&output.stdout);
+    let told: Vec<&str> = answer
+        .lines()
+        .filter(|line| line.contains("--python"))
+        .collect();
+    assert_eq!(told.len(), 1, "{answer}");
+    assert!(told[0].contains("worker.sbatch"), "{answer}");
+    assert!(told[0].ends_with(" --python /bin/sh"), "{answer}");
+}
+
 /// The same campaign in one process, run once for all tests: its directory and exit status.
 fn calm_run() -> (PathBuf, i32) {
     static CALM: OnceLock<(PathBuf, i32)> = OnceLock::new();
