@@ -150,6 +150,7 @@ pub fn so_far(
         for round in &state.rounds {
             rounds.push(load_rows(directory, campaign, &round.files)?);
         }
+        summary.not_reproducible.extend(tried_again(&rounds));
         let columns: Vec<RoundColumns> = rounds.iter().map(|rows| rows.columns.clone()).collect();
         let combined = combine(&columns, campaign.rounds.combine)?;
         let posterior = posterior(campaign, &rounds, &combined);
@@ -266,6 +267,18 @@ fn not_reproducible(settings: &Settings, state: &State) -> Vec<String> {
         ));
     }
     conditions
+}
+
+/// Rows that failed after several tries.
+fn tried_again(rounds: &[RoundRows]) -> Option<String> {
+    let of_round = |rows: &RoundRows| rows.tried_again.len();
+    let n_rows: usize = rounds.iter().map(of_round).sum();
+    let first = rounds.iter().find(|rows| of_round(rows) > 0)?;
+    let (row, message) = first.tried_again.first()?;
+    Some(format!(
+        "{n_rows} rows failed after several tries, which another run may answer, the first of them row {row} of {}: {message}",
+        first.columns.round
+    ))
 }
 
 /// All rows with a known likelihood, in the order of rounds and rows.

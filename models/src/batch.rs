@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use sidereal_inference::base::{Purpose, RoundId, RowId, stream, words_of_panic};
 use sidereal_inference::campaign::{Campaign, Noise};
 use sidereal_inference::records::Draws;
-use sidereal_inference::records::shard::{RowStatus, ShardRows};
+use sidereal_inference::records::shard::{ShardLayout, ShardRows, tried_again};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 mod tests;
 
 /// Times that a row is tried whose simulator says that a retry can help.
-const TRIES: usize = 3;
+const TRIES: u32 = 3;
 
 /// A batch that was not run, for a reason that is not its parameters'.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -86,7 +86,11 @@ pub(crate) fn run_batch_unless(
     check_draws(campaign, &draws)?;
     let n_data = simulator.n_data();
     check_data(campaign, n_data, simulator.gives_likelihood())?;
-    let mut rows = answered(draws, n_data, 0);
+    let layout = ShardLayout {
+        space: &campaign.space,
+        n_data,
+    };
+    let mut rows = ShardRows::unanswered(draws, layout);
     let outcomes: Vec<Result<Option<f64>, String>> = {
         let ShardRows {
             draws, simulated, ..
@@ -121,35 +125,10 @@ pub(crate) fn run_batch_unless(
     for (i, outcome) in outcomes.into_iter().enumerate() {
         match outcome {
             Ok(log_likelihood) => rows.log_likelihood[i] = log_likelihood,
-            Err(message) => fail(&mut rows, i, message),
+            Err(message) => rows.fail(i, message),
         }
     }
     Ok(rows)
-}
-
-/// Rows without data or likelihood, none of which has failed.
-pub(crate) fn answered(draws: Draws, n_data: usize, n_derived: usize) -> ShardRows {
-    let n_rows = draws.n_rows();
-    ShardRows {
-        draws,
-        log_likelihood: vec![None; n_rows],
-        n_data,
-        simulated: vec![f32::NAN; n_rows * n_data],
-        n_derived,
-        derived: vec![f64::NAN; n_rows * n_derived],
-        status: vec![RowStatus::Ok; n_rows],
-        message: vec![None; n_rows],
-    }
-}
-
-/// Row `i` has no answer.
-pub(crate) fn fail(rows: &mut ShardRows, i: usize, message: String) {
-    let (n_data, n_derived) = (rows.n_data, rows.n_derived);
-    rows.simulated[i * n_data..(i + 1) * n_data].fill(f32::NAN);
-    rows.derived[i * n_derived..(i + 1) * n_derived].fill(f64::NAN);
-    rows.log_likelihood[i] = None;
-    rows.status[i] = RowStatus::Failed;
-    rows.message[i] = Some(message);
 }
 
 /// Refuses a model whose answers are not what the campaign asks for.
@@ -239,7 +218,7 @@ fn run_row(
             Ok(Err(SimulationError::Impossible(message))) => return Err(message),
             Ok(Err(SimulationError::Transient(_))) if tried < TRIES => {}
             Ok(Err(SimulationError::Transient(message))) => {
-                return Err(format!("{message} (tried {tried} times)"));
+                return Err(tried_again(tried, message));
             }
             Err(panic) => {
                 return Err(format!(

@@ -1,6 +1,6 @@
 //! A campaign's model in processes of its own: children that are set up for it, and their answers as shard rows.
 
-use crate::batch::{BatchError, answered, check_data, check_draws, fail, judge};
+use crate::batch::{BatchError, check_data, check_draws, judge};
 use crate::process::{
     Answers, ChildError, ChildSettings, Children, Functions, Hello, Observed, Program, Rows,
     interpreter,
@@ -10,7 +10,7 @@ use sidereal_inference::base::{Purpose, RoundId, RowId, stream};
 use sidereal_inference::campaign::external::{ExternalModel, Protocol, PythonFunction};
 use sidereal_inference::campaign::{Campaign, Noise, external};
 use sidereal_inference::records::Draws;
-use sidereal_inference::records::shard::ShardRows;
+use sidereal_inference::records::shard::{ShardLayout, ShardRows};
 use sidereal_inference::space::DerivedKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -184,7 +184,7 @@ fn seeds(
 fn shard_rows(campaign: &Campaign, draws: Draws, answers: &Answers) -> ShardRows {
     let n_data = campaign.simulator.grid.len();
     let n_derived = campaign.space.derived.len();
-    let mut rows = answered(draws, n_data, n_derived);
+    let mut rows = ShardRows::unanswered(draws, ShardLayout::of(campaign));
     let n_rows = answers.outcomes.len().max(1);
     let (n_theta, n_blobs) = (answers.theta.len() / n_rows, answers.blobs.len() / n_rows);
     for (i, outcome) in answers.outcomes.iter().enumerate() {
@@ -213,7 +213,7 @@ fn shard_rows(campaign: &Campaign, draws: Draws, answers: &Answers) -> ShardRows
                 let own = rows.derived[i * n_derived..(i + 1) * n_derived].iter_mut();
                 own.zip(derived).for_each(|(own, derived)| *own = *derived);
             }
-            Err(message) => fail(&mut rows, i, message),
+            Err(message) => rows.fail(i, message),
         }
     }
     rows

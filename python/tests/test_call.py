@@ -170,6 +170,28 @@ def test_a_changed_call_begins_the_next_number(command, capsys):
     ]
 
 
+class Star:
+    def __init__(self):
+        self.radius = 1.0
+
+
+STAR = Star()
+
+
+def writes_into_a_global(theta):
+    STAR.radius = float(theta[0])
+    return -STAR.radius
+
+
+def test_what_a_call_leaves_behind_makes_no_other_call_of_it(command):
+    names = [si.sample(writes_into_a_global, {"a": (0, 1)}).dir.parent.name for _ in range(2)]
+    STAR.radius = 1.0  # as in another process
+    names.append(si.sample(writes_into_a_global, {"a": (0, 1)}).dir.parent.name)
+    assert set(names) == {"writes_into_a_global-1"}
+    STAR.radius = 5.0  # as nobody has seen it
+    assert si.sample(writes_into_a_global, {"a": (0, 1)}).dir.parent.name == "writes_into_a_global-2"
+
+
 def test_a_directory_of_another_call_is_refused(command):
     si.sample(log_likelihood, PRIORS, dir="mine")
     assert si.sample(log_likelihood, PRIORS, dir="mine").dir == Path("mine/run")

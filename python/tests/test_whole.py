@@ -155,6 +155,10 @@ def test_models_that_misbehave_cost_their_rows_and_nothing_else(place):
     told = " ".join(failed)
     for words in ["SIGKILL", "took longer than", "KeyError: 'mass' (bad.py, line", "expected a number", "MemoryError"]:
         assert words in told, (words, failed)
+    import json
+
+    summary = json.loads((Path(result.dir) / "summary.json").read_text())
+    assert any("failed after several tries" in reason for reason in summary["not_reproducible"])
     for shard in shards:
         bad = shard[shard.status == "failed"]
         assert (bad["a"] > 4.6).all()

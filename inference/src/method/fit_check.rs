@@ -33,6 +33,9 @@ const SHARE_OF_RUNS: f64 = 0.05;
 /// the number of runs where there are this many data for each square of their number.
 const MIN_DATA_OF_RUNS: usize = 4;
 
+/// The chance of a chi-square as small as the smallest one, below which data have less noise than their errors say.
+const LEAST_P_OF_NOISE: f64 = 1e-3;
+
 /// Simulated data are stored in single precision; coarser than this share of sigma, residuals are not judged.
 const MAX_ROUNDING: f64 = 0.1;
 
@@ -223,8 +226,10 @@ fn check(
     let largest_residual = residuals
         .as_deref()
         .and_then(|residuals| largest_residual(&observation.grid, residuals));
+    // Data that lie closer than their errors (simulated ones without noise, say) have signs that tell nothing.
+    let is_noisy = 1.0 - p_chi_square > LEAST_P_OF_NOISE;
     let runs = residuals
-        .filter(|_| n_data >= MIN_DATA_OF_RUNS * n_parameters * n_parameters)
+        .filter(|_| is_noisy && n_data >= MIN_DATA_OF_RUNS * n_parameters * n_parameters)
         .and_then(|residuals| runs(&observation.grid, &residuals));
     let p = [
         Some(p_chi_square / SHARE_OF_CHI_SQUARE),

@@ -2,7 +2,7 @@
 
 use super::directory::Directory;
 use super::scores::Scores;
-use super::shard::{DATA, RowStatus, ShardLayout, for_each_rows, for_each_shard};
+use super::shard::{DATA, RowStatus, ShardLayout, for_each_rows, for_each_shard, was_tried_again};
 use super::table::{Read, TableError};
 use super::task::FinalRound;
 use crate::base::FlowId;
@@ -21,6 +21,8 @@ pub struct RoundRows {
     pub derived: Vec<f64>,
     /// Which rows the forward model gave no answer for.
     pub is_failed: Vec<bool>,
+    /// Rows that failed after several tries, by their numbers, with the reason: another run may have answered them.
+    pub tried_again: Vec<(u64, String)>,
 }
 
 /// Reads the shards in row order, and the scores beside them.
@@ -43,6 +45,7 @@ pub fn load_rows(
         theta: Vec::new(),
         derived: Vec::new(),
         is_failed: Vec::new(),
+        tried_again: Vec::new(),
     };
     let without_data = Read::Without(DATA);
     for_each_shard(
@@ -51,6 +54,11 @@ pub fn load_rows(
         ShardLayout::of(campaign),
         without_data,
         |read| {
+            let messages = (read.draws.first_row..).zip(read.message);
+            let tried_again = messages.filter_map(|(row, message)| {
+                Some((row, message.filter(|message| was_tried_again(message))?))
+            });
+            rows.tried_again.extend(tried_again);
             let columns = &mut rows.columns;
             columns.log_likelihood.extend(read.log_likelihood);
             columns.log_prior.extend(read.draws.log_prior);

@@ -6,5 +6,7 @@ mod rows;
 mod tests;
 
 pub use check::{Weighed, check, recomputed_lines};
-pub(super) use rows::{DATA, for_each_shard};
-pub use rows::{MAX_MESSAGE_BYTES, RowStatus, ShardLayout, ShardRows, damaged, for_each_rows};
+pub(super) use rows::{DATA, for_each_shard, was_tried_again};
+pub use rows::{
+    MAX_MESSAGE_BYTES, RowStatus, ShardLayout, ShardRows, damaged, for_each_rows, tried_again,
+};

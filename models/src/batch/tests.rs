@@ -6,6 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::Rng;
 use sidereal_inference::base::RoundId;
 use sidereal_inference::campaign_file;
+use sidereal_inference::records::shard::RowStatus;
 use std::ops::Range;
 use std::sync::atomic::AtomicUsize;
 
@@ -232,7 +233,7 @@ fn only_what_a_retry_can_help_is_tried_again() {
     let (_, _, message) = row_of(|_, _, _| Err(transient()));
     assert_eq!(
         message.as_deref(),
-        Some("licence server is down (tried 3 times)")
+        Some("tried 3 times: licence server is down")
     );
     let n_tries = AtomicUsize::new(0);
     let impossible = |_: &[f64], _, _: &mut [f64]| {

@@ -1,5 +1,6 @@
 //! Which rows are given out next, and what becomes of rows whose batch failed.
 
+use sidereal_inference::records::shard::tried_again;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
@@ -139,7 +140,7 @@ impl Schedule {
             if n_tries >= limit {
                 return Some(Lost {
                     row: rows.start,
-                    message: format!("{failure} (tried {n_tries} times)"),
+                    message: tried_again(n_tries, failure),
                 });
             }
             self.again.push_back(Batch { rows, n_tries });
@@ -277,7 +278,7 @@ mod tests {
                 alone
             ]
         );
-        let message = "gone (tried 3 times)".to_owned();
+        let message = "tried 3 times: gone".to_owned();
         assert_eq!(
             lost,
             [Lost {
@@ -296,7 +297,7 @@ mod tests {
             rows.contains(&1).then_some(failure)
         });
         assert_eq!(given, [0..3, 0..1, 1..2, 2..3, 1..2]);
-        let message = "took longer than 10.5 s (tried 2 times)".to_owned();
+        let message = "tried 2 times: took longer than 10.5 s".to_owned();
         assert_eq!(lost, [Lost { row: 1, message }]);
     }
 
@@ -327,7 +328,7 @@ mod tests {
         assert_eq!(alone.rows, 4..5);
         assert_eq!(schedule.on_answered(&alone, &[reason(4)]), []);
         let alone = next(&mut schedule, 6);
-        let message = "no memory (tried 3 times)".to_owned();
+        let message = "tried 3 times: no memory".to_owned();
         assert_eq!(
             schedule.on_answered(&alone, &[reason(4)]),
             [Lost { row: 4, message }]

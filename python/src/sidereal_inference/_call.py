@@ -17,7 +17,7 @@ from ._functions import Functions, call_once, take
 from ._priors import Fixed, Prior, as_number, as_priors, check_names, check_periodic
 from ._process import NOT_TRUSTED, run
 from ._result import Result, load
-from ._runs import RUN, create, find_place, record_of, write
+from ._runs import RUN, create, find_place, record_of, settled, write
 
 SIMULATIONS = 50_000
 Directory = str | os.PathLike[str] | None
@@ -327,7 +327,7 @@ def carry_out(
     if place.is_new:
         pickle = functions.pickle()
         call_once(functions, campaign, shape)
-        create(place, record, pickle)
+        create(place, settled(record, functions), pickle)
     file = place.directory / "campaign.toml"
     write(file, campaign.toml().encode())
     run_directory = place.directory / RUN

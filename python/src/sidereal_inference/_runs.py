@@ -46,6 +46,22 @@ def record_of(functions: Functions, campaign: Campaign) -> dict[str, Any]:
     return json.loads(json.dumps(record))  # as it will be read back: tuples are lists
 
 
+def settled(record: Mapping[str, Any], functions: Functions) -> dict[str, Any]:
+    """The record of a call whose functions have been called since: what a call has changed, such as an object of parameters
+    that it writes into, may be as it was before or as it is now."""
+    now = functions.fingerprints()
+    parts = {use: dict(parts) for use, parts in record["functions"].items()}
+    for use, of_use in parts.items():
+        for part in changed(of_use, now[use]):
+            of_use[part] = [of_use.get(part), now[use].get(part)]
+    return {**record, "functions": parts}
+
+
+def is_same(recorded: Any, found: str | None) -> bool:
+    """Whether a part of a function is as it was recorded."""
+    return recorded == found or (isinstance(recorded, list) and found in recorded)
+
+
 def digest(values: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
 
@@ -55,7 +71,8 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     words = []
     functions = dict.fromkeys((*before["functions"], *after["functions"]))
     for use in functions:
-        parts = changed(before["functions"].get(use, {}), after["functions"].get(use, {}))
+        recorded, found = before["functions"].get(use, {}), after["functions"].get(use, {})
+        parts = [part for part in changed(recorded, found) if not is_same(recorded.get(part), found.get(part))]
         if parts:
             words.append(f"{use} ({', '.join(parts)})")
     return words + changed(before["settings"], after["settings"])

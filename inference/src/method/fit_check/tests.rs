@@ -182,6 +182,36 @@ fn what_cannot_be_checked_says_why() {
 }
 
 #[test]
+fn signs_of_data_without_noise_are_not_judged() {
+    let n = 40;
+    let value: Vec<f64> = (0..n).map(|i| 0.1 * f64::from(i)).collect();
+    let observation = observation(&value);
+    // The first half a little below the data, the second above: two runs.
+    let close = |by: f64| -> Vec<f32> {
+        let shifted = value.iter().zip(0..);
+        shifted
+            .map(|(value, i)| (value + if i < n / 2 { -by } else { by }) as f32)
+            .collect()
+    };
+    // By a fiftieth of sigma, and by one sigma.
+    let found = |by: f64, chi_square: f64| {
+        checked(check(
+            &observation,
+            2,
+            &[chi_square; 40],
+            &[0.025; 40],
+            &close(by),
+        ))
+    };
+    let without_noise = found(0.01, 0.016);
+    assert_eq!(without_noise.verdict(), Verdict::Fits);
+    assert_eq!(without_noise.runs, None);
+    let wrong = found(0.5, 40.0);
+    assert_eq!(wrong.runs.as_ref().map(|runs| runs.n_runs), Some(2));
+    assert_eq!(wrong.verdict(), Verdict::Misfit);
+}
+
+#[test]
 fn residuals_of_coarse_data_are_not_judged() {
     let fine = Observation {
         grid: vec![0.0],

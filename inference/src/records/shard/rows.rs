@@ -10,6 +10,7 @@ use crate::records::task::ShardFile;
 use crate::space::ParameterSpace;
 use arrow_array::{Float64Array, StringArray};
 use bytes::Bytes;
+use std::fmt::Display;
 use std::path::Path;
 
 pub(super) const FORMAT: Format = Format {
@@ -51,6 +52,19 @@ impl RowStatus {
             .find(|status| status.name() == name)
     }
 }
+
+/// The message of a row that was tried several times: for a crash, a limit of time or memory, or whatever else need not come
+/// again.
+pub fn tried_again(n_tries: u32, message: impl Display) -> String {
+    format!("{TRIED}{n_tries} times: {message}")
+}
+
+/// Whether a row failed so.
+pub(crate) fn was_tried_again(message: &str) -> bool {
+    message.starts_with(TRIED)
+}
+
+const TRIED: &str = "tried ";
 
 /// What the columns of a campaign's shards follow from.
 #[derive(Debug, Clone, Copy)]
@@ -96,6 +110,13 @@ pub struct ShardRows {
 impl ShardRows {
     /// Draws that nobody could run: failed rows with the reason.
     pub fn given_up(draws: Draws, layout: ShardLayout<'_>, message: &str) -> Self {
+        let mut rows = Self::unanswered(draws, layout);
+        (0..rows.status.len()).for_each(|i| rows.fail(i, message.to_owned()));
+        rows
+    }
+
+    /// Draws whose data and likelihoods are to be filled in; none has failed.
+    pub fn unanswered(draws: Draws, layout: ShardLayout<'_>) -> Self {
         let n_rows = draws.n_rows();
         let (n_data, n_derived) = (layout.n_data, layout.space.derived.len());
         Self {
@@ -105,9 +126,19 @@ impl ShardRows {
             simulated: vec![f32::NAN; n_rows * n_data],
             n_derived,
             derived: vec![f64::NAN; n_rows * n_derived],
-            status: vec![RowStatus::Failed; n_rows],
-            message: vec![Some(message.to_owned()); n_rows],
+            status: vec![RowStatus::Ok; n_rows],
+            message: vec![None; n_rows],
         }
+    }
+
+    /// The `i`-th row here has no answer.
+    pub fn fail(&mut self, i: usize, message: String) {
+        let (n_data, n_derived) = (self.n_data, self.n_derived);
+        self.simulated[i * n_data..(i + 1) * n_data].fill(f32::NAN);
+        self.derived[i * n_derived..(i + 1) * n_derived].fill(f64::NAN);
+        self.log_likelihood[i] = None;
+        self.status[i] = RowStatus::Failed;
+        self.message[i] = Some(message);
     }
 
     /// Rows without an answer.
