@@ -74,6 +74,7 @@ pub fn run(
         results::print(&plan(&campaign, data, &directory, &state));
         if found == Found::Nothing {
             let model = models.build(&campaign, 1).map_err(CommandError::unusable)?;
+            model.try_out(&campaign).map_err(CommandError::unusable)?;
             let machine = estimate::Machine {
                 model: &model,
                 n_workers: n_workers(&campaign),

@@ -170,7 +170,11 @@ fn corner_caption(campaign: &Campaign) -> String {
                        each mode where the parameter tells modes apart. Below it: \
                        densities of pairs with the contours that enclose 68 and 95 % of the mass."
             .to_owned();
-    for parameter in &campaign.space.parameters {
+    for parameter in campaign
+        .space
+        .shown()
+        .filter_map(|(_, parameter)| parameter)
+    {
         if parameter.periodic {
             let (low, high) = parameter.prior.support();
             let _ = write!(

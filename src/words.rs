@@ -301,11 +301,11 @@ fn simulator(campaign: &Campaign) -> String {
         (Some(first), Some(last)) => format!(" {}", span(*first, *last)),
         (Some(_) | None, _) => String::new(),
     };
-    format!(
-        "{} at {} points{ends}{constants}",
-        campaign.simulator.model.name,
-        grid.len()
-    )
+    let name = &campaign.simulator.model.name;
+    match grid.len() {
+        0 => format!("{name}, a log-likelihood alone{constants}"),
+        n => format!("{name} at {n} points{ends}{constants}"),
+    }
 }
 
 fn option_value(value: &OptionValue) -> String {

@@ -151,9 +151,12 @@ pub fn so_far(
             rounds.push(load_rows(directory, campaign, &round.files)?);
         }
         summary.not_reproducible.extend(tried_again(&rounds));
-        let columns: Vec<RoundColumns> = rounds.iter().map(|rows| rows.columns.clone()).collect();
+        let (columns, places): (Vec<_>, Vec<_>) = rounds
+            .into_iter()
+            .map(|rows| (rows.columns, (rows.theta, rows.derived)))
+            .unzip();
         let combined = combine(&columns, campaign.rounds.combine)?;
-        let posterior = posterior(campaign, &rounds, &combined);
+        let posterior = posterior(campaign, &columns, &places, &combined);
         let diagnostics = combined.diagnostics();
         if diagnostics.evidence.is_some() {
             summary.parameters = parameter_summaries(&campaign.space, &posterior);
@@ -281,16 +284,21 @@ fn tried_again(rounds: &[RoundRows]) -> Option<String> {
     ))
 }
 
-/// All rows with a known likelihood, in the order of rounds and rows.
-fn posterior(campaign: &Campaign, rounds: &[RoundRows], combined: &CombinedWeights) -> Posterior {
+/// All rows with a known likelihood, in the order of rounds and rows; `places` are θ and derived quantities of each round.
+fn posterior(
+    campaign: &Campaign,
+    columns: &[RoundColumns],
+    places: &[(Vec<f64>, Vec<f64>)],
+    combined: &CombinedWeights,
+) -> Posterior {
     let (n_parameters, n_derived) = (campaign.space.len(), campaign.space.derived.len());
-    let rows = rounds.iter().enumerate().flat_map(|(index, rows)| {
-        let round = &rows.columns;
-        let thetas = rows.theta.chunks_exact(n_parameters).enumerate();
+    let rounds = columns.iter().zip(places).enumerate();
+    let rows = rounds.flat_map(|(index, (round, (theta, all_derived)))| {
+        let thetas = theta.chunks_exact(n_parameters).enumerate();
         thetas.filter_map(move |(row, theta)| {
             Some(PosteriorRow {
                 theta,
-                derived: &rows.derived[row * n_derived..(row + 1) * n_derived],
+                derived: &all_derived[row * n_derived..(row + 1) * n_derived],
                 log_likelihood: round.log_likelihood[row]?,
                 log_prior: round.log_prior[row],
                 log_proposal: combined.log_denominator[index][row],

@@ -204,14 +204,24 @@ fn shard_rows(campaign: &Campaign, draws: Draws, answers: &Answers) -> ShardRows
                 &mut rows.simulated[i * n_data..(i + 1) * n_data],
             )
         });
+        let theta = &answers.theta[i * n_theta..(i + 1) * n_theta];
+        let blobs = &answers.blobs[i * n_blobs..(i + 1) * n_blobs];
+        let judged = judged.and_then(|log_likelihood| {
+            let mut derived = campaign.space.derived.iter().zip(theta.iter().chain(blobs));
+            match derived.find(|(_, value)| value.is_nan()) {
+                // Where the likelihood is zero nobody asks for more.
+                Some((derived, _)) if log_likelihood != Some(f64::NEG_INFINITY) => {
+                    Err(format!("no value for {}, expected a number", derived.name))
+                }
+                Some(_) | None => Ok(log_likelihood),
+            }
+        });
         match judged {
             Ok(log_likelihood) => {
                 rows.log_likelihood[i] = log_likelihood;
-                let theta = &answers.theta[i * n_theta..(i + 1) * n_theta];
-                let blobs = &answers.blobs[i * n_blobs..(i + 1) * n_blobs];
-                let derived = theta.iter().chain(blobs);
                 let own = rows.derived[i * n_derived..(i + 1) * n_derived].iter_mut();
-                own.zip(derived).for_each(|(own, derived)| *own = *derived);
+                own.zip(theta.iter().chain(blobs))
+                    .for_each(|(own, derived)| *own = *derived);
             }
             Err(message) => rows.fail(i, message),
         }

@@ -94,7 +94,7 @@ impl<'a> Column<'a> {
                     .nth(position)
                     .unwrap_or(f64::NAN)
             })
-            // One without a value stands where it is not seen.
+            // One without a value has no weight.
             .map(|value| if value.is_nan() { found.median } else { value })
             .collect();
         let mut truth = campaign.truth_by_name.get(&found.name).copied();
