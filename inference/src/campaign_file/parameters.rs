@@ -22,9 +22,12 @@ use std::collections::BTreeMap;
 
 /// Columns of our Parquet files that a parameter must not be named like.
 #[rustfmt::skip]
-const RESERVED_NAMES: [&str; 11] = [
-    "row_id", "seed", "log_prior", "log_proposal", "log_likelihood", "component", "status", "message", "x", "round", "weight",
+const RESERVED_NAMES: [&str; 10] = [
+    "row_id", "seed", "log_prior", "log_proposal", "log_likelihood", "component", "status", "message", "round", "weight",
 ];
+
+/// Another one where shards have simulated data.
+const DATA: &str = "x";
 
 /// A parameter whose name is known, with its place for later messages.
 pub(super) struct Named<'a> {
@@ -206,11 +209,18 @@ pub(super) fn with_blobs(
     root: &Section<'_>,
     mut space: ParameterSpace,
     blobs: &[String],
+    has_data: bool,
 ) -> Option<ParameterSpace> {
     space.derived.extend(blobs.iter().map(|name| Derived {
         name: name.clone(),
         kind: DerivedKind::Blob,
     }));
+    if has_data && space.column_names().any(|name| name == DATA) {
+        let words =
+            format!("{DATA:?} is the column of simulated data in shards, expected another name");
+        root.mistake_of("parameters", words);
+        return None;
+    }
     if space.derived.is_empty() {
         return Some(space);
     }

@@ -57,7 +57,7 @@ pub(super) fn campaign(
     let campaign = Campaign {
         name: name?,
         seed: seed?,
-        space: with_blobs(root, parameters.space?, &forward.blobs)?,
+        space: with_blobs(root, parameters.space?, &forward.blobs, !is_alone)?,
         truth_by_name: parameters.truth_by_name,
         simulator: forward.simulator?,
         observation: forward.observation?,

@@ -238,7 +238,7 @@ pub(super) const PARAMETERS: &[Case] = &[
         "name = \"log_prior\"",
         &[
             "c.toml:9: parameters[2].name: \"log_prior\" is a column of every result, expected a name other than row_id, \
-        seed, log_prior, log_proposal, log_likelihood, component, status, message, x, round, weight and z_...",
+        seed, log_prior, log_proposal, log_likelihood, component, status, message, round, weight and z_...",
         ],
     ),
     (
@@ -246,7 +246,7 @@ pub(super) const PARAMETERS: &[Case] = &[
         "name = \"z_a\"",
         &[
             "c.toml:9: parameters[2].name: \"z_a\" is a column of every result, expected a name other than row_id, \
-        seed, log_prior, log_proposal, log_likelihood, component, status, message, x, round, weight and z_...",
+        seed, log_prior, log_proposal, log_likelihood, component, status, message, round, weight and z_...",
         ],
     ),
     (

@@ -224,6 +224,15 @@ fn what_the_model_is_has_a_digest() {
 }
 
 #[test]
+fn where_nothing_is_simulated_a_parameter_may_be_called_x() {
+    let directory = directory();
+    let text = PARAMETERS.replace("\"a\"", "\"x\"") + "[likelihood]\npython = \"model.py:f\"\n";
+    let parsed = read(directory.path(), &text);
+    let names = parsed.space.names();
+    assert_eq!(names, ["x", "b"]);
+}
+
+#[test]
 fn mistakes_are_named() {
     let directory = directory();
     for (text, expected) in [
@@ -248,7 +257,7 @@ fn mistakes_are_named() {
         (
             "[likelihood]\npython = \"model.py:f\"\nblobs = [\"weight\"]\n",
             "c.toml:10: likelihood.blobs[0]: \"weight\" is a column of every result, expected a name other than row_id, \
-             seed, log_prior, log_proposal, log_likelihood, component, status, message, x, round, weight and z_...",
+             seed, log_prior, log_proposal, log_likelihood, component, status, message, round, weight and z_...",
         ),
         (
             "[likelihood]\npython = \"model.py:f\"\nvectorized = 0\n",
@@ -270,6 +279,10 @@ fn mistakes_are_named() {
             "[simulator]\npython = \"model.py:f\"\nmatrix = [[1]]\ngrid = [0]\n[noise]\ngaussian = { sigma = 1 }\n",
             "c.toml:10: simulator.matrix: no option of a model in a process of its own, these are grid, python, command, \
              directory, protocol, digest, vectorized, blobs, global_rng, timeout, setup_timeout",
+        ),
+        (
+            "[simulator]\npython = \"model.py:f\"\ngrid = [0]\nblobs = [\"x\"]\n[noise]\ngaussian = { sigma = 1 }\n",
+            "c.toml: parameters: \"x\" is the column of simulated data in shards, expected another name",
         ),
     ] {
         let found = parse_in(directory.path(), &format!("{PARAMETERS}{text}")).expect_err(text);

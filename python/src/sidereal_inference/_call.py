@@ -203,6 +203,8 @@ def campaign_of(
     by_name, names, periodic = parameters_of(functions, priors, names, periodic)
     blobs = names_of(blobs, "blobs")
     check_names([*names, *blobs], "blobs")
+    if observation is not None and "x" in [*names, *blobs]:
+        raise SiderealError("names: 'x' is the column of simulated data, expected another name")
     stop: dict[str, float] = {} if n_eff is None else {"n_eff": more_than_zero(n_eff, "n_eff")}
     stop["simulations"] = whole(simulations, "simulations", 1)
     return Campaign(

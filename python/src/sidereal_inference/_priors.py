@@ -303,7 +303,6 @@ RESERVED = (
     "row_id",
     "weight",
     "component",
-    "x",
     "seed",
     "status",
     "message",

@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+"""Reference problems, run and judged: is it right, is it honest where it is not, and what does it cost?
+
+usage: run.py run [--sampler sidereal] [--problems a,b*] [--seeds 0-2] [--n-eff 2000] [--budget-minutes M] [--jobs 1]
+       run.py page
+
+`run` samples each problem with each seed and writes one result file of each to --out (benches/gauntlet/results), in a folder
+of the sampler, its version (of sidereal: the digest of the command that SIDEREAL_BINARY names) and n_eff; what is there is not run again, so
+that it can be stopped at any time. `page` writes README.md and page.html beside it. Problems and what is right: problems/ and judge.py;
+`right` asks for n_eff 2,000 besides. The package sidereal_inference is taken from PYTHONPATH.
+
+Choices may be made on problems and seeds of `run --choices` alone: half of the problems, seeds below 100. Figures that count are of the other half
+or of seeds from 100 on.
+"""
+import argparse
+import concurrent.futures
+import fnmatch
+import json
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from judge import LEAST_N_EFF, judge
+from problems import catalogue
+from samplers import SAMPLERS, methods_hash
+
+
+def seeds(text):
+    first, _, last = text.partition("-")
+    return list(range(int(first), int(last or first) + 1))
+
+
+def is_choice(name):
+    """Half of the problems, by their names' characters: set aside once, whatever is added later."""
+    return sum(name.encode()) % 2 == 0
+
+
+def run_one(name, seed, args):
+    problem = catalogue(args.reference)[name]
+    folder = args.out / f"{args.sampler}-{methods_hash(args.sampler)}-{args.n_eff}"
+    path = folder / f"{name}-seed-{seed}.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    folder.mkdir(parents=True, exist_ok=True)
+    scratch = pathlib.Path(tempfile.mkdtemp(prefix=f"gauntlet-{name}-"))
+    found = {"problem": name, "dimensions": len(problem.priors), "sampler": args.sampler, "seed": seed, "asked": args.n_eff}
+    started = time.monotonic()
+    try:
+        result = SAMPLERS[args.sampler](problem, seed, args, scratch / "run")
+        found["seconds"] = round(time.monotonic() - started, 1)
+        theta, weight = result.pop("theta"), result.pop("weight")
+        found |= result
+        found |= judge(problem, theta, weight, result["log_evidence"], result["error"], result["n_eff"])
+    except Exception:
+        found |= {"status": "failed", "failure": traceback.format_exc()[-3000:]}
+    written = path.with_suffix(".tmp")
+    written.write_text(json.dumps(found, indent=1))
+    os.replace(written, path)
+    if args.keep is None:
+        shutil.rmtree(scratch, ignore_errors=True)
+    else:
+        shutil.rmtree(args.keep / f"{name}-{seed}", ignore_errors=True)
+        shutil.move(scratch, args.keep / f"{name}-{seed}")
+    return found
+
+
+def verdict(found):
+    if found["status"] == "failed":
+        return "failed"
+    if found["status"] == "not to be trusted":
+        return "honest"
+    if found["wrong"]:
+        return "CONFIDENT AND WRONG"
+    return "right" if found["n_eff"] >= LEAST_N_EFF else "few draws"
+
+
+def line(found):
+    if found["status"] == "failed":
+        return f"{found['problem']:26} {found['seed']:3} failed: {found['failure'].strip().splitlines()[-1]}"
+    k = found["pareto_k"]
+    evidence = f"{found['evidence_off']:+.3f} ± {found['error']:.3f}" if "evidence_off" in found else "unknown"
+    words = f"{found['problem']:26} {found['seed']:3} {verdict(found):20} calls {found['calls']:7} n_eff {found['n_eff']:8.0f}"
+    words += f" k {k if k is None else round(k, 2)} evidence off by {evidence}, {found['seconds']:.0f} s"
+    return words + "".join(f"\n      {reason}" for reason in found["wrong"] + found["reasons"])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["run", "page"])
+    parser.add_argument("--sampler", choices=SAMPLERS, default="sidereal")
+    parser.add_argument("--problems", default="*")
+    parser.add_argument("--choices", action="store_true", help="only problems that choices may be made on")
+    parser.add_argument("--seeds", type=seeds, default=[0])
+    parser.add_argument("--n-eff", type=int, default=2_500)
+    parser.add_argument("--budget-minutes", type=float, default=float("inf"))
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--out", type=pathlib.Path, default=HERE / "results")
+    parser.add_argument("--reference", type=pathlib.Path, default=HERE.parents[2] / "shared" / "reference")
+    parser.add_argument("--keep", type=pathlib.Path, help="keep campaign directories here")
+    args = parser.parse_args()
+    if args.what == "page":
+        import page
+
+        page.write(args.out, HERE)
+        return
+    names = [n for n in catalogue(args.reference) if any(fnmatch.fnmatch(n, p) for p in args.problems.split(","))]
+    names = [n for n in names if not args.choices or is_choice(n)]
+    if args.keep is not None:
+        args.keep.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + 60 * args.budget_minutes
+    cases = [(name, seed) for seed in args.seeds for name in names]
+    with concurrent.futures.ProcessPoolExecutor(args.jobs) as pool:
+        waiting, running = iter(cases), set()
+        while True:
+            while len(running) < args.jobs and time.monotonic() < deadline and (case := next(waiting, None)):
+                running.add(pool.submit(run_one, *case, args))
+            if not running:
+                break
+            done, running = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
+            for future in done:
+                print(line(future.result()), flush=True)
+
+
+if __name__ == "__main__":
+    main()

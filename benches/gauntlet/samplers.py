@@ -1,0 +1,118 @@
+"""One function a sampler: it samples a problem and gives draws, weights, evidence, calls and what it says of itself."""
+import importlib.metadata
+import os
+import pathlib
+import warnings
+
+import numpy as np
+
+
+def counted(problem):
+    """Prior transform and log-likelihood for peers, which take points one by one or many; calls are counted."""
+    calls = [0]
+
+    def log_likelihood(theta):
+        theta = np.atleast_2d(theta)
+        calls[0] += len(theta)
+        value = problem.log_likelihood(theta)
+        return np.where(np.isnan(value), -1e300, np.maximum(value, -1e300))
+
+    return log_likelihood, calls
+
+
+def priors_of(problem):
+    """Priors that sidereal has, else a transform of the unit cube."""
+    import sidereal_inference as si
+
+    from sidereal_inference._priors import as_priors
+
+    try:
+        return {"priors": as_priors(problem.priors, None)}
+    except si.SiderealError:
+        return {"prior_transform": problem.from_cube, "names": list(problem.priors)}
+
+
+def sidereal(problem, seed, args, folder):
+    import sidereal_inference as si
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", si.NotToBeTrusted)
+        result = si.sample(
+            problem.log_likelihood, **priors_of(problem), periodic=problem.periodic, n_eff=args.n_eff, simulations=problem.budget,
+            vectorized=256, seed=seed, dir=folder, workers=args.workers, progress=False,
+        )
+    table = result.to_pandas()
+    theta = table[list(problem.priors)].to_numpy()
+    return {
+        "theta": theta, "weight": result.weights, "log_evidence": result.log_evidence,
+        "error": result.log_evidence_error, "n_eff": result.n_eff, "pareto_k": result.pareto_k, "calls": result.simulations,
+        "status": result.status, "reasons": result.reasons,
+    }
+
+
+def nautilus(problem, seed, args, folder):
+    import nautilus
+
+    log_likelihood, calls = counted(problem)
+    names = list(problem.priors)
+    sampler = nautilus.Sampler(
+        problem.from_cube, log_likelihood, n_dim=len(names), vectorized=True, pass_dict=False, seed=seed,
+        periodic=np.array([names.index(name) for name in problem.periodic]) if problem.periodic else None,
+    )
+    sampler.run(verbose=False, n_eff=args.n_eff)
+    theta, log_weight, _ = sampler.posterior()
+    weight = np.exp(log_weight - log_weight.max())
+    return peer(theta, weight, sampler.log_z, 1 / np.sqrt(sampler.n_eff), sampler.n_eff, calls, "nautilus-sampler")
+
+
+def ultranest(problem, seed, args, folder):
+    import ultranest
+
+    log_likelihood, calls = counted(problem)
+    np.random.seed(seed)
+    wrapped = [name in problem.periodic for name in problem.priors]
+    sampler = ultranest.ReactiveNestedSampler(list(problem.priors), log_likelihood, problem.from_cube, vectorized=True, wrapped_params=wrapped)
+    result = sampler.run(show_status=False, viz_callback=False, min_ess=args.n_eff)
+    draws = result["weighted_samples"]
+    weight = np.asarray(draws["weights"])
+    return peer(draws["points"], weight, result["logz"], result["logzerr"], result["ess"], calls, "ultranest")
+
+
+def dynesty(problem, seed, args, folder):
+    import dynesty
+
+    log_likelihood, calls = counted(problem)
+    names = list(problem.priors)
+    sampler = dynesty.DynamicNestedSampler(
+        lambda theta: log_likelihood(theta)[0], problem.from_cube, len(names), rstate=np.random.default_rng(seed),
+        periodic=[names.index(name) for name in problem.periodic] or None,
+    )
+    sampler.run_nested(print_progress=False, n_effective=args.n_eff)
+    result = sampler.results
+    weight = result.importance_weights()
+    n_eff = weight.sum() ** 2 / (weight**2).sum()
+    return peer(result.samples, weight, result.logz[-1], result.logzerr[-1], n_eff, calls, "dynesty")
+
+
+def peer(theta, weight, log_evidence, error, n_eff, calls, package):
+    return {
+        "theta": np.asarray(theta), "weight": np.asarray(weight), "log_evidence": float(log_evidence), "error": float(error),
+        "n_eff": float(n_eff), "pareto_k": None, "calls": calls[0], "status": "finished", "reasons": [],
+        "version": importlib.metadata.version(package),
+    }
+
+
+SAMPLERS = {function.__name__: function for function in (sidereal, nautilus, ultranest, dynesty)}
+
+
+def methods_hash(sampler):
+    """What results are keyed by: of sidereal its command's digest, of a peer its version."""
+    if sampler != "sidereal":
+        package = {"nautilus": "nautilus-sampler"}.get(sampler, sampler)
+        return importlib.metadata.version(package)
+    import hashlib
+
+    binary = os.environ.get("SIDEREAL_BINARY")
+    if binary is None:
+        raise SystemExit("SIDEREAL_BINARY is not set: it names the command to try, such as target/release/sidereal")
+    return hashlib.sha256(pathlib.Path(binary).read_bytes()).hexdigest()[:12]
