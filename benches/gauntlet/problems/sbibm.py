@@ -83,7 +83,8 @@ def sir(y):
                 log_l = log_l + stats.binom.logpmf(count, 1000, np.clip(state[1] / population, 0, 1))
         return np.where(np.isfinite(log_l), log_l, -np.inf)
 
-    return {"beta": stats.lognorm(s=0.5, scale=0.4), "gamma": stats.lognorm(s=0.2, scale=0.125)}, log_likelihood
+    priors = [stats.lognorm(s=0.5, scale=0.4), stats.lognorm(s=0.2, scale=0.125)]
+    return {f"parameter_{i + 1}": prior for i, prior in enumerate(priors)}, log_likelihood
 
 
 def lotka_volterra(y):
@@ -104,8 +105,9 @@ def lotka_volterra(y):
             log_l = sum(normal(log_y[i], np.array(path)[:, i].T, 0.1) for i in (0, 1)) - log_y.sum()
         return np.where(np.isfinite(log_l), log_l, -np.inf)
 
-    rates = {"alpha": -0.125, "beta": -3.0, "gamma": -0.125, "delta": -3.0}
-    return {name: stats.lognorm(s=0.5, scale=np.exp(mean)) for name, mean in rates.items()}, log_likelihood
+    rates = (-0.125, -3.0, -0.125, -3.0)
+    priors = {f"parameter_{i + 1}": stats.lognorm(s=0.5, scale=np.exp(mean)) for i, mean in enumerate(rates)}
+    return priors, log_likelihood
 
 
 TASKS = [gaussian_linear, gaussian_linear_uniform, gaussian_mixture, two_moons, slcp, sir, lotka_volterra]

@@ -1,7 +1,7 @@
 """A sine wave in noise, sampled and scaled in many ways: exact by quadrature, with as many modes as the sampling leaves.
 
 A sin(omega t + phi0) with phi0 uniform on the circle, A uniform on (-4, 4), omega uniform: for each omega and phi0 the
-likelihood is normal in A, which is integrated in closed form; omega and phi0 on a grid.
+likelihood is normal in (A cos phi0, A sin phi0), and the rest is a grid.
 """
 import numpy as np
 from scipy import special, stats
@@ -11,29 +11,57 @@ from problems import Problem, normal
 LIMIT = 4.0
 
 
-def exact(t, y, sigma, low, high):
+def exact(t, y, sigma, low, high, n_omega=40_000):
     """Log-evidence, and (omega at grid points, their probabilities)."""
-    phi = np.linspace(0, 2 * np.pi, 256, endpoint=False)
-    n_omega = int(64 * (high - low) * max(1.0, np.ptp(t) / sigma.min() * 0.05)) + 1
-    # Fine to a small part of the width of a peak, which is no less than sigma / (A × range of t × √n).
-    n_omega = min(max(n_omega, 20_000), 400_000)
     omega = low + (np.arange(n_omega) + 0.5) * (high - low) / n_omega
-    constant = normal(y, 0.0, sigma)
+    constant, w = normal(y, 0.0, sigma), 1 / sigma**2
     log_density = np.empty(n_omega)
-    for rows in np.array_split(np.arange(n_omega), max(1, n_omega // 2_000)):
+    for rows in np.array_split(np.arange(n_omega), n_omega // 2_000):
         s, c = np.sin(omega[rows, None] * t), np.cos(omega[rows, None] * t)
-        w = 1 / sigma**2
-        ss, cc, sc, sy, cy = (s * s) @ w, (c * c) @ w, (s * c) @ w, s @ (w * y), c @ (w * y)
-        cos, sin = np.cos(phi), np.sin(phi)
-        square = ss[:, None] * cos**2 + cc[:, None] * sin**2 + 2 * sc[:, None] * sin * cos
-        linear = sy[:, None] * cos + cy[:, None] * sin
-        square = np.maximum(square, 1e-12)
-        mean, sd = linear / square, 1 / np.sqrt(square)
-        inside = log_difference(special.log_ndtr((LIMIT - mean) / sd), special.log_ndtr((-LIMIT - mean) / sd))
-        log_a = constant + 0.5 * linear**2 / square + np.log(sd) + 0.5 * np.log(2 * np.pi) + inside - np.log(2 * LIMIT)
-        log_density[rows] = special.logsumexp(log_a, axis=1) - np.log(len(phi))
+        sums = (s * s) @ w, (c * c) @ w, (s * c) @ w, s @ (w * y), c @ (w * y)
+        # Where the amplitude is well known the plane of (A cos phi0, A sin phi0) is Gaussian but for the prior 1 / |A|.
+        log_density[rows] = constant + np.where(amplitude(*sums) > 8, in_the_plane(*sums), over_phases(*sums))
     log_evidence = special.logsumexp(log_density) - np.log(n_omega)
     return log_evidence, omega, np.exp(log_density - special.logsumexp(log_density))
+
+
+def best_fit(ss, cc, sc, sy, cy):
+    determinant = np.maximum(ss * cc - sc**2, 1e-9 * (ss + cc) ** 2)
+    return determinant, (cc * sy - sc * cy) / determinant, (ss * cy - sc * sy) / determinant
+
+
+def amplitude(ss, cc, sc, sy, cy):
+    """The best one, in its largest standard deviation."""
+    determinant, a, b = best_fit(ss, cc, sc, sy, cy)
+    least = 0.5 * (ss + cc) - np.sqrt(0.25 * (ss - cc) ** 2 + sc**2)
+    return np.hypot(a, b) * np.sqrt(np.maximum(least, 1e-9 * (ss + cc)))
+
+
+def in_the_plane(ss, cc, sc, sy, cy):
+    determinant, a, b = best_fit(ss, cc, sc, sy, cy)
+    node, weight = np.polynomial.hermite_e.hermegauss(24)
+    # Lower factor of the covariance [[cc, -sc], [-sc, ss]] / determinant.
+    first = np.sqrt(cc / determinant)
+    second = -sc / determinant / first
+    third = np.sqrt(np.maximum(ss / determinant - second**2, 1e-300))
+    u, v = node[:, None], node[None, :]
+    radius = np.hypot(a[:, None, None] + first[:, None, None] * u, b[:, None, None] + second[:, None, None] * u + third[:, None, None] * v)
+    prior = np.where(radius <= LIMIT, 1 / (2 * np.pi * LIMIT * np.maximum(radius, 1e-12)), 0.0)
+    mean_prior = np.einsum("nuv,u,v->n", prior, weight, weight) / (2 * np.pi)
+    with np.errstate(divide="ignore"):
+        return 0.5 * (sy * a + cy * b) + np.log(2 * np.pi) - 0.5 * np.log(determinant) + np.log(mean_prior)
+
+
+def over_phases(ss, cc, sc, sy, cy, n=512):
+    phi = np.linspace(0, 2 * np.pi, n, endpoint=False)
+    cos, sin = np.cos(phi), np.sin(phi)
+    square = ss[:, None] * cos**2 + cc[:, None] * sin**2 + 2 * sc[:, None] * sin * cos
+    linear = sy[:, None] * cos + cy[:, None] * sin
+    square = np.maximum(square, 1e-12)
+    mean, sd = linear / square, 1 / np.sqrt(square)
+    inside = log_difference(special.log_ndtr((LIMIT - mean) / sd), special.log_ndtr((-LIMIT - mean) / sd))
+    log_a = 0.5 * linear**2 / square + np.log(sd) + 0.5 * np.log(2 * np.pi) + inside - np.log(2 * LIMIT)
+    return special.logsumexp(log_a, axis=1) - np.log(n)
 
 
 def log_difference(a, b):
