@@ -143,8 +143,6 @@ fn model(campaign: &Campaign, d: usize) -> Model {
         z_sd: vec![1.0; d],
         x_mean: Vec::new(),
         x_sd: Vec::new(),
-        reference: Vec::new(),
-        unit: None,
         log_sigma: None,
     };
     let training = TrainingSummary {

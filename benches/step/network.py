@@ -160,15 +160,13 @@ class Estimator(nn.Module):
         super().__init__()
         d, features = case["parameters"], case["features"]
         self.kind = case["kind"]
-        sizes = (case["length"], 2, case["channels"], case["stages"])
+        sizes = (case["length"], 1, case["channels"], case["stages"])
         if self.kind == "resnet-gru":
             self.featurizer = ResnetGru(*sizes, case["hidden"], features)
         elif self.kind == "resnet":
             self.featurizer = Resnet(*sizes, features)
         else:
             features = 1
-        if self.kind != "none":
-            self.bypass = nn.Linear(case["length"], features)
         flow = case["flow"]
         self.flow = Maf(
             d, features, flow["blocks"], flow["hidden"], flow["layers"], flow["components"], flow["max_log_scale"]
@@ -177,9 +175,7 @@ class Estimator(nn.Module):
     def log_density(self, y, x):
         if self.kind == "none":
             return self.flow.log_density(y, torch.ones(len(y), 1, device=y.device))
-        distance = x[:, 1]
-        near = distance * torch.exp(-0.25 * distance**2)
-        return self.flow.log_density(y, self.bypass(near) + self.featurizer(x))
+        return self.flow.log_density(y, self.featurizer(x))
 
     def n_parameters(self):
         """As sidereal counts them: PyTorch's GRU has the same two biases."""
@@ -212,7 +208,7 @@ class Training:
             tamed = torch.where(
                 x.abs() <= 3, x, x.sign() * (3 + torch.log1p((x.abs() - 3).clamp_min(0)))
             )
-            x = torch.stack([tamed, torch.asinh(x / sigma)], dim=1)
+            x = tamed[:, None]
         loss = -self.network.log_density(y, x).mean()
         self.adam.zero_grad(set_to_none=True)
         loss.backward()

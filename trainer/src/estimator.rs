@@ -1,11 +1,9 @@
 //! The neural density estimator: featurizer and flow as one network over standardized values.
 
-use crate::dense::Dense;
 use crate::featurizer::Featurizer;
 use crate::flow::{Flow, HostFlow, axes};
 use crate::fused;
 use crate::parameters::{self, Initializer};
-use crate::standardization::DISTANCE_CHANNEL;
 use burn::module::Module;
 use burn::tensor::{Device, Gradients, Tensor};
 use sidereal_inference::base::{FlowId, Purpose, RoundId, RowId, stream};
@@ -17,20 +15,11 @@ use sidereal_inference::weights::Objective;
 /// where the flow is fitted to weighted draws.
 #[derive(Module, Debug)]
 pub struct Estimator {
-    summarizer: Option<Summarizer>,
-    flow: Flow,
-}
-
-/// From data to features.
-#[derive(Module, Debug)]
-struct Summarizer {
-    featurizer: Featurizer,
-    /// Straight from data to features: near the observation the best summaries are linear in the data,
-    /// which deep layers are slow to find to the precision of a late round. Far from it nothing passes.
-    bypass: Dense,
-    /// All weights end to end, in place of the parameters above, while gradients are taken.
+    featurizer: Option<Featurizer>,
+    /// The featurizer's weights end to end, in place of its parameters, while gradients are taken.
     #[module(skip)]
     joined: Option<Tensor<1>>,
+    flow: Flow,
 }
 
 /// Where the gradients of a network's weights gather.
@@ -73,26 +62,17 @@ impl Estimator {
         channels: usize,
         initializer: &mut Initializer,
     ) -> Self {
-        let (summarizer, features) = match objective {
+        let (featurizer, features) = match objective {
             Objective::Simulations => {
-                let length = campaign.simulator.grid.len();
-                let features = n_features(&campaign.featurizer);
-                let summarizer = Summarizer {
-                    featurizer: Featurizer::init(
-                        &campaign.featurizer,
-                        length,
-                        channels,
-                        initializer,
-                    ),
-                    bypass: Dense::init(length, features, 0.3, initializer),
-                    joined: None,
-                };
-                (Some(summarizer), features)
+                let (config, length) = (&campaign.featurizer, campaign.simulator.grid.len());
+                let featurizer = Featurizer::init(config, length, channels, initializer);
+                (Some(featurizer), n_features(config))
             }
             Objective::WeightedDraws { .. } => (None, 1),
         };
         Self {
-            summarizer,
+            featurizer,
+            joined: None,
             flow: Flow::init(&campaign.flow, &axes(campaign), features, initializer),
         }
     }
@@ -122,14 +102,18 @@ impl Estimator {
             leaves.push(leaf.clone());
             leaf
         };
-        let mut summarizer = self.summarizer.clone();
-        if let Some(summarizer) = &mut summarizer {
+        let mut joined = None;
+        if let Some(featurizer) = &self.featurizer {
             // The length of the data does not matter here.
-            summarizer.featurizer.fused(1, 1)?;
-            summarizer.joined = Some(next(parameters::n_values(summarizer)));
+            featurizer.fused(1, 1)?;
+            joined = Some(next(parameters::n_values(featurizer)));
         }
-        let flow = self.flow.with_joined(next)?;
-        Some((Self { summarizer, flow }, leaves))
+        let own = Self {
+            featurizer: self.featurizer.clone(),
+            joined,
+            flow: self.flow.with_joined(next)?,
+        };
+        Some((own, leaves))
     }
 
     /// log q(y | x): `[n, parameters]` and `[n, length, channels]` -> `[n]`; x is none where the flow is
@@ -145,8 +129,8 @@ impl Estimator {
     /// [`log_density`](Self::log_density) by burn's own operations throughout: what the fused ones are held
     /// against.
     pub fn log_density_by_parts(&self, y: Tensor<2>, x: Option<Tensor<3>>) -> Tensor<1> {
-        let features = match (&self.summarizer, x) {
-            (Some(summarizer), Some(x)) => summarizer.features(x),
+        let features = match (&self.featurizer, x) {
+            (Some(featurizer), Some(x)) => featurizer.forward(x),
             (Some(_), None) | (None, _) => no_features(y.dims()[0], &y.device()),
         };
         self.flow.log_density_by_parts(y, features)
@@ -154,11 +138,21 @@ impl Estimator {
 
     /// The feature vector of each datum: `[n, length, channels]` -> `[n, features]`
     pub fn features(&self, x: Tensor<3>) -> Tensor<2> {
-        let Some(summarizer) = &self.summarizer else {
+        let Some(featurizer) = &self.featurizer else {
             return no_features(x.dims()[0], &x.device());
         };
-        let fused = summarizer.fused_features(&x);
-        fused.unwrap_or_else(|| summarizer.features(x))
+        let fused = self.fused_features(featurizer, &x);
+        fused.unwrap_or_else(|| featurizer.forward(x))
+    }
+
+    /// [`features`](Self::features) at the hardware's speed, where that is written for this network and device.
+    fn fused_features(&self, featurizer: &Featurizer, x: &Tensor<3>) -> Option<Tensor<2>> {
+        let [_, length, channels] = x.dims();
+        let pass = fused::FeaturizerPass {
+            network: featurizer.fused(length, channels)?,
+            row: length * channels,
+        };
+        pass.features(x, &parameters::joined_or(&self.joined, featurizer))
     }
 
     /// log q(y | features), one feature vector a row: `[n, parameters]` and `[n, features]` -> `[n]`
@@ -197,35 +191,9 @@ impl Leaves {
     }
 }
 
-impl Summarizer {
-    /// [`features`](Self::features) at the hardware's speed, where that is written for this network and device.
-    fn fused_features(&self, x: &Tensor<3>) -> Option<Tensor<2>> {
-        let [_, length, channels] = x.dims();
-        let summarizer = fused::SummarizerPass {
-            network: self.featurizer.fused(length, channels)?,
-            length,
-            channels,
-            bypass_channel: DISTANCE_CHANNEL,
-        };
-        summarizer.features(x, &parameters::joined_or(&self.joined, self))
-    }
-
-    /// By burn's own operations.
-    fn features(&self, x: Tensor<3>) -> Tensor<2> {
-        let distance = x.clone().narrow(2, DISTANCE_CHANNEL, 1).squeeze_dim::<2>(2);
-        self.bypass.forward(nearby(distance)) + self.featurizer.forward(x)
-    }
-}
-
 /// What a flow that sees no data is conditioned on: `[n, 1]`
 pub(crate) fn no_features(n: usize, device: &Device) -> Tensor<2> {
     Tensor::<2>::ones([1, 1], device).expand([n, 1])
-}
-
-/// The identity near zero, fading beyond a few noise standard deviations (`distance` is their asinh).
-fn nearby(distance: Tensor<2>) -> Tensor<2> {
-    let fading = (distance.clone().powi_scalar(2) * -0.25).exp();
-    distance * fading
 }
 
 fn n_features(featurizer: &campaign::Featurizer) -> usize {

@@ -13,7 +13,6 @@ mod made;
 mod maf;
 mod mixture;
 mod nsf;
-mod placement;
 mod spline;
 mod splines;
 mod student;

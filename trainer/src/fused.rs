@@ -7,6 +7,7 @@
 mod buffer;
 mod conv;
 mod dense;
+mod featurizer;
 mod gru;
 mod loops;
 mod made;
@@ -15,16 +16,15 @@ mod mixture;
 mod network;
 mod operation;
 mod product;
-mod summarizer;
 mod tower;
 
 pub use buffer::{clear as clear_buffers, give_back};
 pub use conv::ConvPass;
 pub use dense::DensePass;
+pub use featurizer::FeaturizerPass;
 pub use gru::GruPass;
 pub use loops::add;
 pub use made::{MadePass, mask};
 pub use maf::MafPass;
 pub use network::{MlpPass, NetworkPass};
-pub use summarizer::SummarizerPass;
 pub use tower::{StagePass, StemPass, TowerPass};

@@ -80,8 +80,6 @@ mod tests {
             z_sd: vec![0.5, 2.0],
             x_mean: Vec::new(),
             x_sd: Vec::new(),
-            reference: Vec::new(),
-            unit: None,
             log_sigma: None,
         };
         let z = [0.5, 1.0];
@@ -113,8 +111,6 @@ mod tests {
                 z_sd: vec![0.5],
                 x_mean: Vec::new(),
                 x_sd: Vec::new(),
-                reference: Vec::new(),
-                unit: None,
                 log_sigma: None,
             };
             let (low, high) = match circle {

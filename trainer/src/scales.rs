@@ -40,8 +40,6 @@ impl Standardization {
             z_sd,
             x_mean: Vec::new(),
             x_sd: Vec::new(),
-            reference: Vec::new(),
-            unit: None,
             log_sigma: None,
         };
         match set.objective {
@@ -49,56 +47,26 @@ impl Standardization {
             Objective::WeightedDraws { .. } => return of_draws,
         }
         let (x_mean, simulated_sd) = column_moments(&set.simulated, set.n_data(), None);
-        let reference = match &set.campaign.observation {
-            Some(observation) => observation.value.clone(),
-            None => x_mean.clone(),
-        };
-        let (x_sd, unit, log_sigma) = match set.typical_sigma() {
+        let (x_sd, log_sigma) = match set.typical_sigma() {
             Some((sigma, log_sigma)) => {
                 let both = simulated_sd.iter().zip(&sigma);
                 let x_sd = both.map(|(sd, sigma)| sd.hypot(*sigma)).collect();
                 let varies = set.campaign.noise.sigma_varies();
-                (x_sd, None, varies.then_some(log_sigma))
+                (x_sd, varies.then_some(log_sigma))
             }
             None => {
                 // Counts may be the same in every row.
                 let or_one = |&sd: &f64| if sd > 0.0 { sd } else { 1.0 };
-                let x_sd = simulated_sd.iter().map(or_one).collect();
-                let unit = close_distances(&set.simulated, &reference);
-                (x_sd, Some(unit), None)
+                (simulated_sd.iter().map(or_one).collect(), None)
             }
         };
         Self {
             x_mean,
             x_sd,
-            reference,
-            unit,
             log_sigma,
             ..of_draws
         }
     }
-}
-
-/// For each datum the distance from the reference that a tenth of the rows is within; rows that are exactly there
-/// (counts of zero) are left out.
-fn close_distances(simulated: &[f32], reference: &[f64]) -> Vec<f64> {
-    let of_datum = |i: usize| -> f64 {
-        let mut distances: Vec<f64> = simulated
-            .iter()
-            .skip(i)
-            .step_by(reference.len())
-            .map(|&x| (f64::from(x) - reference[i]).abs())
-            // An observation has more digits than f32.
-            .filter(|&distance| distance > 1e-6 * reference[i].abs())
-            .collect();
-        let tenth = distances.len() / 10;
-        if distances.is_empty() {
-            return 1.0;
-        }
-        let (_, distance, _) = distances.select_nth_unstable_by(tenth, f64::total_cmp);
-        *distance
-    };
-    (0..reference.len()).map(of_datum).collect()
 }
 
 /// Mean and standard deviation of each column of a row-major matrix; rows without weights count alike.

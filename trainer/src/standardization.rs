@@ -1,18 +1,15 @@
 //! What the network is shown: data as channels, parameters standardized; fixed before a training
 //! and stored with the model.
 
-use crate::elementary::{asinh, tamed, vectorized};
+use crate::elementary::{tamed, vectorized};
 use crate::flow::{Axis, axes};
 use serde::{Deserialize, Serialize};
-use sidereal_inference::campaign::{Campaign, Noise};
+use sidereal_inference::campaign::Campaign;
 use sidereal_inference::space::circle::Circle;
 use sidereal_inference::space::{Bounds, Lean, circle};
 use sidereal_inference::weights::Objective;
 
-/// The channel that measures the distance to the reference in standard deviations of Gaussian noise, or, where
-/// the simulator draws the noise, in distances of the training data that are close to it.
-pub(crate) const DISTANCE_CHANNEL: usize = 1;
-/// Standard deviations up to which the first channel is linear.
+/// Standard deviations up to which a datum is shown as it is.
 const LINEAR: f32 = 3.0;
 
 /// Scales of data and parameters, from the rows that a flow is trained on. A flow that was fitted to
@@ -36,11 +33,6 @@ pub struct Standardization {
     pub x_mean: Vec<f64>,
     /// Standard deviation of each simulated datum with its noise.
     pub x_sd: Vec<f64>,
-    /// What the second channel is relative to: the observation, or the mean where there is none.
-    pub reference: Vec<f64>,
-    /// The second channel's unit of each datum, where no sigma is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unit: Option<Vec<f64>>,
     /// Mean and standard deviation of ln(sigma), where sigma varies from simulation to simulation.
     pub log_sigma: Option<(f64, f64)>,
 }
@@ -75,18 +67,10 @@ impl Standardization {
         }
         check_numbers("x_mean", &self.x_mean, n_data, &FINITE)?;
         check_numbers("x_sd", &self.x_sd, n_data, &POSITIVE)?;
-        check_numbers("reference", &self.reference, n_data, &FINITE)?;
-        let (needs_unit, needs_log_sigma) = match (objective, &campaign.noise) {
-            (Objective::Simulations, Noise::Simulator) => (true, false),
-            (Objective::Simulations, noise @ Noise::Gaussian(_)) => (false, noise.sigma_varies()),
-            (Objective::WeightedDraws { .. }, _) => (false, false),
+        let needs_log_sigma = match objective {
+            Objective::Simulations => campaign.noise.sigma_varies(),
+            Objective::WeightedDraws { .. } => false,
         };
-        match &self.unit {
-            Some(unit) if needs_unit => check_numbers("unit", unit, n_data, &POSITIVE)?,
-            None if !needs_unit => {}
-            Some(_) => return Err("standardization.unit is given, expected none".into()),
-            None => return Err("standardization.unit is missing".into()),
-        }
         match self.log_sigma {
             Some((mean, sd)) if needs_log_sigma => {
                 check_numbers("log_sigma's mean", &[mean], 1, &FINITE)?;
@@ -124,26 +108,22 @@ impl Standardization {
         Ok(())
     }
 
-    /// Of a datum: 3 where sigma varies, else 2.
+    /// Of a datum: 2 where sigma varies, else 1.
     pub fn n_channels(&self) -> usize {
-        if self.log_sigma.is_some() { 3 } else { 2 }
+        if self.log_sigma.is_some() { 2 } else { 1 }
     }
 
     /// Channels of one datum after the other, `[length, channels]` row-major, appended to `out`; x is `[length]`, and so
-    /// is sigma where there is no unit.
+    /// is sigma where it varies.
     ///
-    /// The first channel is standardized by the training data; the second measures the distance to
-    /// the reference in noise standard deviations (or in its unit), compressed by asinh. Both are linear nearby and
-    /// logarithmic far away, so that outliers do not throw the network off and late rounds resolve
-    /// what the first cannot.
+    /// A datum is standardized by the training data, linear nearby and logarithmic far away, so that outliers do not
+    /// throw the network off; its sigma, where that varies, is beside it.
     pub fn append_channels(&self, x: &[f64], sigma: &[f64], out: &mut Vec<f32>) {
-        let unit = self.unit.as_deref().unwrap_or(sigma);
         let start = out.len();
-        for (i, (&x, &unit)) in x.iter().zip(unit).enumerate() {
+        for (i, &x) in x.iter().enumerate() {
             out.push(((x - self.x_mean[i]) / self.x_sd[i]) as f32);
-            out.push(((x - self.reference[i]) / unit) as f32);
             if let Some((mean, sd)) = self.log_sigma {
-                out.push(((unit.ln() - mean) / sd) as f32);
+                out.push(((sigma[i].ln() - mean) / sd) as f32);
             }
         }
         let added = &mut out[start..];
@@ -152,7 +132,6 @@ impl Standardization {
             || {
                 for point in added.chunks_exact_mut(self.n_channels()) {
                     point[0] = tamed(point[0], LINEAR);
-                    point[DISTANCE_CHANNEL] = asinh(point[DISTANCE_CHANNEL]);
                 }
             },
         );

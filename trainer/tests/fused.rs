@@ -171,7 +171,7 @@ fn check_gathering(
     gathering: Gathering,
 ) {
     let campaign = campaign(length, featurizer, components);
-    for channels in [2, 3] {
+    for channels in [1, 2] {
         let [fused, by_parts] = evaluated(&campaign, objective, channels, gathering);
         assert_close(
             "log density",
@@ -181,7 +181,7 @@ fn check_gathering(
         );
         assert_close("gradient of y", &fused.d_y, &by_parts.d_y, 0.0);
         let largest = by_parts.d_weights.iter().map(|(_, own)| scale(own));
-        let least = 1e-3 * largest.fold(0.0, f32::max);
+        let least = 5e-3 * largest.fold(0.0, f32::max);
         for ((name, fused), (_, by_parts)) in fused.d_weights.iter().zip(&by_parts.d_weights) {
             assert_close(&format!("gradient of {name}"), fused, by_parts, least);
             if scale(by_parts) <= least {

@@ -302,8 +302,8 @@ fn what_is_wrong_is_told_with_the_field() {
             "/campaign/featurizer/hidden",
             json!(4096),
             "memory/weights.safetensors: not the weights of the network that model.json describes: tensor \
-             `summarizer.featurizer.Mlp.input.weight` of shape [12, 4] stands where \
-             `summarizer.featurizer.Mlp.input.weight` of shape [12, 4096] is expected",
+             `featurizer.Mlp.input.weight` of shape [6, 4] stands where \
+             `featurizer.Mlp.input.weight` of shape [6, 4096] is expected",
         ),
         (
             "/campaign/simulator/grid",

@@ -68,14 +68,6 @@ const CASES: &[Case] = &[
         "standardization.x_sd[2] is -1.0, expected a positive number that single precision holds",
     ),
     (
-        |edited| edited["reference"] = json!([1.0, 2.0, 3.0]),
-        "standardization.reference has 3 numbers, expected 6 by the campaign's space.parameters or simulator.grid",
-    ),
-    (
-        |edited| edited["unit"] = json!([1.0, 1.0, 1.0, 1.0, 1.0, 1.0]),
-        "standardization.unit is given, expected none",
-    ),
-    (
         |edited| edited["log_sigma"] = json!([0.0, 0.0]),
         "standardization.log_sigma is given, expected none where sigma is the same in all simulations",
     ),

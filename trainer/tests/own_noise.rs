@@ -41,21 +41,21 @@ fn set(campaign: &Campaign) -> TrainingSet<'_> {
 }
 
 #[test]
-fn distances_have_a_unit_of_their_own() {
+fn a_datum_is_one_channel() {
     let campaign = campaign();
     let standardization = Standardization::new(&set(&campaign));
-    assert_eq!(standardization.reference, [0.0, 0.0, 250.0]);
-    // Zeros are at the observation; what is never away from it has any unit. The third datum's distances are 1 to
-    // 100: eleven of them are at most 11.
-    assert_eq!(standardization.unit, Some(vec![3.0, 1.0, 11.0]));
-    assert_eq!(standardization.n_channels(), 2);
+    assert_eq!(standardization.n_channels(), 1);
+    assert_eq!(standardization.x_mean[..2], [0.3, 0.0]);
+    // What never varies has any scale.
     assert_eq!(standardization.x_sd[1], 1.0);
     let mut channels = Vec::new();
-    standardization.append_channels(&[3.0, 0.0, 250.0], &[], &mut channels);
-    assert_eq!(channels.len(), 6);
-    assert!(channels.iter().all(|channel| channel.is_finite()));
-    assert!((channels[1] - 1f32.asinh()).abs() < 1e-6);
-    assert_eq!(channels[5], 0.0);
+    standardization.append_channels(&[0.3, 2.0, 1e9], &[], &mut channels);
+    assert_eq!(channels[..2], [0.0, 2.0]);
+    // (10⁹ - mean) / sd is beyond 3, from where on it is logarithmic.
+    let sd = standardization.x_sd[2];
+    let far = (1e9 - standardization.x_mean[2]) / sd;
+    assert!((f64::from(channels[2]) - (3.0 + (far - 2.0).ln())).abs() < 1e-5);
+    assert_eq!(channels.len(), 3);
     // It is stored with a model.
     let json = serde_json::to_string(&standardization).expect("JSON");
     let again: Standardization = serde_json::from_str(&json).expect("a standardization");
@@ -69,17 +69,22 @@ fn rows_are_shown_as_they_were_drawn_in_every_epoch() {
     let standardization = Standardization::new(&set);
     let shown = |purpose| set.minibatch(&[0, 7, 42], purpose, &standardization).x;
     let validation = shown(Purpose::ValidationNoise);
-    assert_eq!(validation.len(), 3 * 3 * 2);
+    assert_eq!(validation.len(), 3 * 3);
     for epoch in 0..3 {
         assert_eq!(shown(Purpose::TrainingNoise { epoch }), validation);
     }
 }
 
 #[test]
-fn gaussian_noise_is_the_unit_where_there_is_any() {
-    let campaign = setup::campaign("");
+fn sigma_is_beside_a_datum_where_it_varies() {
+    let noise = "gaussian = { sigma = { log_uniform = { low = 0.1, high = 10.0 } } }";
+    let campaign = setup::campaign_with_noise(noise, "");
     let standardization = Standardization::new(&setup::training_set(&campaign, 50));
-    assert_eq!(standardization.unit, None);
-    let json = serde_json::to_string(&standardization).expect("JSON");
-    assert!(!json.contains("unit"), "{json}");
+    let (mean, sd) = standardization.log_sigma.expect("sigma varies");
+    assert_eq!(standardization.n_channels(), 2);
+    let x = &standardization.x_mean;
+    let mut channels = Vec::new();
+    standardization.append_channels(x, &[0.5; 6], &mut channels);
+    let sigma = ((0.5f64.ln() - mean) / sd) as f32;
+    assert_eq!(channels, [[0.0, sigma]; 6].concat());
 }

@@ -34,7 +34,7 @@ batch_size = 100
 /// As [`fit`] begins with.
 fn network(campaign: &Campaign) -> Estimator {
     let device = Device::flex().autodiff();
-    Estimator::init(campaign, FlowId(0), Objective::Simulations, 2, &device)
+    Estimator::init(campaign, FlowId(0), Objective::Simulations, 1, &device)
 }
 
 #[test]

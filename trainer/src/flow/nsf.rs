@@ -57,8 +57,7 @@ impl NsfConfig<'_> {
                     n_features: self.n_features,
                     size: self.size,
                 };
-                // Half a turn and not quite: knots of different blocks start in different places.
-                config.init(if block == 0 { 0.0 } else { 0.381_966 }, initializer)
+                config.init(initializer)
             })
             .collect();
         let axes = self.axes.to_vec();

@@ -5,7 +5,6 @@ use super::dense::DensePass;
 use super::gru::{GruPass, GruSaved};
 use super::loops::{add, mask_by_relu};
 use super::tower::{TowerPass, TowerSaved};
-use crate::elementary::{exp, vectorized};
 
 /// Sizes of a `featurizer::Featurizer`; weights lie end to end in the order of the module.
 #[derive(Debug, Clone)]
@@ -41,23 +40,6 @@ pub struct MlpSaved {
 }
 
 impl NetworkPass {
-    pub fn n_weights(&self) -> usize {
-        match self {
-            Self::ResnetGru(tower, gru, output) => {
-                tower.n_weights() + gru.n_weights() + output.n_weights()
-            }
-            Self::Resnet(tower, output) => tower.n_weights() + output.n_weights(),
-            Self::Gru(embed, gru, output) => {
-                embed.n_weights() + gru.n_weights() + output.n_weights()
-            }
-            Self::Mlp(mlp) => {
-                mlp.input.n_weights()
-                    + mlp.n_residual * mlp.residual().n_weights()
-                    + mlp.output.n_weights()
-            }
-        }
-    }
-
     pub fn n_features(&self) -> usize {
         match self {
             Self::ResnetGru(_, _, output) | Self::Resnet(_, output) | Self::Gru(_, _, output) => {
@@ -232,22 +214,4 @@ impl MlpPass {
         mask_by_relu(&mut d_state, &saved.states[0]);
         self.input.backward_weights(x, &d_state, d_own);
     }
-}
-
-/// The distance channel near zero, fading beyond a few standard deviations: what `estimator` lets bypass the
-/// featurizer. `[n · length, channels]` -> `[n · length]`
-pub fn nearby(x: &[f32], channels: usize, channel: usize) -> Buffer {
-    let mut near = Buffer::take(x.len() / channels);
-    vectorized(
-        #[inline(always)]
-        || {
-            for (near, point) in near.iter_mut().zip(x.chunks_exact(channels)) {
-                *near = point[channel];
-            }
-            for near in near.iter_mut() {
-                *near *= exp(-0.25 * *near * *near);
-            }
-        },
-    );
-    near
 }

@@ -18,8 +18,13 @@ use sidereal_trainer::training::{self, Fitted, Observer, TrainingError, Training
 use sidereal_trainer::training_set::TrainingSet;
 use std::path::Path;
 
-/// Two parameters, six data; `extra` is appended to the campaign file.
+/// Two parameters, six data with noise of 0.3; `extra` is appended to the campaign file.
 pub fn campaign(extra: &str) -> Campaign {
+    campaign_with_noise("gaussian = { sigma = 0.3 }", extra)
+}
+
+/// The same with other `noise`.
+pub fn campaign_with_noise(noise: &str, extra: &str) -> Campaign {
     let text = format!(
         r#"
 name = "small"
@@ -33,7 +38,7 @@ builtin = "linear-gaussian"
 grid = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
 matrix = [[1.0, 0.0], [1.0, 0.2], [1.0, 0.4], [1.0, 0.6], [1.0, 0.8], [1.0, 1.0]]
 [noise]
-gaussian = {{ sigma = 0.3 }}
+{noise}
 [rounds]
 max = 1
 simulations = 400
