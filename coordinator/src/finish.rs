@@ -166,7 +166,16 @@ pub fn so_far(
         if let (Some(last), Some(_)) = (state.final_round(), &state.stopped) {
             let fresh: &WeightDiagnostics = &last.summary.all;
             let tempered = tempered(campaign, state);
-            summary.warnings = trust(&diagnostics, fresh, &last.summary, &missing, tempered);
+            let searches = state.probing.as_ref();
+            let warnings = trust(
+                &diagnostics,
+                fresh,
+                &last.summary,
+                &missing,
+                searches,
+                tempered,
+            );
+            summary.warnings = warnings;
             summary.fresh = Some(fresh.clone());
         }
         let (fit, compared) = check_fit(directory, campaign, observation, state, &posterior)?;

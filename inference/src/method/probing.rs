@@ -30,7 +30,7 @@ use steps::step;
 use summit::summits;
 
 /// Sessions of a campaign: one more after each that found something, or where a draw is far too heavy.
-const MOST_SESSIONS: u32 = 4;
+const MOST_SESSIONS: u32 = 12;
 
 /// The session that goes on or begins after the last round; None where there is nothing to probe.
 ///

@@ -2,7 +2,7 @@
 
 use super::coverage::MissingMass;
 use super::fit_check::{Fit, LargestResidual, MAX_P_OF_MISFIT, Verdict};
-use super::probing::Outcome;
+use super::probing::{Outcome, Probing};
 use crate::campaign::Misfit;
 use crate::weights::{Evidence, MAX_PARETO_K, MIN_N_EFF, RoundSummary, WeightDiagnostics};
 
@@ -15,16 +15,22 @@ const MAX_EVIDENCE_ERRORS: f64 = 3.0;
 /// Largest share of the posterior that the final proposal may leave out.
 const MAX_MISSING_MASS: f64 = 0.05;
 
+/// Largest share of the posterior that the last searches for lost modes may have found: where there was one such place, there
+/// may be another.
+const MAX_FOUND_LAST: f64 = 0.01;
+
 /// Reasons not to trust the result; empty where there are none.
 ///
 /// `combined` are the weights of all rounds, `fresh` those of the final round alone, whose draws no
-/// flow in its proposal was fitted to, and `missing` is what the final proposal leaves out. `tempered` is the exponent
+/// flow in its proposal was fitted to, and `missing` is what the final proposal leaves out; `searches` is the last session of
+/// them. `tempered` is the exponent
 /// of the last flow, where it is none of the last ones: the campaign was cut short.
 pub fn trust(
     combined: &WeightDiagnostics,
     fresh: &WeightDiagnostics,
     final_round: &RoundSummary,
     missing: &MissingMass,
+    searches: Option<&Probing>,
     tempered: Option<f64>,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
@@ -53,6 +59,7 @@ pub fn trust(
         (None, _) => warnings.push("no draw has a positive weight".to_owned()),
     }
     warnings.extend(lost_modes(missing));
+    warnings.extend(searches.and_then(open_searches));
     let which = "simulations of the final round";
     warnings.extend(many_failed(final_round.n_failed, final_round.all.n, which));
     warnings
@@ -140,6 +147,17 @@ fn lost_modes(missing: &MissingMass) -> Vec<String> {
     warnings
 }
 
+fn open_searches(last: &Probing) -> Option<String> {
+    let largest = last
+        .largest_found()
+        .filter(|&share| share > MAX_FOUND_LAST)?;
+    Some(format!(
+        "the last searches for lost modes found a place with {:.0} % of the posterior, and there were none after them: there \
+         may be more",
+        100.0 * largest
+    ))
+}
+
 fn evidences_differ(all: Evidence, alone: Evidence) -> Option<String> {
     let difference = (all.log_evidence - alone.log_evidence).abs();
     let error = all.error.hypot(alone.error);
@@ -162,6 +180,7 @@ mod tests {
     use crate::base::{FlowId, RoundId};
     use crate::method::fit_check::{FitCheck, LargestResidual};
     use crate::weights::{Proposal, RoundKind};
+    use std::collections::BTreeMap;
 
     fn diagnostics(n_eff: f64, pareto_k: f64, log_evidence: f64, error: f64) -> WeightDiagnostics {
         WeightDiagnostics {
@@ -248,7 +267,14 @@ mod tests {
             ..nothing_missing()
         };
         assert_eq!(
-            trust(&fresh, &fresh, &final_round(&fresh, 0), &missing, None),
+            trust(
+                &fresh,
+                &fresh,
+                &final_round(&fresh, 0),
+                &missing,
+                None,
+                None
+            ),
             [
                 "48.1 % of the posterior mass lies where the final proposal is under 1 % of the posterior, above \
                  5 %: it has lost a part of the posterior",
@@ -269,6 +295,7 @@ mod tests {
                 &fresh,
                 &final_round(&fresh, 10),
                 &nothing_missing(),
+                None,
                 None
             ),
             Vec::<String>::new()
@@ -287,6 +314,7 @@ mod tests {
                 &fresh,
                 &final_round(&fresh, 11),
                 &nothing_missing(),
+                None,
                 Some(0.0312)
             ),
             [
@@ -299,6 +327,33 @@ mod tests {
                  they differ by 10.0 combined standard errors, above 3",
                 "11 of 1000 simulations of the final round failed (1.1 %, above 1 %): the evidence is a lower bound",
             ]
+        );
+    }
+
+    #[test]
+    fn searches_that_still_found_something_are_not_the_last_ones() {
+        let good = diagnostics(500.0, 0.1, 0.0, 0.1);
+        let warnings = |outcomes: Vec<Outcome>| {
+            let last = Probing {
+                session: 2,
+                flow: FlowId(7),
+                searches: BTreeMap::new(),
+                outcomes,
+                found: BTreeMap::new(),
+            };
+            let round = final_round(&good, 0);
+            trust(&good, &good, &round, &nothing_missing(), Some(&last), None)
+        };
+        let found = |share| Outcome::Found { share };
+        assert_eq!(
+            warnings(vec![found(0.03), Outcome::Known, found(0.076)]),
+            [
+                "the last searches for lost modes found a place with 8 % of the posterior, and there were none after them: there may be more"
+            ]
+        );
+        assert_eq!(
+            warnings(vec![found(0.01), Outcome::Known]),
+            Vec::<String>::new()
         );
     }
 
@@ -341,6 +396,7 @@ mod tests {
                 &final_round(fresh, 0),
                 &nothing_missing(),
                 None,
+                None,
             )
             .pop()
         };
@@ -353,6 +409,7 @@ mod tests {
             &nothing,
             &final_round(&nothing, 0),
             &nothing_missing(),
+            None,
             None,
         )
         .pop();

@@ -133,6 +133,17 @@ impl Probing {
         found.count() as u64
     }
 
+    /// The largest share of the posterior that was found in a place of this session; None where none was.
+    pub fn largest_found(&self) -> Option<f64> {
+        let shares = self.outcomes.iter().filter_map(|outcome| match outcome {
+            Outcome::Found { share } => Some(*share),
+            Outcome::Known | Outcome::Negligible | Outcome::Merged | Outcome::GivenUp { .. } => {
+                None
+            }
+        });
+        shares.max_by(f64::total_cmp)
+    }
+
     /// Whether any step was made.
     pub fn has_begun(&self) -> bool {
         !self.outcomes.is_empty() || self.searches.values().any(|search| search.n_steps > 0)
