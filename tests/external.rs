@@ -13,8 +13,8 @@ const DISC: &str = r#"
 name = "disc"
 seed = 1
 parameters = [
-    { name = "a", prior = { uniform = { low = -5.0, high = 5.0 } } },
-    { name = "b", prior = { uniform = { low = -5.0, high = 5.0 } } },
+    { name = "x", prior = { uniform = { low = -5.0, high = 5.0 } } },
+    { name = "y", prior = { uniform = { low = -5.0, high = 5.0 } } },
 ]
 [likelihood]
 protocol = "lines"

@@ -2,8 +2,8 @@
 
 use super::directory::Directory;
 use super::scores::Scores;
-use super::shard::{DATA, RowStatus, ShardLayout, for_each_rows, for_each_shard, was_tried_again};
-use super::table::{Read, TableError};
+use super::shard::{RowStatus, ShardLayout, for_each_rows, for_each_shard, was_tried_again};
+use super::table::TableError;
 use super::task::FinalRound;
 use crate::base::FlowId;
 use crate::campaign::Campaign;
@@ -47,12 +47,12 @@ pub fn load_rows(
         is_failed: Vec::new(),
         tried_again: Vec::new(),
     };
-    let without_data = Read::Without(DATA);
+    let layout = ShardLayout::of(campaign);
     for_each_shard(
         directory,
         &round.shards,
-        ShardLayout::of(campaign),
-        without_data,
+        layout,
+        layout.but_data(),
         |read| {
             let messages = (read.draws.first_row..).zip(read.message);
             let tried_again = messages.filter_map(|(row, message)| {

@@ -83,6 +83,14 @@ impl<'a> ShardLayout<'a> {
             n_data: campaign.simulator.grid.len(),
         }
     }
+
+    /// All columns but those of the data. Where there are none, a parameter may have their name.
+    pub(crate) fn but_data(self) -> Read<'static> {
+        match self.n_data {
+            0 => Read::All,
+            _ => Read::Without(DATA),
+        }
+    }
 }
 
 /// The rows of one batch, simulated.
@@ -217,7 +225,7 @@ impl ShardRows {
         layout: ShardLayout<'_>,
     ) -> Result<Self, TableError> {
         let bytes = directory.read_stored(&shard.file)?;
-        Self::parse(directory, shard, bytes, layout, Read::Without(DATA))
+        Self::parse(directory, shard, bytes, layout, layout.but_data())
     }
 
     fn parse(
