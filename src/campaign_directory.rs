@@ -5,6 +5,7 @@ use crate::terminal::Terminal;
 use crate::words;
 use sidereal_inference::account::{SUMMARY_FORMAT, SUMMARY_VERSION, Summary};
 use sidereal_inference::campaign::Campaign;
+use sidereal_inference::campaign::external::ExternalNoise;
 use sidereal_inference::campaign_file;
 use sidereal_inference::records::Directory;
 use sidereal_store::Kind;
@@ -97,23 +98,34 @@ pub fn inspect(
     )))
 }
 
-/// Refuses a model whose files are not what they were when the campaign began.
+/// Refuses a model or noise whose files are not what they were when the campaign began.
 fn refuse_changed_model(
     location: &str,
     begun: &Campaign,
     campaign: &Campaign,
 ) -> Result<(), CommandError> {
-    let digest = |campaign: &Campaign| {
+    let model = |campaign: &Campaign| {
         let external = campaign.simulator.external.as_ref();
         external.map(|external| external.digest.clone())
     };
-    if digest(begun) == digest(campaign) {
+    let noise = |campaign: &Campaign| {
+        let noise = campaign.training_noise.as_ref();
+        noise.map(|noise| noise.digest.clone())
+    };
+    let changed = if model(begun) != model(campaign) {
+        Some((campaign.simulator.model.name.clone(), "model"))
+    } else if noise(begun) != noise(campaign) {
+        let name = campaign.training_noise.as_ref().map(ExternalNoise::name);
+        name.map(|name| (name, "noise"))
+    } else {
+        None
+    };
+    let Some((name, what)) = changed else {
         return Ok(());
-    }
+    };
     Err(CommandError::unusable(format!(
-        "{location}: {} has changed since the campaign began; expected the same model, a new directory (--out or --dir), \
-         or --accept-changed-model, which goes on with what is simulated already as it is",
-        campaign.simulator.model.name
+        "{location}: {name} has changed since the campaign began; expected the same {what}, a new directory (--out or --dir), \
+         or --accept-changed-model, which goes on with what is simulated already as it is"
     )))
 }
 

@@ -6,7 +6,7 @@ use crate::one_process::{self, LocalCampaign, LocalEnding};
 use crate::services::{create_directory, earlier, n_cores, n_threads};
 use crate::settings::SettingArguments;
 use crate::terminal::{CampaignView, Terminal};
-use crate::{estimate, report, results, words};
+use crate::{estimate, noise, report, results, words};
 use clap::Args;
 use sidereal_inference::account::{Stage, Summary};
 use sidereal_inference::campaign::{Campaign, MOST_WORKERS};
@@ -75,6 +75,7 @@ pub fn run(
         if found == Found::Nothing {
             let model = models.build(&campaign, 1).map_err(CommandError::unusable)?;
             model.try_out(&campaign).map_err(CommandError::unusable)?;
+            noise::try_out(models, &model, &campaign)?;
             let machine = estimate::Machine {
                 model: &model,
                 n_workers: n_workers(&campaign),
@@ -95,11 +96,10 @@ pub fn run(
             return show_again(&begun, &campaign, &summary, arguments, terminal, models);
         }
     }
-    models
-        .build(&campaign, 1)
-        .map_err(CommandError::unusable)?
-        .try_out(&campaign)
-        .map_err(CommandError::unusable)?;
+    let model = models.build(&campaign, 1).map_err(CommandError::unusable)?;
+    model.try_out(&campaign).map_err(CommandError::unusable)?;
+    noise::try_out(models, &model, &campaign)?;
+    drop(model);
     let device = sidereal_trainer::device::choose(campaign.training.device)
         .map_err(CommandError::unusable)?;
     let n_workers = n_workers(&campaign);

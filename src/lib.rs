@@ -21,6 +21,7 @@ mod fit;
 #[cfg(test)]
 mod gallery;
 mod logs;
+mod noise;
 mod numbers;
 mod one_process;
 mod page;
@@ -134,7 +135,7 @@ fn run_verb(
         Verb::Fit(arguments) => fit::run(&arguments, terminal, models),
         Verb::Coordinator(arguments) => coordinator::run(&arguments, terminal, models),
         Verb::Worker(arguments) => worker::run(&arguments, terminal, models),
-        Verb::Trainer(arguments) => trainer::run(&arguments, terminal),
+        Verb::Trainer(arguments) => trainer::run(&arguments, terminal, models),
         Verb::Status(arguments) => status::run(&arguments, terminal),
         Verb::Access(arguments) => access::run(&arguments),
         Verb::Predict(arguments) => predict::run(&arguments, terminal, models),

@@ -1,6 +1,7 @@
 //! A whole campaign in one process: coordinator, workers and trainer, over gRPC on loopback.
 
 use crate::exit::{CommandError, STATUS_INTERRUPTED};
+use crate::noise::noise_of;
 use crate::report::LivePage;
 use crate::services::{
     self, FEWEST_OPEN_FILES, host_name, load_or_create_secrets, runtime, shutdown_on_signals,
@@ -214,6 +215,7 @@ fn start_peers(
         storage: StorageChoice::Directory(local.directory.clone()),
         name: "trainer".to_owned(),
         device: None,
+        noise: noise_of(&local.models, local.n_threads),
         n_threads: local.n_threads,
         patience: PATIENCE,
         idle_timeout: None,

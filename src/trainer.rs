@@ -1,10 +1,12 @@
 //! `sidereal trainer`: trains flows and draws from them for a coordinator elsewhere.
 
 use crate::exit::{CommandError, Ending};
+use crate::noise::noise_of;
 use crate::services::{Peer, PeerArguments, n_threads, run_peer};
 use crate::settings::DeviceArgument;
 use crate::terminal::Terminal;
 use clap::Args;
+use sidereal_models::Catalogue;
 use sidereal_trainer::{TrainerConfig, TrainerError};
 
 #[derive(Args)]
@@ -21,7 +23,11 @@ pub struct TrainerArguments {
     device: Option<DeviceArgument>,
 }
 
-pub fn run(arguments: &TrainerArguments, terminal: &Terminal) -> Result<Ending, CommandError> {
+pub fn run(
+    arguments: &TrainerArguments,
+    terminal: &Terminal,
+    models: &Catalogue,
+) -> Result<Ending, CommandError> {
     let Peer {
         access,
         identity,
@@ -36,6 +42,7 @@ pub fn run(arguments: &TrainerArguments, terminal: &Terminal) -> Result<Ending, 
         storage,
         name,
         device: arguments.device.map(Into::into),
+        noise: noise_of(models, n_threads(arguments.threads)),
         n_threads: n_threads(arguments.threads),
         patience,
         idle_timeout,

@@ -57,7 +57,7 @@ pub fn settings(campaign: &Campaign) -> Vec<(&'static str, String)> {
     let training = &campaign.training;
     vec![
         ("simulator", simulator(campaign)),
-        ("noise", noise(&campaign.noise)),
+        ("noise", noise(campaign)),
         ("featurizer", featurizer(&campaign.featurizer)),
         ("flow", flow(&campaign.flow)),
         (
@@ -324,10 +324,14 @@ fn option_value(value: &OptionValue) -> String {
     }
 }
 
-fn noise(noise: &Noise) -> String {
-    match noise {
+fn noise(campaign: &Campaign) -> String {
+    let own = match &campaign.noise {
         Noise::Gaussian(gaussian) => sigma_source(&gaussian.sigma),
         Noise::Simulator => "the simulator's own".to_owned(),
+    };
+    match &campaign.training_noise {
+        Some(noise) => format!("{} in training; in the likelihood {own}", noise.name()),
+        None => own,
     }
 }
 

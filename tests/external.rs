@@ -3,7 +3,7 @@
 
 mod setup;
 
-use setup::{errors, fit, results, run, start_fit, status, text, write};
+use setup::{errors, fit, python_or_skip, results, run, start_fit, status, text, write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -64,28 +64,6 @@ fn a_program_in_lines_may_be_impossible_nearly_everywhere() {
 
 fn posterior(out: &Path) -> Vec<u8> {
     std::fs::read(out.join("posterior.parquet")).expect("posterior.parquet")
-}
-
-/// The interpreter of these tests; None, said, where it has not what a child needs, which in CI is an error.
-fn python_or_skip() -> Option<PathBuf> {
-    let interpreter = sidereal_models::process::interpreter(None);
-    let found = Command::new(&interpreter)
-        .args(["-c", "import numpy, pyarrow"])
-        .stderr(Stdio::null())
-        .status();
-    if found.is_ok_and(|status| status.success()) {
-        return Some(interpreter);
-    }
-    let missing = format!(
-        "{} with numpy and pyarrow is missing",
-        interpreter.display()
-    );
-    assert!(
-        std::env::var_os("CI").is_none(),
-        "{missing}, and CI is set: tests with Python must run"
-    );
-    eprintln!("SKIPPED: {missing}");
-    None
 }
 
 /// Straight lines with noise of their own, and the same for many at once.

@@ -11,6 +11,7 @@ use sidereal_models::{Catalogue, ReadyModel};
 use sidereal_proto::access::{AccessSource, SERVER_NAME, Secrets};
 use sidereal_store::StorageChoice;
 use sidereal_trainer::TrainerConfig;
+use sidereal_trainer::noise::NoiseSource;
 use sidereal_worker::WorkerConfig;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -79,6 +80,7 @@ pub async fn run(problem: &Problem, is_cut: bool, seed: u64) -> Fallible<Found> 
             storage: StorageChoice::Directory(directory.clone()),
             name: "trainer".to_owned(),
             device: Some(DeviceChoice::Cpu),
+            noise: NoiseSource::default(),
             n_threads: 1,
             patience: TrainerConfig::DEFAULT_PATIENCE,
             idle_timeout: None,

@@ -2,11 +2,11 @@
 
 use crate::external::External;
 use crate::model::Model;
+use crate::noise::NoiseChildren;
 use crate::simulator::{SimulationError, Simulator, impossible};
 use rand_chacha::ChaCha8Rng;
 use sidereal_inference::base::files::FileError;
 use sidereal_inference::campaign::Campaign;
-use sidereal_inference::campaign::external::ExternalModel;
 use sidereal_inference::campaign::model;
 use sidereal_inference::campaign::model::{
     Complaint, Declaration, Declarations, ModelId, ModelNoise, ModelParameters, Options, Origin,
@@ -14,7 +14,7 @@ use sidereal_inference::campaign::model::{
 };
 use sidereal_inference::space::ParameterSpace;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A forward model: what it declares, and how it is set up.
@@ -97,16 +97,37 @@ impl Catalogue {
     pub fn build(&self, campaign: &Campaign, n_parallel: usize) -> Result<Model, BuildError> {
         if let Some(external) = &campaign.simulator.external {
             let name = &campaign.simulator.model.name;
-            check_digest(name, external)?;
-            let python = self
-                .python
-                .as_deref()
-                .or(campaign.workers.python.as_deref());
+            check_digest(name, external.program.digest(), &external.digest)?;
+            let python = self.python_of(campaign);
             let external = External::new(external.clone(), n_parallel, python);
             return Ok(Model::External(Arc::new(external)));
         }
         let simulator = self.simulator(&campaign.simulator, &campaign.space)?;
         Ok(Model::InProcess(simulator))
+    }
+
+    /// What adds the noise of a campaign's trainings, in as many processes; None where no function does.
+    pub fn noise(
+        &self,
+        campaign: &Campaign,
+        n_parallel: usize,
+    ) -> Result<Option<NoiseChildren>, BuildError> {
+        let Some(noise) = &campaign.training_noise else {
+            return Ok(None);
+        };
+        check_digest(&noise.name(), noise.found_digest(), &noise.digest)?;
+        let python = self.python_of(campaign);
+        Ok(Some(NoiseChildren::new(
+            noise,
+            campaign.simulator.grid.len(),
+            n_parallel,
+            python,
+        )))
+    }
+
+    fn python_of<'a>(&'a self, campaign: &'a Campaign) -> Option<&'a Path> {
+        let own = self.python.as_deref();
+        own.or(campaign.workers.python.as_deref())
     }
 
     /// A model of the catalogue; its parameters may stand in any order in `space` where it names them.
@@ -191,20 +212,21 @@ pub enum BuildError {
 }
 
 /// Refuses files that are not those that the campaign began with.
-fn check_digest(name: &str, external: &ExternalModel) -> Result<(), BuildError> {
-    let found = external
-        .program
-        .digest()
-        .map_err(|source| BuildError::Files {
-            model: name.to_owned(),
-            source: Arc::new(source),
-        })?;
-    match found == external.digest {
+fn check_digest(
+    name: &str,
+    found: Result<String, FileError>,
+    expected: &str,
+) -> Result<(), BuildError> {
+    let found = found.map_err(|source| BuildError::Files {
+        model: name.to_owned(),
+        source: Arc::new(source),
+    })?;
+    match found == expected {
         true => Ok(()),
         false => Err(BuildError::Changed {
             model: name.to_owned(),
             found: found[..8].to_owned(),
-            expected: external.digest.chars().take(8).collect(),
+            expected: expected.chars().take(8).collect(),
         }),
     }
 }

@@ -129,6 +129,7 @@ fn hello(model: &ExternalModel, campaign: &Campaign) -> Hello {
                 simulate: text(simulate),
                 log_likelihood: text(log_likelihood),
                 prior_transform: text(prior_transform),
+                noise: None,
             }
         }
         external::Program::Command { .. } => Functions::default(),

@@ -16,7 +16,7 @@ mod standard_error;
 mod system;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use pool::{ChildError, Children};
 pub use rows::{Answers, Rows};

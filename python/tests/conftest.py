@@ -10,13 +10,13 @@ from stand_in import Command, write_result
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts a child of the functions that `source` defines among simulate, log_likelihood and prior_transform."""
+    """Starts a child of the functions that `source` defines among simulate, log_likelihood, prior_transform and noise."""
     parents = []
 
     def start(source, **hello):
         path = tmp_path / "model.py"
         path.write_text(textwrap.dedent(source))
-        uses = [use for use in ("prior_transform", "simulate", "log_likelihood") if f"def {use}(" in source]
+        uses = [use for use in ("prior_transform", "simulate", "log_likelihood", "noise") if f"def {use}(" in source]
         parent = Parent({use: f"{path}:{use}" for use in uses}, **hello)
         parents.append(parent)
         return parent

@@ -62,9 +62,10 @@ class Parent:
         hello = json.dumps(self.hello).encode()
         self.process.stdin.write(b"%08d" % len(SOURCE) + SOURCE + len(hello).to_bytes(4, "little") + hello)
         self.process.stdin.flush()
-        self.schema = pa.schema(
-            [("row_id", pa.uint64()), ("seed", pa.binary(16)), *((name, pa.float64()) for name in parameters)]
-        )
+        inputs = [(name, pa.float64()) for name in parameters]
+        if "noise" in functions:
+            inputs = [("x", pa.list_(pa.float64(), n_data))]
+        self.schema = pa.schema([("row_id", pa.uint64()), ("seed", pa.binary(16)), *inputs])
         self.requests = pa.ipc.new_stream(self.process.stdin, self.schema)
         self.answers = None
 
@@ -82,11 +83,14 @@ class Parent:
         """Rows as a request; with blocks each has the seed of its block's first row."""
         row_ids = list(range(len(rows))) if row_ids is None else list(row_ids)
         block = self.hello["block"] or 1
-        rows = np.asarray(rows, dtype=float).reshape(len(row_ids), len(self.hello["parameters"]))
+        if "noise" in self.hello["functions"]:
+            inputs = [pa.array(np.asarray(rows, dtype=float).tolist(), self.schema.field("x").type)]
+        else:
+            inputs = map(pa.array, np.asarray(rows, dtype=float).reshape(len(row_ids), len(self.hello["parameters"])).T)
         columns = [
             pa.array(row_ids, pa.uint64()),
             pa.array([seed_of(row - row % block) for row in row_ids], pa.binary(16)),
-            *(pa.array(column) for column in rows.T),
+            *inputs,
         ]
         return pa.RecordBatch.from_arrays(columns, schema=self.schema)
 

@@ -569,3 +569,33 @@ def test_modules_by_name_and_functions_with_defaults(tmp_path, monkeypatch):
     parent.ready()
     assert parent.ask([[3, 0]])["log_likelihood"] == [-6.0]
     parent.close()
+
+
+NOISE = """
+    def noise(x, rng):
+        return x + rng.standard_normal(x.shape)
+    """
+
+
+def test_noise_is_added_to_data_row_by_row_and_in_blocks(start):
+    rows = np.arange(12.0).reshape(6, 2)
+    one = start(NOISE, parameters=[], n_data=2)
+    one.ready()
+    expected = [row + generator(i).standard_normal(2) for i, row in enumerate(rows)]
+    assert (np.array(one.ask(rows)["x"]) == expected).all()
+    many = start(NOISE, parameters=[], n_data=2, block=4)
+    many.ready()
+    expected = rows + np.concatenate([generator(i).standard_normal((4, 2)) for i in (0, 4)])[:6]
+    assert (np.array(many.ask(rows)["x"]) == expected).all()
+
+
+def test_noise_of_another_shape_and_with_other_arguments_is_told(start):
+    parent = start("def noise(x):\n    return x[:1]\n", parameters=[], n_data=2)
+    parent.ready()
+    answer = parent.ask([[1.0, 2.0]])
+    assert answer["status"] == [1]
+    assert answer["message"] == ["noise gave x of shape (1,), expected 2 numbers (model.py, line 1, in noise)"]
+    parent = start("def noise(x, rng, more):\n    return x\n", parameters=[], n_data=2)
+    assert parent.ready()["error"] == (
+        "noise takes 3 arguments without a default (model.py, line 1, in noise), expected 1 or 2: x, rng"
+    )

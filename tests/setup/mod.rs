@@ -115,3 +115,25 @@ pub fn summary_without_timing(out: &Path) -> serde_json::Value {
     summary.as_object_mut().expect("an object").remove("timing");
     summary
 }
+
+/// The interpreter of these tests; None, said, where it has not what a child needs, which in CI is an error.
+pub fn python_or_skip() -> Option<PathBuf> {
+    let interpreter = sidereal_models::process::interpreter(None);
+    let found = Command::new(&interpreter)
+        .args(["-c", "import numpy, pyarrow"])
+        .stderr(Stdio::null())
+        .status();
+    if found.is_ok_and(|status| status.success()) {
+        return Some(interpreter);
+    }
+    let missing = format!(
+        "{} with numpy and pyarrow is missing",
+        interpreter.display()
+    );
+    assert!(
+        std::env::var_os("CI").is_none(),
+        "{missing}, and CI is set: tests with Python must run"
+    );
+    eprintln!("SKIPPED: {missing}");
+    None
+}

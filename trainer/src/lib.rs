@@ -40,6 +40,8 @@ pub mod flow;
 mod fused;
 pub mod loss;
 pub mod model;
+pub mod noise;
+pub mod noise_sequence;
 mod optimizer;
 pub mod parameters;
 mod rows;

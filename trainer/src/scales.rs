@@ -46,7 +46,9 @@ impl Standardization {
             Objective::Simulations => {}
             Objective::WeightedDraws { .. } => return of_draws,
         }
-        let (x_mean, simulated_sd) = column_moments(&set.simulated, set.n_data(), None);
+        let moments = set.noisy_moments.clone();
+        let (x_mean, simulated_sd) =
+            moments.unwrap_or_else(|| column_moments(&set.simulated, set.n_data(), None));
         let (x_sd, log_sigma) = match set.typical_sigma() {
             Some((sigma, log_sigma)) => {
                 let both = simulated_sd.iter().zip(&sigma);
@@ -70,7 +72,7 @@ impl Standardization {
 }
 
 /// Mean and standard deviation of each column of a row-major matrix; rows without weights count alike.
-fn column_moments<T: Copy + Into<f64>>(
+pub(crate) fn column_moments<T: Copy + Into<f64>>(
     values: &[T],
     n_columns: usize,
     weights: Option<&[f64]>,

@@ -5,6 +5,7 @@
 use crate::draw::{self, DrawPlan};
 use crate::estimator::Estimator;
 use crate::model::{Model, ModelError, Scorer};
+use crate::noise::{AddNoise, not_run};
 use crate::rows::{self, BlindSpot, RowsError};
 use crate::standardization::Standardization;
 use crate::training::{self, Observer, TrainingError, TrainingState};
@@ -103,6 +104,8 @@ pub struct TaskContext<'a> {
     pub device: &'a Device,
     /// The threads; results do not depend on their number.
     pub pool: &'a rayon::ThreadPool,
+    /// What adds noise to simulations, where a function of the user's does.
+    pub noise: Option<&'a dyn AddNoise>,
     /// None but in measurements.
     pub blind_spot: Option<BlindSpot>,
     /// Set to end the task after the current epoch.
@@ -191,6 +194,12 @@ fn train(
             blind_spot,
         )
     })?;
+    let set = match (&campaign.training_noise, set.objective, context.noise) {
+        (Some(_), Objective::Simulations, Some(noise)) => set.with_noise(noise),
+        (Some(noise), Objective::Simulations, None) => Err(not_run(noise)),
+        (None, Objective::Simulations, _) | (_, Objective::WeightedDraws { .. }, _) => Ok(set),
+    };
+    let set = set.map_err(|reason| TrainingError::Noise { flow, reason })?;
     let standardization = Standardization::new(&set);
     let device = device::of(set.objective, context.device);
     let estimator = training::network(&set, &standardization, &device);
@@ -243,6 +252,9 @@ fn task_name(
         "{} {flow} {objective:?}",
         campaign_file::identity(campaign).0
     );
+    if let Some(noise) = &campaign.training_noise {
+        text.push_str(&format!(" {}", noise.digest));
+    }
     for round in rounds {
         // Rows are the same however they are split into shards, so the shards' own hashes are no part of it.
         text.push_str(&format!(" {} {}", round.round, round.n_rows));

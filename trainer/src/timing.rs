@@ -68,7 +68,8 @@ fn time(
         Err(
             error @ (TrainingError::TooFewRows { .. }
             | TrainingError::Diverged { .. }
-            | TrainingError::NoWayBack { .. }),
+            | TrainingError::NoWayBack { .. }
+            | TrainingError::Noise { .. }),
         ) => return Err(error),
     }
     // A campaign of one epoch has the first alone.

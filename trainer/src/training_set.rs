@@ -2,6 +2,7 @@
 //! or weighted draws.
 
 use crate::loss;
+use crate::noise::AddNoise;
 use crate::smoothing::Shown;
 use crate::standardization::Standardization;
 use rand_distr::{Distribution, StandardNormal};
@@ -10,6 +11,10 @@ use sidereal_inference::base::{FlowId, Purpose, RoundId, RowId, stream};
 use sidereal_inference::campaign::{Campaign, GaussianNoise, Noise, SLICE_ROWS};
 use sidereal_inference::space::Lean;
 use sidereal_inference::weights::Objective;
+use std::ops::Range;
+
+/// Rows by which scales of noise are known.
+pub(crate) const N_TYPICAL: usize = 1000;
 
 /// Rows that a flow is trained on: z, a weight, and, where it is fitted to simulations, their data,
 /// without noise where that is Gaussian.
@@ -28,6 +33,10 @@ pub struct TrainingSet<'a> {
     pub(crate) simulated: Vec<f32>,
     /// `[n_rows]`; 1 of simulations.
     pub(crate) weight: Vec<f64>,
+    /// What adds noise to simulations, where a function of the user's does.
+    pub(crate) noise: Option<&'a dyn AddNoise>,
+    /// Of each datum with such noise: mean and standard deviation.
+    pub(crate) noisy_moments: Option<(Vec<f64>, Vec<f64>)>,
 }
 
 /// Rows made ready for the network.
@@ -60,6 +69,8 @@ impl<'a> TrainingSet<'a> {
             z: Vec::new(),
             simulated: Vec::new(),
             weight: Vec::new(),
+            noise: None,
+            noisy_moments: None,
         }
     }
 
@@ -101,13 +112,13 @@ impl<'a> TrainingSet<'a> {
     }
 
     /// Over up to 1,000 rows, as validation draws sigma: its root mean square of each datum, and mean and standard
-    /// deviation of its logarithm. None where the simulator draws the noise.
+    /// deviation of its logarithm. None where the simulator draws the noise, or a function adds it.
     pub(crate) fn typical_sigma(&self) -> Option<(Vec<f64>, (f64, f64))> {
         let noise = match &self.campaign.noise {
-            Noise::Gaussian(noise) => noise,
-            Noise::Simulator => return None,
+            Noise::Gaussian(noise) if self.campaign.training_noise.is_none() => noise,
+            Noise::Gaussian(_) | Noise::Simulator => return None,
         };
-        let n = self.n_rows().clamp(1, 1000);
+        let n = self.n_rows().clamp(1, N_TYPICAL);
         let mut square = vec![0.0; self.n_data()];
         let (mut sum, mut sum_of_squares) = (0.0, 0.0);
         let mut sigma = vec![0.0; self.n_data()];
@@ -127,21 +138,24 @@ impl<'a> TrainingSet<'a> {
     }
 
     /// The given rows with noise of `purpose`, made ready for the network; many of them by all threads of the
-    /// rayon pool that this is called in.
+    /// rayon pool that this is called in. Where a function adds the noise, the rows' data with it are `noisy`.
     pub fn minibatch(
         &self,
         rows: &[usize],
         purpose: Purpose,
+        noisy: Option<&[f32]>,
         standardization: &Standardization,
     ) -> Minibatch {
         if rows.len() <= SLICE_ROWS {
-            return self.slice(rows, purpose, standardization);
+            return self.slice(rows, purpose, noisy, standardization);
         }
-        let slices: Vec<&[usize]> = rows.chunks(SLICE_ROWS).collect();
-        let parts: Vec<Minibatch> = slices
-            .par_iter()
-            .map(|rows| self.slice(rows, purpose, standardization))
-            .collect();
+        let slice = |index: usize| {
+            let places = index * SLICE_ROWS..rows.len().min((index + 1) * SLICE_ROWS);
+            let noisy = noisy.map(|x| self.data_of(x, &places));
+            self.slice(&rows[places], purpose, noisy, standardization)
+        };
+        let n_slices = rows.len().div_ceil(SLICE_ROWS);
+        let parts: Vec<Minibatch> = (0..n_slices).into_par_iter().map(slice).collect();
         let of_all = |values: fn(&Minibatch) -> &[f32]| -> Vec<f32> {
             parts.iter().flat_map(values).copied().collect()
         };
@@ -155,10 +169,17 @@ impl<'a> TrainingSet<'a> {
         }
     }
 
+    /// The part of `data` \[row, datum\] that is of some rows.
+    pub(crate) fn data_of<'x>(&self, data: &'x [f32], rows: &Range<usize>) -> &'x [f32] {
+        let length = self.n_data();
+        &data[rows.start * length..rows.end * length]
+    }
+
     fn slice(
         &self,
         rows: &[usize],
         purpose: Purpose,
+        noisy: Option<&[f32]>,
         standardization: &Standardization,
     ) -> Minibatch {
         let (d, length) = (self.n_parameters(), self.n_data());
@@ -184,17 +205,20 @@ impl<'a> TrainingSet<'a> {
         }
         let mut sigma = vec![0.0; length];
         let mut x = vec![0.0; length];
-        for &row in rows {
-            let simulated = &self.simulated[row * length..(row + 1) * length];
+        for (i, &row) in rows.iter().enumerate() {
+            let simulated = match noisy {
+                Some(noisy) => self.data_of(noisy, &(i..i + 1)),
+                None => self.data_of(&self.simulated, &(row..row + 1)),
+            };
             match &self.campaign.noise {
-                Noise::Gaussian(noise) => {
+                Noise::Gaussian(noise) if self.campaign.training_noise.is_none() => {
                     let mut rng = self.draw_sigma(noise, row, purpose, &mut sigma);
                     for ((x, &simulated), &sigma) in x.iter_mut().zip(simulated).zip(&sigma) {
                         let normal: f64 = StandardNormal.sample(&mut rng);
                         *x = f64::from(simulated) + sigma * normal;
                     }
                 }
-                Noise::Simulator => {
+                Noise::Gaussian(_) | Noise::Simulator => {
                     for (x, &simulated) in x.iter_mut().zip(simulated) {
                         *x = f64::from(simulated);
                     }
@@ -267,14 +291,14 @@ mod tests {
         // Not in order, and not a whole number of slices.
         let rows: Vec<usize> = (0..2 * SLICE_ROWS + 5).map(|i| i * 37 % 100).collect();
         let purpose = Purpose::TrainingNoise { epoch: 3 };
-        let whole = set.minibatch(&rows, purpose, &standardization);
+        let whole = set.minibatch(&rows, purpose, None, &standardization);
         let mut joined = Minibatch {
             n: rows.len(),
             length: 2,
             ..Minibatch::default()
         };
         for row in &rows {
-            let one = set.minibatch(&[*row], purpose, &standardization);
+            let one = set.minibatch(&[*row], purpose, None, &standardization);
             joined.x.extend(one.x);
             joined.y.extend(one.y);
             joined.weight.extend(one.weight);

@@ -147,6 +147,7 @@ fn a_full_disk_costs_no_training_and_is_told() {
             device: &device::choose(sidereal_inference::campaign::DeviceChoice::Cpu)
                 .expect("a CPU"),
             pool: &setup::pool(1),
+            noise: None,
             blind_spot: None,
             interrupted,
             on_progress: &mut on_progress,

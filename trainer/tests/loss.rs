@@ -167,7 +167,12 @@ fn atoms_are_the_rows_that_follow() {
     let channels = standardization.n_channels();
     let objective = Objective::Simulations;
     let estimator = Estimator::init(&campaign, FlowId(0), objective, channels, &device);
-    let batch = set.minibatch(&[3, 11, 20, 4], Purpose::ValidationNoise, &standardization);
+    let batch = set.minibatch(
+        &[3, 11, 20, 4],
+        Purpose::ValidationNoise,
+        None,
+        &standardization,
+    );
     let x = Tensor::<3>::from_data(TensorData::new(batch.x.clone(), [4, 6, channels]), &device);
     let y = Tensor::<2>::from_data(TensorData::new(batch.y.clone(), [4, 2]), &device);
     // log q(y_j | x_i) - log p(y_j)

@@ -67,7 +67,10 @@ fn rows_are_shown_as_they_were_drawn_in_every_epoch() {
     let campaign = campaign();
     let set = set(&campaign);
     let standardization = Standardization::new(&set);
-    let shown = |purpose| set.minibatch(&[0, 7, 42], purpose, &standardization).x;
+    let shown = |purpose| {
+        set.minibatch(&[0, 7, 42], purpose, None, &standardization)
+            .x
+    };
     let validation = shown(Purpose::ValidationNoise);
     assert_eq!(validation.len(), 3 * 3);
     for epoch in 0..3 {

@@ -67,6 +67,7 @@ pub fn campaign() -> Campaign {
         noise: Noise::Gaussian(GaussianNoise {
             sigma: SigmaSource::Observed,
         }),
+        training_noise: None,
         featurizer: Featurizer::Mlp {
             layers: 1,
             hidden: 4,

@@ -22,6 +22,35 @@ pub struct ExternalModel {
     pub setup_limit_s: f64,
 }
 
+/// A function in Python that adds noise to simulated data, in processes of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExternalNoise {
+    /// x, rng -> x with noise
+    pub function: PythonFunction,
+    /// As [`ExternalModel::digest`].
+    pub digest: String,
+    /// As [`ExternalModel::block`].
+    pub block: u32,
+    /// As [`ExternalModel::global_rng`].
+    pub global_rng: bool,
+    /// As [`ExternalModel::row_limit_s`].
+    pub row_limit_s: f64,
+    /// As [`ExternalModel::setup_limit_s`].
+    pub setup_limit_s: f64,
+}
+
+impl ExternalNoise {
+    /// `noise.py:add_noise`
+    pub fn name(&self) -> String {
+        self.function.short_name()
+    }
+
+    /// See [`ExternalModel::digest`]; an error where a file cannot be read.
+    pub fn found_digest(&self) -> Result<String, FileError> {
+        self.function.digest("noise")
+    }
+}
+
 /// What the processes of a model run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -52,14 +81,6 @@ impl Program {
     /// See [`ExternalModel::digest`]; an error where a file cannot be read.
     pub fn digest(&self) -> Result<String, FileError> {
         let mut text = String::new();
-        let mut add = |role: &str, name: &str, file: Option<&Path>, place: &str| {
-            let content = match file {
-                Some(path) => sha256_hex(&files::read(path, files::MOST_DATA_BYTES)?),
-                None => place.to_owned(),
-            };
-            text.push_str(&format!("{role} {name:?} {content:?}\n"));
-            Ok::<_, FileError>(())
-        };
         match self {
             Self::Python {
                 simulate,
@@ -73,8 +94,7 @@ impl Program {
                 ];
                 for (role, function) in functions {
                     if let Some(function) = function {
-                        let file = function.is_in_file().then(|| Path::new(&function.place));
-                        add(role, &function.name, file, &function.place)?;
+                        text.push_str(&function.described(role)?);
                     }
                 }
             }
@@ -84,11 +104,25 @@ impl Program {
                 let program = command.first().map_or("", String::as_str);
                 // Without a slash it is searched for, and may be another one elsewhere.
                 let file = program.contains('/').then(|| directory.join(program));
-                add("command", &command.join(" "), file.as_deref(), program)?;
+                text = described("command", &command.join(" "), file.as_deref(), program)?;
             }
         }
         Ok(sha256_hex(text.as_bytes()))
     }
+}
+
+/// A line of what a digest is made of.
+fn described(
+    role: &str,
+    name: &str,
+    file: Option<&Path>,
+    place: &str,
+) -> Result<String, FileError> {
+    let content = match file {
+        Some(path) => sha256_hex(&files::read(path, files::MOST_DATA_BYTES)?),
+        None => place.to_owned(),
+    };
+    Ok(format!("{role} {name:?} {content:?}\n"))
 }
 
 /// Where a function in Python is.
@@ -128,6 +162,27 @@ impl PythonFunction {
     pub fn text(&self) -> String {
         format!("{}:{}", self.place, self.name)
     }
+
+    /// The same, of a file its name alone.
+    pub fn short_name(&self) -> String {
+        format!("{}:{}", short(&self.place), self.name)
+    }
+
+    /// Of this function alone, in its role.
+    pub(crate) fn digest(&self, role: &str) -> Result<String, FileError> {
+        Ok(sha256_hex(self.described(role)?.as_bytes()))
+    }
+
+    fn described(&self, role: &str) -> Result<String, FileError> {
+        let file = self.is_in_file().then(|| Path::new(&self.place));
+        described(role, &self.name, file, &self.place)
+    }
+}
+
+/// The name of a file, without its folders.
+pub(crate) fn short(path: &str) -> String {
+    let name = Path::new(path).file_name();
+    name.map_or(path.to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 /// What the names of files with functions end in.

@@ -1,5 +1,6 @@
 //! A campaign as validated: what every service works from. Built by `campaign_file` only.
 
+use super::external::ExternalNoise;
 use super::model::SimulatorSpec;
 use super::noise::Noise;
 use super::observation::{Observation, Reading};
@@ -29,6 +30,10 @@ pub struct Campaign {
     pub reading: Reading,
     /// Noise and likelihood in one.
     pub noise: Noise,
+    /// What adds noise to the simulations that flows are fitted to, anew in every epoch, in place of `noise`, which
+    /// then is the likelihood alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training_noise: Option<ExternalNoise>,
     /// What summarizes the data.
     pub featurizer: Featurizer,
     /// The density that is fitted.

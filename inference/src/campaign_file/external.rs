@@ -11,7 +11,8 @@ use super::keys::joint::{FUNCTION, TRANSFORM};
 use super::keys::likelihood::KIND;
 use super::keys::simulator::OF_CATALOGUES;
 use super::parameters::column_name;
-use crate::campaign::external::{ExternalModel, Program, PythonFunction};
+use crate::base::files::FileError;
+use crate::campaign::external::{ExternalModel, ExternalNoise, Program, PythonFunction, short};
 use crate::campaign::model::{ModelId, ModelNoise, Origin};
 use std::path::{Path, PathBuf};
 
@@ -106,14 +107,17 @@ pub(super) fn external(root: &Section<'_>, directory: &Path, recorded: bool) -> 
     });
     let program = program(root, run, options, directory);
     let model = program.as_ref().and_then(|program| {
-        let digest = match recorded {
-            true => options
-                .require(&DIGEST, "the model's digest")?
-                .text()?
-                .to_owned(),
-            false => checked_digest(options, program)?,
-        };
-        settings(options, program.clone(), digest)
+        let digest = digest(options, recorded, || program.digest());
+        let settings = settings(options);
+        let (digest, settings) = (digest?, settings?);
+        Some(ExternalModel {
+            program: program.clone(),
+            digest,
+            block: settings.block,
+            global_rng: settings.global_rng,
+            row_limit_s: settings.row_limit_s,
+            setup_limit_s: settings.setup_limit_s,
+        })
     });
     let name = program.as_ref().map_or_else(String::new, name);
     let (model, blobs) = match blobs {
@@ -163,10 +167,6 @@ impl External {
 
 /// `model.py:simulate`, `rv`
 fn name(program: &Program) -> String {
-    let short = |path: &str| {
-        let name = Path::new(path).file_name();
-        name.map_or(path.to_owned(), |name| name.to_string_lossy().into_owned())
-    };
     match program {
         Program::Python {
             simulate,
@@ -174,9 +174,7 @@ fn name(program: &Program) -> String {
             ..
         } => {
             let function = simulate.as_ref().or(log_likelihood.as_ref());
-            function.map_or_else(String::new, |function| {
-                format!("{}:{}", short(&function.place), function.name)
-            })
+            function.map_or_else(String::new, PythonFunction::short_name)
         }
         Program::Command { command, .. } => command
             .first()
@@ -286,9 +284,38 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// The digest of what the files hold, held against the one that is given.
-fn checked_digest(options: &Section<'_>, program: &Program) -> Option<String> {
-    let found = options.accept(program.digest())?;
+/// A function that adds noise, of `section`, where it stands at `python`; None where there is a mistake.
+pub(super) fn noise(
+    section: &Section<'_>,
+    python: &Entry<'_>,
+    directory: &Path,
+    recorded: bool,
+) -> Option<ExternalNoise> {
+    let settings = settings(section);
+    let function = function(python, directory)?;
+    let digest = digest(section, recorded, || function.digest("noise"))?;
+    let settings = settings?;
+    Some(ExternalNoise {
+        function,
+        digest,
+        block: settings.block,
+        global_rng: settings.global_rng,
+        row_limit_s: settings.row_limit_s,
+        setup_limit_s: settings.setup_limit_s,
+    })
+}
+
+/// The digest of what the files hold, held against the one that is given; what is `recorded` is believed.
+fn digest(
+    options: &Section<'_>,
+    recorded: bool,
+    found: impl FnOnce() -> Result<String, FileError>,
+) -> Option<String> {
+    if recorded {
+        let digest = options.require(&DIGEST, "the digest of its files")?;
+        return digest.text().map(str::to_owned);
+    }
+    let found = options.accept(found())?;
     let check = |entry: &Entry<'_>| match entry.text()? == found {
         true => Some(()),
         false => entry.refuse(format!(
@@ -299,16 +326,22 @@ fn checked_digest(options: &Section<'_>, program: &Program) -> Option<String> {
     Some(found)
 }
 
-fn settings(options: &Section<'_>, program: Program, digest: String) -> Option<ExternalModel> {
+/// How functions and programs are treated.
+struct Settings {
+    block: u32,
+    global_rng: bool,
+    row_limit_s: f64,
+    setup_limit_s: f64,
+}
+
+fn settings(options: &Section<'_>) -> Option<Settings> {
     let block = options.optional(&VECTORIZED, |entry| match entry.value().is_bool() {
         true => Some(if entry.boolean()? { DEFAULT_BLOCK } else { 0 }),
         false => entry.whole(),
     });
     let global_rng = options.boolean(&GLOBAL_RNG);
     let (row_limit_s, setup_limit_s) = (options.number(&TIMEOUT), options.number(&SETUP_TIMEOUT));
-    Some(ExternalModel {
-        program,
-        digest,
+    Some(Settings {
         block: block?.unwrap_or(0),
         global_rng: global_rng?,
         row_limit_s: row_limit_s?,

@@ -8,9 +8,10 @@ use super::keys::likelihood::KIND;
 use super::keys::observation::{DATA, READING};
 use super::keys::simulator::{COUNT, GRID, START, STOP};
 use super::model::{Known, ModelSection};
-use super::noise::{noise, sigma_entry};
+use super::noise::{is_python, noise, sigma_entry, training_noise};
 use super::observation::{observation, reading};
 use super::parameters::{Named, bounds};
+use crate::campaign::external::ExternalNoise;
 use crate::campaign::model::{ModelNoise, SimulatorSpec};
 use crate::campaign::{Errors, GaussianNoise, Noise, Observation, Reading, SigmaSource, Source};
 use std::path::Path;
@@ -27,6 +28,8 @@ pub(super) struct ForwardModel {
     pub source: Option<Source>,
     pub reading: Option<Reading>,
     pub noise: Option<Noise>,
+    /// `Some(None)`: no function adds noise in training.
+    pub training_noise: Option<Option<ExternalNoise>>,
     pub n_data: Option<usize>,
     /// Names of derived quantities.
     pub blobs: Vec<String>,
@@ -56,8 +59,13 @@ pub(super) fn forward_model(
         let (read, source) = observation(&observation_section, directory, errors, reading)?;
         Some((Some(read), source))
     };
+    let training_noise = training_noise(root, directory, matches!(known, Known::Recorded));
     if model.noise() == ModelNoise::Own {
-        if let Some(noise) = root.get(&NOISE) {
+        // Who gives the likelihood of a model of one's own may leave the noise to training.
+        let may_be_noisy = model.external().is_some() && is_python(root);
+        if let Some(noise) = root.get(&NOISE)
+            && !may_be_noisy
+        {
             noise.mistake(format!(
                 "{} draws noise of its own, expected no [noise]",
                 model.name().unwrap_or_default()
@@ -76,6 +84,7 @@ pub(super) fn forward_model(
             source: source.flatten(),
             reading,
             noise: likelihood(root, &model).map(|()| Noise::Simulator),
+            training_noise,
             n_data,
             blobs,
         };
@@ -92,9 +101,12 @@ pub(super) fn forward_model(
     let (simulator, n_data) = simulator(&model, directory, observation.as_ref(), names);
     let noise = match &sigma {
         Some(entry) => noise(entry, constant, directory, observation.as_ref(), n_data),
-        None => (has_observation && root.get(&NOISE).is_none()).then_some(GaussianNoise {
-            sigma: SigmaSource::Observed,
-        }),
+        None => {
+            let is_observed = is_python(root) || (has_observation && root.get(&NOISE).is_none());
+            is_observed.then_some(GaussianNoise {
+                sigma: SigmaSource::Observed,
+            })
+        }
     };
     ForwardModel {
         simulator,
@@ -102,6 +114,7 @@ pub(super) fn forward_model(
         source: source.flatten(),
         reading,
         noise: likelihood(root, &model).and(noise).map(Noise::Gaussian),
+        training_noise,
         n_data,
         blobs,
     }
@@ -137,6 +150,7 @@ fn alone(
         source: None,
         reading,
         noise: likelihood(root, model).map(|()| Noise::Simulator),
+        training_noise: Some(None),
         n_data: Some(0),
         blobs,
     }

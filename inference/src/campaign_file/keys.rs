@@ -64,8 +64,8 @@ pub mod file {
         "the data; without them a model for any observation is trained");
     pub const LIKELIHOOD: Key = key("likelihood", Table(likelihood::KEYS), Nothing,
         "the likelihood, where it does not follow from the model");
-    pub const NOISE: Key = key("noise", OneOf(noise::KEYS, "gaussian = { sigma = ... }"), Nothing,
-        "noise and likelihood of models that draw none of their own");
+    pub const NOISE: Key = key("noise", Table(noise::KEYS), Nothing,
+        "noise and likelihood of models that draw none of their own, or noise of training alone");
     pub const FEATURIZER: Key = key("featurizer", Table(featurizer::KEYS), Nothing,
         "the network that summarizes the data");
     pub const FLOW: Key = key("flow", Table(flow::KEYS), Nothing, "the density that proposals are drawn from");
@@ -269,7 +269,14 @@ pub(crate) mod noise {
         ), Value("\"observed\""),
         "standard deviation of the noise, and of the likelihood");
 
-    pub const KEYS: &[Key] = &[GAUSSIAN];
+    pub const PYTHON: Key = key("python", Text, Nothing,
+        "a function in Python that adds noise in training, anew in every epoch: \"noise.py:add_noise\"").may_change();
+
+    pub use super::external::{DIGEST, GLOBAL_RNG, SETUP_TIMEOUT, TIMEOUT, VECTORIZED};
+
+    /// Of a function in Python.
+    pub const OPTIONS: [Key; 5] = [DIGEST, VECTORIZED, GLOBAL_RNG, TIMEOUT, SETUP_TIMEOUT];
+    pub const KEYS: &[Key] = &[GAUSSIAN, PYTHON, DIGEST, VECTORIZED, GLOBAL_RNG, TIMEOUT, SETUP_TIMEOUT];
 
     pub const UNIFORM: Key = key("uniform", Table(&[LOW, HIGH]), Nothing, "one sigma a simulation, uniform");
     pub const LOG_UNIFORM: Key = key("log_uniform", Table(&[LOW, HIGH]), Nothing,

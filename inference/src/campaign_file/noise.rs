@@ -2,20 +2,54 @@
 
 use super::choices::{Choice, Named};
 use super::document::{Entry, Section};
+use super::external;
 use super::keys::file::NOISE;
 use super::keys::noise as key;
-use super::keys::noise::{GAUSSIAN, HIGH, LOW, OBSERVED, SIGMA};
+use super::keys::noise::{GAUSSIAN, HIGH, LOW, OBSERVED, OPTIONS, PYTHON, SIGMA};
 use super::parameters::bounds;
 use super::rows::{Width, rows_of_numbers};
+use crate::campaign::external::ExternalNoise;
 use crate::campaign::{Expected, GaussianNoise, Observation, SigmaSource};
 use std::path::Path;
 
-/// `noise.gaussian.sigma`; None where `noise` is missing and may be, or is wrong.
+/// `noise.python` with its options; `Some(None)` where there is none.
+pub(super) fn training_noise(
+    root: &Section<'_>,
+    directory: &Path,
+    recorded: bool,
+) -> Option<Option<ExternalNoise>> {
+    let Some(section) = root.get(&NOISE).and_then(|entry| entry.section()) else {
+        return Some(None);
+    };
+    let Some(python) = section.get(&PYTHON) else {
+        for entry in OPTIONS.iter().filter_map(|key| section.get(key)) {
+            entry.mistake("expected none without noise.python");
+        }
+        return Some(None);
+    };
+    let noise = external::noise(&section, &python, directory, recorded);
+    match section.get(&GAUSSIAN) {
+        Some(gaussian) => gaussian.refuse(
+            "found gaussian and python, expected one of them: with python the likelihood is that of the observation's own \
+             errors",
+        ),
+        None => noise.map(Some),
+    }
+}
+
+/// Whether a function in Python adds the noise of training.
+pub(super) fn is_python(root: &Section<'_>) -> bool {
+    let section = root.get(&NOISE).and_then(|entry| entry.section());
+    section.is_some_and(|section| section.get(&PYTHON).is_some())
+}
+
+/// `noise.gaussian.sigma`; None where `noise` is missing and may be, or is wrong, or a function adds it.
 pub(super) fn sigma_entry<'a>(root: &Section<'a>, has_observation: bool) -> Option<Entry<'a>> {
-    if root.get(&NOISE).is_none() && has_observation {
+    if is_python(root) || (root.get(&NOISE).is_none() && has_observation) {
         return None;
     }
-    const EXPECTED: &str = "[noise] with gaussian = { sigma = ... }";
+    const EXPECTED: &str =
+        "[noise] with gaussian = { sigma = ... } or python = \"noise.py:add_noise\"";
     let noise = root.require(&NOISE, EXPECTED)?.checked_section()?;
     let gaussian = noise.require(&GAUSSIAN, &GAUSSIAN.takes.words())?;
     let gaussian = gaussian.checked_section()?;

@@ -2,7 +2,7 @@
 
 use super::choices::{Choice, FlowKind, LossKind};
 use super::document::{Entry, Section};
-use super::keys::file::{NAME, ROUNDS, SEED, TRAINING, TRUST, WORKERS};
+use super::keys::file::{NAME, NOISE, ROUNDS, SEED, TRAINING, TRUST, WORKERS};
 use super::keys::stop::{EFFICIENCY, N_EFF, RULE, SIMULATIONS, TOP_UP, WALL_TIME};
 use super::keys::trust::MISFIT;
 use super::keys::{FEWEST_SIMULATIONS, MOST_SIMULATIONS, rounds, workers};
@@ -63,6 +63,7 @@ pub(super) fn campaign(
         observation: forward.observation?,
         reading: forward.reading?,
         noise: forward.noise?,
+        training_noise: forward.training_noise?,
         featurizer: featurizer?,
         flow: flow?,
         training: training?,
@@ -70,6 +71,16 @@ pub(super) fn campaign(
         workers: workers?,
         trust: trust?,
     };
+    if campaign.training_noise.is_some()
+        && campaign.observation.is_some()
+        && campaign.is_refined()
+        && let Some(entry) = root.get(&NOISE)
+    {
+        return entry.refuse(
+            "flows of a campaign on one observation are fitted to weighted draws, which have no noise, expected no python, \
+             no [observation] or training.refinement = false",
+        );
+    }
     Some((campaign, forward.source))
 }
 

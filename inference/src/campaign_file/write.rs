@@ -116,12 +116,17 @@ pub(super) fn parts(campaign: &Campaign) -> Vec<Part<'_>> {
     }
     let likelihood = match &campaign.noise {
         Noise::Gaussian(noise) => {
-            let sigma = table([(noise::SIGMA, sigma(&noise.sigma))]);
-            parts.push(part(file::NOISE, vec![(noise::GAUSSIAN.name, sigma)]));
+            if campaign.training_noise.is_none() {
+                let sigma = table([(noise::SIGMA, sigma(&noise.sigma))]);
+                parts.push(part(file::NOISE, vec![(noise::GAUSSIAN.name, sigma)]));
+            }
             ModelNoise::Gaussian
         }
         Noise::Simulator => ModelNoise::Own,
     };
+    if let Some(noise) = &campaign.training_noise {
+        parts.push(part(file::NOISE, external::noise(noise)));
+    }
     let mut entries = vec![(likelihood::KIND.name, named(likelihood))];
     if let Some(external) = &campaign.simulator.external {
         entries.extend(external::likelihood(external, &campaign.space));

@@ -405,7 +405,7 @@ pub(super) const FORWARD_MODEL: &[Case] = &[
         &[
             "c.toml:11: simulator.grid: missing, expected a list of numbers or { start, stop, count }, as there is no \
         [observation] to take it from",
-            "c.toml: noise: missing, expected [noise] with gaussian = { sigma = ... }",
+            "c.toml: noise: missing, expected [noise] with gaussian = { sigma = ... } or python = \"noise.py:add_noise\"",
         ],
     ),
     (

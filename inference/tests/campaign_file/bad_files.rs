@@ -47,7 +47,7 @@ fn a_file_full_of_mistakes_is_answered_in_one_go() {
              [observation] to take it from",
             "c.toml:6: simulator.builtin: found \"sin\", did you mean sine?",
             "c.toml:8: rounds.max: found 0, expected a whole number from 1 to 10000",
-            "c.toml: noise: missing, expected [noise] with gaussian = { sigma = ... }",
+            "c.toml: noise: missing, expected [noise] with gaussian = { sigma = ... } or python = \"noise.py:add_noise\"",
         ]
     );
 }

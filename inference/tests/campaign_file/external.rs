@@ -3,7 +3,7 @@
 use super::parse_in;
 use sidereal_inference::campaign::external::{Program, Protocol, PythonFunction};
 use sidereal_inference::campaign::model::Origin;
-use sidereal_inference::campaign::{Campaign, Noise, Observation};
+use sidereal_inference::campaign::{Campaign, GaussianNoise, Noise, Observation, SigmaSource};
 use sidereal_inference::campaign_file::{changed_keys, identity, parse_recorded, to_toml};
 use sidereal_inference::space::{Derived, DerivedKind, Fixed, Prior};
 use std::fs;
@@ -221,6 +221,96 @@ fn what_the_model_is_has_a_digest() {
             "c.toml:10: likelihood.digest: the model's files have {new}, expected this digest or none"
         )]
     );
+}
+
+/// An amortized campaign with noise of a function.
+const NOISY: &str =
+    "[simulator]\nbuiltin = \"linear-gaussian\"\ngrid = [0, 1]\n[noise]\npython = \"model.py:f\"\n";
+
+#[test]
+fn a_function_may_add_the_noise_of_training() {
+    let directory = directory();
+    let path = directory.path();
+    let text = format!("{PARAMETERS}{NOISY}vectorized = 32\ntimeout = 5\n");
+    let campaign = read(path, &text);
+    let observed = GaussianNoise {
+        sigma: SigmaSource::Observed,
+    };
+    assert_eq!(campaign.noise, Noise::Gaussian(observed));
+    let noise = campaign.training_noise.as_ref().expect("a function");
+    assert_eq!(Some(&noise.function), function(path, "f").as_ref());
+    assert_eq!((noise.block, noise.global_rng), (32, false));
+    assert_eq!((noise.row_limit_s, noise.setup_limit_s), (5.0, 300.0));
+    assert_eq!(noise.name(), "model.py:f");
+
+    // Paths and limits may change, how it is called may not; what it is shows in its digest.
+    let changed = |text: &str| changed_keys(&campaign, &read(path, text));
+    let none: [&str; 0] = [];
+    assert_eq!(changed(&text.replace("timeout = 5", "timeout = 6")), none);
+    let other = text.replace("vectorized = 32", "vectorized = 33");
+    assert_eq!(changed(&other), ["noise.vectorized: 32 -> 33"]);
+    fs::write(path.join("model.py"), "def f(x, rng): ...\n").expect("write");
+    let again = read(path, &text);
+    let digest = |campaign: &Campaign| {
+        campaign
+            .training_noise
+            .as_ref()
+            .map(|noise| noise.digest.clone())
+    };
+    assert_ne!(digest(&again), digest(&campaign));
+    assert_eq!(identity(&again), identity(&campaign));
+
+    // A model of one's own that gives its likelihood may leave the noise to training too.
+    let own = format!(
+        "{PARAMETERS}[simulator]\npython = \"model.py:f\"\ngrid = [0, 1]\n[likelihood]\npython = \"model.py:f\"\n[noise]\n\
+         python = \"model.py:f\"\n"
+    );
+    let own = read(path, &own);
+    assert_eq!(own.noise, Noise::Simulator);
+    assert!(own.training_noise.is_some());
+}
+
+#[test]
+fn noise_that_cannot_be_is_refused() {
+    let directory = directory();
+    for (text, expected) in [
+        (
+            format!("{NOISY}gaussian = {{ sigma = 1 }}\n"),
+            "c.toml:13: noise.gaussian: found gaussian and python, expected one of them: with python the likelihood is that \
+             of the observation's own errors",
+        ),
+        (
+            NOISY.replace(
+                "python = \"model.py:f\"",
+                "vectorized = true\ngaussian = { sigma = 1 }",
+            ),
+            "c.toml:12: noise.vectorized: expected none without noise.python",
+        ),
+        (
+            format!(
+                "{}[observation]\nvalue = [1, 2]\ngrid = [0, 1]\nsigma = [1, 1]\n",
+                NOISY.replace("grid = [0, 1]\n", "")
+            ),
+            "c.toml:10: noise: flows of a campaign on one observation are fitted to weighted draws, which have no noise, \
+             expected no python, no [observation] or training.refinement = false",
+        ),
+        (
+            "[simulator]\nbuiltin = \"two-moons\"\n[noise]\npython = \"model.py:f\"\n".to_owned(),
+            "c.toml:10: noise: two-moons draws noise of its own, expected no [noise]",
+        ),
+        (
+            "[likelihood]\npython = \"model.py:f\"\n[noise]\npython = \"model.py:f\"\n".to_owned(),
+            "c.toml:10: noise: model.py:f is a log-likelihood alone, which has its data itself, expected no [noise]",
+        ),
+    ] {
+        let found = parse_in(directory.path(), &format!("{PARAMETERS}{text}")).expect_err(&text);
+        assert_eq!(found, [expected], "{text}");
+    }
+    // Without refinement flows are fitted to simulations.
+    let text = NOISY.replace("grid = [0, 1]\n", "");
+    let paper = "[observation]\nvalue = [1, 2]\ngrid = [0, 1]\nsigma = [1, 1]\n[training]\nrefinement = false\n";
+    let campaign = read(directory.path(), &format!("{PARAMETERS}{text}{paper}"));
+    assert!(campaign.training_noise.is_some());
 }
 
 #[test]

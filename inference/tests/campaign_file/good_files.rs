@@ -171,6 +171,7 @@ fn full_campaign() -> Campaign {
             vec![0.1, 0.2, 0.3],
             vec![0.4, 0.5, 0.6],
         ])),
+        training_noise: None,
         featurizer: Featurizer::Resnet {
             channels: 8,
             stages: 1,

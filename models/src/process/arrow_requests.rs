@@ -1,8 +1,11 @@
 //! Requests as an Arrow stream.
 
-use arrow_array::{ArrayRef, FixedSizeBinaryArray, Float64Array, RecordBatch, UInt64Array};
+use crate::process::settings::Hello;
+use arrow_array::{
+    ArrayRef, FixedSizeBinaryArray, FixedSizeListArray, Float64Array, RecordBatch, UInt64Array,
+};
 use arrow_ipc::writer::StreamWriter;
-use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef};
+use arrow_schema::{ArrowError, DataType, Field, FieldRef, Schema, SchemaRef};
 use std::sync::Arc;
 
 /// Makes the bytes of a stream of requests, piece by piece.
@@ -12,22 +15,31 @@ pub struct RequestWriter {
 }
 
 impl RequestWriter {
-    pub fn new(parameters: &[String]) -> Result<Self, ArrowError> {
+    pub fn new(hello: &Hello) -> Result<Self, ArrowError> {
         let mut fields = vec![
             Field::new("row_id", DataType::UInt64, false),
             Field::new("seed", DataType::FixedSizeBinary(16), false),
         ];
-        fields.extend(
-            parameters
-                .iter()
-                .map(|name| Field::new(name, DataType::Float64, false)),
-        );
+        match &hello.functions.noise {
+            Some(_) => {
+                let width = i32::try_from(hello.n_data)
+                    .map_err(|error| ArrowError::InvalidArgumentError(error.to_string()))?;
+                let list = DataType::FixedSizeList(item(), width);
+                fields.push(Field::new("x", list, false));
+            }
+            None => fields.extend(
+                hello
+                    .parameters
+                    .iter()
+                    .map(|name| Field::new(name, DataType::Float64, false)),
+            ),
+        }
         let schema = Arc::new(Schema::new(fields));
         let stream = StreamWriter::try_new(Vec::new(), &schema)?;
         Ok(Self { schema, stream })
     }
 
-    /// The next request's bytes, before the first one with the stream's schema; `theta` is \[row, parameter\].
+    /// The next request's bytes, before the first one with the stream's schema; `theta` is \[row, parameter\], or x.
     pub fn request(
         &mut self,
         first_row: u64,
@@ -41,10 +53,20 @@ impl RequestWriter {
             Arc::new(row_ids),
             Arc::new(FixedSizeBinaryArray::try_new(16, seeds, None)?),
         ];
-        let width = self.schema.fields().len() - columns.len();
-        for place in 0..width {
-            let values = theta.iter().skip(place).step_by(width).copied();
-            columns.push(Arc::new(Float64Array::from_iter_values(values)));
+        let inputs = &self.schema.fields()[columns.len()..];
+        match inputs.first().map(|field| field.data_type()) {
+            Some(DataType::FixedSizeList(item, width)) => {
+                let values = Arc::new(Float64Array::from_iter_values(theta.iter().copied()));
+                let list = FixedSizeListArray::try_new(Arc::clone(item), *width, values, None)?;
+                columns.push(Arc::new(list));
+            }
+            Some(_) | None => {
+                let width = inputs.len();
+                for place in 0..width {
+                    let values = theta.iter().skip(place).step_by(width).copied();
+                    columns.push(Arc::new(Float64Array::from_iter_values(values)));
+                }
+            }
         }
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
         self.stream.write(&batch)?;
@@ -52,15 +74,57 @@ impl RequestWriter {
     }
 }
 
+fn item() -> FieldRef {
+    Arc::new(Field::new("item", DataType::Float64, false))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::settings::Functions;
     use arrow_ipc::reader::StreamReader;
+
+    fn hello(parameters: &[&str], n_data: usize, noise: Option<&str>) -> Hello {
+        Hello {
+            functions: Functions {
+                noise: noise.map(str::to_owned),
+                ..Functions::default()
+            },
+            parameters: parameters.iter().map(|name| (*name).to_owned()).collect(),
+            n_data,
+            observed: None,
+            theta: None,
+            blobs: Vec::new(),
+            block: 0,
+            global_rng: false,
+        }
+    }
+
+    #[test]
+    fn data_to_add_noise_to_are_one_column() {
+        let mut writer = RequestWriter::new(&hello(&[], 2, Some("noise.py:f"))).unwrap();
+        let bytes = writer
+            .request(4, &[1.0, 2.0, 3.0, 4.0], &[[1; 16], [2; 16]])
+            .unwrap();
+        let found: Vec<RecordBatch> = StreamReader::try_new(bytes.as_slice(), None)
+            .unwrap()
+            .collect::<Result<_, _>>()
+            .unwrap();
+        let values = Arc::new(Float64Array::from(vec![1.0, 2.0, 3.0, 4.0]));
+        let x = FixedSizeListArray::try_new(item(), 2, values, None).unwrap();
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(UInt64Array::from(vec![4, 5])),
+            Arc::new(FixedSizeBinaryArray::try_from_iter([[1; 16], [2; 16]].iter()).unwrap()),
+            Arc::new(x),
+        ];
+        let expected = RecordBatch::try_new(found[0].schema(), columns).unwrap();
+        assert_eq!(found, [expected]);
+        assert_eq!(found[0].schema().field(2).name(), "x");
+    }
 
     #[test]
     fn requests_are_one_stream() {
-        let names = ["a", "b"].map(str::to_owned);
-        let mut writer = RequestWriter::new(&names).unwrap();
+        let mut writer = RequestWriter::new(&hello(&["a", "b"], 3, None)).unwrap();
         let mut bytes = writer
             .request(7, &[1.0, 2.0, 3.0, 4.0], &[[1; 16], [2; 16]])
             .unwrap();

@@ -108,7 +108,7 @@ impl Child {
                 in_thread("child-answers", move || {
                     read_arrow(stdout, shape, &say_ready, &to_read, &answered);
                 })?;
-                let writer = RequestWriter::new(&settings.hello.parameters);
+                let writer = RequestWriter::new(&settings.hello);
                 Protocol::Arrow(Box::new(writer.map_err(|error| error.to_string())?))
             }
             None => {

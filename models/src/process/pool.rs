@@ -31,7 +31,7 @@ pub enum ChildError {
     Settings(String),
     #[error("cannot start {program}: {reason}")]
     Start { program: String, reason: String },
-    #[error("found {found} numbers of theta and {n_rows} seeds, expected {n_parameters} a row")]
+    #[error("found {found} numbers and {n_rows} seeds, expected {n_parameters} numbers a row")]
     Rows {
         found: usize,
         n_rows: usize,
@@ -136,7 +136,7 @@ impl Children {
     }
 
     fn check(&self, rows: &Rows) -> Result<(), ChildError> {
-        let n_parameters = self.settings.hello.parameters.len();
+        let n_parameters = self.settings.hello.n_inputs();
         let (found, n_rows) = (rows.theta.len(), rows.len());
         if n_rows.checked_mul(n_parameters) != Some(found) {
             return Err(ChildError::Rows {
@@ -167,7 +167,7 @@ impl Children {
                 Err(error) => return desk.end(error),
             };
             let began = Instant::now();
-            let n_parameters = self.settings.hello.parameters.len();
+            let n_parameters = self.settings.hello.n_inputs();
             let theta = batch.rows.start * n_parameters..batch.rows.end * n_parameters;
             let request = Request {
                 first_row: desk.rows.first_row + batch.rows.start as u64,

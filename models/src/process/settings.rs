@@ -92,6 +92,9 @@ pub struct Functions {
     /// Maps the unit cube to θ.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prior_transform: Option<String>,
+    /// Adds noise to x; a child with it has no other function.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub noise: Option<String>,
 }
 
 /// The observation, flattened.
@@ -106,6 +109,14 @@ pub struct Observed {
 }
 
 impl Hello {
+    /// How many numbers of a row are asked about: the parameters, or x without noise.
+    pub(super) fn n_inputs(&self) -> usize {
+        match &self.functions.noise {
+            Some(_) => self.n_data,
+            None => self.parameters.len(),
+        }
+    }
+
     /// Whether each answer must have a log-likelihood.
     pub(super) fn must_give_likelihood(&self) -> bool {
         self.n_data == 0 || (self.functions.log_likelihood.is_some() && self.observed.is_some())

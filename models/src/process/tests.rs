@@ -63,7 +63,7 @@ fn run(children: &Children, rows: &Rows) -> Answers {
 }
 
 /// An interpreter with these modules; None, said, where there is none, which in CI is an error.
-fn python_or_skip(modules: &str) -> Option<PathBuf> {
+pub(crate) fn python_or_skip(modules: &str) -> Option<PathBuf> {
     let interpreter = interpreter(None);
     let found = Command::new(&interpreter)
         .args(["-c", &format!("import {modules}")])
@@ -102,5 +102,6 @@ fn python_functions(directory: &Path, source: &str, names: &[&str]) -> Functions
         simulate: function("simulate"),
         log_likelihood: function("log_likelihood"),
         prior_transform: function("prior_transform"),
+        noise: function("noise"),
     }
 }

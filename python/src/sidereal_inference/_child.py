@@ -259,14 +259,15 @@ class Model:
         observed = hello["observed"]
         self.x_obs = None if observed is None else np.array(observed["value"], dtype=np.float64)
         self.prior_transform, self.simulate, self.log_likelihood = map(functions.get, FUNCTIONS)
+        self.maker, self.argument = "simulate", "theta"  # what gives x, and of what
+        if "noise" in functions:
+            self.simulate, self.maker, self.argument = functions["noise"], "noise", "x"
         self.blobs_of = "simulate" if self.simulate else "log_likelihood"
         self.functions = functions
         if self.prior_transform and n_arguments(self.prior_transform) > 1:
             raise Unusable(f"prior_transform{takes(self.prior_transform)}, expected 1: u")
-        self.simulate_takes_rng = self.simulate is not None and self.second(self.simulate, "simulate", "rng")
-        self.likelihood_takes_x = self.log_likelihood is not None and self.second(
-            self.log_likelihood, "log_likelihood", "x_obs"
-        )
+        self.simulate_takes_rng = self.simulate is not None and self.second(self.maker, self.argument, "rng")
+        self.likelihood_takes_x = self.log_likelihood is not None and self.second("log_likelihood", "theta", "x_obs")
         if self.likelihood_takes_x and self.x_obs is None:
             raise Unusable(f"log_likelihood{takes(self.log_likelihood)}, expected 1, theta: there is no observation")
         self.bits = np.random.Philox(key=0)
@@ -276,27 +277,30 @@ class Model:
         self.running = None  # which function was called last
         self.schema = self.answers_of(0, []).batch([]).schema
 
-    @staticmethod
-    def second(function, use, name):
-        """Whether a function of θ has a second argument."""
+    def second(self, use, first, second):
+        """Whether a function has a second argument."""
+        function = self.functions[use]
         count = n_arguments(function)
         if count > 2:
-            raise Unusable(f"{use}{takes(function)}, expected 1 or 2: theta, {name}")
+            raise Unusable(f"{use}{takes(function)}, expected 1 or 2: {first}, {second}")
         return count == 2
 
     def answer(self, batch):
         """The answers to a record batch of requests."""
         n = batch.num_rows
-        coordinates = np.empty((n, len(self.parameters)))
-        for j, name in enumerate(self.parameters):
-            coordinates[:, j] = batch.column(name).to_numpy()
+        if self.maker == "noise":
+            coordinates = batch.column("x").flatten().to_numpy().reshape(n, self.n_data)
+        else:
+            coordinates = np.empty((n, len(self.parameters)))
+            for j, name in enumerate(self.parameters):
+                coordinates[:, j] = batch.column(name).to_numpy()
         seed = batch.column("seed")
         seeds = np.frombuffer(seed.buffers()[1], dtype="<u8", count=2 * n, offset=16 * seed.offset).reshape(n, 2)
         row_ids = batch.column("row_id")
         return self.answers(coordinates, seeds, row_ids.to_numpy()).batch(row_ids)
 
     def answers(self, coordinates, seeds, row_ids):
-        """The answers to rows of parameters, whose seeds are two uint64 each."""
+        """The answers to rows of parameters, or of x without noise, whose seeds are two uint64 each."""
         answers = self.answers_of(len(coordinates), coordinates)
         if self.block:
             self.answer_blocks(coordinates, seeds, row_ids, answers)
@@ -373,7 +377,7 @@ class Model:
         if self.prior_transform:
             theta = self.transform(coordinates.copy(), lead)
         if self.simulate:
-            self.running = "simulate"
+            self.running = self.maker
             if self.simulate_takes_rng:
                 x = self.simulate(theta.copy(), self.generator(seed))
             else:
@@ -419,7 +423,7 @@ class Model:
         if x is None or x.size != self.n_data * (lead[0] if lead else 1) or x.shape[: len(lead)] != lead:
             found = kind_of(value) if x is None else f"x of shape {x.shape}"
             expected = f"({lead[0]}, {self.n_data}) for {lead[0]} rows at once" if lead else f"{self.n_data} numbers"
-            raise self.unexpected("simulate", found, expected)
+            raise self.unexpected(self.maker, found, expected)
         return x
 
     def log_likelihoods(self, value, lead):
@@ -467,7 +471,7 @@ class Model:
                 answers.fail(i, self.not_finite(answers.theta[i]))
         if self.simulate:
             for i, j in first_true(~np.isfinite(answers.x)):
-                answers.fail(i, self.unexpected("simulate", f"{answers.x[i, j]} in x[{j}]", "finite numbers"))
+                answers.fail(i, self.unexpected(self.maker, f"{answers.x[i, j]} in x[{j}]", "finite numbers"))
         if self.log_likelihood:
             value = answers.log_likelihood
             for i in np.flatnonzero(np.isnan(value) | (value == np.inf)):

@@ -1,6 +1,7 @@
 //! What a trainer is started with, and why one stopped.
 
 use crate::device::NoDevice;
+use crate::noise::NoiseSource;
 use sidereal_inference::campaign::DeviceChoice;
 use sidereal_proto::access::{AccessError, AccessSource};
 use sidereal_proto::client::{ClientError, ClientIdentity};
@@ -21,6 +22,8 @@ pub struct TrainerConfig {
     pub name: String,
     /// None: the campaign's.
     pub device: Option<DeviceChoice>,
+    /// How it comes by noise that a function of the user's adds.
+    pub noise: NoiseSource,
     /// Threads that a minibatch is shared among, at least 1; the result does not depend on them.
     pub n_threads: usize,
     /// How long to wait for a coordinator that is not up yet or restarts.
@@ -64,6 +67,9 @@ pub enum TrainerError {
     /// The device that was asked for is not there.
     #[error(transparent)]
     Device(#[from] NoDevice),
+    /// What adds the campaign's noise cannot be set up.
+    #[error("{0}")]
+    Noise(String),
     /// The threads that a minibatch is shared among do not start.
     #[error("cannot start {n} training threads: {source}")]
     Threads {
@@ -86,7 +92,8 @@ impl TrainerError {
             | Self::Coordinator(_)
             | Self::Directory(_)
             | Self::NoDirectory { .. }
-            | Self::Device(_) => true,
+            | Self::Device(_)
+            | Self::Noise(_) => true,
             Self::GaveUp(_) | Self::Threads { .. } | Self::Thread(_) => false,
         }
     }

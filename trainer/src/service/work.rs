@@ -7,6 +7,7 @@
 use super::config::{TrainerConfig, TrainerError};
 use super::opening::{self, OUTBOX, OpenSession};
 use crate::device;
+use crate::noise::AddNoise;
 use crate::rows::BlindSpot;
 use crate::task::{self, TaskContext, TaskError, TaskProgress};
 use burn::tensor::Device;
@@ -119,6 +120,7 @@ struct Job {
     directory: Directory,
     device: Device,
     pool: Arc<rayon::ThreadPool>,
+    noise: Option<Box<dyn AddNoise>>,
     blind_spot: Option<BlindSpot>,
 }
 
@@ -130,6 +132,12 @@ async fn work(
     shutdown: &mut watch::Receiver<bool>,
 ) -> Result<Ended, TrainerError> {
     let device = device::choose(config.device.unwrap_or(session.campaign.training.device))?;
+    let (source, campaign) = (config.noise.clone(), session.campaign);
+    let set_up = move || {
+        let noise = source.of(&campaign);
+        (campaign, noise)
+    };
+    let (campaign, noise) = on_a_thread("noise", set_up).await?;
     tracing::info!(
         device = device::name(&device),
         threads = config.n_threads,
@@ -137,10 +145,11 @@ async fn work(
         "trainer is ready"
     );
     let job = Arc::new(Job {
-        campaign: session.campaign,
+        campaign,
         directory: session.directory,
         device,
         pool: Arc::clone(pool),
+        noise: noise.map_err(TrainerError::Noise)?,
         blind_spot,
     });
     let opened = Instant::now();
@@ -356,6 +365,7 @@ async fn run_on_a_thread(
             directory: &job.directory,
             device: &job.device,
             pool: &job.pool,
+            noise: job.noise.as_deref(),
             blind_spot: job.blind_spot,
             interrupted: &interrupted,
             on_progress: &mut on_progress,

@@ -3,6 +3,7 @@
 use super::state::TrainingState;
 use crate::device::is_wgpu;
 use crate::estimator::{Estimator, Leaves};
+use crate::noise_sequence::NoiseSequence;
 use crate::optimizer::{self, HostAdam};
 use crate::parameters::{self, tensor};
 use crate::smoothing::{Shown, Smoothing};
@@ -21,6 +22,8 @@ use sidereal_inference::campaign::{
     Featurizer, Loss, Normalization, SLICE_ROWS, Training, even_slices,
 };
 use sidereal_inference::weights::Objective;
+use std::iter;
+use std::ops::Range;
 use std::sync::mpsc;
 
 /// Minibatches that wait for a GPU.
@@ -71,12 +74,11 @@ impl Slicing {
         }
     }
 
-    fn rows(self, batch: &[Shown]) -> Vec<&[Shown]> {
+    /// Of a minibatch of `n` rows.
+    fn rows(self, n: usize) -> Vec<Range<usize>> {
         match self {
-            Self::Rows(most) => even_slices(batch.len(), most)
-                .map(|slice| &batch[slice])
-                .collect(),
-            Self::Whole => vec![batch],
+            Self::Rows(most) => even_slices(n, most).collect(),
+            Self::Whole => iter::once(0..n).collect(),
         }
     }
 }
@@ -92,25 +94,30 @@ struct SliceGradient {
 }
 
 impl Epoch<'_> {
-    /// One pass over the training rows; the mean loss.
+    /// One pass over the training rows; the mean loss. An error says why there is no noise.
     pub fn run(
         &self,
         estimator: Estimator,
         rows: &[usize],
         state: &mut TrainingState,
-    ) -> (Estimator, f64) {
+    ) -> Result<(Estimator, f64), String> {
         let rows = self.rows(rows, state.epoch);
         let batch_size = self.schedule.batch_size.min(rows.len());
         let batches: Vec<&[Shown]> = rows
             .chunks(batch_size.max(1))
             .filter(|batch| batch.len() == batch_size)
             .collect();
+        let order = rows.iter().map(|shown| shown.row).collect();
+        let noise = NoiseSequence::new(self.set, order, training_noise(state.epoch));
         if estimator.devices().iter().any(is_wgpu) {
-            self.run_on_device(estimator, &batches, state)
+            self.run_on_device(estimator, &batches, noise, state)
         } else {
             // All of it on the pool's threads: to wake one for each step would take as long as a small step.
-            self.pool
-                .install(|| self.run_on_cpu(estimator, &batches, state))
+            std::thread::scope(|scope| {
+                let noisy = noise.map(|noise| ahead(scope, noise, &batches));
+                self.pool
+                    .install(|| self.run_on_cpu(estimator, &batches, noisy, state))
+            })
         }
     }
 
@@ -118,8 +125,9 @@ impl Epoch<'_> {
         &self,
         mut estimator: Estimator,
         batches: &[&[Shown]],
+        noisy: Option<mpsc::Receiver<Noisy>>,
         state: &mut TrainingState,
-    ) -> (Estimator, f64) {
+    ) -> Result<(Estimator, f64), String> {
         let device = estimator.devices()[0].clone().inner();
         let mut adam = HostAdam::new(&state.values, &state.average, state.adam.take());
         let mut losses = Vec::with_capacity(batches.len());
@@ -129,7 +137,8 @@ impl Epoch<'_> {
                 Slicing::Rows(_) => {}
                 Slicing::Whole => estimator = parameters::with_flat(estimator, &values),
             }
-            let parts = self.gradients(&estimator, &values, batch, state.epoch);
+            let noisy = noisy.as_ref().map(next).transpose()?;
+            let parts = self.gradients(&estimator, &values, batch, noisy.as_deref(), state.epoch);
             let mut loss = 0.0;
             let mut gradients: Vec<Vec<Vec<f32>>> = Vec::with_capacity(parts.len());
             let are_lent = parts.iter().all(|part| part.is_lent);
@@ -155,7 +164,7 @@ impl Epoch<'_> {
         (state.values, state.average, state.adam) = adam.into_tensors(&device);
         estimator = parameters::with_flat(estimator, &state.values);
         let mean = losses.iter().sum::<f64>() / losses.len().max(1) as f64;
-        (estimator, mean)
+        Ok((estimator, mean))
     }
 
     /// The pool makes minibatches ready while the device works; nothing is read from it before the end.
@@ -163,33 +172,39 @@ impl Epoch<'_> {
         &self,
         mut estimator: Estimator,
         batches: &[&[Shown]],
+        mut noise: Option<NoiseSequence>,
         state: &mut TrainingState,
-    ) -> (Estimator, f64) {
+    ) -> Result<(Estimator, f64), String> {
         let (epoch, mut losses) = (state.epoch, Vec::with_capacity(batches.len()));
         let (ready, minibatches) = mpsc::sync_channel(N_AHEAD);
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 for batch in batches {
-                    let minibatch = self.pool.install(|| self.minibatch(batch, epoch));
+                    let noisy = noise.as_mut().map(|noise| noise.take(batch.len()));
+                    let minibatch = noisy.transpose().map(|noisy| {
+                        let noisy = noisy.as_deref();
+                        self.pool.install(|| self.minibatch(batch, noisy, epoch))
+                    });
                     if ready.send(minibatch).is_err() {
                         break;
                     }
                 }
             });
-            for (step, minibatch) in minibatches.iter().enumerate() {
+            for (step, minibatch) in minibatches.into_iter().enumerate() {
                 let rate = self.rate(step, batches.len(), state);
-                let loss = self.step_on_device(&mut estimator, &minibatch, rate, state);
+                let loss = self.step_on_device(&mut estimator, &minibatch?, rate, state);
                 losses.push(loss);
             }
-        });
+            Ok::<_, String>(())
+        })?;
         if losses.is_empty() {
-            return (estimator, 0.0);
+            return Ok((estimator, 0.0));
         }
         let losses = parameters::host(Tensor::cat(losses, 0));
         // Pages of memory that are no longer used are kept otherwise, and more of them after each epoch.
         estimator.devices().iter().for_each(Device::memory_cleanup);
         let mean = losses.iter().map(|&loss| f64::from(loss)).sum::<f64>() / losses.len() as f64;
-        (estimator, mean)
+        Ok((estimator, mean))
     }
 
     /// One step; its loss, which is still to be computed.
@@ -259,17 +274,19 @@ impl Epoch<'_> {
         estimator: &Estimator,
         values: &Tensor<1>,
         batch: &[Shown],
+        noisy: Option<&[f32]>,
         epoch: u32,
     ) -> Vec<SliceGradient> {
-        let slices = self.slicing.rows(batch);
-        let of_slice = |shown: &&[Shown]| {
+        let slices = self.slicing.rows(batch.len());
+        let of_slice = |rows: &Range<usize>| {
             // Each slice has leaves of its own: threads that share leaves share burn's autodiff graph,
             // whose locks are then taken in two orders (a deadlock in burn-autodiff 0.22.1).
             let (own, leaves) = match self.slicing {
                 Slicing::Rows(_) => estimator.with_leaves(values),
                 Slicing::Whole => (estimator.clone(), Leaves::Parameters),
             };
-            let minibatch = self.minibatch(shown, epoch);
+            let noisy = noisy.map(|x| self.set.data_of(x, rows));
+            let minibatch = self.minibatch(&batch[rows.clone()], noisy, epoch);
             self.gradient(&own, &leaves, &minibatch, batch.len())
         };
         self.pool
@@ -296,16 +313,49 @@ impl Epoch<'_> {
         }
     }
 
-    fn minibatch(&self, shown: &[Shown], epoch: u32) -> Minibatch {
+    /// `noisy`: see [`TrainingSet::minibatch`].
+    fn minibatch(&self, shown: &[Shown], noisy: Option<&[f32]>, epoch: u32) -> Minibatch {
         match self.set.objective {
             Objective::Simulations => {
                 let rows: Vec<usize> = shown.iter().map(|shown| shown.row).collect();
-                let purpose = Purpose::TrainingNoise { epoch };
-                self.set.minibatch(&rows, purpose, self.standardization)
+                let purpose = training_noise(epoch);
+                let standardization = self.standardization;
+                self.set.minibatch(&rows, purpose, noisy, standardization)
             }
             Objective::WeightedDraws { .. } => self.set.shown(shown, self.standardization),
         }
     }
+}
+
+/// Data of a minibatch with noise, or why there is none.
+type Noisy = Result<Vec<f32>, String>;
+
+fn training_noise(epoch: u32) -> Purpose {
+    Purpose::TrainingNoise { epoch }
+}
+
+/// Makes the noise of one minibatch while the one before is trained on.
+fn ahead<'scope>(
+    scope: &'scope std::thread::Scope<'scope, '_>,
+    mut noise: NoiseSequence<'scope>,
+    batches: &[&[Shown]],
+) -> mpsc::Receiver<Noisy> {
+    let (ready, noisy) = mpsc::sync_channel(0);
+    let sizes: Vec<usize> = batches.iter().map(|batch| batch.len()).collect();
+    scope.spawn(move || {
+        for n in sizes {
+            let made = noise.take(n);
+            let is_last = made.is_err();
+            if ready.send(made).is_err() || is_last {
+                break;
+            }
+        }
+    });
+    noisy
+}
+
+fn next(noisy: &mpsc::Receiver<Noisy>) -> Noisy {
+    noisy.recv().map_err(|error| error.to_string())?
 }
 
 /// What `loss` is of each row, before its sign and weight: `[n]`

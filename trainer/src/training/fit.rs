@@ -6,6 +6,7 @@ use super::schedule::schedule;
 use super::state::TrainingState;
 use crate::estimator::Estimator;
 use crate::fused;
+use crate::noise_sequence::NoiseSequence;
 use crate::parameters::{self, NamedTensor, ParameterError};
 use crate::smoothing::Smoothing;
 use crate::standardization::Standardization;
@@ -19,6 +20,7 @@ use sidereal_inference::base::{FlowId, Purpose, RoundId, RowId, stream};
 use sidereal_inference::campaign::{Loss, Training, even_slices};
 use sidereal_inference::records::TrainingSummary;
 use sidereal_inference::weights::Objective;
+use std::ops::Range;
 
 const MAX_RECOVERIES: u32 = 5;
 
@@ -53,6 +55,14 @@ pub enum TrainingError {
         /// The first tensor that does not fit.
         #[source]
         source: ParameterError,
+    },
+    /// A function of the user's adds noise, and failed.
+    #[error("the training of {flow} has no noise: {reason}")]
+    Noise {
+        /// What was trained.
+        flow: FlowId,
+        /// Which function, and what became of it.
+        reason: String,
     },
     /// The observer ended it.
     #[error("the training was interrupted")]
@@ -126,7 +136,7 @@ fn fit_with_buffers(
         Objective::WeightedDraws { .. } => {
             let rows: Vec<usize> = (0..set.n_rows()).collect();
             let y = set
-                .minibatch(&rows, Purpose::ValidationNoise, standardization)
+                .minibatch(&rows, Purpose::ValidationNoise, None, standardization)
                 .y;
             Some(Smoothing::new(
                 &y,
@@ -136,7 +146,12 @@ fn fit_with_buffers(
             ))
         }
     };
-    let validation = validation_batches(set, &schedule, &split.validation, standardization, pool);
+    let no_noise = |reason| TrainingError::Noise {
+        flow: set.flow,
+        reason,
+    };
+    let validation = validation_batches(set, &schedule, &split.validation, standardization, pool)
+        .map_err(no_noise)?;
     while state.epoch < schedule.max_epochs
         && state.epoch.saturating_sub(state.best_epoch) <= schedule.patience
     {
@@ -151,7 +166,9 @@ fn fit_with_buffers(
             slicing,
             smoothing: smoothing.as_ref(),
         };
-        let (trained, training_loss) = epoch.run(estimator, &split.training, &mut state);
+        let (trained, training_loss) = epoch
+            .run(estimator, &split.training, &mut state)
+            .map_err(no_noise)?;
         estimator = trained;
         let averaged = parameters::with_flat(estimator.clone(), &state.average);
         let validation_loss = mean_loss(&averaged, schedule.loss, &validation, pool);
@@ -259,17 +276,25 @@ fn validation_batches(
     rows: &[usize],
     standardization: &Standardization,
     pool: &rayon::ThreadPool,
-) -> Vec<Minibatch> {
+) -> Result<Vec<Minibatch>, String> {
     const ROWS: usize = 256;
-    let batches: Vec<&[usize]> = match schedule.loss {
-        Loss::Nll => rows.chunks(ROWS).collect(),
-        // The last rows are to have as many atoms as the others.
-        Loss::Apt { .. } => even_slices(rows.len(), ROWS)
-            .map(|slice| &rows[slice])
+    let n = rows.len();
+    let batches: Vec<Range<usize>> = match schedule.loss {
+        Loss::Nll => (0..n)
+            .step_by(ROWS)
+            .map(|start| start..n.min(start + ROWS))
             .collect(),
+        // The last rows are to have as many atoms as the others.
+        Loss::Apt { .. } => even_slices(n, ROWS).collect(),
     };
-    let of_rows = |rows: &&[usize]| set.minibatch(rows, Purpose::ValidationNoise, standardization);
-    pool.install(|| batches.par_iter().map(of_rows).collect())
+    let purpose = Purpose::ValidationNoise;
+    let noise = NoiseSequence::new(set, rows.to_vec(), purpose);
+    let noisy = noise.map(|mut noise| noise.take(n)).transpose()?;
+    let of_rows = |places: &Range<usize>| {
+        let noisy = noisy.as_ref().map(|x| set.data_of(x, places));
+        set.minibatch(&rows[places.clone()], purpose, noisy, standardization)
+    };
+    Ok(pool.install(|| batches.par_iter().map(of_rows).collect()))
 }
 
 /// Mean weighted loss over `batches`, without gradients.
@@ -351,7 +376,8 @@ mod tests {
             let standardization = Standardization::new(&set);
             let pool = rayon::ThreadPoolBuilder::new().build().expect("threads");
             let batches =
-                validation_batches(&set, &schedule, &split.validation, &standardization, &pool);
+                validation_batches(&set, &schedule, &split.validation, &standardization, &pool)
+                    .expect("noise");
             let sizes: Vec<usize> = batches.iter().map(|batch| batch.n).collect();
             (split.validation, sizes)
         };

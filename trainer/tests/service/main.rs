@@ -14,6 +14,7 @@ use sidereal_inference::weights::{Component, Proposal};
 use sidereal_proto::access::{Access, AccessFile, AccessSource};
 use sidereal_proto::message::FromTrainer;
 use sidereal_store::StorageChoice;
+use sidereal_trainer::noise::NoiseSource;
 use sidereal_trainer::{TrainerConfig, TrainerError, run};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -117,6 +118,7 @@ fn config(access: Access) -> TrainerConfig {
         storage: StorageChoice::AsCoordinatorSays,
         name: "test".to_owned(),
         device: Some(DeviceChoice::Cpu),
+        noise: NoiseSource::default(),
         n_threads: 1,
         patience: Duration::from_secs(20),
         idle_timeout: None,

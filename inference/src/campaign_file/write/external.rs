@@ -2,7 +2,7 @@
 
 use super::{Entry, named, table, texts, whole};
 use crate::campaign::Campaign;
-use crate::campaign::external::{ExternalModel, Program, PythonFunction};
+use crate::campaign::external::{ExternalModel, ExternalNoise, Program, PythonFunction};
 use crate::campaign_file::keys::{external, joint};
 use crate::space::{DerivedKind, ParameterSpace};
 use toml::Value;
@@ -57,6 +57,18 @@ pub(super) fn transform(campaign: &Campaign) -> Option<Value> {
     ]))
 }
 
+/// Of `[noise]`.
+pub(super) fn noise(noise: &ExternalNoise) -> Vec<Entry<'static>> {
+    let mut entries = vec![function(&noise.function)];
+    entries.extend(limits(
+        &noise.digest,
+        noise.row_limit_s,
+        noise.setup_limit_s,
+    ));
+    entries.extend(calls(noise.block, noise.global_rng));
+    entries
+}
+
 fn function(function: &PythonFunction) -> Entry<'static> {
     (external::PYTHON.name, Value::from(function.text()))
 }
@@ -81,23 +93,9 @@ fn command(program: &Program) -> Vec<Entry<'static>> {
 }
 
 fn options(model: &ExternalModel, space: &ParameterSpace) -> Vec<Entry<'static>> {
-    let mut entries = vec![
-        (external::DIGEST.name, Value::from(model.digest.as_str())),
-        (external::TIMEOUT.name, Value::Float(model.row_limit_s)),
-        (
-            external::SETUP_TIMEOUT.name,
-            Value::Float(model.setup_limit_s),
-        ),
-    ];
+    let mut entries = limits(&model.digest, model.row_limit_s, model.setup_limit_s).to_vec();
     match &model.program {
-        Program::Python { .. } => {
-            let block = match model.block {
-                0 => Value::from(false),
-                block => whole(block.into()),
-            };
-            entries.push((external::VECTORIZED.name, block));
-            entries.push((external::GLOBAL_RNG.name, Value::from(model.global_rng)));
-        }
+        Program::Python { .. } => entries.extend(calls(model.block, model.global_rng)),
         Program::Command { .. } => {}
     }
     let blobs = names(space, DerivedKind::Blob);
@@ -105,6 +103,25 @@ fn options(model: &ExternalModel, space: &ParameterSpace) -> Vec<Entry<'static>>
         entries.push((external::BLOBS.name, texts(blobs)));
     }
     entries
+}
+
+fn limits(digest: &str, row_limit_s: f64, setup_limit_s: f64) -> [Entry<'static>; 3] {
+    [
+        (external::DIGEST.name, Value::from(digest)),
+        (external::TIMEOUT.name, Value::Float(row_limit_s)),
+        (external::SETUP_TIMEOUT.name, Value::Float(setup_limit_s)),
+    ]
+}
+
+fn calls(block: u32, global_rng: bool) -> [Entry<'static>; 2] {
+    let block = match block {
+        0 => Value::from(false),
+        block => whole(block.into()),
+    };
+    [
+        (external::VECTORIZED.name, block),
+        (external::GLOBAL_RNG.name, Value::from(global_rng)),
+    ]
 }
 
 fn names(space: &ParameterSpace, kind: DerivedKind) -> Vec<String> {

@@ -46,7 +46,7 @@ fn rows_that_are_none_are_refused() {
     };
     assert_eq!(
         refused(rows(0, 3, 1)),
-        "found 3 numbers of theta and 3 seeds, expected 2 a row"
+        "found 3 numbers and 3 seeds, expected 2 numbers a row"
     );
     assert_eq!(
         refused(rows(u64::MAX, 3, 2)),
