@@ -1,5 +1,6 @@
 """One call from a function to its posterior: `sample` and `fit`."""
 
+import dataclasses
 import os
 import re
 import sys
@@ -11,9 +12,9 @@ import numpy as np
 
 from ._binary import binary
 from ._campaign import Campaign, Observation
-from ._child import kind_of, n_arguments, numbers_of
+from ._child import kind_of, n_arguments, numbers_of, words_of
 from ._errors import NotToBeTrusted, SiderealError
-from ._functions import Functions, call_once, take
+from ._functions import Functions, call_once, kept_generators, take
 from ._priors import Fixed, Prior, as_number, as_priors, check_names, check_periodic
 from ._process import NOT_TRUSTED, run
 from ._result import Result, load
@@ -168,6 +169,62 @@ def fit(
         options=options,
     )
     return carry_out(functions, campaign, shape, dir, progress)
+
+
+def train(
+    simulate: Callable[..., Any],
+    priors: Sequence[Any],
+    *,
+    simulations: int,
+    names: Sequence[str],
+    periodic: Sequence[str],
+    workers: int,
+    seed: int,
+    x_err: Any = None,
+    log_likelihood: Callable[..., Any] | None = None,
+    global_rng: bool = False,
+) -> tuple[Result, tuple[int, ...]]:
+    """A network for any observation, from simulations of the prior, and the shape of x. For front ends.
+
+    x_err
+        Standard deviations of the Gaussian noise, of x's shape or one number.
+    log_likelihood
+        In its place, where `simulate` draws noise of its own.
+    """
+    functions = take(given(simulate=simulate, log_likelihood=log_likelihood))
+    by_name = as_priors(priors, names)
+    rng = np.random.default_rng(seed)
+    theta = np.array([prior.draw(rng) for prior in by_name.values()])
+    try:
+        with kept_generators():
+            x = simulate(theta)
+    except Exception as error:
+        raise SiderealError(f"simulate raised {words_of(error)}") from error
+    shape = array_of(x, "x of simulate").shape
+    more: dict[str, Any] = {"rounds": {"max": 1, "simulations": whole(simulations, "simulations", 1)}}
+    if x_err is not None:
+        sigma = observation_of(x, x_err, None, has_likelihood=False)[0].sigma
+        is_constant = (sigma == sigma[0]).all()
+        more["noise"] = {"gaussian": {"sigma": float(sigma[0]) if is_constant else {"table": [sigma.tolist()]}}}
+    campaign = campaign_of(
+        functions,
+        None,
+        priors=priors,
+        names=names,
+        periodic=periodic,
+        n_eff=None,
+        simulations=simulations,
+        vectorized=False,
+        blobs=(),
+        workers=workers,
+        seed=seed,
+        global_rng=global_rng,
+        timeout=600.0,
+        setup_timeout=300.0,
+        options=more,
+    )
+    campaign = dataclasses.replace(campaign, n_data=int(np.prod(shape)), stop={})
+    return carry_out(functions, campaign, shape, None, True), shape
 
 
 def draw(directory: str | os.PathLike[str] | Result, n: int | None = None, **options: Any) -> Any:

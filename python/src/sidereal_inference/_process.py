@@ -57,6 +57,16 @@ def run(arguments: Sequence[str], progress: bool) -> int:
     raise SiderealError(words_of_failure(status, said))
 
 
+def output_of(arguments: Sequence[str]) -> str:
+    """What the command prints within moments; raises SiderealError of any status but 0."""
+    done = subprocess.run(
+        [binary(), *arguments], stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace"
+    )
+    if done.returncode != DONE:
+        raise SiderealError(words_of_failure(done.returncode, done.stderr.splitlines()))
+    return done.stdout
+
+
 def words_of_failure(status: int, said: Sequence[str]) -> str:
     """Why the command has failed, as it said itself."""
     if status == INTERRUPTED:

@@ -29,6 +29,8 @@ FORMAT = {"format": "sidereal-call", "version": 1}
 def record_of(functions: Functions, campaign: Campaign) -> dict[str, Any]:
     """What makes a call another one: its functions and what is asked of them, but not when to stop or who works."""
     observation = campaign.observation
+    # How many simulations a model for any observation is trained on is part of it.
+    may_change = ("rounds", "workers") if campaign.n_data is None else ("workers",)
     settings = {
         "seed": campaign.seed,
         "priors": {name: list(prior.table()) for name, prior in campaign.priors.items()},
@@ -40,7 +42,7 @@ def record_of(functions: Functions, campaign: Campaign) -> dict[str, Any]:
         "vectorized": campaign.block,
         "blobs": list(campaign.blobs),
         "global_rng": campaign.global_rng,
-        "options": {table: dict(keys) for table, keys in campaign.more.items() if table not in ("rounds", "workers")},
+        "options": {table: dict(keys) for table, keys in campaign.more.items() if table not in may_change},
     }
     record = {**FORMAT, "functions": functions.fingerprints(), "settings": settings}
     return json.loads(json.dumps(record))  # as it will be read back: tuples are lists
