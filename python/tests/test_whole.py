@@ -1,5 +1,6 @@
 """The package with the command that it runs: from a function to its posterior."""
 
+import json
 import math
 import os
 import re
@@ -107,8 +108,6 @@ def test_a_simulator_is_fitted_with_its_check_of_the_fit():
     x_obs = np.append(DATA, 1.0)
     result = si.fit(simulate, PRIORS, x_obs=x_obs, x_err=1.0, n_eff=1000)
     is_exact(result)
-    import json
-
     summary = json.loads((Path(result.dir) / "summary.json").read_text())
     assert summary["fit"]["p"] > 1e-4
 
@@ -155,7 +154,7 @@ def test_nbis_front_end_trains_for_any_observation(noise, capsys):
             again.predict(x, x_err=sigma, n_samples=2000, neff_min=500, n_max=8000, seed=1)[0], thetas
         )
 
-        def log_like(x_obs, x_path, y):
+        def log_like(x_obs, x_path, y, sigma=sigma):
             return -0.5 * np.sum(((np.load(x_path) - x_obs) / sigma) ** 2)
 
         by_path = engine.predict(x, log_like=log_like, n_samples=100, seed=1)
@@ -211,6 +210,57 @@ def log_likelihood(theta):
 """
 
 
+SLOW = """
+import os, time
+
+def log_likelihood(theta):
+    with open("parents", "a") as file:
+        file.write(f"{os.getppid()}\\n")
+    time.sleep(0.02)
+    return -0.5 * float(theta @ theta)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is an address on Linux alone")
+def test_a_worker_joins_by_address(place):
+    Path("slow.py").write_text(SLOW)
+    call = "import sidereal_inference as si; si.sample('slow.py:log_likelihood', {'a': (-5, 5)}, n_eff=300, workers=1, "
+    call += "dir='shared', listen='127.0.0.2:0', options={'rounds': {'simulations': 600}})"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    caller = subprocess.Popen([sys.executable, "-c", call], env=environment, stderr=subprocess.PIPE, text=True)
+    file = place / "shared" / "run" / "access.json"
+    end = time.monotonic() + 60
+    while not file.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    access = json.loads(file.read_text())
+    assert access["address"].startswith("https://127.0.0.2:"), access
+    for name in ("token", "certificate"):
+        Path(name).write_text(access[name])
+    Path("token").chmod(0o600)
+    join = [
+        binary(),
+        "worker",
+        "--coordinator",
+        access["address"],
+        "--token-file",
+        "token",
+        "--certificate",
+        "certificate",
+    ]
+    worker = subprocess.Popen([*join, "--python", sys.executable], stderr=subprocess.PIPE, text=True)
+    try:
+        said = caller.communicate(timeout=120)[1]
+        assert caller.returncode == 0, said
+        told = worker.communicate(timeout=60)[1]
+        assert worker.returncode == 0, told
+    finally:
+        worker.kill()
+        caller.kill()
+    assert said.startswith(f"on other machines that see {place}/shared: "), said
+    assert str(worker.pid) in Path("parents").read_text().split(), told
+    assert si.load("shared").status == "ok"
+
+
 SMALL = {"rounds": {"simulations": 300}}
 
 
@@ -229,8 +279,6 @@ def test_models_that_misbehave_cost_their_rows_and_nothing_else(place):
     told = " ".join(failed)
     for words in ["SIGKILL", "took longer than", "KeyError: 'mass' (bad.py, line", "expected a number", "MemoryError"]:
         assert words in told, (words, failed)
-    import json
-
     summary = json.loads((Path(result.dir) / "summary.json").read_text())
     assert any("failed after several tries" in reason for reason in summary["not_reproducible"])
     for shard in shards:

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,6 +43,7 @@ def sample(
     timeout: float = 600.0,
     setup_timeout: float = 300.0,
     progress: bool = True,
+    listen: str | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Result:
     """The posterior and the evidence of a log-likelihood.
@@ -76,7 +78,10 @@ def sample(
     timeout, setup_timeout
         Seconds after which a call of the function, or the start of its process, is given up.
     progress
-        Whether there is a line a round on standard error.
+        Whether there is a line a round on standard error; in notebooks one line that changes.
+    listen
+        Address and port at which workers of other machines may join, such as `"0.0.0.0:0"` (port 0: any free one); what to start
+        there is said. They must see `dir`, and have the packages that functions need. None: nobody else joins.
     options
         Further keys of the campaign file by table, such as `{"flow": {"kind": "nsf"}}`.
 
@@ -101,7 +106,7 @@ def sample(
         setup_timeout=setup_timeout,
         options=options,
     )
-    return carry_out(functions, campaign, (), dir, progress)
+    return carry_out(functions, campaign, (), dir, progress, listen)
 
 
 def fit(
@@ -126,6 +131,7 @@ def fit(
     timeout: float = 600.0,
     setup_timeout: float = 300.0,
     progress: bool = True,
+    listen: str | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Result:
     """The posterior and the evidence of a simulator's parameters, from what was observed.
@@ -168,7 +174,7 @@ def fit(
         setup_timeout=setup_timeout,
         options=options,
     )
-    return carry_out(functions, campaign, shape, dir, progress)
+    return carry_out(functions, campaign, shape, dir, progress, listen)
 
 
 def train(
@@ -224,7 +230,7 @@ def train(
         options=more,
     )
     campaign = dataclasses.replace(campaign, n_data=int(np.prod(shape)), stop={})
-    return carry_out(functions, campaign, shape, None, True), shape
+    return carry_out(functions, campaign, shape, None, True, None), shape
 
 
 def draw(directory: str | os.PathLike[str] | Result, n: int | None = None, **options: Any) -> Any:
@@ -375,10 +381,15 @@ def name_of(functions: Functions) -> str:
 
 
 def carry_out(
-    functions: Functions, campaign: Campaign, shape: tuple[int, ...], directory: Directory, progress: bool
+    functions: Functions,
+    campaign: Campaign,
+    shape: tuple[int, ...],
+    directory: Directory,
+    progress: bool,
+    listen: str | None,
 ) -> Result:
     """Runs the campaign, or goes on with it where the same call was there before."""
-    binary()  # what is missing is told before anything is written
+    command = binary()  # what is missing is told before anything is written
     record = record_of(functions, campaign)
     place = find_place(directory, campaign.name, record)
     if place.is_new:
@@ -388,7 +399,12 @@ def carry_out(
     file = place.directory / "campaign.toml"
     write(file, campaign.toml().encode())
     run_directory = place.directory / RUN
-    status = run(["fit", str(file), "--out", str(run_directory), "--json"], progress)
+    arguments = ["fit", str(file), "--out", str(run_directory), "--json"]
+    if listen is not None:
+        arguments += ["--listen", listen]
+        words = shlex.join([command, "worker", "--campaign", str(run_directory.resolve()), "--python", sys.executable])
+        print(f"on other machines that see {place.directory.resolve()}: {words}", file=sys.stderr)
+    status = run(arguments, progress)
     result = Result(run_directory)
     if status == NOT_TRUSTED:
         warnings.warn(NotToBeTrusted(f"{run_directory}: {'; '.join(result.reasons)}"), stacklevel=3)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ._binary import binary
 from ._errors import SiderealError
+from ._progress import Progress
 
 DONE, NOT_TRUSTED, INTERRUPTED = 0, 3, 4
 
@@ -33,14 +34,14 @@ def run(arguments: Sequence[str], progress: bool) -> int:
         errors="replace",
     )
     said: list[str] = []
+    shown = Progress(sys.stderr)
     was_interrupted = False
     try:
         while True:
             try:
                 for line in process.stderr:
                     said.append(line.rstrip("\n"))
-                    sys.stderr.write(line)
-                    sys.stderr.flush()
+                    shown.show(said[-1])
                 status = process.wait()
                 break
             except KeyboardInterrupt:
@@ -50,6 +51,7 @@ def run(arguments: Sequence[str], progress: bool) -> int:
         if process.poll() is None:
             process.terminate()
         process.stderr.close()
+        shown.end()
     if was_interrupted and status not in (DONE, NOT_TRUSTED):
         raise KeyboardInterrupt("the same call goes on where this one was")
     if status in (DONE, NOT_TRUSTED):
