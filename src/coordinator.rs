@@ -3,8 +3,9 @@
 use crate::campaign_directory::{self, Found};
 use crate::exit::{CommandError, Ending, STATUS_INTERRUPTED};
 use crate::services::{
-    FEWEST_OPEN_FILES, allow_open_files, create_directory, earlier, host_name, identity,
-    load_or_create_secrets, read_text, runtime, seconds, shutdown_on_signals, start_coordinator,
+    FEWEST_OPEN_FILES, advertised, allow_open_files, create_directory, earlier, host_name,
+    identity, load_or_create_secrets, read_text, runtime, seconds, shutdown_on_signals,
+    start_coordinator,
 };
 use crate::settings::SettingArguments;
 use crate::terminal::Terminal;
@@ -216,14 +217,9 @@ fn config(
     access_file: PathBuf,
     secrets: Secrets,
 ) -> Result<CoordinatorConfig, CommandError> {
-    let host = host_name();
     let advertise = match &arguments.advertise {
         Some(advertise) => advertise.clone(),
-        None if arguments.listen.ip().is_unspecified() => host.clone(),
-        None => match arguments.listen {
-            SocketAddr::V4(address) => address.ip().to_string(),
-            SocketAddr::V6(address) => format!("[{}]", address.ip()),
-        },
+        None => advertised(arguments.listen),
     };
     let server_name = match arguments.certificate {
         None => SERVER_NAME.to_owned(),
@@ -248,7 +244,7 @@ fn config(
         advertise,
         server_name,
         access_file: Some(access_file),
-        host,
+        host: host_name(),
         identity: identity(
             arguments.client_certificate.as_deref(),
             arguments.client_key.as_deref(),

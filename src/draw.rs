@@ -99,6 +99,7 @@ pub fn run(
             models: models.clone(),
             n_workers,
             n_threads: n_cores(),
+            listen: one_process::LOOPBACK,
             earlier: earlier(arguments.take_over),
         };
         let ending = one_process::run(local, CampaignView::after_the_stop(terminal), terminal)?;

@@ -12,6 +12,7 @@ use sidereal_inference::account::{Stage, Summary};
 use sidereal_inference::campaign::{Campaign, MOST_WORKERS};
 use sidereal_inference::records::Directory;
 use sidereal_models::Catalogue;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -35,6 +36,11 @@ pub struct FitArguments {
     /// Threads of the training on a CPU; the result does not depend on them [default: one a core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
+
+    /// Where to listen for workers of other machines, such as 0.0.0.0:0 (port 0: any free one); they find it through the
+    /// campaign directory
+    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = one_process::LOOPBACK)]
+    listen: SocketAddr,
 
     /// Go on with a campaign that was run on another machine and did not end in peace there
     #[arg(long)]
@@ -128,6 +134,7 @@ pub fn run(
         models: models.clone(),
         n_workers,
         n_threads: n_threads(arguments.threads),
+        listen: arguments.listen,
         earlier: earlier(arguments.take_over),
     };
     let ending = one_process::run(local, CampaignView::new(terminal), terminal)?;

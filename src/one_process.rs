@@ -4,8 +4,8 @@ use crate::exit::{CommandError, STATUS_INTERRUPTED};
 use crate::noise::noise_of;
 use crate::report::LivePage;
 use crate::services::{
-    self, FEWEST_OPEN_FILES, host_name, load_or_create_secrets, runtime, shutdown_on_signals,
-    start_coordinator,
+    self, FEWEST_OPEN_FILES, advertised, host_name, load_or_create_secrets, runtime,
+    shutdown_on_signals, start_coordinator,
 };
 use crate::terminal::{CampaignView, Terminal};
 use sidereal_coordinator::{
@@ -20,7 +20,7 @@ use sidereal_proto::client::{Client, ClientError, Incoming};
 use sidereal_store::{Kind, StorageChoice};
 use sidereal_trainer::TrainerConfig;
 use sidereal_worker::WorkerConfig;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -38,6 +38,9 @@ const SERVICE_THREADS: usize = 2;
 /// Open files that each worker needs: both ends of its connection, and the shard that it writes.
 const OPEN_FILES_PER_WORKER: u64 = 4;
 
+/// Any free port that this machine alone can reach.
+pub const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
 /// What is run, where, and by how many.
 pub struct LocalCampaign {
     pub campaign: Campaign,
@@ -46,6 +49,8 @@ pub struct LocalCampaign {
     pub n_workers: usize,
     /// Threads that the trainer shares a minibatch among.
     pub n_threads: usize,
+    /// Where further workers are listened for.
+    pub listen: SocketAddr,
     pub earlier: Earlier,
 }
 
@@ -103,9 +108,10 @@ async fn serve(
         let outcome = running.wait().await.map_err(CommandError::failed)?;
         return Ok(LocalEnding::WasFinished(Box::new(outcome)));
     }
-    let mut steps = watch_steps(&running.access).await;
+    let access = own_access(&running.access, local.listen);
+    let mut steps = watch_steps(&access).await;
     let (shut_down, shutdown) = watch::channel(false);
-    let mut peers = start_peers(&local, &running.access, &shutdown);
+    let mut peers = start_peers(&local, &access, &shutdown);
 
     let stopper = running.stopper();
     let mut outcome = std::pin::pin!(running.wait());
@@ -157,6 +163,18 @@ async fn serve(
         (Err(_), Some(message)) => Err(CommandError::Failed(message)),
         (Err(CampaignFailure::Interrupted), None) => Ok(LocalEnding::Interrupted),
         (Err(failure), None) => Err(CommandError::failed(failure)),
+    }
+}
+
+/// How the coordinator is reached from this process, which need not find this machine by its name.
+fn own_access(access: &Access, listen: SocketAddr) -> Access {
+    let port = access.address.rsplit_once(':').map(|(_, port)| port);
+    match port {
+        Some(port) if listen.ip().is_unspecified() => Access {
+            address: format!("https://{}:{port}", Ipv4Addr::LOCALHOST),
+            ..access.clone()
+        },
+        Some(_) | None => access.clone(),
     }
 }
 
@@ -240,7 +258,7 @@ fn failure_of(ended: Result<PeerResult, tokio::task::JoinError>) -> Option<Strin
     }
 }
 
-/// A coordinator on loopback. On a file system others on this machine find it through its access file; with
+/// A coordinator. On a file system others find it through its access file; with
 /// object storage its secrets are this process's own.
 fn config(local: &LocalCampaign) -> Result<CoordinatorConfig, CommandError> {
     let location = local.directory.location();
@@ -256,7 +274,7 @@ fn config(local: &LocalCampaign) -> Result<CoordinatorConfig, CommandError> {
         directory: local.directory.clone(),
         campaign: local.campaign.clone(),
         serve: ServeConfig {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            listen: local.listen,
             is_plaintext: false,
             client_ca: None,
             health: None,
@@ -264,7 +282,7 @@ fn config(local: &LocalCampaign) -> Result<CoordinatorConfig, CommandError> {
         },
         trusted: None,
         secrets,
-        advertise: Ipv4Addr::LOCALHOST.to_string(),
+        advertise: advertised(local.listen),
         server_name: SERVER_NAME.to_owned(),
         access_file,
         host: host_name(),

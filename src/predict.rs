@@ -1,5 +1,6 @@
 //! `sidereal predict`: weighted posteriors of observations from a trained model.
 
+mod alone;
 mod targets;
 
 use crate::campaign_directory::{self, POSTERIOR_FILE, SUMMARY_FILE};
@@ -45,6 +46,15 @@ pub struct PredictArguments {
     /// Seed of the draws
     #[arg(long, value_name = "N", default_value_t = 0)]
     seed: u64,
+
+    /// Print draws of the network alone and its density at them, as CSV; nothing is simulated and nothing is weighed
+    #[arg(long, conflicts_with_all = ["json", "out"])]
+    alone: bool,
+
+    /// Print the density of the network alone at the parameters of a CSV file, a row a line in the model's order without a
+    /// header; nothing is simulated
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "out", "alone", "draws"])]
+    density_at: Option<PathBuf>,
 
     /// Where a directory named like the observation's file is made for each
     #[arg(long, value_name = "DIR", default_value = "predictions")]
@@ -94,6 +104,22 @@ pub fn run(
             campaign_file::parse_columns(columns, "--columns").map_err(CommandError::unusable)?;
     }
     let read = |path: &Path| predictor.observation(path, &reading);
+    if let Some(asked) = alone::asked(arguments, &model.campaign().space)? {
+        let [path] = &arguments.observations[..] else {
+            let found = arguments.observations.len();
+            let message =
+                format!("found {found} observations, expected one with --alone or --density-at");
+            return Err(CommandError::UnusableInput(message));
+        };
+        let observation = read(path).map_err(CommandError::unusable)?;
+        let draws = asked.answer(&predictor, &observation);
+        let draws = draws.map_err(|error| failed(path, &error))?;
+        results::print(&alone::csv(&model.campaign().space, &draws));
+        return Ok(Ending::Done);
+    }
+    predictor
+        .check_amortized()
+        .map_err(|error| failed(&model_directory, &error))?;
     let targets = targets(&arguments.observations, &arguments.out, read)?;
     // Before anything is simulated.
     for target in &targets {

@@ -12,6 +12,7 @@ use sidereal_proto::access::{
 use sidereal_proto::client::ClientIdentity;
 use sidereal_store::{Kind, StorageChoice};
 use std::fmt::Display;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -191,6 +192,15 @@ pub fn host_name() -> String {
         .and_then(|name| name.into_string().ok())
         .filter(|name| !name.is_empty())
         .unwrap_or_else(|| "localhost".to_owned())
+}
+
+/// How peers reach who listens there: by this machine's name where it is any of its addresses.
+pub fn advertised(listen: SocketAddr) -> String {
+    match listen.ip() {
+        any if any.is_unspecified() => host_name(),
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
 }
 
 /// Cores of this machine.

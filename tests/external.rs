@@ -273,3 +273,57 @@ fn models_that_cannot_run_are_told_before_a_round() {
         assert!(!out.exists());
     }
 }
+
+#[test]
+fn predictions_with_a_model_in_python_are_those_of_the_same_model_built_in() {
+    if python_or_skip().is_none() {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let path = directory.path();
+    write(
+        path,
+        "model.py",
+        "def simulate(theta):\n    return [theta[0], 2.0 * theta[1]]\n",
+    );
+    let observation = "grid,value,sigma\n0,0.3,0.1\n1,-0.4,0.2\n";
+    let observation = write(path, "x.csv", observation);
+    let predictions: Vec<Vec<u8>> = [
+        ("python = \"model.py:simulate\"", "python"),
+        (
+            "builtin = \"linear-gaussian\"\nmatrix = [[1, 0], [0, 2]]",
+            "builtin",
+        ),
+    ]
+    .into_iter()
+    .map(|(model, name)| {
+        let campaign = format!(
+            r#"
+            name = "any"
+            parameters = [
+                {{ name = "a", prior = {{ normal = {{ mean = 0.0, sd = 1.0 }} }} }},
+                {{ name = "b", prior = {{ normal = {{ mean = 0.0, sd = 1.0 }} }} }},
+            ]
+            [simulator]
+            {model}
+            grid = [0.0, 1.0]
+            [noise]
+            gaussian = {{ sigma = {{ uniform = {{ low = 0.05, high = 0.3 }} }} }}
+            [training]
+            max_epochs = 2
+            [rounds]
+            simulations = 64
+            "#
+        );
+        let campaign = write(path, &format!("{name}.toml"), &campaign);
+        let (out, found) = (path.join(name), path.join(format!("{name}-x")));
+        fit(&campaign, &out, &[], &[0]);
+        let arguments = ["predict", text(&out), text(&observation), "--out"];
+        let more = [text(&found), "--draws", "200", "-q"];
+        let output = run(&[&arguments[..], &more].concat());
+        assert!([0, 3].contains(&status(&output)), "{}", errors(&output));
+        std::fs::read(found.join("x/posterior.parquet")).expect("a posterior")
+    })
+    .collect();
+    assert!(predictions[0] == predictions[1]);
+}

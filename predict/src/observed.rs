@@ -5,8 +5,8 @@ use sidereal_inference::campaign::{
     Campaign, Errors, GaussianNoise, Noise, Observation, SigmaSource,
 };
 
-/// Where the errors of observations of a campaign's model are.
-pub(crate) fn errors(campaign: &Campaign, declaration: &dyn Declaration) -> Errors {
+/// Where the errors of observations of a campaign's model are; a model in processes of its own has no declaration.
+pub(crate) fn errors(campaign: &Campaign, declaration: Option<&dyn Declaration>) -> Errors {
     let constant = match &campaign.noise {
         Noise::Gaussian(GaussianNoise { sigma }) => match sigma {
             SigmaSource::Constant(sigma) => Some(*sigma),
@@ -17,17 +17,24 @@ pub(crate) fn errors(campaign: &Campaign, declaration: &dyn Declaration) -> Erro
         },
         Noise::Simulator => None,
     };
-    declaration.errors(constant)
+    match (declaration, &campaign.noise) {
+        (Some(declaration), _) => declaration.errors(constant),
+        (None, Noise::Gaussian(_)) => constant.map_or(Errors::Column, Errors::ColumnOr),
+        (None, Noise::Simulator) => Errors::None,
+    }
 }
 
 /// Why a model cannot be asked about an observation.
 pub(crate) fn mistake(
     campaign: &Campaign,
-    declaration: &dyn Declaration,
+    declaration: Option<&dyn Declaration>,
     observation: &Observation,
 ) -> Option<String> {
-    grid_mistake(&observation.grid, &campaign.simulator.grid)
-        .or_else(|| declaration.impossible_datum(&campaign.simulator.options, &observation.value))
+    let impossible = || {
+        let options = &campaign.simulator.options;
+        declaration?.impossible_datum(options, &observation.value)
+    };
+    grid_mistake(&observation.grid, &campaign.simulator.grid).or_else(impossible)
 }
 
 /// How an observation's grid differs from the model's, beyond rounding in decimal files.

@@ -9,14 +9,14 @@ use sidereal_inference::method::fit_check::{Fit, check_posterior};
 use sidereal_inference::method::{Mode, misfit, modes, thin_tail, trust_prediction};
 use sidereal_inference::records::shard::ShardRows;
 use sidereal_inference::records::{
-    ModelBand, ParameterSummary, Posterior, PosteriorRow, parameter_summaries,
+    Draws, ModelBand, ParameterSummary, Posterior, PosteriorRow, parameter_summaries,
 };
 use sidereal_inference::space::ParameterSpace;
 use sidereal_inference::weights;
 use sidereal_inference::weights::{Component, Objective, Proposal, WeightDiagnostics};
 use sidereal_models::{BatchError, BuildError, Catalogue};
 use sidereal_trainer::Model;
-use sidereal_trainer::draw::{DrawPlan, draw};
+use sidereal_trainer::draw::{DrawPlan, draw, score};
 use sidereal_trainer::model::ModelError;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
@@ -123,19 +123,12 @@ pub struct Predictor<'a> {
 }
 
 impl<'a> Predictor<'a> {
-    /// `n_threads` draw and simulate. Refuses a model that was fitted to one campaign's own observation.
+    /// `n_threads` draw and simulate.
     pub fn new(
         model: &'a Model,
         models: &'a Catalogue,
         n_threads: usize,
     ) -> Result<Self, PredictError> {
-        match model.training().objective {
-            Objective::Simulations => {}
-            Objective::WeightedDraws { .. } => {
-                let flow = model.flow();
-                return Err(PredictError::NotAmortized { flow });
-            }
-        }
         let campaign = model.campaign();
         let forward = models.build(campaign, n_threads)?;
         let pool = ThreadPoolBuilder::new()
@@ -150,11 +143,28 @@ impl<'a> Predictor<'a> {
         })
     }
 
+    /// Refuses a model that was fitted to one campaign's own observation.
+    pub fn check_amortized(&self) -> Result<(), PredictError> {
+        match self.model.training().objective {
+            Objective::Simulations => Ok(()),
+            Objective::WeightedDraws { .. } => {
+                let flow = self.model.flow();
+                Err(PredictError::NotAmortized { flow })
+            }
+        }
+    }
+
     /// The observation in a file, where the model can be asked about it; else why not, with the file's name.
     pub fn observation(&self, path: &Path, reading: &Reading) -> Result<Observation, String> {
         let campaign = self.model.campaign();
-        let declaration = self.models.declaration_of(&campaign.simulator);
-        let declaration = declaration.map_err(|error| error.to_string())?;
+        let declaration = match campaign.simulator.external {
+            None => {
+                let declaration = self.models.declaration_of(&campaign.simulator);
+                Some(declaration.map_err(|error| error.to_string())?)
+            }
+            // Processes of its own declare nothing.
+            Some(_) => None,
+        };
         let errors = observed::errors(campaign, declaration);
         let (observation, _) =
             Observation::read(path, errors, reading).map_err(|error| error.to_string())?;
@@ -224,6 +234,23 @@ impl<'a> Predictor<'a> {
         n_draws: u64,
         seed: u64,
     ) -> Result<ShardRows, PredictError> {
+        let draws = self.draws(observation, n_draws, seed)?;
+        let campaign = Campaign {
+            seed,
+            observation: Some(observation.clone()),
+            ..self.model.campaign().clone()
+        };
+        let run = || self.forward.run(&campaign, draws);
+        Ok(self.pool.install(run)?)
+    }
+
+    /// Draws of the network alone, those that [`Self::predict`] weighs; `log_proposal` is its density.
+    pub fn draws(
+        &self,
+        observation: &Observation,
+        n_draws: u64,
+        seed: u64,
+    ) -> Result<Draws, PredictError> {
         let flow = self.model.flow();
         let scorer = self.model.scorer(observation);
         let scorer = scorer.map_err(PredictError::Scorer)?;
@@ -238,13 +265,48 @@ impl<'a> Predictor<'a> {
         };
         let (draws, _) = draw(&plan, &BTreeMap::from([(flow, scorer)]), &self.pool)
             .map_err(PredictError::Draw)?;
-        let campaign = Campaign {
-            seed,
-            observation: Some(observation.clone()),
-            ..self.model.campaign().clone()
+        Ok(draws)
+    }
+
+    /// The density of the network alone at rows of parameters, in their own units; `log_proposal` of what comes back. Outside the
+    /// prior and on its bounds it is zero.
+    pub fn density_at(
+        &self,
+        observation: &Observation,
+        theta: Vec<f64>,
+    ) -> Result<Draws, PredictError> {
+        let campaign = self.model.campaign();
+        let (space, d) = (&campaign.space, campaign.space.len());
+        let scorer = self.model.scorer(observation);
+        let scorer = scorer.map_err(PredictError::Scorer)?;
+        let rows = theta.chunks_exact(d);
+        let log_prior: Vec<f64> = rows.map(|theta| space.log_prior(theta)).collect();
+        let n_rows = log_prior.len();
+        let mut draws = Draws {
+            z: vec![0.0; n_rows * d],
+            theta,
+            log_proposal: vec![f64::NEG_INFINITY; n_rows],
+            component: vec![Component::Flow(self.model.flow()); n_rows],
+            log_prior,
+            ..Draws::empty(RoundId(0), 0, d)
         };
-        let run = || self.forward.run(&campaign, draws);
-        Ok(self.pool.install(run)?)
+        let mut inside = Vec::new();
+        let mut z = vec![0.0; d];
+        for row in (0..n_rows).filter(|&row| draws.log_prior[row] > f64::NEG_INFINITY) {
+            let of_row = row * d..(row + 1) * d;
+            space.unconstrain(&draws.theta[of_row.clone()], &mut z);
+            // On a bound itself there is no density.
+            if z.iter().all(|z| z.is_finite()) {
+                draws.z[of_row].copy_from_slice(&z);
+                inside.push(row);
+            }
+        }
+        let log_density = score(campaign, &scorer, &draws, &self.pool);
+        let log_density = log_density.map_err(PredictError::Draw)?;
+        for row in inside {
+            draws.log_proposal[row] = log_density[row];
+        }
+        Ok(draws)
     }
 }
 

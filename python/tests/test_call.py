@@ -50,6 +50,16 @@ def test_one_call(command, tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
+def test_workers_of_other_machines_are_told_what_to_start(command, tmp_path, capsys):
+    si.sample(log_likelihood, PRIORS, dir="shared", listen="0.0.0.0:0")
+    run = ["fit", "shared/campaign.toml", "--out", "shared/run", "--json"]
+    assert command.calls() == [[*run, "--listen", "0.0.0.0:0"]]
+    assert capsys.readouterr().err == (
+        f"on other machines that see {tmp_path}/shared: {command.path} worker --campaign {tmp_path}/shared/run "
+        f"--python {sys.executable}\n"
+    )
+
+
 def test_a_child_finds_what_was_written(command, tmp_path):
     scale = 3.0
     si.sample(lambda theta: -scale * theta[0] + len(os.getcwd()), {"a": (0, 1)}, dir="mine")
@@ -183,13 +193,19 @@ def writes_into_a_global(theta):
     return -STAR.radius
 
 
-def test_what_a_call_leaves_behind_makes_no_other_call_of_it(command):
+def test_what_a_call_leaves_behind_makes_no_other_call_of_it(command, capsys):
     names = [si.sample(writes_into_a_global, {"a": (0, 1)}).dir.parent.name for _ in range(2)]
     STAR.radius = 1.0  # as in another process
     names.append(si.sample(writes_into_a_global, {"a": (0, 1)}).dir.parent.name)
     assert set(names) == {"writes_into_a_global-1"}
     STAR.radius = 5.0  # as nobody has seen it
+    capsys.readouterr()
     assert si.sample(writes_into_a_global, {"a": (0, 1)}).dir.parent.name == "writes_into_a_global-2"
+    assert capsys.readouterr().err == (
+        f"log_likelihood (object STAR) changed since {RUN}/writes_into_a_global-1: this is a new campaign, in "
+        f"{RUN}/writes_into_a_global-2; an object that a function writes into is a part of it: make it, or a copy of it, within "
+        "the function\n"
+    )
 
 
 def test_a_directory_of_another_call_is_refused(command):

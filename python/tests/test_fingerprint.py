@@ -108,3 +108,5 @@ def test_a_function_that_a_function_calls_counts():
 def test_closures_and_instances_count():
     assert changed(fingerprints(make(1.0)), fingerprints(make(2.0))) == ["closure offset"]
     assert changed(fingerprints(Star(1.0).log_likelihood), fingerprints(Star(2.0).log_likelihood)) == ["object"]
+    of_stars = [define("def f(theta):\n    return star.mass", star=Star(mass)) for mass in (1.0, 2.0)]
+    assert changed(*map(fingerprints, of_stars)) == ["object star"]

@@ -57,7 +57,15 @@ def test_what_it_found(fitted):
     assert fitted.neff == [0.0, 1.5]
     assert [one.tolist() for one in fitted.weights] == [[0.0], [0.5, 0.25, 0.25]]
     assert [one.tolist() for one in fitted.y_all] == [thetas[:1].tolist(), thetas[1:].tolist()]
-    assert fitted.best_params.tolist() == [1.0, -2.0]
+
+
+def test_another_engine_goes_on_with_its_best_params(fitted):
+    assert fitted.get_params() == fitted.best_params
+    other = engine(state_dict=fitted.best_params, periodic=[])
+    assert other.result()[1].tolist() == [0.0, 0.5, 0.25, 0.25]
+    thetas, weights = other.predict(X_OBS, x_err=np.array([2.0, 2.0]))
+    expected = fitted.predict(X_OBS, x_err=np.array([2.0, 2.0]))
+    assert (thetas.tolist(), weights.tolist()) == (expected[0].tolist(), expected[1].tolist())
 
 
 def test_simulations_are_paths(fitted, tmp_path):
@@ -125,21 +133,31 @@ REFUSED = [
         lambda: nbi.NBI(FLOW, object(), line, PRIORS),
         "featurizer: found object, expected a dictionary: no network of torch",
     ),
-    (lambda: engine(state_dict={}), "state_dict: found one, expected none: networks of torch cannot be read"),
+    (
+        lambda: engine(state_dict={}),
+        "state_dict: found another one, expected best_params: networks of torch cannot be read",
+    ),
     (lambda: engine(priors=PRIORS[:1]), "priors: found 1, expected 2, one a dimension of the flow"),
     (lambda: engine(labels=["a"]), "labels: found 1, expected 2, one a prior"),
     (lambda: engine(periodic=["c"]), r"periodic: found 'c', expected some of labels: a, $\beta$"),
     (
         lambda: engine(priors=None),
-        "simulator, priors: missing, expected both: simulations made beforehand cannot be used",
+        "simulator, priors: missing, expected both: simulations made beforehand cannot be used; a simulator may look up what "
+        "your code gives for any parameters",
     ),
     (
         lambda: engine().fit(y=np.zeros((3, 2)), x_obs=X_OBS),
-        "x, y: found simulations made beforehand, expected none: they cannot be weighed",
+        "x, y: found simulations made beforehand, expected none: parameters are drawn here, so that their density is known; a "
+        "simulator may call or look up what has made them",
+    ),
+    (
+        lambda: engine().fit(n_sims=10, n_rounds=2),
+        "x_obs: missing, expected an observation, or n_rounds=1 in place of 2",
     ),
     (
         lambda: engine().fit(n_sims=10),
-        "x_obs: missing, expected an observation: models for any one are trained by `sidereal fit`",
+        "noise: missing, expected an array of standard deviations or a function: a network that has seen no noise is of no use "
+        "for data with some",
     ),
     (lambda: engine().fit(x_obs=X_OBS, noise=np.ones(2)), "n_sims, n_rounds: found -1 and 1, expected 1 or more"),
     (
@@ -151,11 +169,8 @@ REFUSED = [
         "noise, log_like: found neither an array nor a function, expected one, to weigh draws with",
     ),
     (lambda: engine().result(), "fit has not been called, expected that before any result"),
-    (
-        lambda: engine().sample(X_OBS),
-        "sample: draws of the network alone are not supported, predict gives weighed ones",
-    ),
-    (lambda: engine().log_prob(X_OBS, None), "log_prob: the density of the network is not supported"),
+    (lambda: engine().sample(X_OBS), "fit has not been called, expected that before any result"),
+    (lambda: engine().log_prob(X_OBS, [[1, 2, 3]]), "y: found shape (1, 3), expected [n, 2]"),
 ]
 
 
@@ -169,4 +184,55 @@ def test_what_is_refused(call, words):
 def test_another_observation_is_refused(fitted):
     with pytest.raises(SiderealError) as caught:
         fitted.predict(X_OBS + 1, x_err=np.ones(2))
-    assert str(caught.value) == "x: found another observation, expected that of fit: its proposal is for that one alone"
+    assert str(caught.value) == (
+        "x: found another observation, expected that of fit: its proposal is for that one alone; a fit without x_obs and with "
+        "n_rounds=1 is for any"
+    )
+
+
+def test_the_density_before_a_fit_is_that_of_the_prior():
+    density = engine().log_prob(None, [[0.5, 0.0], [2.0, 0.0]])
+    assert density.tolist() == [-0.5 * math.log(2 * math.pi) - math.log(2), -math.inf]
+
+
+def test_a_model_for_any_observation_is_a_campaign_without_one(command):
+    engine().fit(noise=np.array([1.0, 2.0]), n_sims=1280)
+    text = Path("sidereal-runs/line-1/campaign.toml").read_text()
+    assert "[observation]" not in text and "grid = [0.0, 1.0]\n" in text
+    assert "[noise]\ngaussian = { sigma = { table = [[1.0, 2.0]] } }\n" in text
+    assert "[rounds]\nmax = 1\nsimulations = 1280\n" in text
+    engine().fit(noise=np.array([2.0, 2.0]), n_sims=1280)
+    text = Path("sidereal-runs/line-2/campaign.toml").read_text()
+    assert "[noise]\ngaussian = { sigma = 2.0 }\n" in text
+    engine().fit(noise=np.array([2.0, 2.0]), n_sims=1281)
+    assert Path("sidereal-runs/line-3").exists(), "as many simulations are part of what it is"
+
+
+def test_noise_may_be_a_function_that_changes_the_shape_of_x_and_leaves_the_generator(command):
+    def noise(x, y):
+        return np.append(x, np.random.normal()), y
+
+    np.random.seed(3)
+    engine().fit(noise=noise, n_sims=100)
+    assert np.random.normal() == np.random.RandomState(3).normal()
+    text = Path("sidereal-runs/with_noise-1/campaign.toml").read_text()
+    assert "grid = [0.0, 1.0, 2.0]\n" in text and "global_rng = true\n" in text
+    assert 'log_likelihood"\n' in text and "[noise]" not in text
+    with pytest.raises(SiderealError) as caught:
+        engine().fit(noise=lambda x, y: (x, y + 1), n_sims=100)
+    assert str(caught.value).startswith("simulate raised ValueError: noise gave parameters [")
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_simulations_that_raise_weigh_nothing_and_are_told(n_jobs, capsys):
+    def value(theta):
+        return 1.0 / theta[0]
+
+    with np.errstate(all="raise"):
+        found = nbi.outcomes(value, np.array([[2.0], [0.0], [4.0]]), n_jobs)
+    assert found[[0, 2]].tolist() == [0.5, 0.25] and np.isnan(found[1])
+    words = (
+        "1 of 3 simulations failed and weigh nothing: FloatingPointError: divide by zero encountered in scalar divide\n"
+    )
+    assert capsys.readouterr().err == words
+    assert nbi.normalized(np.log(found)).tolist() == pytest.approx([2 / 3, 0, 1 / 3])

@@ -1,5 +1,6 @@
 """The command: which one it is, how it is run, and how it ends."""
 
+import io
 import os
 import signal
 import subprocess
@@ -59,6 +60,46 @@ def test_what_it_says_is_passed_on(command, capsys):
     command.behave(status=3)
     assert run(["fit", "x.toml", "--out", "out"], progress=False) == 3
     assert command.calls() == [["fit", "x.toml", "--out", "out"], ["fit", "x.toml", "--out", "out", "--quiet"]]
+
+
+class Notebook(io.StringIO):
+    """As a kernel of Jupyter has it."""
+
+
+Notebook.__module__ = "ipykernel.iostream"
+
+
+def test_in_notebooks_steps_stand_on_one_line(command, monkeypatch):
+    command.behave(
+        says=[
+            "sine: 3 parameters",
+            "round 0   far",
+            "learning from round 0: pass 1",
+            "round 1",
+            "stopped: done",
+            "n_eff",
+        ]
+    )
+    shown = Notebook()
+    monkeypatch.setattr(sys, "stderr", shown)
+    run(["fit", "x.toml", "--out", "out"], progress=True)
+    last = "round 1" + " " * 22
+    assert shown.getvalue() == (
+        f"sine: 3 parameters\n\rround 0   far\rlearning from round 0: pass 1\r{last}\nstopped: done\nn_eff\n"
+    )
+
+
+def test_log_lines_are_told_in_words(command, capsys):
+    time_and_level = "2026-11-28T08:49:00.123456Z  WARN sidereal_"
+    diverges = f"{time_and_level}trainer::training::fit: training diverges: back to the best epoch flow=1 epoch=3"
+    command.behave(
+        says=[diverges, "round 0", diverges, f"{time_and_level}store::retry: the store does not answer; tried again"]
+    )
+    run(["fit", "x.toml", "--out", "out"], progress=True)
+    assert capsys.readouterr().err == (
+        "a training diverged and goes on from its best epoch at a lower rate; so will others, without a word\n"
+        "round 0\nthe store does not answer; tried again\n"
+    )
 
 
 ENDS = [

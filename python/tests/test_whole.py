@@ -1,5 +1,6 @@
 """The package with the command that it runs: from a function to its posterior."""
 
+import json
 import math
 import os
 import re
@@ -87,6 +88,7 @@ def test_other_ways_to_say_the_same_are_as_right():
         return -0.5 * np.sum((DATA - theta[:, :1]) ** 2, axis=1) - 0.5 * (theta[:, 1] - 1) ** 2 - constant
 
     is_exact(si.sample(many, {"a": stats.norm(0, 1), "b": stats.norm(0, 1)}, vectorized=64, n_eff=1000))
+
     # With a number that nobody fits between them, and a quantity derived from both.
     def derived(theta):
         return line([theta[0], theta[2]]), {"sum": theta[0] + theta[1] + theta[2]}
@@ -106,10 +108,81 @@ def test_a_simulator_is_fitted_with_its_check_of_the_fit():
     x_obs = np.append(DATA, 1.0)
     result = si.fit(simulate, PRIORS, x_obs=x_obs, x_err=1.0, n_eff=1000)
     is_exact(result)
-    import json
-
     summary = json.loads((Path(result.dir) / "summary.json").read_text())
     assert summary["fit"]["p"] > 1e-4
+
+
+FLOW = {"n_dims": 2}
+FEATURIZER = {"type": "resnet-gru", "dim_in": 1}
+
+
+def scaled(theta):
+    return np.array([theta[0], 2 * theta[1], theta[0] + theta[1]])
+
+
+def scaled_posterior(x, sigma):
+    """Mean and covariance for normal priors of 0 and 1."""
+    design = np.array([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]])
+    precision = np.eye(2) + design.T @ np.diag(1 / sigma**2) @ design
+    covariance = np.linalg.inv(precision)
+    return covariance @ design.T @ (x / sigma**2), covariance
+
+
+def with_scatter(x, y):
+    return x + np.random.uniform(0.1, 0.4) * np.random.normal(size=3), y
+
+
+@pytest.mark.parametrize("noise", [np.array([0.2, 0.3, 0.2]), with_scatter], ids=["array", "function"])
+def test_nbis_front_end_trains_for_any_observation(noise, capsys):
+    from scipy import stats
+
+    from sidereal_inference import nbi
+
+    settings = {"simulator": scaled, "priors": [stats.norm(0, 1)] * 2, "labels": ["a", "b"], "n_jobs": 2}
+    engine = nbi.NBI(FLOW, FEATURIZER, **settings)
+    engine.fit(noise=noise, n_sims=3000, n_rounds=1)
+    again = nbi.NBI(state_dict=engine.best_params, **settings)
+    for x, sigma in [(np.array([0.5, -1.0, 0.1]), 0.2), (np.array([-1.0, 1.0, -0.6]), 0.3)]:
+        sigma = np.full(3, sigma)
+        thetas, weights = engine.predict(x, x_err=sigma, n_samples=2000, neff_min=500, n_max=8000, seed=1)
+        n_eff = 1 / (weights**2).sum() - 1
+        assert n_eff > 500, n_eff
+        mean, covariance = scaled_posterior(x, sigma)
+        found = weights @ thetas
+        assert np.all(np.abs(found - mean) < 4.5 * np.sqrt(np.diag(covariance) / n_eff)), (found, mean)
+        assert np.array_equal(
+            again.predict(x, x_err=sigma, n_samples=2000, neff_min=500, n_max=8000, seed=1)[0], thetas
+        )
+
+        def log_like(x_obs, x_path, y, sigma=sigma):
+            return -0.5 * np.sum(((np.load(x_path) - x_obs) / sigma) ** 2)
+
+        by_path = engine.predict(x, log_like=log_like, n_samples=100, seed=1)
+        alone = engine.predict(x, n_samples=100, seed=1)
+        assert np.array_equal(by_path[0], alone) and alone.shape == (100, 2)
+    # The network's density: at its own draws that of a normal near the posterior, 0 nowhere.
+    draws = engine.sample(x, n=50)
+    density = engine.log_prob(x, draws)
+    assert draws.shape == (50, 2) and np.isfinite(density).all()
+    assert engine.log_prob(x, [mean])[0] > density.mean()
+
+
+def test_nbis_front_end_knows_the_density_of_a_fit():
+    from scipy import stats
+
+    from sidereal_inference import nbi
+
+    engine = nbi.NBI(FLOW, FEATURIZER, scaled, [stats.norm(0, 1)] * 2, labels=["a", "b"])
+    x, sigma = np.array([0.5, -1.0, 0.1]), np.full(3, 0.2)
+    engine.fit(x_obs=x, noise=sigma, n_sims=500, n_rounds=3, neff_stop=500, plot=False)
+    mean, covariance = scaled_posterior(x, sigma)
+    theta = np.random.default_rng(0).multivariate_normal(mean, covariance, 200)
+    exact = stats.multivariate_normal(mean, covariance).logpdf(theta)
+    assert abs(np.mean(engine.log_prob(x, theta) - exact)) < 0.2
+    draws = engine.sample(x, n=400)
+    assert np.all(np.abs(draws.mean(axis=0) - mean) < 0.5 * np.sqrt(np.diag(covariance)))
+    with pytest.raises(si.SiderealError, match="x: found another observation"):
+        engine.sample(x + 1)
 
 
 BAD = """
@@ -137,6 +210,57 @@ def log_likelihood(theta):
 """
 
 
+SLOW = """
+import os, time
+
+def log_likelihood(theta):
+    with open("parents", "a") as file:
+        file.write(f"{os.getppid()}\\n")
+    time.sleep(0.02)
+    return -0.5 * float(theta @ theta)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="127.0.0.2 is an address on Linux alone")
+def test_a_worker_joins_by_address(place):
+    Path("slow.py").write_text(SLOW)
+    call = "import sidereal_inference as si; si.sample('slow.py:log_likelihood', {'a': (-5, 5)}, n_eff=300, workers=1, "
+    call += "dir='shared', listen='127.0.0.2:0', options={'rounds': {'simulations': 600}})"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    caller = subprocess.Popen([sys.executable, "-c", call], env=environment, stderr=subprocess.PIPE, text=True)
+    file = place / "shared" / "run" / "access.json"
+    end = time.monotonic() + 60
+    while not file.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    access = json.loads(file.read_text())
+    assert access["address"].startswith("https://127.0.0.2:"), access
+    for name in ("token", "certificate"):
+        Path(name).write_text(access[name])
+    Path("token").chmod(0o600)
+    join = [
+        binary(),
+        "worker",
+        "--coordinator",
+        access["address"],
+        "--token-file",
+        "token",
+        "--certificate",
+        "certificate",
+    ]
+    worker = subprocess.Popen([*join, "--python", sys.executable], stderr=subprocess.PIPE, text=True)
+    try:
+        said = caller.communicate(timeout=120)[1]
+        assert caller.returncode == 0, said
+        told = worker.communicate(timeout=60)[1]
+        assert worker.returncode == 0, told
+    finally:
+        worker.kill()
+        caller.kill()
+    assert said.startswith(f"on other machines that see {place}/shared: "), said
+    assert str(worker.pid) in Path("parents").read_text().split(), told
+    assert si.load("shared").status == "ok"
+
+
 SMALL = {"rounds": {"simulations": 300}}
 
 
@@ -155,8 +279,6 @@ def test_models_that_misbehave_cost_their_rows_and_nothing_else(place):
     told = " ".join(failed)
     for words in ["SIGKILL", "took longer than", "KeyError: 'mass' (bad.py, line", "expected a number", "MemoryError"]:
         assert words in told, (words, failed)
-    import json
-
     summary = json.loads((Path(result.dir) / "summary.json").read_text())
     assert any("failed after several tries" in reason for reason in summary["not_reproducible"])
     for shard in shards:

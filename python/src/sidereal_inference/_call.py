@@ -1,7 +1,9 @@
 """One call from a function to its posterior: `sample` and `fit`."""
 
+import dataclasses
 import os
 import re
+import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,9 +13,9 @@ import numpy as np
 
 from ._binary import binary
 from ._campaign import Campaign, Observation
-from ._child import kind_of, n_arguments, numbers_of
+from ._child import kind_of, n_arguments, numbers_of, words_of
 from ._errors import NotToBeTrusted, SiderealError
-from ._functions import Functions, call_once, take
+from ._functions import Functions, call_once, kept_generators, take
 from ._priors import Fixed, Prior, as_number, as_priors, check_names, check_periodic
 from ._process import NOT_TRUSTED, run
 from ._result import Result, load
@@ -41,6 +43,7 @@ def sample(
     timeout: float = 600.0,
     setup_timeout: float = 300.0,
     progress: bool = True,
+    listen: str | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Result:
     """The posterior and the evidence of a log-likelihood.
@@ -75,7 +78,10 @@ def sample(
     timeout, setup_timeout
         Seconds after which a call of the function, or the start of its process, is given up.
     progress
-        Whether there is a line a round on standard error.
+        Whether there is a line a round on standard error; in notebooks one line that changes.
+    listen
+        Address and port at which workers of other machines may join, such as `"0.0.0.0:0"` (port 0: any free one); what to start
+        there is said. They must see `dir`, and have the packages that functions need. None: nobody else joins.
     options
         Further keys of the campaign file by table, such as `{"flow": {"kind": "nsf"}}`.
 
@@ -100,7 +106,7 @@ def sample(
         setup_timeout=setup_timeout,
         options=options,
     )
-    return carry_out(functions, campaign, (), dir, progress)
+    return carry_out(functions, campaign, (), dir, progress, listen)
 
 
 def fit(
@@ -125,6 +131,7 @@ def fit(
     timeout: float = 600.0,
     setup_timeout: float = 300.0,
     progress: bool = True,
+    listen: str | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Result:
     """The posterior and the evidence of a simulator's parameters, from what was observed.
@@ -167,7 +174,63 @@ def fit(
         setup_timeout=setup_timeout,
         options=options,
     )
-    return carry_out(functions, campaign, shape, dir, progress)
+    return carry_out(functions, campaign, shape, dir, progress, listen)
+
+
+def train(
+    simulate: Callable[..., Any],
+    priors: Sequence[Any],
+    *,
+    simulations: int,
+    names: Sequence[str],
+    periodic: Sequence[str],
+    workers: int,
+    seed: int,
+    x_err: Any = None,
+    log_likelihood: Callable[..., Any] | None = None,
+    global_rng: bool = False,
+) -> tuple[Result, tuple[int, ...]]:
+    """A network for any observation, from simulations of the prior, and the shape of x. For front ends.
+
+    x_err
+        Standard deviations of the Gaussian noise, of x's shape or one number.
+    log_likelihood
+        In its place, where `simulate` draws noise of its own.
+    """
+    functions = take(given(simulate=simulate, log_likelihood=log_likelihood))
+    by_name = as_priors(priors, names)
+    rng = np.random.default_rng(seed)
+    theta = np.array([prior.draw(rng) for prior in by_name.values()])
+    try:
+        with kept_generators():
+            x = simulate(theta)
+    except Exception as error:
+        raise SiderealError(f"simulate raised {words_of(error)}") from error
+    shape = array_of(x, "x of simulate").shape
+    more: dict[str, Any] = {"rounds": {"max": 1, "simulations": whole(simulations, "simulations", 1)}}
+    if x_err is not None:
+        sigma = observation_of(x, x_err, None, has_likelihood=False)[0].sigma
+        is_constant = (sigma == sigma[0]).all()
+        more["noise"] = {"gaussian": {"sigma": float(sigma[0]) if is_constant else {"table": [sigma.tolist()]}}}
+    campaign = campaign_of(
+        functions,
+        None,
+        priors=priors,
+        names=names,
+        periodic=periodic,
+        n_eff=None,
+        simulations=simulations,
+        vectorized=False,
+        blobs=(),
+        workers=workers,
+        seed=seed,
+        global_rng=global_rng,
+        timeout=600.0,
+        setup_timeout=300.0,
+        options=more,
+    )
+    campaign = dataclasses.replace(campaign, n_data=int(np.prod(shape)), stop={})
+    return carry_out(functions, campaign, shape, None, True, None), shape
 
 
 def draw(directory: str | os.PathLike[str] | Result, n: int | None = None, **options: Any) -> Any:
@@ -320,10 +383,15 @@ def name_of(functions: Functions) -> str:
 
 
 def carry_out(
-    functions: Functions, campaign: Campaign, shape: tuple[int, ...], directory: Directory, progress: bool
+    functions: Functions,
+    campaign: Campaign,
+    shape: tuple[int, ...],
+    directory: Directory,
+    progress: bool,
+    listen: str | None,
 ) -> Result:
     """Runs the campaign, or goes on with it where the same call was there before."""
-    binary()  # what is missing is told before anything is written
+    command = binary()  # what is missing is told before anything is written
     record = record_of(functions, campaign)
     place = find_place(directory, campaign.name, record)
     if place.is_new:
@@ -333,7 +401,12 @@ def carry_out(
     file = place.directory / "campaign.toml"
     write(file, campaign.toml().encode())
     run_directory = place.directory / RUN
-    status = run(["fit", str(file), "--out", str(run_directory), "--json"], progress)
+    arguments = ["fit", str(file), "--out", str(run_directory), "--json"]
+    if listen is not None:
+        arguments += ["--listen", listen]
+        words = shlex.join([command, "worker", "--campaign", str(run_directory.resolve()), "--python", sys.executable])
+        print(f"on other machines that see {place.directory.resolve()}: {words}", file=sys.stderr)
+    status = run(arguments, progress)
     result = Result(run_directory)
     if status == NOT_TRUSTED:
         warnings.warn(NotToBeTrusted(f"{run_directory}: {'; '.join(result.reasons)}"), stacklevel=3)

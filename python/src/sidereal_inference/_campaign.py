@@ -26,7 +26,8 @@ class Campaign:
     """What a campaign file of a model in Python says.
 
     `functions` are places by use, as children are told them: simulate, log_likelihood, prior_transform. Parameters have
-    priors, or with a prior transform no more than `names`.
+    priors, or with a prior transform no more than `names`. `n_data` is how many numbers x has where there is no observation:
+    a model for any one is trained.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Campaign:
     stop: Mapping[str, float]
     workers: int | None
     python: str
+    n_data: int | None = None
     more: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
@@ -67,12 +69,14 @@ class Campaign:
             if use in self.functions:
                 tables[table] = {"python": self.functions[use]}
         tables["simulator" if "simulate" in self.functions else "likelihood"].update(self.options())
+        if self.n_data is not None:
+            tables["simulator"]["grid"] = np.arange(float(self.n_data))
         if self.observation is not None:
             tables["observation"] = {"grid": self.observation.grid, "value": self.observation.value}
             if self.observation.sigma is not None:
                 tables["observation"]["sigma"] = self.observation.sigma
                 tables["noise"] = {"gaussian": {"sigma": "observed"}}
-        tables["rounds"] = {"stop": dict(self.stop)}
+        tables["rounds"] = {"stop": dict(self.stop)} if self.stop else {}
         tables["workers"] = {**({} if self.workers is None else {"count": self.workers}), "python": self.python}
         for table, keys in self.more.items():
             tables.setdefault(table, {}).update(keys)

@@ -18,19 +18,32 @@ import numpy as np
 
 from ._child import is_installed, is_ours_or_pythons
 
+OBJECT = "object"
+
 
 def fingerprints(function: Any) -> dict[str, str]:
     """Digests of a function by part, so that people can be told which one has changed.
 
-    Parts are `code`, `arguments` (the defaults), `global NAME` and `closure NAME`; of what is no function of Python there is
-    one part, `object`.
+    Parts are `code`, `arguments` (the defaults), `global NAME` and `closure NAME`, and `object NAME` in place of these where that
+    is an instance of a class; of what is no function of Python there is one part, `object`.
     """
     if not isinstance(function, types.FunctionType):
         return {"object": fingerprint(function)}
     parts = {"code": digest(code_words(function.__code__))}
     for kind, name, value in captured(function):
-        parts[f"{kind} {name}".rstrip()] = fingerprint(value)
+        parts[f"{OBJECT if is_object(value) else kind} {name}".rstrip()] = fingerprint(value)
     return parts
+
+
+def is_object(value: Any) -> bool:
+    """Whether it may be written into by what it is used in without anybody saying so."""
+    plain = (types.ModuleType, types.FunctionType, types.MethodType, types.BuiltinFunctionType, type, functools.partial)
+    data = (bool, int, float, complex, str, bytes, np.ndarray, np.generic, list, tuple, set, frozenset, dict)
+    return (
+        value is not None
+        and not isinstance(value, (*plain, *data))
+        and not callable(getattr(value, "__wrapped__", None))
+    )
 
 
 def fingerprint(value: Any) -> str:

@@ -1,9 +1,11 @@
 """Functions on their way to the processes that call them, and the first call, which shows whether they can be."""
 
+import contextlib
 import os
 import pickle
+import random
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +81,17 @@ def take(given: Mapping[str, Any]) -> Functions:
     return Functions(functions, places)
 
 
+@contextlib.contextmanager
+def kept_generators() -> Iterator[None]:
+    """The global generators of numpy and Python are afterwards as they were: they are the user's."""
+    numpys, pythons = np.random.get_state(), random.getstate()
+    try:
+        yield
+    finally:
+        np.random.set_state(numpys)
+        random.setstate(pythons)
+
+
 def call_once(functions: Functions, campaign: Campaign, shape: tuple[int, ...]) -> None:
     """Calls each function at draws from the prior, here and now, until one has a likelihood above 0.
 
@@ -89,6 +102,11 @@ def call_once(functions: Functions, campaign: Campaign, shape: tuple[int, ...]) 
         model = ShapedModel(hello_of(campaign), functions.functions, shape)
     except Unusable as unusable:
         raise SiderealError(str(unusable)) from None
+    with kept_generators():
+        call_until_possible(campaign, model)
+
+
+def call_until_possible(campaign: Campaign, model: "ShapedModel") -> None:
     rng = np.random.default_rng(campaign.seed)
     n = campaign.block or 1
     for attempt in range(N_TRIES):
@@ -143,12 +161,19 @@ def hello_of(campaign: Campaign) -> dict[str, Any]:
     return {
         "parameters": [f"u_{name}" for name in campaign.names] if transformed else list(campaign.names),
         "theta": list(campaign.names) if transformed else None,
-        "n_data": observation.value.size if observation is not None and "simulate" in campaign.functions else 0,
+        "n_data": n_data_of(campaign),
         "observed": None if observation is None else {"value": observation.value},
         "blobs": list(campaign.blobs),
         "block": campaign.block,
         "global_rng": campaign.global_rng,
     }
+
+
+def n_data_of(campaign: Campaign) -> int:
+    """How many numbers x has; 0 where there is none."""
+    if "simulate" not in campaign.functions:
+        return 0
+    return campaign.n_data if campaign.observation is None else campaign.observation.value.size
 
 
 def draws(campaign: Campaign, n: int, rng: np.random.Generator) -> np.ndarray:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ._binary import binary
 from ._errors import SiderealError
+from ._progress import Progress
 
 DONE, NOT_TRUSTED, INTERRUPTED = 0, 3, 4
 
@@ -33,14 +34,14 @@ def run(arguments: Sequence[str], progress: bool) -> int:
         errors="replace",
     )
     said: list[str] = []
+    shown = Progress(sys.stderr)
     was_interrupted = False
     try:
         while True:
             try:
                 for line in process.stderr:
                     said.append(line.rstrip("\n"))
-                    sys.stderr.write(line)
-                    sys.stderr.flush()
+                    shown.show(said[-1])
                 status = process.wait()
                 break
             except KeyboardInterrupt:
@@ -50,11 +51,22 @@ def run(arguments: Sequence[str], progress: bool) -> int:
         if process.poll() is None:
             process.terminate()
         process.stderr.close()
+        shown.end()
     if was_interrupted and status not in (DONE, NOT_TRUSTED):
         raise KeyboardInterrupt("the same call goes on where this one was")
     if status in (DONE, NOT_TRUSTED):
         return status
     raise SiderealError(words_of_failure(status, said))
+
+
+def output_of(arguments: Sequence[str]) -> str:
+    """What the command prints within moments; raises SiderealError of any status but 0."""
+    done = subprocess.run(
+        [binary(), *arguments], stdin=subprocess.DEVNULL, capture_output=True, encoding="utf-8", errors="replace"
+    )
+    if done.returncode != DONE:
+        raise SiderealError(words_of_failure(done.returncode, done.stderr.splitlines()))
+    return done.stdout
 
 
 def words_of_failure(status: int, said: Sequence[str]) -> str:

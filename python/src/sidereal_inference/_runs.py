@@ -8,7 +8,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 
 from ._campaign import Campaign
 from ._errors import SiderealError
-from ._fingerprint import changed
+from ._fingerprint import OBJECT, changed
 from ._functions import PICKLE, Functions
 
 RUNS = "sidereal-runs"
@@ -29,6 +29,8 @@ FORMAT = {"format": "sidereal-call", "version": 1}
 def record_of(functions: Functions, campaign: Campaign) -> dict[str, Any]:
     """What makes a call another one: its functions and what is asked of them, but not when to stop or who works."""
     observation = campaign.observation
+    # How many simulations a model for any observation is trained on is part of it.
+    may_change = ("rounds", "workers") if campaign.n_data is None else ("workers",)
     settings = {
         "seed": campaign.seed,
         "priors": {name: list(prior.table()) for name, prior in campaign.priors.items()},
@@ -40,7 +42,7 @@ def record_of(functions: Functions, campaign: Campaign) -> dict[str, Any]:
         "vectorized": campaign.block,
         "blobs": list(campaign.blobs),
         "global_rng": campaign.global_rng,
-        "options": {table: dict(keys) for table, keys in campaign.more.items() if table not in ("rounds", "workers")},
+        "options": {table: dict(keys) for table, keys in campaign.more.items() if table not in may_change},
     }
     record = {**FORMAT, "functions": functions.fingerprints(), "settings": settings}
     return json.loads(json.dumps(record))  # as it will be read back: tuples are lists
@@ -78,6 +80,13 @@ def differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str
     return words + changed(before["settings"], after["settings"])
 
 
+def advice(words: Sequence[str]) -> str:
+    """What to do where an object that a function uses is not as it was."""
+    if not any(f"{OBJECT} " in word for word in words):
+        return ""
+    return "; an object that a function writes into is a part of it: make it, or a copy of it, within the function"
+
+
 @dataclass(frozen=True)
 class Place:
     """A directory for a call's campaign; `note` says why a new one begins where there are others."""
@@ -106,7 +115,7 @@ def find_place(directory: str | os.PathLike[str] | None, name: str, record: Mapp
     if words:
         raise SiderealError(
             f"dir: {path} has the campaign of another call, different in {', '.join(words)}; "
-            f"expected the same call, or a new directory"
+            f"expected the same call, or a new directory{advice(words)}"
         )
     return Place(path, is_new=False)
 
@@ -126,7 +135,7 @@ def find_numbered(name: str, record: Mapping[str, Any]) -> Place:
         words = differences(found, record)
         if not words:
             return Place(path, is_new=False)
-        note = note or f"{', '.join(words)} changed since {path}: this is a new campaign, in {new}"
+        note = note or f"{', '.join(words)} changed since {path}: this is a new campaign, in {new}{advice(words)}"
     return Place(new, is_new=True, note=note)
 
 
