@@ -15,7 +15,9 @@ pub use stops::stop_reason;
 use crate::numbers;
 use sidereal_inference::account::Summary;
 use sidereal_inference::campaign::model::OptionValue;
-use sidereal_inference::campaign::{Campaign, Featurizer, Flow, Loss, Noise, SigmaSource};
+use sidereal_inference::campaign::{
+    Campaign, Featurizer, Flow, Loss, Noise, NoiseTerm, SigmaSource,
+};
 use sidereal_inference::campaign_file::Choice;
 use sidereal_inference::method::Mode;
 use sidereal_inference::space::{ParameterSpace, Prior};
@@ -326,7 +328,27 @@ fn option_value(value: &OptionValue) -> String {
 
 fn noise(noise: &Noise) -> String {
     match noise {
-        Noise::Gaussian(gaussian) => sigma_source(&gaussian.sigma),
+        Noise::Gaussian(gaussian) => {
+            let terms = [
+                ("jitter", &gaussian.terms.jitter),
+                ("offset", &gaussian.terms.offset),
+            ];
+            let terms = terms
+                .into_iter()
+                .filter_map(|(what, term)| Some((what, term.as_ref()?)));
+            let terms = terms.map(|(what, term)| match term {
+                NoiseTerm::One(name) => format!("; {what} {name}"),
+                NoiseTerm::ByLabel(name_by_label) => {
+                    let names = name_by_label.iter();
+                    let names: Vec<String> = names
+                        .map(|(label, name)| format!("{name} of {label}"))
+                        .collect();
+                    format!("; {what} {}", names.join(", "))
+                }
+            });
+            let terms: String = terms.collect();
+            format!("{}{terms}", sigma_source(&gaussian.sigma))
+        }
         Noise::Simulator => "the simulator's own".to_owned(),
     }
 }

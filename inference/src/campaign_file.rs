@@ -13,6 +13,7 @@ mod key;
 pub mod keys;
 mod model;
 mod noise;
+mod noise_terms;
 mod observation;
 mod parameters;
 mod rows;

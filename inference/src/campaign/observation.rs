@@ -51,7 +51,11 @@ pub struct Source {
     pub value: Column,
     /// None: not from the file.
     pub sigma: Option<Column>,
-    /// Rows with missing numbers, left out.
+    /// None: none was asked for.
+    pub label: Option<Column>,
+    /// What stands in its column, a text a datum.
+    pub labels: Vec<String>,
+    /// Rows in which something is missing, left out.
     pub n_dropped: usize,
 }
 
@@ -85,18 +89,19 @@ impl Observation {
             files::read(path, files::MOST_DATA_BYTES).map_err(|error| ObservationError {
                 mistakes: vec![error.to_string()],
             })?;
-        Self::parse(&bytes, path, errors, reading)
+        Self::parse(&bytes, path, errors, reading, None)
     }
 
-    /// As [`Self::read`]; `path` is for messages.
+    /// As [`Self::read`], with what stands in the column `label`; `path` is for messages.
     pub fn parse(
         bytes: &[u8],
         path: &Path,
         errors: Errors,
         reading: &Reading,
+        label: Option<&str>,
     ) -> Result<(Self, Source), ObservationError> {
         let mut mistakes = FileMistakes::new(path);
-        match parse(bytes, path, errors, reading, &mut mistakes) {
+        match parse(bytes, path, errors, reading, label, &mut mistakes) {
             Some(found) if mistakes.is_empty() => Ok(found),
             Some(_) | None => Err(ObservationError {
                 mistakes: mistakes.into_messages(),
@@ -145,7 +150,11 @@ enum Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    fn open(bytes: &'a [u8], reading: &Reading) -> Result<(Self, Format), (Place, String)> {
+    fn open(
+        bytes: &'a [u8],
+        reading: &Reading,
+        label: Option<&str>,
+    ) -> Result<(Self, Format), (Place, String)> {
         if fits::is_fits(bytes) {
             let table = FitsTable::open(bytes, reading.hdu.as_ref())
                 .map_err(|message| (Place::File, message))?;
@@ -162,7 +171,8 @@ impl<'a> Table<'a> {
             let message = "found no FITS file, expected one, as hdu is given";
             return Err((Place::File, message.to_owned()));
         }
-        let is_known = |name: &str| columns::is_known(name, &reading.columns);
+        let is_known =
+            |name: &str| columns::is_known(name, &reading.columns) || label == Some(name);
         let table = TextTable::open(bytes, &is_known)?;
         let format = if table.is_ecsv {
             Format::Ecsv
@@ -187,16 +197,17 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Gives the cells of the columns `wanted` of each row, in that order.
+    /// Gives the cells of the columns `wanted` of each row, in that order, then what stands in the column `label`.
     fn read(
         self,
         wanted: &[usize],
+        label: Option<usize>,
         mistakes: &mut FileMistakes,
         take: &mut dyn FnMut(Place, &[Cell], &mut FileMistakes),
     ) {
         match self {
-            Self::Text(table) => table.read(wanted, mistakes, take),
-            Self::Fits(table) => table.read(wanted, mistakes, take),
+            Self::Text(table) => table.read(wanted, label, mistakes, take),
+            Self::Fits(table) => table.read(wanted, label, mistakes, take),
         }
     }
 }
@@ -219,16 +230,17 @@ fn parse(
     path: &Path,
     errors: Errors,
     reading: &Reading,
+    label: Option<&str>,
     mistakes: &mut FileMistakes,
 ) -> Option<(Observation, Source)> {
-    let (table, format) = match Table::open(bytes, reading) {
+    let (table, format) = match Table::open(bytes, reading, label) {
         Ok(opened) => opened,
         Err((place, message)) => {
             mistakes.add(place, message);
             return None;
         }
     };
-    let chosen = match columns::choose(table.columns(), &reading.columns, errors) {
+    let chosen = match columns::choose(table.columns(), &reading.columns, errors, label) {
         Ok(chosen) => chosen,
         Err(message) => {
             mistakes.add(table.header(), message);
@@ -247,6 +259,8 @@ fn parse(
         grid: chosen.grid.map(column),
         value: column(chosen.value),
         sigma: sigma_at.map(column),
+        label: chosen.label.map(column),
+        labels: Vec::new(),
         n_dropped: 0,
     };
     // What is read of each row, in order, and what it has to be.
@@ -259,25 +273,34 @@ fn parse(
     .flatten()
     .collect();
     let wanted: Vec<usize> = roles.iter().map(|&(column, _)| column).collect();
-    let names: Vec<String> = wanted.iter().map(|&i| column(i).name).collect();
+    let names = wanted.iter().chain(&chosen.label);
+    let names: Vec<String> = names.map(|&i| column(i).name).collect();
     let mut numbers: Vec<Vec<f64>> = vec![Vec::new(); wanted.len()];
-    table.read(&wanted, mistakes, &mut |place, cells, mistakes| {
+    table.read(&wanted, chosen.label, mistakes, &mut |place, cells, mistakes| {
         let is_missing = |cell: &Cell| matches!(cell, Cell::Missing(_));
         if reading.missing == Missing::Drop && cells.iter().any(is_missing) {
             source.n_dropped += 1;
             return;
         }
         for (i, cell) in cells.iter().enumerate() {
-            let number = match cell {
-                Cell::Number(number) => check_number(*number, roles[i].1),
-                Cell::Missing(found) => Err(format!(
-                    "found {found}, expected a number (missing = \"drop\" in [observation] leaves such rows out)"
+            let expected = roles.get(i).map(|&(_, expected)| expected);
+            let taken = match (cell, expected) {
+                (Cell::Number(number), Some(expected)) => {
+                    check_number(*number, expected).map(|number| numbers[i].push(number))
+                }
+                (Cell::Text(label), _) => {
+                    source.labels.push(label.clone());
+                    Ok(())
+                }
+                (Cell::Missing(found), _) => Err(format!(
+                    "found {found}, expected a {} (missing = \"drop\" in [observation] leaves such rows out)",
+                    if expected.is_some() { "number" } else { "text" }
                 )),
-                Cell::Bad(message) => Err(message.clone()),
+                (Cell::Bad(message), _) => Err(message.clone()),
+                (Cell::Number(number), None) => Err(format!("found {number}, expected a text")),
             };
-            match number {
-                Ok(number) => numbers[i].push(number),
-                Err(message) => mistakes.add(place, format!("{}: {message}", names[i])),
+            if let Err(message) = taken {
+                mistakes.add(place, format!("{}: {message}", names[i]));
             }
         }
     });

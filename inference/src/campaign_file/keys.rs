@@ -5,7 +5,8 @@ use super::defaults::MOST_STAGES_OF_ANY;
 use super::key::Interval::{All, Between, Positive, PositiveUpTo};
 use super::key::KeyDefault::{Nothing, Required, Value, Words};
 use super::key::Takes::{
-    Any, Boolean, Choice, Number, Numbers, OneOf, Rows, Table, Tables, Text, Texts, Whole, Word,
+    Any, Boolean, Choice, Number, Numbers, OneOf, Rows, Table, Tables, Text, TextByKey, Texts,
+    Whole, Word,
 };
 pub use super::key::{Interval, Key, KeyDefault, Takes};
 use crate::campaign::external::Protocol;
@@ -261,7 +262,7 @@ pub(crate) mod external {
 pub(crate) mod noise {
     use super::*;
 
-    pub const GAUSSIAN: Key = key("gaussian", OneOf(&[SIGMA], "a table { sigma = ... }"), Nothing,
+    pub const GAUSSIAN: Key = key("gaussian", Table(&[SIGMA, JITTER, OFFSET, BY]), Nothing,
         "independent Gaussian noise");
     pub const SIGMA: Key = key("sigma", Any(
             &[Word(OBSERVED), Number(Positive), OneOf(DRAWN, SIGMA_WORDS)],
@@ -269,7 +270,20 @@ pub(crate) mod noise {
         ), Value("\"observed\""),
         "standard deviation of the noise, and of the likelihood");
 
+    pub const JITTER: Key = key("jitter", Any(&[Text, TextByKey], TERM_WORDS), Nothing,
+        "a parameter whose square is added to that of sigma, or one by the values of a column");
+    pub const OFFSET: Key = key("offset", Any(&[Text, TextByKey], TERM_WORDS), Nothing,
+        "a parameter that is added to the model's data, or one by the values of a column");
+    pub const BY: Key = key("by", Any(&[Text, Texts], BY_WORDS), Words("\"instrument\""),
+        "the column of the observation that jitter and offset go by, or what stands in it, one text a datum");
+
     pub const KEYS: &[Key] = &[GAUSSIAN];
+
+    pub const GAUSSIAN_WORDS: &str = "a table { sigma = ... }";
+    /// The column that terms go by where none is named.
+    pub const INSTRUMENT: &str = "instrument";
+    const TERM_WORDS: &str = "the name of a parameter, or a table of such names by the values of a column";
+    const BY_WORDS: &str = "the name of a column of the observation, or a list of texts, one a datum";
 
     pub const UNIFORM: Key = key("uniform", Table(&[LOW, HIGH]), Nothing, "one sigma a simulation, uniform");
     pub const LOG_UNIFORM: Key = key("log_uniform", Table(&[LOW, HIGH]), Nothing,

@@ -4,34 +4,36 @@ use super::choices::{Choice, Named};
 use super::document::{Entry, Section};
 use super::keys::file::NOISE;
 use super::keys::noise as key;
-use super::keys::noise::{GAUSSIAN, HIGH, LOW, OBSERVED, SIGMA};
+use super::keys::noise::{GAUSSIAN, GAUSSIAN_WORDS, HIGH, LOW, OBSERVED, SIGMA};
 use super::parameters::bounds;
 use super::rows::{Width, rows_of_numbers};
-use crate::campaign::{Expected, GaussianNoise, Observation, SigmaSource};
+use crate::campaign::{Expected, Observation, SigmaSource};
 use std::path::Path;
 
-/// `noise.gaussian.sigma`; None where `noise` is missing and may be, or is wrong.
-pub(super) fn sigma_entry<'a>(root: &Section<'a>, has_observation: bool) -> Option<Entry<'a>> {
+/// `noise.gaussian`; None where `noise` is missing and may be, or is wrong.
+pub(super) fn gaussian_section<'a>(
+    root: &Section<'a>,
+    has_observation: bool,
+) -> Option<Section<'a>> {
     if root.get(&NOISE).is_none() && has_observation {
         return None;
     }
     const EXPECTED: &str = "[noise] with gaussian = { sigma = ... }";
     let noise = root.require(&NOISE, EXPECTED)?.checked_section()?;
-    let gaussian = noise.require(&GAUSSIAN, &GAUSSIAN.takes.words())?;
-    let gaussian = gaussian.checked_section()?;
-    gaussian.require(&SIGMA, &SIGMA.takes.words())
+    let gaussian = noise.require(&GAUSSIAN, GAUSSIAN_WORDS)?;
+    gaussian.checked_section()
 }
 
-/// The noise that `sigma` describes, held against the observation and the data's length where they are known; `constant`
-/// is what was read of it where it is a number.
-pub(super) fn noise(
+/// The standard deviations that `sigma` describes, held against the observation and the data's length where they are known;
+/// `constant` is what was read of it where it is a number.
+pub(super) fn sigma_source(
     sigma: &Entry<'_>,
     constant: Option<f64>,
     directory: &Path,
     observation: Option<&Option<Observation>>,
     n_data: Option<usize>,
-) -> Option<GaussianNoise> {
-    let sigma = if sigma.is_text() {
+) -> Option<SigmaSource> {
+    Some(if sigma.is_text() {
         if sigma.text()? != OBSERVED {
             return sigma.wrong_type(&SIGMA.takes.words());
         }
@@ -71,8 +73,7 @@ pub(super) fn noise(
         }
     } else {
         return sigma.refuse(format!("expected {}", SIGMA.takes.words()));
-    };
-    Some(GaussianNoise { sigma })
+    })
 }
 
 /// Rows of error bars, from a file or in place.

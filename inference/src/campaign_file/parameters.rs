@@ -27,6 +27,7 @@ const RESERVED_NAMES: [&str; 11] = [
 ];
 
 /// A parameter whose name is known, with its place for later messages.
+#[derive(Clone)]
 pub(super) struct Named<'a> {
     pub name: &'a str,
     pub entry: Entry<'a>,
@@ -193,6 +194,7 @@ fn transformed<'a>(root: &Section<'a>, transform: &Entry<'a>) -> Option<Paramete
         joint: None,
         fixed: Vec::new(),
         derived: named.iter().map(derived).collect(),
+        of_noise: Vec::new(),
     };
     Some(Parameters {
         names: Some(named),
@@ -248,6 +250,7 @@ fn space(
         joint,
         fixed,
         derived: Vec::new(),
+        of_noise: Vec::new(),
     })
 }
 

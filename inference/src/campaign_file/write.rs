@@ -10,7 +10,8 @@ use super::keys::{
 };
 use crate::campaign::model::{ModelNoise, OptionValue};
 use crate::campaign::{
-    Campaign, Featurizer, Flow, Hdu, Loss, Missing, Noise, Reading, SigmaSource,
+    Campaign, Featurizer, Flow, GaussianNoise, Hdu, Loss, Missing, Noise, NoiseTerm, NoiseTerms,
+    Reading, SigmaSource,
 };
 use crate::space::{Fixed, Prior, Spread};
 use toml::Value;
@@ -116,8 +117,8 @@ pub(super) fn parts(campaign: &Campaign) -> Vec<Part<'_>> {
     }
     let likelihood = match &campaign.noise {
         Noise::Gaussian(noise) => {
-            let sigma = table([(noise::SIGMA, sigma(&noise.sigma))]);
-            parts.push(part(file::NOISE, vec![(noise::GAUSSIAN.name, sigma)]));
+            let gaussian = (noise::GAUSSIAN.name, gaussian(noise));
+            parts.push(part(file::NOISE, vec![gaussian]));
             ModelNoise::Gaussian
         }
         Noise::Simulator => ModelNoise::Own,
@@ -264,6 +265,38 @@ fn simulator(campaign: &Campaign) -> Vec<Entry<'_>> {
         entries.push((simulator::GRID.name, numbers(&campaign.simulator.grid)));
     }
     entries
+}
+
+fn gaussian(noise: &GaussianNoise) -> Value {
+    let NoiseTerms {
+        jitter,
+        offset,
+        labels,
+    } = &noise.terms;
+    let by = (!labels.is_empty()).then(|| texts(labels.iter().map(str::to_owned)));
+    let entries = [
+        Some((noise::SIGMA.name, sigma(&noise.sigma))),
+        given(noise::JITTER, jitter.as_ref().map(noise_term)),
+        given(noise::OFFSET, offset.as_ref().map(noise_term)),
+        given(noise::BY, by),
+    ];
+    let entries = entries.into_iter().flatten();
+    Value::Table(
+        entries
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
+    )
+}
+
+fn noise_term(term: &NoiseTerm) -> Value {
+    match term {
+        NoiseTerm::One(name) => Value::from(name.as_str()),
+        NoiseTerm::ByLabel(name_by_label) => {
+            let names = name_by_label.iter();
+            let names = names.map(|(label, name)| (label.clone(), Value::from(name.as_str())));
+            Value::Table(names.collect())
+        }
+    }
 }
 
 fn sigma(source: &SigmaSource) -> Value {

@@ -59,6 +59,8 @@ pub struct ParameterSpace {
     pub fixed: Vec<Fixed>,
     /// What the model gives with each draw, those of a prior transform first.
     pub derived: Vec<Derived>,
+    /// Names of those parameters, fixed ones among them, that the noise takes and the model does not.
+    pub of_noise: Vec<String>,
 }
 
 /// As model files and journals have it.
@@ -68,6 +70,7 @@ struct StoredParameterSpace {
     joint: Option<JointNormal>,
     fixed: Vec<Fixed>,
     derived: Vec<Derived>,
+    of_noise: Vec<String>,
 }
 
 impl TryFrom<StoredParameterSpace> for ParameterSpace {
@@ -105,6 +108,7 @@ impl TryFrom<StoredParameterSpace> for ParameterSpace {
             joint: stored.joint,
             fixed: stored.fixed,
             derived: stored.derived,
+            of_noise: stored.of_noise,
         })
     }
 }
@@ -117,6 +121,7 @@ impl ParameterSpace {
             joint: None,
             fixed: Vec::new(),
             derived: Vec::new(),
+            of_noise: Vec::new(),
         }
     }
 
@@ -177,10 +182,8 @@ impl ParameterSpace {
 
     /// Names of all that the model takes, in the order of the campaign file.
     pub fn model_names(&self) -> Vec<&str> {
-        let mut names = self.names();
-        for fixed in &self.fixed {
-            names.insert(fixed.position, &fixed.name);
-        }
+        let mut names = self.all_names();
+        names.retain(|name| !self.is_of_noise(name));
         names
     }
 
@@ -190,7 +193,41 @@ impl ParameterSpace {
         for fixed in &self.fixed {
             all.insert(fixed.position, fixed.value);
         }
-        all
+        if self.of_noise.is_empty() {
+            return all;
+        }
+        let named = self.all_names().into_iter().zip(all);
+        named
+            .filter(|(name, _)| !self.is_of_noise(name))
+            .map(|(_, value)| value)
+            .collect()
+    }
+
+    /// Whether θ itself is what the model takes, where that has the parameters in the campaign's order.
+    pub fn is_all_of_the_model(&self) -> bool {
+        self.fixed.is_empty() && self.of_noise.is_empty()
+    }
+
+    /// Of the parameter of this name, or of the fixed one, for a θ of `len()` elements.
+    pub fn value(&self, name: &str, theta: &[f64]) -> Option<f64> {
+        let mut named = self.parameters.iter().zip(theta);
+        let found = named.find(|(parameter, _)| parameter.name == name);
+        let fixed = || self.fixed.iter().find(|fixed| fixed.name == name);
+        found
+            .map(|(_, &value)| value)
+            .or_else(|| Some(fixed()?.value))
+    }
+
+    fn all_names(&self) -> Vec<&str> {
+        let mut names = self.names();
+        for fixed in &self.fixed {
+            names.insert(fixed.position, &fixed.name);
+        }
+        names
+    }
+
+    fn is_of_noise(&self, name: &str) -> bool {
+        self.of_noise.iter().any(|of_noise| of_noise == name)
     }
 
     /// log p(θ) in the parameters' own units; -inf outside the prior. `theta` has `len()` elements.
@@ -264,7 +301,7 @@ mod tests {
             let space = format!(
                 r#"{{"parameters": [{{"name": "a", "prior": {{"normal": {{"mean": 0.0, "sd": 1.0}}}}, "periodic": false}},
                     {{"name": "b", "prior": {{"normal": {{"mean": 0.0, "sd": 1.0}}}}, "periodic": false}}],
-                    "fixed": [], "derived": [], "joint": {{"positions": {positions}, "mean": [0.0, 0.0],
+                    "fixed": [], "derived": [], "of_noise": [], "joint": {{"positions": {positions}, "mean": [0.0, 0.0],
                     "spread": {{"covariance": [[1.0, 0.0], [0.0, 1.0]]}}}}}}"#
             );
             serde_json::from_str::<ParameterSpace>(&space).map_err(|error| error.to_string())
@@ -339,6 +376,7 @@ mod tests {
             ],
             fixed: Vec::new(),
             derived: Vec::new(),
+            of_noise: Vec::new(),
             joint: Some(
                 JointNormal::new(vec![0, 2], vec![0.0; 2], Spread::Covariance(covariance))
                     .expect("a prior"),

@@ -8,6 +8,7 @@ mod correlated;
 mod data_files;
 mod external;
 mod good_files;
+mod noise_terms;
 mod schema;
 
 use sidereal_inference::campaign::Campaign;

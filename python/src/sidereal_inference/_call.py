@@ -5,6 +5,7 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from ._campaign import Campaign, Observation
 from ._child import kind_of, n_arguments, numbers_of
 from ._errors import NotToBeTrusted, SiderealError
 from ._functions import Functions, call_once, take
+from ._noise import terms_of
 from ._priors import Fixed, Prior, as_number, as_priors, check_names, check_periodic
 from ._process import NOT_TRUSTED, run
 from ._result import Result, load
@@ -110,6 +112,9 @@ def fit(
     x_obs: Any,
     x_err: Any = None,
     grid: Any = None,
+    jitter: str | Mapping[str, str] | None = None,
+    offset: str | Mapping[str, str] | None = None,
+    instrument: Any = None,
     log_likelihood: Callable[..., Any] | str | None = None,
     prior_transform: Callable[..., Any] | str | None = None,
     names: Sequence[str] | None = None,
@@ -139,6 +144,14 @@ def fit(
     grid
         Where it was observed (times, wavelengths), for plots and the check of the fit: an array of shape [length] or of
         that of `x_obs`; None: 0, 1, 2, ...
+    jitter
+        The name of a parameter whose square is added to that of `x_err`, or a dict of such names by instrument. Its prior
+        is that of a number of 0 or more.
+    offset
+        The name of a parameter that is added to what `simulate` gives, or a dict of such names by instrument. Functions
+        get neither these parameters nor those of the jitter: theta has the others, in their order.
+    instrument
+        What `jitter` and `offset` go by, one a datum: an array of shape [length] or of that of `x_obs`.
     log_likelihood
         In place of `x_err`: a function of theta and x_obs (of x's shape) that gives a float.
 
@@ -150,6 +163,13 @@ def fit(
         raise SiderealError(
             "simulate takes rng and so draws noise of its own, expected a log_likelihood(theta, x_obs) in place of x_err"
         )
+    if any(argument is not None for argument in (jitter, offset, instrument)):
+        if log_likelihood is not None or prior_transform is not None:
+            other = "log_likelihood" if log_likelihood is not None else "prior_transform"
+            raise SiderealError(f"jitter and offset: found beside a {other}, expected x_err and priors")
+        by_name, _, _ = parameters_of(functions, priors, names, periodic)
+        terms = terms_of(jitter, offset, instrument, shape, list(by_name))
+        observation = replace(observation, terms=terms)
     campaign = campaign_of(
         functions,
         observation,
