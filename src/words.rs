@@ -239,7 +239,9 @@ pub const NO_PRIOR: &str = "by the model";
 /// The prior of one parameter of a space.
 pub fn prior(space: &ParameterSpace, position: usize) -> String {
     let alone = independent_prior(&space.parameters[position].prior);
-    if space.is_joint(position) {
+    let mut copulas = space.copulas.iter();
+    let is_correlated = copulas.any(|copula| copula.positions().contains(&position));
+    if space.is_joint(position) || is_correlated {
         format!("{alone}, correlated")
     } else {
         alone
@@ -274,6 +276,15 @@ fn independent_prior(prior: &Prior) -> String {
             low,
             high,
         } => format!("beta({}, {}) {}", n(alpha), n(beta), span(*low, *high)),
+        Prior::Samples(_) => {
+            let quantile = |z| n(&prior.from_unconstrained(z));
+            format!(
+                "fitted to samples, median {}, 16 to 84 % {} to {}",
+                quantile(0.0),
+                quantile(-1.0),
+                quantile(1.0)
+            )
+        }
     }
 }
 

@@ -13,7 +13,9 @@ pub use noise::{GaussianNoise, Labels, Noise, NoiseTerm, NoiseTerms, RowNoise, S
 pub use observation::{
     Column, ColumnNames, Errors, Format, Hdu, Missing, Observation, Reading, Source,
 };
-pub(crate) use observation::{Expected, FileMistakes, Place, check_number, parse_number, rows};
+pub(crate) use observation::{
+    Expected, FileMistakes, Place, check_number, number_columns, parse_number, rows,
+};
 
 pub use specification::{
     Campaign, Combine, DeviceChoice, Featurizer, Flow, Loss, MOST_WORKERS, Misfit, Normalization,

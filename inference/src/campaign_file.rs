@@ -17,6 +17,7 @@ mod noise_terms;
 mod observation;
 mod parameters;
 mod rows;
+mod samples;
 mod schema;
 mod validate;
 mod write;

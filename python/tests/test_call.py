@@ -123,6 +123,20 @@ def test_terms_of_the_noise_that_are_none(command, terms, message):
     assert str(caught.value) == message
 
 
+def test_samples_are_written_beside_the_campaign(command):
+    samples = si.Samples({"a": [0.25, 0.5], "b": [1, 2]})
+    result = si.sample(log_likelihood, {"a": samples, "b": samples})
+    directory = RUN / "log_likelihood-1"
+    text = (directory / "campaign.toml").read_text()
+    for name in "ab":
+        assert f'prior = {{ samples = {{ path = "{samples.file_name}", column = "{name}" }} }}' in text
+    assert (directory / samples.file_name).read_bytes() == samples.content
+    again = si.Samples({"a": [0.25, 0.5], "b": [1, 2]})
+    assert si.sample(log_likelihood, {"a": again, "b": again}).dir == result.dir
+    other = si.Samples({"a": [0.25, 0.75], "b": [1, 2]})
+    assert si.sample(log_likelihood, {"a": other, "b": other}).dir == RUN / "log_likelihood-2" / "run"
+
+
 def test_channels_are_written_row_by_row(command):
     x_obs = np.arange(6.0).reshape(2, 3)
     si.fit(lambda theta: x_obs, PRIORS, x_obs=x_obs, x_err=np.arange(1, 7).reshape(2, 3), grid=[0, 1, 2], dir="mine")

@@ -6,6 +6,8 @@ mod ecsv;
 mod fits;
 mod lines;
 mod mistakes;
+mod number_columns;
+mod open;
 mod reading;
 mod text;
 
@@ -15,16 +17,17 @@ mod tests;
 pub use cell::Column;
 pub(crate) use cell::{Expected, check_number};
 pub(crate) use mistakes::{FileMistakes, Place};
+pub(crate) use number_columns::number_columns;
+pub use open::Format;
 pub use reading::{ColumnNames, Errors, Hdu, Missing, Reading};
 pub(crate) use text::{parse_number, rows};
 
 use crate::base::files;
 use cell::Cell;
 use columns::Sigma;
-use fits::FitsTable;
+use open::Table;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use text::TextTable;
 
 /// One observation: `value[i]` ± `sigma[i]` at `grid[i]`; all of one length. No data at all where the model is a
 /// log-likelihood alone, which has them itself.
@@ -57,17 +60,6 @@ pub struct Source {
     pub labels: Vec<String>,
     /// Rows in which something is missing, left out.
     pub n_dropped: usize,
-}
-
-/// What a file turned out to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// Fields with or without a header.
-    Text,
-    /// Enhanced CSV (astropy).
-    Ecsv,
-    /// A binary table.
-    Fits,
 }
 
 /// Everything that is wrong with an observation, one message a line.
@@ -143,88 +135,6 @@ impl Observation {
     }
 }
 
-/// A table that is open: its columns are known, its rows not yet read.
-enum Table<'a> {
-    Text(TextTable<'a>),
-    Fits(FitsTable<'a>),
-}
-
-impl<'a> Table<'a> {
-    fn open(
-        bytes: &'a [u8],
-        reading: &Reading,
-        label: Option<&str>,
-    ) -> Result<(Self, Format), (Place, String)> {
-        if fits::is_fits(bytes) {
-            let table = FitsTable::open(bytes, reading.hdu.as_ref())
-                .map_err(|message| (Place::File, message))?;
-            return Ok((Self::Fits(table), Format::Fits));
-        }
-        if let Some((_, found)) = OTHER_FORMATS
-            .iter()
-            .find(|(beginning, _)| bytes.starts_with(beginning))
-        {
-            let message = format!("found {found}, expected CSV, ECSV or an unpacked FITS table");
-            return Err((Place::File, message));
-        }
-        if reading.hdu.is_some() {
-            let message = "found no FITS file, expected one, as hdu is given";
-            return Err((Place::File, message.to_owned()));
-        }
-        let is_known =
-            |name: &str| columns::is_known(name, &reading.columns) || label == Some(name);
-        let table = TextTable::open(bytes, &is_known)?;
-        let format = if table.is_ecsv {
-            Format::Ecsv
-        } else {
-            Format::Text
-        };
-        Ok((Self::Text(table), format))
-    }
-
-    fn columns(&self) -> &[Column] {
-        match self {
-            Self::Text(table) => &table.columns,
-            Self::Fits(table) => &table.columns,
-        }
-    }
-
-    /// Where the columns' names stand.
-    fn header(&self) -> Place {
-        match self {
-            Self::Text(table) => table.header,
-            Self::Fits(_) => Place::File,
-        }
-    }
-
-    /// Gives the cells of the columns `wanted` of each row, in that order, then what stands in the column `label`.
-    fn read(
-        self,
-        wanted: &[usize],
-        label: Option<usize>,
-        mistakes: &mut FileMistakes,
-        take: &mut dyn FnMut(Place, &[Cell], &mut FileMistakes),
-    ) {
-        match self {
-            Self::Text(table) => table.read(wanted, label, mistakes, take),
-            Self::Fits(table) => table.read(wanted, label, mistakes, take),
-        }
-    }
-}
-
-/// What people have and give, by how it begins.
-const OTHER_FORMATS: [(&[u8], &str); 9] = [
-    (b"\x1f\x8b", "a file packed by gzip"),
-    (b"BZh", "a file packed by bzip2"),
-    (b"PK\x03\x04", "a zip file (or a spreadsheet)"),
-    (b"\x89HDF", "an HDF5 file"),
-    (b"PAR1", "a Parquet file"),
-    (b"\x93NUMPY", "an array of NumPy"),
-    (b"<", "XML (a VOTable?)"),
-    (b"\xff\xfe", "UTF-16 text"),
-    (b"\xfe\xff", "UTF-16 text"),
-];
-
 fn parse(
     bytes: &[u8],
     path: &Path,
@@ -233,7 +143,8 @@ fn parse(
     label: Option<&str>,
     mistakes: &mut FileMistakes,
 ) -> Option<(Observation, Source)> {
-    let (table, format) = match Table::open(bytes, reading, label) {
+    let is_known = |name: &str| columns::is_known(name, &reading.columns) || label == Some(name);
+    let (table, format) = match Table::open(bytes, reading, &is_known) {
         Ok(opened) => opened,
         Err((place, message)) => {
             mistakes.add(place, message);

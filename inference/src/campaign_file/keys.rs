@@ -110,7 +110,10 @@ pub(crate) mod parameters {
 
     pub const FIXED: Key = key("fixed", Number(All), Nothing, "this number, always");
 
-    const PRIORS: &[Key] = &[FIXED, UNIFORM, NORMAL, TRUNCATED_NORMAL, LOG_NORMAL, LOG_UNIFORM, BETA];
+    pub const SAMPLES: Key = key("samples", Any(&[Text, Table(samples::KEYS)], "the path of a file, or a table with path"),
+        Nothing, "a density that is fitted to a file's weighted samples");
+
+    const PRIORS: &[Key] = &[FIXED, UNIFORM, NORMAL, TRUNCATED_NORMAL, LOG_NORMAL, LOG_UNIFORM, BETA, SAMPLES];
 
     pub const LOW: Key = key("low", Number(All), Required, "lower bound");
     pub const HIGH: Key = key("high", Number(All), Required, "upper bound");
@@ -124,6 +127,28 @@ pub(crate) mod parameters {
     pub const SD: Key = key("sd", Number(Positive), Required, "standard deviation");
     pub const ALPHA: Key = key("alpha", Number(Positive), Required, "one more than the exponent at low");
     pub const BETA_EXPONENT: Key = key("beta", Number(Positive), Required, "one more than the exponent at high");
+}
+
+/// `samples` in a prior.
+#[rustfmt::skip]
+pub(crate) mod samples {
+    use super::*;
+
+    pub const PATH: Key = key("path", Text, Nothing, "a table of samples: Parquet, text with a header, ECSV or FITS");
+    pub const COLUMN: Key = key("column", Text, Words("the parameter's name"), "the column of the samples");
+    pub const WEIGHTS: Key = key("weights", Text, Words("\"weight\", where there is one"), "the column of their weights");
+    pub const LOW: Key = key("low", Number(All), Nothing, "lower bound of the density");
+    pub const HIGH: Key = key("high", Number(All), Nothing, "upper bound of the density");
+    pub const DIGEST: Key = key("digest", Text, Nothing, "SHA-256 of the file; written beside what was fitted to it");
+    pub const REACH: Key = key("reach", Number(Positive), Nothing, "z of the last of values, and less that of the first");
+    pub const VALUES: Key = key("values", Numbers(All), Nothing, "what was fitted: the parameter at equal distances in z");
+    pub const CORRELATIONS: Key = key("correlations", Numbers(All), Nothing,
+        "what was fitted: of z with those of earlier parameters of the same file");
+
+    pub const KEYS: &[Key] = &[PATH, COLUMN, WEIGHTS, LOW, HIGH, DIGEST, REACH, VALUES, CORRELATIONS];
+
+    /// The column of weights where none is named.
+    pub const WEIGHT: &str = "weight";
 }
 
 /// `[prior]`

@@ -25,7 +25,7 @@ pub(super) fn campaign(
         .require(&NAME, "the campaign's name")
         .and_then(|entry| campaign_name(&entry));
     let seed = root.whole(&SEED);
-    let parameters = parameters::parameters(root);
+    let parameters = parameters::parameters(root, directory);
     let names = parameters.names.as_deref();
     let n_parameters = names.map(<[_]>::len);
     let forward = forward_model::forward_model(root, directory, &parameters, known);

@@ -13,7 +13,7 @@ use crate::campaign::{
     Campaign, Featurizer, Flow, GaussianNoise, Hdu, Loss, Missing, Noise, NoiseTerm, NoiseTerms,
     Reading, SigmaSource,
 };
-use crate::space::{Fixed, Prior, Spread};
+use crate::space::{Fixed, Prior, SampledDensity, Spread};
 use toml::Value;
 
 /// A key with its value.
@@ -238,7 +238,28 @@ fn prior(prior: &Prior) -> Value {
             let keys = [ALPHA, BETA_EXPONENT, UNIT_LOW, UNIT_HIGH];
             of(BETA, &keys, &[alpha, beta, low, high])
         }
+        Prior::Samples(ref density) => table([(SAMPLES, samples(density))]),
     }
+}
+
+fn samples(density: &SampledDensity) -> Value {
+    use super::keys::samples::*;
+    let correlations = &density.correlations;
+    let correlations = (!correlations.is_empty()).then(|| numbers(correlations));
+    let entries = [
+        given(DIGEST, Some(Value::from(density.digest.as_str()))),
+        given(REACH, Some(Value::Float(density.reach))),
+        given(VALUES, Some(numbers(&density.values))),
+        given(CORRELATIONS, correlations),
+        given(LOW, density.low.map(Value::Float)),
+        given(HIGH, density.high.map(Value::Float)),
+    ];
+    let entries = entries.into_iter().flatten();
+    Value::Table(
+        entries
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
+    )
 }
 
 fn simulator(campaign: &Campaign) -> Vec<Entry<'_>> {

@@ -1,7 +1,9 @@
 //! The parameter space: named parameters, their joint prior, and the map to unconstrained z.
 
+use super::copula::Copula;
 use super::joint_normal::JointNormal;
-use super::prior::{Prior, PriorError};
+use super::prior::Prior;
+use super::prior_error::PriorError;
 use crate::base::normal;
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +63,9 @@ pub struct ParameterSpace {
     pub derived: Vec<Derived>,
     /// Names of those parameters, fixed ones among them, that the noise takes and the model does not.
     pub of_noise: Vec<String>,
+    /// Of those parameters that are fitted to the same samples; they follow from the parameters' priors.
+    #[serde(skip)]
+    pub copulas: Vec<Copula>,
 }
 
 /// As model files and journals have it.
@@ -104,6 +109,7 @@ impl TryFrom<StoredParameterSpace> for ParameterSpace {
             )));
         }
         Ok(Self {
+            copulas: copulas(&stored.parameters)?,
             parameters: stored.parameters,
             joint: stored.joint,
             fixed: stored.fixed,
@@ -122,7 +128,16 @@ impl ParameterSpace {
             fixed: Vec::new(),
             derived: Vec::new(),
             of_noise: Vec::new(),
+            copulas: Vec::new(),
         }
+    }
+
+    /// With the correlations of parameters that are fitted to the same samples.
+    pub fn correlated(self) -> Result<Self, PriorError> {
+        Ok(Self {
+            copulas: copulas(&self.parameters)?,
+            ..self
+        })
     }
 
     /// Whether the parameter at `position` is one of the joint prior.
@@ -241,6 +256,12 @@ impl ParameterSpace {
             .filter(|(position, _)| !self.is_joint(*position))
             .map(|(_, (parameter, &x))| parameter.prior.log_density(x))
             .sum();
+        if independent == f64::NEG_INFINITY {
+            return independent;
+        }
+        let copulas = self.copulas.iter();
+        let corrections = copulas.map(|copula| copula.log_correction(&self.own_z(copula, theta)));
+        let independent = corrections.fold(independent, |sum, correction| sum + correction);
         match &self.joint {
             Some(joint) => independent + joint.log_density(theta),
             None => independent,
@@ -256,6 +277,11 @@ impl ParameterSpace {
         );
         for ((parameter, &z), x) in self.parameters.iter().zip(z).zip(theta.iter_mut()) {
             *x = parameter.prior.from_unconstrained(z);
+        }
+        for copula in &self.copulas {
+            for (&place, y) in copula.positions().iter().zip(copula.correlated(z)) {
+                theta[place] = self.parameters[place].prior.from_unconstrained(y);
+            }
         }
         if let Some(joint) = &self.joint {
             joint.constrain(z, theta);
@@ -273,9 +299,23 @@ impl ParameterSpace {
         for ((parameter, &x), z) in self.parameters.iter().zip(theta).zip(z.iter_mut()) {
             *z = parameter.prior.to_unconstrained(x);
         }
+        for copula in &self.copulas {
+            let whitened = copula.whitened(&self.own_z(copula, theta));
+            for (&place, whitened) in copula.positions().iter().zip(whitened) {
+                z[place] = whitened;
+            }
+        }
         if let Some(joint) = &self.joint {
             joint.unconstrain(theta, z);
         }
+    }
+
+    /// Of the parameters of a copula, each by its own prior.
+    fn own_z(&self, copula: &Copula, theta: &[f64]) -> Vec<f64> {
+        let places = copula.positions().iter();
+        places
+            .map(|&place| self.parameters[place].prior.to_unconstrained(theta[place]))
+            .collect()
     }
 
     /// log q(θ) in the parameters' own units of a density that is `log_density_z` at z, where
@@ -283,6 +323,14 @@ impl ParameterSpace {
     pub fn log_density(&self, z: &[f64], theta: &[f64], log_density_z: f64) -> f64 {
         log_density_z - standard_normal_log_density(z) + self.log_prior(theta)
     }
+}
+
+fn copulas(parameters: &[Parameter]) -> Result<Vec<Copula>, PriorError> {
+    let named = parameters.iter();
+    let named: Vec<(&str, &Prior)> = named
+        .map(|parameter| (parameter.name.as_str(), &parameter.prior))
+        .collect();
+    Copula::of(&named)
 }
 
 /// log N(z; 0, 1) of all elements together.
@@ -377,6 +425,7 @@ mod tests {
             fixed: Vec::new(),
             derived: Vec::new(),
             of_noise: Vec::new(),
+            copulas: Vec::new(),
             joint: Some(
                 JointNormal::new(vec![0, 2], vec![0.0; 2], Spread::Covariance(covariance))
                     .expect("a prior"),

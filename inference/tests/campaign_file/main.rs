@@ -9,6 +9,7 @@ mod data_files;
 mod external;
 mod good_files;
 mod noise_terms;
+mod samples;
 mod schema;
 
 use sidereal_inference::campaign::Campaign;

@@ -20,6 +20,7 @@ from ._priors import Fixed, Prior, as_number, as_priors, check_names, check_peri
 from ._process import NOT_TRUSTED, run
 from ._result import Result, load
 from ._runs import RUN, create, find_place, record_of, settled, write
+from ._samples import Samples
 
 SIMULATIONS = 50_000
 Directory = str | os.PathLike[str] | None
@@ -52,7 +53,7 @@ def sample(
         Or the place of one that can be imported, `"package.module:name"` or `"file.py:name"`.
     priors
         A prior by name, in the order of theta: `Uniform(low, high)`, `LogUniform`, `Normal(mean, sd)`, `TruncatedNormal`,
-        `HalfNormal`, `LogNormal`, `Beta`, `Fixed(value)`; also `(low, high)`, a number, or a frozen distribution of
+        `HalfNormal`, `LogNormal`, `Beta`, `Samples(path)`, `Fixed(value)`; also `(low, high)`, a number, or a frozen distribution of
         scipy.stats. Or a list of them, with `names`.
     prior_transform
         In place of `priors`: a function from the unit cube to theta, both arrays of a number a parameter. Needs `names`.
@@ -348,6 +349,9 @@ def carry_out(
         pickle = functions.pickle()
         call_once(functions, campaign, shape)
         create(place, settled(record, functions), pickle)
+    for prior in campaign.priors.values():
+        if isinstance(prior, Samples):
+            write(place.directory / prior.file_name, prior.content)
     file = place.directory / "campaign.toml"
     write(file, campaign.toml().encode())
     run_directory = place.directory / RUN
