@@ -15,7 +15,9 @@ pub use stops::stop_reason;
 use crate::numbers;
 use sidereal_inference::account::Summary;
 use sidereal_inference::campaign::model::OptionValue;
-use sidereal_inference::campaign::{Campaign, Featurizer, Flow, Loss, Noise, SigmaSource};
+use sidereal_inference::campaign::{
+    Campaign, Featurizer, Flow, Loss, Noise, NoiseTerm, SigmaSource,
+};
 use sidereal_inference::campaign_file::Choice;
 use sidereal_inference::method::Mode;
 use sidereal_inference::space::{ParameterSpace, Prior};
@@ -237,7 +239,9 @@ pub const NO_PRIOR: &str = "by the model";
 /// The prior of one parameter of a space.
 pub fn prior(space: &ParameterSpace, position: usize) -> String {
     let alone = independent_prior(&space.parameters[position].prior);
-    if space.is_joint(position) {
+    let mut copulas = space.copulas.iter();
+    let is_correlated = copulas.any(|copula| copula.positions().contains(&position));
+    if space.is_joint(position) || is_correlated {
         format!("{alone}, correlated")
     } else {
         alone
@@ -272,6 +276,15 @@ fn independent_prior(prior: &Prior) -> String {
             low,
             high,
         } => format!("beta({}, {}) {}", n(alpha), n(beta), span(*low, *high)),
+        Prior::Samples(_) => {
+            let quantile = |z| n(&prior.from_unconstrained(z));
+            format!(
+                "fitted to samples, median {}, 16 to 84 % {} to {}",
+                quantile(0.0),
+                quantile(-1.0),
+                quantile(1.0)
+            )
+        }
     }
 }
 
@@ -326,7 +339,27 @@ fn option_value(value: &OptionValue) -> String {
 
 fn noise(campaign: &Campaign) -> String {
     let own = match &campaign.noise {
-        Noise::Gaussian(gaussian) => sigma_source(&gaussian.sigma),
+        Noise::Gaussian(gaussian) => {
+            let terms = [
+                ("jitter", &gaussian.terms.jitter),
+                ("offset", &gaussian.terms.offset),
+            ];
+            let terms = terms
+                .into_iter()
+                .filter_map(|(what, term)| Some((what, term.as_ref()?)));
+            let terms = terms.map(|(what, term)| match term {
+                NoiseTerm::One(name) => format!("; {what} {name}"),
+                NoiseTerm::ByLabel(name_by_label) => {
+                    let names = name_by_label.iter();
+                    let names: Vec<String> = names
+                        .map(|(label, name)| format!("{name} of {label}"))
+                        .collect();
+                    format!("; {what} {}", names.join(", "))
+                }
+            });
+            let terms: String = terms.collect();
+            format!("{}{terms}", sigma_source(&gaussian.sigma))
+        }
         Noise::Simulator => "the simulator's own".to_owned(),
     };
     match &campaign.training_noise {

@@ -345,7 +345,13 @@ fn check_fit(
         }
         Ok::<_, TableError>(found)
     };
-    check_posterior(&campaign.noise, observation, posterior, simulated)
+    check_posterior(
+        &campaign.space,
+        &campaign.noise,
+        observation,
+        posterior,
+        simulated,
+    )
 }
 
 /// The model of the flow that the campaign ended with.

@@ -9,11 +9,13 @@ mod specification;
 
 pub(crate) use minibatch::fewest_slice_rows;
 pub use minibatch::{SLICE_ROWS, even_slices};
-pub use noise::{GaussianNoise, Noise, SigmaSource};
+pub use noise::{GaussianNoise, Labels, Noise, NoiseTerm, NoiseTerms, RowNoise, SigmaSource};
 pub use observation::{
     Column, ColumnNames, Errors, Format, Hdu, Missing, Observation, Reading, Source,
 };
-pub(crate) use observation::{Expected, FileMistakes, Place, check_number, parse_number, rows};
+pub(crate) use observation::{
+    Expected, FileMistakes, Place, check_number, number_columns, parse_number, rows,
+};
 
 pub use specification::{
     Campaign, Combine, DeviceChoice, Featurizer, Flow, Loss, MOST_WORKERS, Misfit, Normalization,

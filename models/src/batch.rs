@@ -103,7 +103,7 @@ pub(crate) fn run_batch_unless(
             let row_id = RowId(draws.first_row + index as u64);
             let theta = draws.theta_row(index);
             let own = run_row(campaign, simulator, draws.round, row_id, theta, values)?;
-            judge(campaign, values, own, row)
+            judge(campaign, theta, values, own, row)
         };
         let buffer = || vec![0.0; n_data];
         match n_data {
@@ -234,6 +234,7 @@ fn run_row(
 /// is an observation; an error leaves `row` as it was. `own` is the model's own log-likelihood.
 pub(crate) fn judge(
     campaign: &Campaign,
+    theta: &[f64],
     values: &[f64],
     own: Option<f64>,
     row: &mut [f32],
@@ -249,7 +250,10 @@ pub(crate) fn judge(
         });
     }
     let log_likelihood = match (&campaign.noise, &campaign.observation) {
-        (Noise::Gaussian(noise), Some(observed)) => Some(noise.log_likelihood(observed, values)),
+        (Noise::Gaussian(noise), Some(observed)) => {
+            let noise = noise.terms.of_row(&campaign.space, theta);
+            Some(noise.log_likelihood(observed, values))
+        }
         (Noise::Simulator, Some(_)) => own,
         (_, None) => None,
     };

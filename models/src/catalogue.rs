@@ -335,7 +335,7 @@ impl Ordered {
                 "{name} is {value}, expected a finite number"
             )));
         }
-        if self.is_in_order && self.space.fixed.is_empty() {
+        if self.is_in_order && self.space.is_all_of_the_model() {
             return run(parameters);
         }
         let parameters = self.space.model_parameters(parameters);

@@ -200,6 +200,7 @@ fn shard_rows(campaign: &Campaign, draws: Draws, answers: &Answers) -> ShardRows
             let x = &answers.x[i * n_data..(i + 1) * n_data];
             judge(
                 campaign,
+                rows.draws.theta_row(i),
                 x,
                 own,
                 &mut rows.simulated[i * n_data..(i + 1) * n_data],

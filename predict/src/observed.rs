@@ -8,7 +8,7 @@ use sidereal_inference::campaign::{
 /// Where the errors of observations of a campaign's model are; a model in processes of its own has no declaration.
 pub(crate) fn errors(campaign: &Campaign, declaration: Option<&dyn Declaration>) -> Errors {
     let constant = match &campaign.noise {
-        Noise::Gaussian(GaussianNoise { sigma }) => match sigma {
+        Noise::Gaussian(GaussianNoise { sigma, .. }) => match sigma {
             SigmaSource::Constant(sigma) => Some(*sigma),
             SigmaSource::Observed
             | SigmaSource::Uniform { .. }

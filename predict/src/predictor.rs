@@ -324,7 +324,13 @@ fn check_fit(
         };
         Ok(draws.iter().map(of_draw).collect())
     };
-    let Ok(checked) = check_posterior(&campaign.noise, observation, posterior, simulated);
+    let Ok(checked) = check_posterior(
+        &campaign.space,
+        &campaign.noise,
+        observation,
+        posterior,
+        simulated,
+    );
     checked
 }
 

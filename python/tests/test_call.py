@@ -79,6 +79,74 @@ def test_a_simulator(command):
     ) in text
 
 
+def test_jitter_and_offset_by_instrument(command):
+    def simulate(theta):
+        assert theta.shape == (1,)
+        return theta[0] + np.zeros(3)
+
+    priors = {"s_1": (0, 1), "c": (0, 1), "gamma": (-5, 5), "s_2": 0.5}
+    terms = {"jitter": {"HARPS": "s_1", "HIRES 2": "s_2"}, "offset": "gamma"}
+    given = {"x_obs": [1, 2, 3], "x_err": 0.5, "instrument": np.array(["HARPS", "HIRES 2", "HARPS"]), **terms}
+    first = si.fit(simulate, priors, **given)
+    assert (
+        '\ngaussian = { sigma = "observed", jitter = { HARPS = "s_1", "HIRES 2" = "s_2" }, offset = "gamma", '
+        'by = ["HARPS", "HIRES 2", "HARPS"] }\n'
+    ) in (RUN / "simulate-1" / "campaign.toml").read_text()
+    assert si.fit(simulate, priors, **given).dir == first.dir
+    given["instrument"] = ["HARPS", "HIRES 2", "HIRES 2"]
+    assert si.fit(simulate, priors, **given).dir == RUN / "simulate-2" / "run"
+    si.fit(lambda theta: theta, {"a": (0, 1), "s": (0, 1)}, x_obs=[1], x_err=1, jitter="s", dir="mine")
+    assert '\ngaussian = { sigma = "observed", jitter = "s" }\n' in Path("mine/campaign.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("terms", "message"),
+    [
+        ({"jitter": "c"}, "jitter: found 'c', expected a parameter with a prior: a, b"),
+        ({"jitter": {}}, "jitter: found {}, expected the name of a parameter, or a dict of such names by instrument"),
+        ({"jitter": {"x": "a"}}, "instrument: missing, expected what jitter and offset go by, one a datum"),
+        (
+            {"jitter": "a", "instrument": ["x"] * 3},
+            "instrument: found it where neither jitter nor offset is a dict, expected none",
+        ),
+        (
+            {"offset": {"x": "a"}, "instrument": ["y", "z", "y"]},
+            "offset: no datum has 'x' in instrument, found y, z",
+        ),
+        (
+            {"offset": {"x": "a"}, "instrument": ["x"]},
+            "instrument: found shape (1,), expected that of x_obs, (3,), or [length]",
+        ),
+        (
+            {"offset": {"x": "d"}, "instrument": ["x"] * 3},
+            "offset['x']: found 'd', expected a parameter with a prior: a, b",
+        ),
+        (
+            {"jitter": "a", "offset": "b"},
+            "the noise takes all parameters, a, b, expected one at least that simulate takes",
+        ),
+    ],
+)
+def test_terms_of_the_noise_that_are_none(command, terms, message):
+    with pytest.raises(si.SiderealError) as caught:
+        si.fit(simulate, PRIORS, x_obs=[1, 2, 3], x_err=0.5, **terms)
+    assert str(caught.value) == message
+
+
+def test_samples_are_written_beside_the_campaign(command):
+    samples = si.Samples({"a": [0.25, 0.5], "b": [1, 2]})
+    result = si.sample(log_likelihood, {"a": samples, "b": samples})
+    directory = RUN / "log_likelihood-1"
+    text = (directory / "campaign.toml").read_text()
+    for name in "ab":
+        assert f'prior = {{ samples = {{ path = "{samples.file_name}", column = "{name}" }} }}' in text
+    assert (directory / samples.file_name).read_bytes() == samples.content
+    again = si.Samples({"a": [0.25, 0.5], "b": [1, 2]})
+    assert si.sample(log_likelihood, {"a": again, "b": again}).dir == result.dir
+    other = si.Samples({"a": [0.25, 0.75], "b": [1, 2]})
+    assert si.sample(log_likelihood, {"a": other, "b": other}).dir == RUN / "log_likelihood-2" / "run"
+
+
 def test_channels_are_written_row_by_row(command):
     x_obs = np.arange(6.0).reshape(2, 3)
     si.fit(lambda theta: x_obs, PRIORS, x_obs=x_obs, x_err=np.arange(1, 7).reshape(2, 3), grid=[0, 1, 2], dir="mine")

@@ -19,6 +19,7 @@ from sidereal_inference._priors import (
     as_priors,
     check_periodic,
 )
+from sidereal_inference._samples import Samples
 
 SAME = [
     (Uniform(-1, 3), stats.uniform(-1, 4)),
@@ -119,3 +120,38 @@ def test_other_distributions_are_refused_with_the_list_and_the_way_out(distribut
 def test_priors_keep_their_order():
     given = as_priors([(0, 1), 2, Normal(0, 1)], ["b", "a", "c"])
     assert list(given.items()) == [("b", Uniform(0, 1)), ("a", Fixed(2)), ("c", Normal(0, 1))]
+
+
+def test_samples_of_arrays_columns_and_files(tmp_path):
+    rng = np.random.default_rng(0)
+    own = Samples([1.0, 2.5], weights=[0.0, 1.0], low=0)
+    assert own.content == b'"samples","weight"\n1.0,0.0\n2.5,1.0\n'
+    key, table = own.named("a").table()
+    assert key == "samples"
+    assert table == {"path": own.file_name, "column": "samples", "weights": "weight", "low": 0.0}
+    assert own.draw(rng) == 2.5
+    columns = Samples({"a": [1, 2], "b": [3, 4]})
+    a, b = columns.named("a"), columns.named("b")
+    assert (a.table()[1], b.table()[1]) == tuple({"path": columns.file_name, "column": name} for name in "ab")
+    assert b.draw(rng) in (3, 4)
+    (tmp_path / "file.csv").write_text("a,name,b\n1.0,x,3.0\n2.0,y,4\n")
+    of_file = Samples(tmp_path / "file.csv")
+    assert of_file.file_name == columns.file_name and of_file.content == columns.content
+    assert as_priors({"a": of_file}, None)["a"].column == "a"
+
+
+@pytest.mark.parametrize(
+    ("prior", "message"),
+    [
+        (lambda: Samples([[1.0, 2.0]]), "Samples: samples: expected numbers, one a sample"),
+        (lambda: Samples([1, 2], weights=[1]), "Samples: found columns of 1, 2 rows, expected one length"),
+        (lambda: Samples({"a": [1]}, weights="w"), "Samples: found no column 'w', expected one of a"),
+        (lambda: Samples({"a": [1]}).named("b"), "Samples: found no column 'b', expected one of a"),
+        (lambda: Samples([1], low="x"), "Samples: low is 'x', expected a finite number"),
+        (lambda: Samples("none.csv"), "Samples: none.csv: [Errno 2] No such file or directory: 'none.csv'"),
+    ],
+)
+def test_samples_that_are_none(prior, message):
+    with pytest.raises(SiderealError) as caught:
+        prior()
+    assert str(caught.value) == message

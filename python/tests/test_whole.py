@@ -317,3 +317,51 @@ def test_the_snippets_of_the_readme_run_as_they_stand(place):
     for command in commands:
         arguments = [*command.split(), "--python", sys.executable, "-q"]
         subprocess.run([binary(), *arguments], check=True, timeout=300)
+
+
+def test_jitter_and_offset_by_instrument(place):
+    """Two data of each instrument and a known jitter: a normal posterior of level and offset."""
+
+    def level(theta):
+        return np.full(4, theta[0])
+
+    value = np.array([1.0, 1.4, 3.0, 3.2])
+    instrument = ["a", "a", "b", "b"]
+    priors = {"s": 0.4, "level": si.Normal(0, 1), "gamma": si.Normal(0, 2)}
+    result = si.fit(
+        level,
+        priors,
+        x_obs=value,
+        x_err=0.3,
+        jitter="s",
+        offset={"b": "gamma"},
+        instrument=instrument,
+        n_eff=1000,
+    )
+    # A variance of 0.25 a datum.
+    design = np.array([[1, 0], [1, 0], [1, 1], [1, 1]])
+    covariance = np.linalg.inv(design.T @ design / 0.25 + np.diag([1, 0.25]))
+    mean = covariance @ design.T @ value / 0.25
+    posterior = result.to_pandas()
+    for i, name in enumerate(["level", "gamma"]):
+        found = np.average(posterior[name], weights=posterior["weight"])
+        assert abs(found - mean[i]) < 4.5 * (covariance[i, i] / result.n_eff) ** 0.5
+    marginal = 0.25 * np.eye(4) + design @ np.diag([1, 4]) @ design.T
+    evidence = -0.5 * (value @ np.linalg.solve(marginal, value) + np.linalg.slogdet(2 * np.pi * marginal)[1])
+    assert abs(result.log_evidence - evidence) < 4.5 * result.log_evidence_error
+
+
+def test_draws_are_the_prior_of_the_next_run(place):
+    """a and b of covariance [[1, 0.6], [0.6, 1]] before a is measured."""
+    rng = np.random.default_rng(3)
+    u, v = rng.normal(size=(2, 20_000))
+    samples = si.Samples({"a": u, "b": 0.6 * u + 0.8 * v})
+    result = si.sample(
+        lambda theta: -0.5 * float(theta[0] - 1) ** 2 / 0.25, {"a": samples, "b": samples}, n_eff=1000
+    )
+    posterior = result.to_pandas()
+    # a is N(0.8, 0.2), and b follows it by 0.6.
+    mean = {name: np.average(posterior[name], weights=posterior["weight"]) for name in "ab"}
+    assert abs(mean["a"] - 0.8) < 0.07 and abs(mean["b"] - 0.48) < 0.12
+    spread = np.average((posterior["b"] - mean["b"]) ** 2, weights=posterior["weight"])
+    assert abs(spread / (0.64 + 0.36 * 0.2) - 1) < 0.2

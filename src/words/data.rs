@@ -74,6 +74,20 @@ pub fn data(
             };
             let ends = ends(&observation.sigma);
             lines.push(("  sigma", format!("{}{ends}{told}", of(column))));
+            let labels = noise.terms.labels.distinct();
+            if !labels.is_empty() {
+                const MAX_SHOWN: usize = 10;
+                let shown = labels.iter().take(MAX_SHOWN).map(String::as_str);
+                let more = if labels.len() > MAX_SHOWN {
+                    ", ..."
+                } else {
+                    ""
+                };
+                let shown: Vec<&str> = shown.collect();
+                let column = source.and_then(|source| source.label.as_ref());
+                let column = column.map_or(String::new(), |column| format!("{}, ", column.name));
+                lines.push(("  label", format!("{column}{}{more}", shown.join(", "))));
+            }
         }
     }
     lines.extend(

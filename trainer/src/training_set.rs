@@ -8,7 +8,7 @@ use crate::standardization::Standardization;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 use sidereal_inference::base::{FlowId, Purpose, RoundId, RowId, stream};
-use sidereal_inference::campaign::{Campaign, GaussianNoise, Noise, SLICE_ROWS};
+use sidereal_inference::campaign::{Campaign, GaussianNoise, Noise, RowNoise, SLICE_ROWS};
 use sidereal_inference::space::Lean;
 use sidereal_inference::weights::Objective;
 use std::ops::Range;
@@ -29,7 +29,7 @@ pub struct TrainingSet<'a> {
     pub(crate) leans: Vec<Lean>,
     /// `[n_rows, parameters]`, row-major; unconstrained, circles cut at the prior's bounds.
     pub(crate) z: Vec<f64>,
-    /// `[n_rows, length]`, row-major; empty for weighted draws.
+    /// `[n_rows, length]`, row-major, with the noise's offset; empty for weighted draws.
     pub(crate) simulated: Vec<f32>,
     /// `[n_rows]`; 1 of simulations.
     pub(crate) weight: Vec<f64>,
@@ -89,7 +89,16 @@ impl<'a> TrainingSet<'a> {
     /// A row with its data, without noise where that is Gaussian: z `[parameters]`, simulated `[length]`.
     pub fn push_simulation(&mut self, z: &[f64], simulated: &[f32]) {
         self.z.extend_from_slice(z);
-        self.simulated.extend_from_slice(simulated);
+        match self.campaign.noise.terms() {
+            Some(terms) if terms.offset.is_some() => {
+                let theta = self.theta(z);
+                let noise = terms.of_row(&self.campaign.space, &theta);
+                let data = simulated.iter().enumerate();
+                self.simulated
+                    .extend(data.map(|(i, &x)| noise.mean(i, f64::from(x)) as f32));
+            }
+            Some(_) | None => self.simulated.extend_from_slice(simulated),
+        }
         self.weight.push(1.0);
     }
 
@@ -111,8 +120,8 @@ impl<'a> TrainingSet<'a> {
         self.campaign.simulator.grid.len()
     }
 
-    /// Over up to 1,000 rows, as validation draws sigma: its root mean square of each datum, and mean and standard
-    /// deviation of its logarithm. None where the simulator draws the noise, or a function adds it.
+    /// Over up to 1,000 rows, as validation draws sigma: its root mean square of each datum, jitter included, and mean and
+    /// standard deviation of its logarithm, without. None where the simulator draws the noise, or a function adds it.
     pub(crate) fn typical_sigma(&self) -> Option<(Vec<f64>, (f64, f64))> {
         let noise = match &self.campaign.noise {
             Noise::Gaussian(noise) if self.campaign.training_noise.is_none() => noise,
@@ -124,8 +133,10 @@ impl<'a> TrainingSet<'a> {
         let mut sigma = vec![0.0; self.n_data()];
         for row in 0..n {
             self.draw_sigma(noise, row, Purpose::ValidationNoise, &mut sigma);
-            for (square, sigma) in square.iter_mut().zip(&sigma) {
-                *square += sigma * sigma;
+            let of_row = self.jitter(noise, row);
+            for ((i, square), sigma) in square.iter_mut().enumerate().zip(&sigma) {
+                let sd = of_row.sd(i, *sigma);
+                *square += sd * sd;
                 sum += sigma.ln();
                 sum_of_squares += sigma.ln() * sigma.ln();
             }
@@ -213,9 +224,11 @@ impl<'a> TrainingSet<'a> {
             match &self.campaign.noise {
                 Noise::Gaussian(noise) if self.campaign.training_noise.is_none() => {
                     let mut rng = self.draw_sigma(noise, row, purpose, &mut sigma);
-                    for ((x, &simulated), &sigma) in x.iter_mut().zip(simulated).zip(&sigma) {
+                    let of_row = self.jitter(noise, row);
+                    let data = x.iter_mut().zip(simulated).zip(&sigma).enumerate();
+                    for (i, ((x, &simulated), &sigma)) in data {
                         let normal: f64 = StandardNormal.sample(&mut rng);
-                        *x = f64::from(simulated) + sigma * normal;
+                        *x = f64::from(simulated) + of_row.sd(i, sigma) * normal;
                     }
                 }
                 Noise::Gaussian(_) | Noise::Simulator => {
@@ -245,6 +258,22 @@ impl<'a> TrainingSet<'a> {
             standardization.append_moved_y(own, other, draw.share, &mut batch.y);
         }
         batch
+    }
+
+    /// What the jitter of a row makes of sigma; the offset is in its data already.
+    fn jitter(&self, noise: &'a GaussianNoise, row: usize) -> RowNoise<'a> {
+        if noise.terms.jitter.is_none() {
+            return RowNoise::default();
+        }
+        let d = self.n_parameters();
+        let theta = self.theta(&self.z[row * d..(row + 1) * d]);
+        noise.terms.of_row(&self.campaign.space, &theta)
+    }
+
+    fn theta(&self, z: &[f64]) -> Vec<f64> {
+        let mut theta = vec![0.0; z.len()];
+        self.campaign.space.constrain(z, &mut theta);
+        theta
     }
 
     fn draw_sigma(
@@ -305,5 +334,53 @@ mod tests {
             joined.log_prior.extend(one.log_prior);
         }
         assert_eq!(whole, joined);
+    }
+
+    /// Offset and jitter of one instrument, of draws of the prior: the rows' own parameters, again and again.
+    #[test]
+    fn noise_has_the_offset_and_the_jitter_of_the_row() {
+        let text = "name = \"one\"\nparameters = [{ name = \"a\", prior = { normal = { mean = 0, sd = 1 } } },\n\
+                    { name = \"gamma\", prior = { normal = { mean = 0, sd = 10 } } },\n\
+                    { name = \"s\", prior = { uniform = { low = 0, high = 8 } } }]\n\
+                    [simulator]\nbuiltin = \"linear-gaussian\"\ngrid = [0.0, 1.0]\nmatrix = [[1.0], [2.0]]\n[noise]\n\
+                    gaussian = { sigma = 3.0, jitter = { B = \"s\" }, offset = { B = \"gamma\" }, by = [\"A\", \"B\"] }\n";
+        let campaign = sidereal_inference::campaign_file::parse(
+            text,
+            Path::new("one.toml"),
+            &Catalogue::default(),
+        )
+        .expect("the campaign file is valid");
+        let mut set = TrainingSet::new(&campaign, FlowId(0), Objective::Simulations);
+        // a = 1, gamma = 10 and s = 4, which is the middle of its prior: sigma is 3 and 5.
+        set.push_simulation(&[1.0, 1.0, 0.0], &[1.0, 2.0]);
+        assert_eq!(set.simulated, [1.0, 12.0]);
+        let (sigma, (log_mean, _)) = set.typical_sigma().expect("gaussian noise");
+        assert!((sigma[0] - 3.0).abs() < 1e-14 && (sigma[1] - 5.0).abs() < 1e-14);
+        // What the network may be shown is the error bar.
+        assert!((log_mean - 3f64.ln()).abs() < 1e-14);
+        let standardization = Standardization::new(&set);
+        let n = 4000;
+        let mut noise = [0.0; 2];
+        let mut x = Vec::new();
+        standardization.append_channels(&[1.0, 12.0], &[3.0; 2], &mut x);
+        let mean = x.clone();
+        x.clear();
+        standardization.append_channels(&[2.0, 13.0], &[3.0; 2], &mut x);
+        let n_channels = standardization.n_channels();
+        let slope = [x[0] - mean[0], x[n_channels] - mean[n_channels]];
+        for epoch in 0..n {
+            let purpose = Purpose::TrainingNoise { epoch };
+            let shown = set.minibatch(&[0], purpose, None, &standardization).x;
+            for i in 0..2 {
+                let at = i * n_channels;
+                let deviation = f64::from((shown[at] - mean[at]) / slope[i]);
+                noise[i] += deviation * deviation / f64::from(n);
+            }
+        }
+        // Variances of 9 and 25, within 4.5 standard errors.
+        for (found, expected) in noise.into_iter().zip([9.0, 25.0]) {
+            let error = expected * (2.0 / f64::from(n)).sqrt();
+            assert!((found - expected).abs() < 4.5 * error, "{found}");
+        }
     }
 }

@@ -64,9 +64,7 @@ pub fn campaign() -> Campaign {
             sigma: vec![SIGMA; 2],
         }),
         reading: Reading::default(),
-        noise: Noise::Gaussian(GaussianNoise {
-            sigma: SigmaSource::Observed,
-        }),
+        noise: Noise::Gaussian(GaussianNoise::of_sigma(SigmaSource::Observed)),
         training_noise: None,
         featurizer: Featurizer::Mlp {
             layers: 1,
@@ -116,9 +114,7 @@ pub fn campaign() -> Campaign {
 }
 
 pub fn constant_noise() -> Noise {
-    Noise::Gaussian(GaussianNoise {
-        sigma: SigmaSource::Constant(SIGMA),
-    })
+    Noise::Gaussian(GaussianNoise::of_sigma(SigmaSource::Constant(SIGMA)))
 }
 
 /// x ~ N(0, 1 + sigma²) for each datum.
@@ -277,7 +273,9 @@ pub fn simulate(campaign: &Campaign, lease: BatchLease, habit: Habit) -> ShardRo
             let observation = campaign.observation.as_ref()?;
             match &campaign.noise {
                 Noise::Gaussian(noise) => {
-                    Some(noise.log_likelihood(observation, draws.theta_row(row)))
+                    let theta = draws.theta_row(row);
+                    let noise = noise.terms.of_row(&campaign.space, theta);
+                    Some(noise.log_likelihood(observation, theta))
                 }
                 Noise::Simulator => None,
             }

@@ -1,7 +1,10 @@
 //! The random step of the forward model: noise and likelihood are one definition.
 
+mod terms;
+
+pub use terms::{Labels, NoiseTerm, NoiseTerms, RowNoise};
+
 use super::observation::Observation;
-use crate::base::normal::LN_SQRT_2_PI;
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
@@ -50,58 +53,32 @@ impl Noise {
             Self::Simulator => false,
         }
     }
+
+    /// Offset and jitter; None where the simulator draws the noise.
+    pub fn terms(&self) -> Option<&NoiseTerms> {
+        match self {
+            Self::Gaussian(gaussian) => Some(&gaussian.terms),
+            Self::Simulator => None,
+        }
+    }
 }
 
-/// Independent Gaussian noise: x = simulator(θ) + sigma · ε.
+/// Independent Gaussian noise: x = simulator(θ) + offset + sqrt(sigma² + jitter²) · ε.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GaussianNoise {
     /// The standard deviations.
     pub sigma: SigmaSource,
+    /// Offset and jitter, which are parameters.
+    pub terms: NoiseTerms,
 }
 
 impl GaussianNoise {
-    /// log p(observation | simulated data without noise), normalized, with the observation's sigma.
-    ///
-    /// NaN where a simulated value is not finite (the simulator failed, whatever it says) and where
-    /// there are not as many of them as observed values: the caller makes a failed row of it. -inf is
-    /// an answer: the likelihood is known to be zero.
-    pub fn log_likelihood(&self, observation: &Observation, simulated: &[f64]) -> f64 {
-        let n = observation.value.len();
-        if simulated.len() != n
-            || observation.sigma.len() != n
-            || simulated.iter().any(|x| !x.is_finite())
-        {
-            return f64::NAN;
+    /// Noise that takes no parameters.
+    pub fn of_sigma(sigma: SigmaSource) -> Self {
+        Self {
+            sigma,
+            terms: NoiseTerms::default(),
         }
-        let mut chi_square = 0.0;
-        let mut log_norm = 0.0;
-        for (value, sigma, x) in beside(observation, simulated) {
-            let residual = (value - x) / sigma;
-            chi_square += residual * residual;
-            log_norm += LN_SQRT_2_PI + sigma.ln();
-        }
-        -0.5 * chi_square - log_norm
-    }
-
-    /// [`Self::log_likelihood`] of data that are known in single precision, and how far from it that of the data
-    /// themselves may be.
-    pub fn log_likelihood_of_rounded(
-        &self,
-        observation: &Observation,
-        rounded: &[f32],
-    ) -> (f64, f64) {
-        let simulated: Vec<f64> = rounded.iter().map(|&x| f64::from(x)).collect();
-        let log_likelihood = self.log_likelihood(observation, &simulated);
-        let mut change = 0.0;
-        for (value, sigma, x) in beside(observation, &simulated) {
-            // Half a unit in the last place, also of numbers near zero, whose units do not shrink any more.
-            let rounding =
-                0.5 * f64::from(f32::EPSILON) * x.abs().max(f64::from(f32::MIN_POSITIVE));
-            let shift = rounding / sigma;
-            change += shift * ((value - x) / sigma).abs() + 0.5 * shift * shift;
-        }
-        // Sums of doubles are rounded too.
-        (log_likelihood, change + 1e-9 * (1.0 + log_likelihood.abs()))
     }
 
     /// Fills `sigma` with the standard deviations of one simulation's noise.
@@ -144,13 +121,6 @@ impl GaussianNoise {
     }
 }
 
-/// Value, sigma and simulated value of each datum.
-fn beside(observation: &Observation, simulated: &[f64]) -> impl Iterator<Item = (f64, f64, f64)> {
-    let data = observation.value.iter().zip(&observation.sigma);
-    data.zip(simulated)
-        .map(|((&value, &sigma), &x)| (value, sigma, x))
-}
-
 fn fill_from(sigma: &mut [f64], source: Option<&[f64]>) {
     match source {
         Some(source) if source.len() == sigma.len() => sigma.copy_from_slice(source),
@@ -173,71 +143,11 @@ mod tests {
     }
 
     #[test]
-    fn likelihood_is_normalized_with_each_points_sigma() {
-        let noise = GaussianNoise {
-            sigma: SigmaSource::Observed,
-        };
-        // Residuals of 2 and -1 sigma; Σ ln(2π σ²) / 2 = ln 2π + ln 0.5 + ln 2.
-        let expected = -2.5 - (2.0 * std::f64::consts::PI).ln();
-        let found = noise.log_likelihood(&observation(), &[0.0, 0.0]);
-        assert!((found - expected).abs() < 1e-15, "{found}");
-        assert_eq!(
-            noise.log_likelihood(&observation(), &[1e200, 0.0]),
-            f64::NEG_INFINITY
-        );
-    }
-
-    #[test]
-    fn data_in_single_precision_bound_the_likelihood_of_the_data_themselves() {
-        let noise = GaussianNoise {
-            sigma: SigmaSource::Observed,
-        };
-        // A residual of 20,000 sigma, and one of nearly none.
-        let observed = Observation {
-            sigma: vec![5e-5, 2.0],
-            ..observation()
-        };
-        for i in 0..1000 {
-            let data = [f64::from(i).sin(), -2.0 + 1e-3 * f64::from(i).cos()];
-            let exact = noise.log_likelihood(&observed, &data);
-            let rounded = data.map(|x| x as f32);
-            let (found, tolerance) = noise.log_likelihood_of_rounded(&observed, &rounded);
-            assert!(
-                (found - exact).abs() <= tolerance,
-                "{found}, {exact}, {tolerance}"
-            );
-            assert!(
-                tolerance < 2e-3 * (1.0 + 2.0 * exact.abs().sqrt()),
-                "{tolerance} of {exact}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_is_no_simulation_has_no_likelihood() {
-        let noise = GaussianNoise {
-            sigma: SigmaSource::Observed,
-        };
-        for simulated in [
-            &[0.0, f64::NAN][..],
-            &[f64::INFINITY, 0.0],
-            &[f64::NEG_INFINITY, 0.0],
-            &[0.0],
-            &[0.0; 3],
-        ] {
-            assert!(
-                noise.log_likelihood(&observation(), simulated).is_nan(),
-                "{simulated:?}"
-            );
-        }
-    }
-
-    #[test]
     fn sigma_comes_from_where_it_is_said_to() {
         let draw = |sigma: SigmaSource, seed: u64| {
             let mut drawn = [0.0; 2];
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
-            GaussianNoise { sigma }.draw_sigma(Some(&observation()), &mut rng, &mut drawn);
+            GaussianNoise::of_sigma(sigma).draw_sigma(Some(&observation()), &mut rng, &mut drawn);
             drawn
         };
         assert_eq!(draw(SigmaSource::Observed, 0), [0.5, 2.0]);

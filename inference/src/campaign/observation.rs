@@ -6,6 +6,8 @@ mod ecsv;
 mod fits;
 mod lines;
 mod mistakes;
+mod number_columns;
+mod open;
 mod reading;
 mod text;
 
@@ -15,16 +17,17 @@ mod tests;
 pub use cell::Column;
 pub(crate) use cell::{Expected, check_number};
 pub(crate) use mistakes::{FileMistakes, Place};
+pub(crate) use number_columns::number_columns;
+pub use open::Format;
 pub use reading::{ColumnNames, Errors, Hdu, Missing, Reading};
 pub(crate) use text::{parse_number, rows};
 
 use crate::base::files;
 use cell::Cell;
 use columns::Sigma;
-use fits::FitsTable;
+use open::Table;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-use text::TextTable;
 
 /// One observation: `value[i]` ± `sigma[i]` at `grid[i]`; all of one length. No data at all where the model is a
 /// log-likelihood alone, which has them itself.
@@ -51,19 +54,12 @@ pub struct Source {
     pub value: Column,
     /// None: not from the file.
     pub sigma: Option<Column>,
-    /// Rows with missing numbers, left out.
+    /// None: none was asked for.
+    pub label: Option<Column>,
+    /// What stands in its column, a text a datum.
+    pub labels: Vec<String>,
+    /// Rows in which something is missing, left out.
     pub n_dropped: usize,
-}
-
-/// What a file turned out to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// Fields with or without a header.
-    Text,
-    /// Enhanced CSV (astropy).
-    Ecsv,
-    /// A binary table.
-    Fits,
 }
 
 /// Everything that is wrong with an observation, one message a line.
@@ -85,18 +81,19 @@ impl Observation {
             files::read(path, files::MOST_DATA_BYTES).map_err(|error| ObservationError {
                 mistakes: vec![error.to_string()],
             })?;
-        Self::parse(&bytes, path, errors, reading)
+        Self::parse(&bytes, path, errors, reading, None)
     }
 
-    /// As [`Self::read`]; `path` is for messages.
+    /// As [`Self::read`], with what stands in the column `label`; `path` is for messages.
     pub fn parse(
         bytes: &[u8],
         path: &Path,
         errors: Errors,
         reading: &Reading,
+        label: Option<&str>,
     ) -> Result<(Self, Source), ObservationError> {
         let mut mistakes = FileMistakes::new(path);
-        match parse(bytes, path, errors, reading, &mut mistakes) {
+        match parse(bytes, path, errors, reading, label, &mut mistakes) {
             Some(found) if mistakes.is_empty() => Ok(found),
             Some(_) | None => Err(ObservationError {
                 mistakes: mistakes.into_messages(),
@@ -138,97 +135,23 @@ impl Observation {
     }
 }
 
-/// A table that is open: its columns are known, its rows not yet read.
-enum Table<'a> {
-    Text(TextTable<'a>),
-    Fits(FitsTable<'a>),
-}
-
-impl<'a> Table<'a> {
-    fn open(bytes: &'a [u8], reading: &Reading) -> Result<(Self, Format), (Place, String)> {
-        if fits::is_fits(bytes) {
-            let table = FitsTable::open(bytes, reading.hdu.as_ref())
-                .map_err(|message| (Place::File, message))?;
-            return Ok((Self::Fits(table), Format::Fits));
-        }
-        if let Some((_, found)) = OTHER_FORMATS
-            .iter()
-            .find(|(beginning, _)| bytes.starts_with(beginning))
-        {
-            let message = format!("found {found}, expected CSV, ECSV or an unpacked FITS table");
-            return Err((Place::File, message));
-        }
-        if reading.hdu.is_some() {
-            let message = "found no FITS file, expected one, as hdu is given";
-            return Err((Place::File, message.to_owned()));
-        }
-        let is_known = |name: &str| columns::is_known(name, &reading.columns);
-        let table = TextTable::open(bytes, &is_known)?;
-        let format = if table.is_ecsv {
-            Format::Ecsv
-        } else {
-            Format::Text
-        };
-        Ok((Self::Text(table), format))
-    }
-
-    fn columns(&self) -> &[Column] {
-        match self {
-            Self::Text(table) => &table.columns,
-            Self::Fits(table) => &table.columns,
-        }
-    }
-
-    /// Where the columns' names stand.
-    fn header(&self) -> Place {
-        match self {
-            Self::Text(table) => table.header,
-            Self::Fits(_) => Place::File,
-        }
-    }
-
-    /// Gives the cells of the columns `wanted` of each row, in that order.
-    fn read(
-        self,
-        wanted: &[usize],
-        mistakes: &mut FileMistakes,
-        take: &mut dyn FnMut(Place, &[Cell], &mut FileMistakes),
-    ) {
-        match self {
-            Self::Text(table) => table.read(wanted, mistakes, take),
-            Self::Fits(table) => table.read(wanted, mistakes, take),
-        }
-    }
-}
-
-/// What people have and give, by how it begins.
-const OTHER_FORMATS: [(&[u8], &str); 9] = [
-    (b"\x1f\x8b", "a file packed by gzip"),
-    (b"BZh", "a file packed by bzip2"),
-    (b"PK\x03\x04", "a zip file (or a spreadsheet)"),
-    (b"\x89HDF", "an HDF5 file"),
-    (b"PAR1", "a Parquet file"),
-    (b"\x93NUMPY", "an array of NumPy"),
-    (b"<", "XML (a VOTable?)"),
-    (b"\xff\xfe", "UTF-16 text"),
-    (b"\xfe\xff", "UTF-16 text"),
-];
-
 fn parse(
     bytes: &[u8],
     path: &Path,
     errors: Errors,
     reading: &Reading,
+    label: Option<&str>,
     mistakes: &mut FileMistakes,
 ) -> Option<(Observation, Source)> {
-    let (table, format) = match Table::open(bytes, reading) {
+    let is_known = |name: &str| columns::is_known(name, &reading.columns) || label == Some(name);
+    let (table, format) = match Table::open(bytes, reading, &is_known) {
         Ok(opened) => opened,
         Err((place, message)) => {
             mistakes.add(place, message);
             return None;
         }
     };
-    let chosen = match columns::choose(table.columns(), &reading.columns, errors) {
+    let chosen = match columns::choose(table.columns(), &reading.columns, errors, label) {
         Ok(chosen) => chosen,
         Err(message) => {
             mistakes.add(table.header(), message);
@@ -247,6 +170,8 @@ fn parse(
         grid: chosen.grid.map(column),
         value: column(chosen.value),
         sigma: sigma_at.map(column),
+        label: chosen.label.map(column),
+        labels: Vec::new(),
         n_dropped: 0,
     };
     // What is read of each row, in order, and what it has to be.
@@ -259,25 +184,34 @@ fn parse(
     .flatten()
     .collect();
     let wanted: Vec<usize> = roles.iter().map(|&(column, _)| column).collect();
-    let names: Vec<String> = wanted.iter().map(|&i| column(i).name).collect();
+    let names = wanted.iter().chain(&chosen.label);
+    let names: Vec<String> = names.map(|&i| column(i).name).collect();
     let mut numbers: Vec<Vec<f64>> = vec![Vec::new(); wanted.len()];
-    table.read(&wanted, mistakes, &mut |place, cells, mistakes| {
+    table.read(&wanted, chosen.label, mistakes, &mut |place, cells, mistakes| {
         let is_missing = |cell: &Cell| matches!(cell, Cell::Missing(_));
         if reading.missing == Missing::Drop && cells.iter().any(is_missing) {
             source.n_dropped += 1;
             return;
         }
         for (i, cell) in cells.iter().enumerate() {
-            let number = match cell {
-                Cell::Number(number) => check_number(*number, roles[i].1),
-                Cell::Missing(found) => Err(format!(
-                    "found {found}, expected a number (missing = \"drop\" in [observation] leaves such rows out)"
+            let expected = roles.get(i).map(|&(_, expected)| expected);
+            let taken = match (cell, expected) {
+                (Cell::Number(number), Some(expected)) => {
+                    check_number(*number, expected).map(|number| numbers[i].push(number))
+                }
+                (Cell::Text(label), _) => {
+                    source.labels.push(label.clone());
+                    Ok(())
+                }
+                (Cell::Missing(found), _) => Err(format!(
+                    "found {found}, expected a {} (missing = \"drop\" in [observation] leaves such rows out)",
+                    if expected.is_some() { "number" } else { "text" }
                 )),
-                Cell::Bad(message) => Err(message.clone()),
+                (Cell::Bad(message), _) => Err(message.clone()),
+                (Cell::Number(number), None) => Err(format!("found {number}, expected a text")),
             };
-            match number {
-                Ok(number) => numbers[i].push(number),
-                Err(message) => mistakes.add(place, format!("{}: {message}", names[i])),
+            if let Err(message) = taken {
+                mistakes.add(place, format!("{}: {message}", names[i]));
             }
         }
     });

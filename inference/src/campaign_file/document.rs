@@ -246,6 +246,7 @@ impl<'a> Section<'a> {
 }
 
 /// A value of the document.
+#[derive(Clone)]
 pub(super) struct Entry<'a> {
     mistakes: &'a Mistakes,
     key: String,

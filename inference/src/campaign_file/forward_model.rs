@@ -5,12 +5,14 @@ use super::document::{Entry, Section};
 use super::key::Key;
 use super::keys::file::{LIKELIHOOD, NOISE, OBSERVATION};
 use super::keys::likelihood::KIND;
+use super::keys::noise::SIGMA;
 use super::keys::observation::{DATA, READING};
 use super::keys::simulator::{COUNT, GRID, START, STOP};
 use super::model::{Known, ModelSection};
-use super::noise::{is_python, noise, sigma_entry, training_noise};
+use super::noise::{gaussian_section, is_python, sigma_source, training_noise};
+use super::noise_terms::{column, names_of_model, noise_terms};
 use super::observation::{observation, reading};
-use super::parameters::{Named, bounds};
+use super::parameters::{Named, Parameters, bounds};
 use crate::campaign::external::ExternalNoise;
 use crate::campaign::model::{ModelNoise, SimulatorSpec};
 use crate::campaign::{Errors, GaussianNoise, Noise, Observation, Reading, SigmaSource, Source};
@@ -38,9 +40,10 @@ pub(super) struct ForwardModel {
 pub(super) fn forward_model(
     root: &Section<'_>,
     directory: &Path,
-    names: Option<&[Named<'_>]>,
+    parameters: &Parameters<'_>,
     known: Known<'_>,
 ) -> ForwardModel {
+    let names = parameters.names.as_deref();
     let observation_section = root.section(&OBSERVATION);
     let has_observation = has_observation(root);
     let reading = reading(&observation_section);
@@ -51,12 +54,12 @@ pub(super) fn forward_model(
     if model.is_alone(root, names.map(<[_]>::len)) {
         return alone(root, &model, names, reading, blobs);
     }
-    let read = |errors| {
+    let read = |errors, label| {
         if !has_observation {
             return Some((None, None));
         }
         let reading = reading.as_ref()?;
-        let (read, source) = observation(&observation_section, directory, errors, reading)?;
+        let (read, source) = observation(&observation_section, directory, errors, reading, label)?;
         Some((Some(read), source))
     };
     let training_noise = training_noise(root, directory, matches!(known, Known::Recorded));
@@ -71,7 +74,7 @@ pub(super) fn forward_model(
                 model.name().unwrap_or_default()
             ));
         }
-        let (observation, source) = read(model.errors()).unzip();
+        let (observation, source) = read(model.errors(), None).unzip();
         let (simulator, n_data) = simulator(&model, directory, observation.as_ref(), names);
         if let (Some(simulator), Some(Some(observation))) = (&simulator, &observation)
             && let Some(mistake) = model.impossible_datum(&simulator.options, &observation.value)
@@ -89,29 +92,46 @@ pub(super) fn forward_model(
             blobs,
         };
     }
-    let sigma = sigma_entry(root, has_observation);
+    let gaussian = gaussian_section(root, has_observation);
+    let sigma = gaussian.as_ref();
+    let sigma = sigma.and_then(|section| section.require(&SIGMA, &SIGMA.takes.words()));
     let number = sigma.as_ref().filter(|entry| entry.is_number());
     let constant = number.and_then(Entry::number);
     let (observation, source) = match (number, constant) {
         // The mistake is in `noise`; no further ones are made out of it here.
         (Some(_), None) if has_observation => None,
-        (_, constant) => read(constant.map_or(Errors::Column, Errors::Constant)),
+        (_, constant) => {
+            let section = gaussian.as_ref();
+            let label = section.and_then(|section| column(section, &observation_section));
+            read(constant.map_or(Errors::Column, Errors::Constant), label)
+        }
     }
     .unzip();
-    let (simulator, n_data) = simulator(&model, directory, observation.as_ref(), names);
-    let noise = match &sigma {
-        Some(entry) => noise(entry, constant, directory, observation.as_ref(), n_data),
+    let source = source.flatten();
+    let names = match (&gaussian, names) {
+        (Some(gaussian), Some(names)) => names_of_model(gaussian, &model, names),
+        (None, names) => names.map(<[_]>::to_vec),
+        (Some(_), None) => None,
+    };
+    let (simulator, n_data) = simulator(&model, directory, observation.as_ref(), names.as_deref());
+    let noise = match &gaussian {
+        Some(gaussian) => {
+            let terms = noise_terms(gaussian, parameters, source.as_ref(), n_data);
+            let sigma = sigma.and_then(|entry| {
+                sigma_source(&entry, constant, directory, observation.as_ref(), n_data)
+            });
+            let both = sigma.zip(terms);
+            both.map(|(sigma, terms)| GaussianNoise { sigma, terms })
+        }
         None => {
             let is_observed = is_python(root) || (has_observation && root.get(&NOISE).is_none());
-            is_observed.then_some(GaussianNoise {
-                sigma: SigmaSource::Observed,
-            })
+            is_observed.then_some(GaussianNoise::of_sigma(SigmaSource::Observed))
         }
     };
     ForwardModel {
         simulator,
         observation,
-        source: source.flatten(),
+        source,
         reading,
         noise: likelihood(root, &model).and(noise).map(Noise::Gaussian),
         training_noise,

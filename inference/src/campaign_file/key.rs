@@ -42,6 +42,8 @@ pub enum Takes {
     Text,
     /// A list of texts.
     Texts,
+    /// A table of texts, under any keys.
+    TextByKey,
     /// This text.
     Word(&'static str),
     /// true or false
@@ -106,6 +108,7 @@ impl Takes {
         match self {
             Self::Text => "text in quotes".to_owned(),
             Self::Texts => "a list of texts in quotes".to_owned(),
+            Self::TextByKey => "a table of texts in quotes".to_owned(),
             Self::Word(word) => format!("{word:?}"),
             Self::Boolean => "true or false".to_owned(),
             Self::Number(interval) => interval.words(),

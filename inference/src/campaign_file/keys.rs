@@ -5,7 +5,8 @@ use super::defaults::MOST_STAGES_OF_ANY;
 use super::key::Interval::{All, Between, Positive, PositiveUpTo};
 use super::key::KeyDefault::{Nothing, Required, Value, Words};
 use super::key::Takes::{
-    Any, Boolean, Choice, Number, Numbers, OneOf, Rows, Table, Tables, Text, Texts, Whole, Word,
+    Any, Boolean, Choice, Number, Numbers, OneOf, Rows, Table, Tables, Text, TextByKey, Texts,
+    Whole, Word,
 };
 pub use super::key::{Interval, Key, KeyDefault, Takes};
 use crate::campaign::external::Protocol;
@@ -109,7 +110,10 @@ pub(crate) mod parameters {
 
     pub const FIXED: Key = key("fixed", Number(All), Nothing, "this number, always");
 
-    const PRIORS: &[Key] = &[FIXED, UNIFORM, NORMAL, TRUNCATED_NORMAL, LOG_NORMAL, LOG_UNIFORM, BETA];
+    pub const SAMPLES: Key = key("samples", Any(&[Text, Table(samples::KEYS)], "the path of a file, or a table with path"),
+        Nothing, "a density that is fitted to a file's weighted samples");
+
+    const PRIORS: &[Key] = &[FIXED, UNIFORM, NORMAL, TRUNCATED_NORMAL, LOG_NORMAL, LOG_UNIFORM, BETA, SAMPLES];
 
     pub const LOW: Key = key("low", Number(All), Required, "lower bound");
     pub const HIGH: Key = key("high", Number(All), Required, "upper bound");
@@ -123,6 +127,28 @@ pub(crate) mod parameters {
     pub const SD: Key = key("sd", Number(Positive), Required, "standard deviation");
     pub const ALPHA: Key = key("alpha", Number(Positive), Required, "one more than the exponent at low");
     pub const BETA_EXPONENT: Key = key("beta", Number(Positive), Required, "one more than the exponent at high");
+}
+
+/// `samples` in a prior.
+#[rustfmt::skip]
+pub(crate) mod samples {
+    use super::*;
+
+    pub const PATH: Key = key("path", Text, Nothing, "a table of samples: Parquet, text with a header, ECSV or FITS");
+    pub const COLUMN: Key = key("column", Text, Words("the parameter's name"), "the column of the samples");
+    pub const WEIGHTS: Key = key("weights", Text, Words("\"weight\", where there is one"), "the column of their weights");
+    pub const LOW: Key = key("low", Number(All), Nothing, "lower bound of the density");
+    pub const HIGH: Key = key("high", Number(All), Nothing, "upper bound of the density");
+    pub const DIGEST: Key = key("digest", Text, Nothing, "SHA-256 of the file; written beside what was fitted to it");
+    pub const REACH: Key = key("reach", Number(Positive), Nothing, "z of the last of values, and less that of the first");
+    pub const VALUES: Key = key("values", Numbers(All), Nothing, "what was fitted: the parameter at equal distances in z");
+    pub const CORRELATIONS: Key = key("correlations", Numbers(All), Nothing,
+        "what was fitted: of z with those of earlier parameters of the same file");
+
+    pub const KEYS: &[Key] = &[PATH, COLUMN, WEIGHTS, LOW, HIGH, DIGEST, REACH, VALUES, CORRELATIONS];
+
+    /// The column of weights where none is named.
+    pub const WEIGHT: &str = "weight";
 }
 
 /// `[prior]`
@@ -261,7 +287,7 @@ pub(crate) mod external {
 pub(crate) mod noise {
     use super::*;
 
-    pub const GAUSSIAN: Key = key("gaussian", OneOf(&[SIGMA], "a table { sigma = ... }"), Nothing,
+    pub const GAUSSIAN: Key = key("gaussian", Table(&[SIGMA, JITTER, OFFSET, BY]), Nothing,
         "independent Gaussian noise");
     pub const SIGMA: Key = key("sigma", Any(
             &[Word(OBSERVED), Number(Positive), OneOf(DRAWN, SIGMA_WORDS)],
@@ -269,6 +295,12 @@ pub(crate) mod noise {
         ), Value("\"observed\""),
         "standard deviation of the noise, and of the likelihood");
 
+    pub const JITTER: Key = key("jitter", Any(&[Text, TextByKey], TERM_WORDS), Nothing,
+        "a parameter whose square is added to that of sigma, or one by the values of a column");
+    pub const OFFSET: Key = key("offset", Any(&[Text, TextByKey], TERM_WORDS), Nothing,
+        "a parameter that is added to the model's data, or one by the values of a column");
+    pub const BY: Key = key("by", Any(&[Text, Texts], BY_WORDS), Words("\"instrument\""),
+        "the column of the observation that jitter and offset go by, or what stands in it, one text a datum");
     pub const PYTHON: Key = key("python", Text, Nothing,
         "a function in Python that adds noise in training, anew in every epoch: \"noise.py:add_noise\"").may_change();
 
@@ -277,6 +309,12 @@ pub(crate) mod noise {
     /// Of a function in Python.
     pub const OPTIONS: [Key; 5] = [DIGEST, VECTORIZED, GLOBAL_RNG, TIMEOUT, SETUP_TIMEOUT];
     pub const KEYS: &[Key] = &[GAUSSIAN, PYTHON, DIGEST, VECTORIZED, GLOBAL_RNG, TIMEOUT, SETUP_TIMEOUT];
+
+    pub const GAUSSIAN_WORDS: &str = "a table { sigma = ... }";
+    /// The column that terms go by where none is named.
+    pub const INSTRUMENT: &str = "instrument";
+    const TERM_WORDS: &str = "the name of a parameter, or a table of such names by the values of a column";
+    const BY_WORDS: &str = "the name of a column of the observation, or a list of texts, one a datum";
 
     pub const UNIFORM: Key = key("uniform", Table(&[LOW, HIGH]), Nothing, "one sigma a simulation, uniform");
     pub const LOG_UNIFORM: Key = key("log_uniform", Table(&[LOW, HIGH]), Nothing,

@@ -10,8 +10,8 @@ use super::keys::simulator::{BUILTIN, GRID, GUEST, OF_CATALOGUES, VERSION};
 use super::parameters::{Named, check_names};
 use super::rows::{numbers, rows_of_numbers};
 use crate::campaign::model::{
-    Complaint, Declaration, Declarations, ModelId, ModelNoise, ModelOption, OptionDefault,
-    OptionKind, OptionValue, Options, Origin, Shape,
+    Complaint, Declaration, Declarations, ModelId, ModelNoise, ModelOption, ModelParameters,
+    OptionDefault, OptionKind, OptionValue, Options, Origin, Shape,
 };
 use crate::campaign::{Errors, Expected};
 use std::path::Path;
@@ -105,6 +105,15 @@ impl<'a> ModelSection<'a> {
                     && !self.section.as_ref().is_some_and(has_grid)
             }
             None => false,
+        }
+    }
+
+    /// Whether it has a parameter of this name, and would not run without.
+    pub fn needs(&self, name: &str) -> bool {
+        let parameters = self.declaration().map(|model| model.parameters());
+        match parameters {
+            Some(ModelParameters::Named(names)) => names.contains(&name),
+            Some(ModelParameters::Count(_) | ModelParameters::Any) | None => false,
         }
     }
 

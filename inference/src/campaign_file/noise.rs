@@ -5,11 +5,11 @@ use super::document::{Entry, Section};
 use super::external;
 use super::keys::file::NOISE;
 use super::keys::noise as key;
-use super::keys::noise::{GAUSSIAN, HIGH, LOW, OBSERVED, OPTIONS, PYTHON, SIGMA};
+use super::keys::noise::{GAUSSIAN, GAUSSIAN_WORDS, HIGH, LOW, OBSERVED, OPTIONS, PYTHON, SIGMA};
 use super::parameters::bounds;
 use super::rows::{Width, rows_of_numbers};
 use crate::campaign::external::ExternalNoise;
-use crate::campaign::{Expected, GaussianNoise, Observation, SigmaSource};
+use crate::campaign::{Expected, Observation, SigmaSource};
 use std::path::Path;
 
 /// `noise.python` with its options; `Some(None)` where there is none.
@@ -43,29 +43,31 @@ pub(super) fn is_python(root: &Section<'_>) -> bool {
     section.is_some_and(|section| section.get(&PYTHON).is_some())
 }
 
-/// `noise.gaussian.sigma`; None where `noise` is missing and may be, or is wrong, or a function adds it.
-pub(super) fn sigma_entry<'a>(root: &Section<'a>, has_observation: bool) -> Option<Entry<'a>> {
+/// `noise.gaussian`; None where `noise` is missing and may be, or is wrong, or a function adds it.
+pub(super) fn gaussian_section<'a>(
+    root: &Section<'a>,
+    has_observation: bool,
+) -> Option<Section<'a>> {
     if is_python(root) || (root.get(&NOISE).is_none() && has_observation) {
         return None;
     }
     const EXPECTED: &str =
         "[noise] with gaussian = { sigma = ... } or python = \"noise.py:add_noise\"";
     let noise = root.require(&NOISE, EXPECTED)?.checked_section()?;
-    let gaussian = noise.require(&GAUSSIAN, &GAUSSIAN.takes.words())?;
-    let gaussian = gaussian.checked_section()?;
-    gaussian.require(&SIGMA, &SIGMA.takes.words())
+    let gaussian = noise.require(&GAUSSIAN, GAUSSIAN_WORDS)?;
+    gaussian.checked_section()
 }
 
-/// The noise that `sigma` describes, held against the observation and the data's length where they are known; `constant`
-/// is what was read of it where it is a number.
-pub(super) fn noise(
+/// The standard deviations that `sigma` describes, held against the observation and the data's length where they are known;
+/// `constant` is what was read of it where it is a number.
+pub(super) fn sigma_source(
     sigma: &Entry<'_>,
     constant: Option<f64>,
     directory: &Path,
     observation: Option<&Option<Observation>>,
     n_data: Option<usize>,
-) -> Option<GaussianNoise> {
-    let sigma = if sigma.is_text() {
+) -> Option<SigmaSource> {
+    Some(if sigma.is_text() {
         if sigma.text()? != OBSERVED {
             return sigma.wrong_type(&SIGMA.takes.words());
         }
@@ -105,8 +107,7 @@ pub(super) fn noise(
         }
     } else {
         return sigma.refuse(format!("expected {}", SIGMA.takes.words()));
-    };
-    Some(GaussianNoise { sigma })
+    })
 }
 
 /// Rows of error bars, from a file or in place.

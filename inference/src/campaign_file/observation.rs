@@ -10,12 +10,13 @@ use crate::base::files;
 use crate::campaign::{ColumnNames, Errors, Expected, Hdu, Observation, Reading, Source};
 use std::path::Path;
 
-/// An observation, and where it is from if that is a file.
+/// An observation, and where it is from if that is a file, with what stands in its column `label`.
 pub(super) fn observation(
     section: &Section<'_>,
     directory: &Path,
     errors: Errors,
     reading: &Reading,
+    label: Option<&str>,
 ) -> Option<(Observation, Option<Source>)> {
     let Some(path) = section.get(&PATH) else {
         return Some((inline_observation(section, errors)?, None));
@@ -27,7 +28,7 @@ pub(super) fn observation(
     }
     let full_path = directory.join(path.text()?);
     let bytes = path.accept(files::read(&full_path, files::MOST_DATA_BYTES))?;
-    match Observation::parse(&bytes, &full_path, errors, reading) {
+    match Observation::parse(&bytes, &full_path, errors, reading, label) {
         Ok((observation, source)) => Some((observation, Some(source))),
         Err(error) => {
             path.add_foreign(error.mistakes);

@@ -14,11 +14,13 @@ use super::keys::parameters::{
     ALPHA, BETA_EXPONENT, HIGH, LOW, MEAN, NAME, OPEN_HIGH, OPEN_LOW, PERIODIC, POSITIVE_HIGH,
     POSITIVE_LOW, PRIOR, SD, TRUTH, UNIT_HIGH, UNIT_LOW,
 };
+use super::samples::SampleFiles;
 use crate::campaign::model::{Declaration, ModelParameters};
 use crate::space::{
     Derived, DerivedKind, Fixed, JointNormal, Parameter, ParameterSpace, Prior, Spread,
 };
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Columns of our Parquet files that a parameter must not be named like.
 #[rustfmt::skip]
@@ -30,6 +32,7 @@ const RESERVED_NAMES: [&str; 10] = [
 const DATA: &str = "x";
 
 /// A parameter whose name is known, with its place for later messages.
+#[derive(Clone)]
 pub(super) struct Named<'a> {
     pub name: &'a str,
     pub entry: Entry<'a>,
@@ -63,7 +66,8 @@ pub(super) struct Parameters<'a> {
     pub truth_by_name: BTreeMap<String, f64>,
 }
 
-pub(super) fn parameters<'a>(root: &Section<'a>) -> Parameters<'a> {
+/// Relative paths are relative to `directory`.
+pub(super) fn parameters<'a>(root: &Section<'a>, directory: &Path) -> Parameters<'a> {
     let shared = root.get(&JOINT_PRIOR).and_then(|entry| entry.section());
     if let Some(transform) = shared.and_then(|section| section.get(&TRANSFORM)) {
         return transformed(root, &transform).unwrap_or_default();
@@ -86,6 +90,7 @@ pub(super) fn parameters<'a>(root: &Section<'a>) -> Parameters<'a> {
     // Places of the parameters that have no prior of their own, among those that are not fixed.
     let mut joint_positions = Vec::new();
     let mut all_fixed = Vec::new();
+    let mut files = SampleFiles::new(directory);
     for (position, item) in items.into_iter().enumerate() {
         let Some(section) = item.checked_section() else {
             names.push(None);
@@ -109,7 +114,9 @@ pub(super) fn parameters<'a>(root: &Section<'a>) -> Parameters<'a> {
             }
             Some(_) | None => section
                 .require(&PRIOR, &PRIOR.takes.words())
-                .and_then(|entry| prior(&entry)),
+                .and_then(|entry| {
+                    prior(&entry, named.as_ref().map(|named| named.name), &mut files)
+                }),
         };
         let distribution = prior.as_ref().and_then(Given::prior);
         let periodic = periodic(&section, distribution);
@@ -142,7 +149,7 @@ pub(super) fn parameters<'a>(root: &Section<'a>) -> Parameters<'a> {
     let joint = root.optional(&JOINT_PRIOR, |entry| joint(entry, joint_positions));
     Parameters {
         names: names.into_iter().collect(),
-        space: space(parameters.into_iter().collect(), joint, all_fixed),
+        space: space(root, parameters.into_iter().collect(), joint, all_fixed),
         truth_by_name,
     }
 }
@@ -192,10 +199,8 @@ fn transformed<'a>(root: &Section<'a>, transform: &Entry<'a>) -> Option<Paramete
         kind: DerivedKind::Transformed,
     };
     let space = ParameterSpace {
-        parameters: named.iter().map(coordinate).collect(),
-        joint: None,
-        fixed: Vec::new(),
         derived: named.iter().map(derived).collect(),
+        ..ParameterSpace::independent(named.iter().map(coordinate).collect())
     };
     Some(Parameters {
         names: Some(named),
@@ -240,6 +245,7 @@ pub(super) fn with_blobs(
 }
 
 fn space(
+    root: &Section<'_>,
     parameters: Option<Vec<Parameter>>,
     joint: Option<Option<JointNormal>>,
     fixed: Vec<Fixed>,
@@ -253,12 +259,18 @@ fn space(
             };
         }
     }
-    Some(ParameterSpace {
-        parameters,
+    let space = ParameterSpace {
         joint,
         fixed,
-        derived: Vec::new(),
-    })
+        ..ParameterSpace::independent(parameters)
+    };
+    match space.correlated() {
+        Ok(space) => Some(space),
+        Err(error) => {
+            root.mistake_of(PARAMETERS.name, error);
+            None
+        }
+    }
 }
 
 /// The one prior of all parameters that have none of their own.
@@ -303,7 +315,8 @@ fn periodic(section: &Section, prior: Option<&Prior>) -> bool {
             | Prior::Normal { .. }
             | Prior::LogNormal { .. }
             | Prior::TruncatedNormal { .. }
-            | Prior::Beta { .. },
+            | Prior::Beta { .. }
+            | Prior::Samples(_),
         ) => {
             if periodic {
                 entry.mistake("found true, expected it of a parameter with a uniform prior only");
@@ -349,10 +362,13 @@ pub(super) fn column_name<'a>(entry: &Entry<'a>) -> Option<&'a str> {
     Some(name)
 }
 
-fn prior(entry: &Entry<'_>) -> Option<Given> {
+fn prior(entry: &Entry<'_>, parameter: Option<&str>, files: &mut SampleFiles<'_>) -> Option<Given> {
     let (kind, values) = entry.variant()?;
     if kind == PriorKind::Fixed {
         return values.number().map(Given::Fixed);
+    }
+    if kind == PriorKind::Samples {
+        return files.prior(&values, parameter).map(Given::Prior);
     }
     let section = values.checked_section()?;
     // All are read before any `?`, so that all mistakes are found.
@@ -361,7 +377,7 @@ fn prior(entry: &Entry<'_>) -> Option<Given> {
         Some((a?, b?))
     };
     let prior = match kind {
-        PriorKind::Fixed => return None,
+        PriorKind::Fixed | PriorKind::Samples => return None,
         PriorKind::Uniform => {
             let (low, high) = bounds(&section, &LOW, &HIGH)?;
             Prior::Uniform { low, high }
@@ -470,6 +486,7 @@ pub(super) enum PriorKind {
     LogNormal,
     LogUniform,
     Beta,
+    Samples,
 }
 
 impl Choice for PriorKind {
@@ -481,5 +498,6 @@ impl Choice for PriorKind {
         (key::LOG_NORMAL.name, Self::LogNormal),
         (key::LOG_UNIFORM.name, Self::LogUniform),
         (key::BETA.name, Self::Beta),
+        (key::SAMPLES.name, Self::Samples),
     ];
 }

@@ -152,6 +152,9 @@ fn taken(takes: &Takes) -> Value {
     match takes {
         Takes::Text => json!({ "type": "string" }),
         Takes::Texts => json!({ "type": "array", "items": { "type": "string" } }),
+        Takes::TextByKey => {
+            json!({ "type": "object", "additionalProperties": { "type": "string" } })
+        }
         Takes::Word(word) => json!({ "const": word }),
         Takes::Boolean => json!({ "type": "boolean" }),
         Takes::Number(interval) => number(*interval),

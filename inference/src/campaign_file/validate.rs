@@ -9,7 +9,7 @@ use super::keys::{FEWEST_SIMULATIONS, MOST_SIMULATIONS, rounds, workers};
 use super::model::Known;
 use super::parameters::with_blobs;
 use super::{defaults, estimator, forward_model, parameters};
-use crate::campaign::{Campaign, Rounds, Source, Stop, StopRule, Trust, Workers};
+use crate::campaign::{Campaign, NoiseTerms, Rounds, Source, Stop, StopRule, Trust, Workers};
 use std::path::{Path, PathBuf};
 
 /// None where there is a mistake. Relative paths are relative to `directory`.
@@ -25,10 +25,10 @@ pub(super) fn campaign(
         .require(&NAME, "the campaign's name")
         .and_then(|entry| campaign_name(&entry));
     let seed = root.whole(&SEED);
-    let parameters = parameters::parameters(root);
+    let parameters = parameters::parameters(root, directory);
     let names = parameters.names.as_deref();
     let n_parameters = names.map(<[_]>::len);
-    let forward = forward_model::forward_model(root, directory, names, known);
+    let forward = forward_model::forward_model(root, directory, &parameters, known);
     let featurizer = estimator::featurizer(root, forward.n_data, n_parameters);
     let flow = estimator::flow(root, n_parameters);
     let training = estimator::training(root, flow.as_ref());
@@ -54,15 +54,19 @@ pub(super) fn campaign(
             ));
         }
     }
+    let noise = forward.noise?;
+    let of_noise = noise.terms().map_or_else(Vec::new, NoiseTerms::names);
+    let mut space = with_blobs(root, parameters.space?, &forward.blobs, !is_alone)?;
+    space.of_noise = of_noise.into_iter().map(str::to_owned).collect();
     let campaign = Campaign {
         name: name?,
         seed: seed?,
-        space: with_blobs(root, parameters.space?, &forward.blobs, !is_alone)?,
+        space,
         truth_by_name: parameters.truth_by_name,
         simulator: forward.simulator?,
         observation: forward.observation?,
         reading: forward.reading?,
-        noise: forward.noise?,
+        noise,
         training_noise: forward.training_noise?,
         featurizer: featurizer?,
         flow: flow?,

@@ -10,9 +10,10 @@ use super::keys::{
 };
 use crate::campaign::model::{ModelNoise, OptionValue};
 use crate::campaign::{
-    Campaign, Featurizer, Flow, Hdu, Loss, Missing, Noise, Reading, SigmaSource,
+    Campaign, Featurizer, Flow, GaussianNoise, Hdu, Loss, Missing, Noise, NoiseTerm, NoiseTerms,
+    Reading, SigmaSource,
 };
-use crate::space::{Fixed, Prior, Spread};
+use crate::space::{Fixed, Prior, SampledDensity, Spread};
 use toml::Value;
 
 /// A key with its value.
@@ -117,8 +118,8 @@ pub(super) fn parts(campaign: &Campaign) -> Vec<Part<'_>> {
     let likelihood = match &campaign.noise {
         Noise::Gaussian(noise) => {
             if campaign.training_noise.is_none() {
-                let sigma = table([(noise::SIGMA, sigma(&noise.sigma))]);
-                parts.push(part(file::NOISE, vec![(noise::GAUSSIAN.name, sigma)]));
+                let gaussian = (noise::GAUSSIAN.name, gaussian(noise));
+                parts.push(part(file::NOISE, vec![gaussian]));
             }
             ModelNoise::Gaussian
         }
@@ -242,7 +243,28 @@ fn prior(prior: &Prior) -> Value {
             let keys = [ALPHA, BETA_EXPONENT, UNIT_LOW, UNIT_HIGH];
             of(BETA, &keys, &[alpha, beta, low, high])
         }
+        Prior::Samples(ref density) => table([(SAMPLES, samples(density))]),
     }
+}
+
+fn samples(density: &SampledDensity) -> Value {
+    use super::keys::samples::*;
+    let correlations = &density.correlations;
+    let correlations = (!correlations.is_empty()).then(|| numbers(correlations));
+    let entries = [
+        given(DIGEST, Some(Value::from(density.digest.as_str()))),
+        given(REACH, Some(Value::Float(density.reach))),
+        given(VALUES, Some(numbers(&density.values))),
+        given(CORRELATIONS, correlations),
+        given(LOW, density.low.map(Value::Float)),
+        given(HIGH, density.high.map(Value::Float)),
+    ];
+    let entries = entries.into_iter().flatten();
+    Value::Table(
+        entries
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
+    )
 }
 
 fn simulator(campaign: &Campaign) -> Vec<Entry<'_>> {
@@ -269,6 +291,38 @@ fn simulator(campaign: &Campaign) -> Vec<Entry<'_>> {
         entries.push((simulator::GRID.name, numbers(&campaign.simulator.grid)));
     }
     entries
+}
+
+fn gaussian(noise: &GaussianNoise) -> Value {
+    let NoiseTerms {
+        jitter,
+        offset,
+        labels,
+    } = &noise.terms;
+    let by = (!labels.is_empty()).then(|| texts(labels.iter().map(str::to_owned)));
+    let entries = [
+        Some((noise::SIGMA.name, sigma(&noise.sigma))),
+        given(noise::JITTER, jitter.as_ref().map(noise_term)),
+        given(noise::OFFSET, offset.as_ref().map(noise_term)),
+        given(noise::BY, by),
+    ];
+    let entries = entries.into_iter().flatten();
+    Value::Table(
+        entries
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
+    )
+}
+
+fn noise_term(term: &NoiseTerm) -> Value {
+    match term {
+        NoiseTerm::One(name) => Value::from(name.as_str()),
+        NoiseTerm::ByLabel(name_by_label) => {
+            let names = name_by_label.iter();
+            let names = names.map(|(label, name)| (label.clone(), Value::from(name.as_str())));
+            Value::Table(names.collect())
+        }
+    }
 }
 
 fn sigma(source: &SigmaSource) -> Value {

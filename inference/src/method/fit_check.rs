@@ -10,6 +10,7 @@ use crate::base::equal_draws;
 use crate::base::normal::{LN_SQRT_2_PI, tail};
 use crate::campaign::{Noise, Observation};
 use crate::records::{BAND_DRAWS, ModelBand, Posterior};
+use crate::space::ParameterSpace;
 use serde::{Deserialize, Serialize};
 use statrs::function::gamma::checked_gamma_ur;
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,7 +58,7 @@ pub enum Fit {
 pub struct FitCheck {
     /// Data of the observation.
     pub n_data: u64,
-    /// The smallest of all draws.
+    /// Of the draw of the largest likelihood: the smallest of all, unless a jitter is a parameter.
     pub chi_square: f64,
     /// Over the posterior.
     pub mean_chi_square: f64,
@@ -127,13 +128,14 @@ impl FitCheck {
 ///
 /// `simulated` gives the data before noise of draws, by their places in the posterior; it is asked for a few hundred.
 pub fn check_posterior<E>(
+    space: &ParameterSpace,
     noise: &Noise,
     observation: &Observation,
     posterior: &Posterior,
     simulated: impl FnOnce(&BTreeSet<usize>) -> Result<BTreeMap<usize, Vec<f32>>, E>,
 ) -> Result<(Fit, Option<ModelBand>), E> {
-    match noise {
-        Noise::Gaussian(_) => {}
+    let terms = match noise {
+        Noise::Gaussian(noise) => &noise.terms,
         Noise::Simulator => {
             let reason = match observation.is_empty() {
                 true => "the model is a log-likelihood alone, and gives no data",
@@ -142,16 +144,27 @@ pub fn check_posterior<E>(
             let reason = reason.to_owned();
             return Ok((Fit::NotChecked { reason }, None));
         }
-    }
-    let chi_square = chi_squares(observation, &posterior.log_likelihood);
-    let best = best_draw(&chi_square);
+    };
+    let of_draw = |i: usize| terms.of_row(space, posterior.theta_row(i));
+    let distance = distances(observation, &posterior.log_likelihood);
+    let best_draw = best_draw(&distance);
+    let chi_square: Vec<f64> = distance
+        .into_iter()
+        .enumerate()
+        .map(|(i, distance)| match terms.jitter.is_some() {
+            true => (distance - 2.0 * of_draw(i).log_widening(observation)).max(0.0),
+            false => distance,
+        })
+        .collect();
+    let reduced = best_draw.map(|i| of_draw(i).reduced(observation));
+    let observation = reduced.as_ref().unwrap_or(observation);
     let chosen = equal_draws(&posterior.weight, BAND_DRAWS, 0.5);
-    let rows = simulated(&chosen.iter().copied().chain(best).collect())?;
+    let rows = simulated(&chosen.iter().copied().chain(best_draw).collect())?;
     let data = |i: &usize| {
         let data = rows.get(i)?;
         (data.len() == observation.len()).then_some(data.as_slice())
     };
-    let best = best.as_ref().and_then(data).unwrap_or(&[]);
+    let best = best_draw.as_ref().and_then(data).unwrap_or(&[]);
     let drawn: Vec<&[f32]> = chosen.iter().filter_map(data).collect();
     let band =
         (!best.is_empty() && !drawn.is_empty()).then(|| ModelBand::new(observation, best, &drawn));
@@ -161,13 +174,14 @@ pub fn check_posterior<E>(
         n_parameters,
         &chi_square,
         &posterior.weight,
-        best,
+        (best_draw, best),
     );
     Ok((fit, band))
 }
 
-/// Of each draw, from its Gaussian log-likelihood; infinite where that is -inf.
-fn chi_squares(observation: &Observation, log_likelihood: &[f64]) -> Vec<f64> {
+/// Of each draw, from its Gaussian log-likelihood: chi-square, and twice what a jitter adds to the sum of ln sigma; infinite
+/// where the log-likelihood is -inf.
+fn distances(observation: &Observation, log_likelihood: &[f64]) -> Vec<f64> {
     let log_norm: f64 = observation
         .sigma
         .iter()
@@ -179,24 +193,24 @@ fn chi_squares(observation: &Observation, log_likelihood: &[f64]) -> Vec<f64> {
         .collect()
 }
 
-/// The first draw of the smallest finite chi-square.
-fn best_draw(chi_square: &[f64]) -> Option<usize> {
-    (0..chi_square.len())
-        .filter(|&i| chi_square[i].is_finite())
-        .min_by(|&a, &b| chi_square[a].total_cmp(&chi_square[b]))
+/// The first draw of the smallest finite distance.
+fn best_draw(distance: &[f64]) -> Option<usize> {
+    (0..distance.len())
+        .filter(|&i| distance[i].is_finite())
+        .min_by(|&a, &b| distance[a].total_cmp(&distance[b]))
 }
 
-/// `chi_square` and `weight` (which sums to 1) have an element a draw, `best` has the predicted data of the draw
-/// [`best_draw`].
+/// `observation` is as it compares with the data of the best draw; `chi_square` and `weight` (which sums to 1) have an
+/// element a draw, `best` is [`best_draw`] with its predicted data.
 fn check(
     observation: &Observation,
     n_parameters: usize,
     chi_square: &[f64],
     weight: &[f64],
-    best: &[f32],
+    (best_draw, best): (Option<usize>, &[f32]),
 ) -> Fit {
     let n_data = observation.len();
-    let smallest = best_draw(chi_square).map(|i| chi_square[i]);
+    let smallest = best_draw.map(|i| chi_square[i]);
     let squares: f64 = weight.iter().map(|weight| weight * weight).sum();
     let (Some(smallest), true) = (smallest, squares > 0.0) else {
         return Fit::NotChecked {

@@ -6,7 +6,7 @@ mod rows;
 mod tests;
 
 pub use check::{Weighed, check, recomputed_lines};
-pub(super) use rows::{DATA, for_each_shard, was_tried_again};
 pub use rows::{
     MAX_MESSAGE_BYTES, RowStatus, ShardLayout, ShardRows, damaged, for_each_rows, tried_again,
 };
+pub(super) use rows::{for_each_shard, was_tried_again};

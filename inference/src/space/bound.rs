@@ -195,7 +195,8 @@ pub fn near(space: &ParameterSpace, z: &[f64]) -> Vec<Lean> {
             | Prior::LogUniform { .. }
             | Prior::Beta { .. }
             | Prior::Normal { .. }
-            | Prior::LogNormal { .. } => false,
+            | Prior::LogNormal { .. }
+            | Prior::Samples(_) => false,
         };
         match z[j] {
             _ if is_far => Lean::None,
@@ -221,8 +222,8 @@ fn bounds_of(space: &ParameterSpace, j: usize) -> Option<(f64, f64)> {
         return None;
     }
     match parameter.prior {
-        // Zero is no bound of a logarithm.
-        Prior::Normal { .. } | Prior::LogNormal { .. } => None,
+        // Zero is no bound of a logarithm, and no bound is one of what is fitted to samples.
+        Prior::Normal { .. } | Prior::LogNormal { .. } | Prior::Samples(_) => None,
         Prior::Uniform { .. }
         | Prior::TruncatedNormal { .. }
         | Prior::LogUniform { .. }

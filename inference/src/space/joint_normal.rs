@@ -1,6 +1,7 @@
 //! A multivariate normal prior of several parameters, whitened by a Cholesky factor.
 
-use super::prior::{Prior, PriorError};
+use super::prior::Prior;
+use super::prior_error::PriorError;
 use crate::base::cholesky_of_pivots;
 use crate::base::normal::LN_SQRT_2_PI;
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,9 @@
 //! The parameter space: named parameters, their joint prior, and the map to unconstrained z.
 
+use super::copula::Copula;
 use super::joint_normal::JointNormal;
-use super::prior::{Prior, PriorError};
+use super::prior::Prior;
+use super::prior_error::PriorError;
 use crate::base::normal;
 use serde::{Deserialize, Serialize};
 
@@ -59,6 +61,11 @@ pub struct ParameterSpace {
     pub fixed: Vec<Fixed>,
     /// What the model gives with each draw, those of a prior transform first.
     pub derived: Vec<Derived>,
+    /// Names of those parameters, fixed ones among them, that the noise takes and the model does not.
+    pub of_noise: Vec<String>,
+    /// Of those parameters that are fitted to the same samples; they follow from the parameters' priors.
+    #[serde(skip)]
+    pub copulas: Vec<Copula>,
 }
 
 /// As model files and journals have it.
@@ -68,6 +75,7 @@ struct StoredParameterSpace {
     joint: Option<JointNormal>,
     fixed: Vec<Fixed>,
     derived: Vec<Derived>,
+    of_noise: Vec<String>,
 }
 
 impl TryFrom<StoredParameterSpace> for ParameterSpace {
@@ -101,10 +109,12 @@ impl TryFrom<StoredParameterSpace> for ParameterSpace {
             )));
         }
         Ok(Self {
+            copulas: copulas(&stored.parameters)?,
             parameters: stored.parameters,
             joint: stored.joint,
             fixed: stored.fixed,
             derived: stored.derived,
+            of_noise: stored.of_noise,
         })
     }
 }
@@ -117,7 +127,17 @@ impl ParameterSpace {
             joint: None,
             fixed: Vec::new(),
             derived: Vec::new(),
+            of_noise: Vec::new(),
+            copulas: Vec::new(),
         }
+    }
+
+    /// With the correlations of parameters that are fitted to the same samples.
+    pub fn correlated(self) -> Result<Self, PriorError> {
+        Ok(Self {
+            copulas: copulas(&self.parameters)?,
+            ..self
+        })
     }
 
     /// Whether the parameter at `position` is one of the joint prior.
@@ -177,10 +197,8 @@ impl ParameterSpace {
 
     /// Names of all that the model takes, in the order of the campaign file.
     pub fn model_names(&self) -> Vec<&str> {
-        let mut names = self.names();
-        for fixed in &self.fixed {
-            names.insert(fixed.position, &fixed.name);
-        }
+        let mut names = self.all_names();
+        names.retain(|name| !self.is_of_noise(name));
         names
     }
 
@@ -190,7 +208,41 @@ impl ParameterSpace {
         for fixed in &self.fixed {
             all.insert(fixed.position, fixed.value);
         }
-        all
+        if self.of_noise.is_empty() {
+            return all;
+        }
+        let named = self.all_names().into_iter().zip(all);
+        named
+            .filter(|(name, _)| !self.is_of_noise(name))
+            .map(|(_, value)| value)
+            .collect()
+    }
+
+    /// Whether θ itself is what the model takes, where that has the parameters in the campaign's order.
+    pub fn is_all_of_the_model(&self) -> bool {
+        self.fixed.is_empty() && self.of_noise.is_empty()
+    }
+
+    /// Of the parameter of this name, or of the fixed one, for a θ of `len()` elements.
+    pub fn value(&self, name: &str, theta: &[f64]) -> Option<f64> {
+        let mut named = self.parameters.iter().zip(theta);
+        let found = named.find(|(parameter, _)| parameter.name == name);
+        let fixed = || self.fixed.iter().find(|fixed| fixed.name == name);
+        found
+            .map(|(_, &value)| value)
+            .or_else(|| Some(fixed()?.value))
+    }
+
+    fn all_names(&self) -> Vec<&str> {
+        let mut names = self.names();
+        for fixed in &self.fixed {
+            names.insert(fixed.position, &fixed.name);
+        }
+        names
+    }
+
+    fn is_of_noise(&self, name: &str) -> bool {
+        self.of_noise.iter().any(|of_noise| of_noise == name)
     }
 
     /// log p(θ) in the parameters' own units; -inf outside the prior. `theta` has `len()` elements.
@@ -204,6 +256,12 @@ impl ParameterSpace {
             .filter(|(position, _)| !self.is_joint(*position))
             .map(|(_, (parameter, &x))| parameter.prior.log_density(x))
             .sum();
+        if independent == f64::NEG_INFINITY {
+            return independent;
+        }
+        let copulas = self.copulas.iter();
+        let corrections = copulas.map(|copula| copula.log_correction(&self.own_z(copula, theta)));
+        let independent = corrections.fold(independent, |sum, correction| sum + correction);
         match &self.joint {
             Some(joint) => independent + joint.log_density(theta),
             None => independent,
@@ -219,6 +277,11 @@ impl ParameterSpace {
         );
         for ((parameter, &z), x) in self.parameters.iter().zip(z).zip(theta.iter_mut()) {
             *x = parameter.prior.from_unconstrained(z);
+        }
+        for copula in &self.copulas {
+            for (&place, y) in copula.positions().iter().zip(copula.correlated(z)) {
+                theta[place] = self.parameters[place].prior.from_unconstrained(y);
+            }
         }
         if let Some(joint) = &self.joint {
             joint.constrain(z, theta);
@@ -236,9 +299,23 @@ impl ParameterSpace {
         for ((parameter, &x), z) in self.parameters.iter().zip(theta).zip(z.iter_mut()) {
             *z = parameter.prior.to_unconstrained(x);
         }
+        for copula in &self.copulas {
+            let whitened = copula.whitened(&self.own_z(copula, theta));
+            for (&place, whitened) in copula.positions().iter().zip(whitened) {
+                z[place] = whitened;
+            }
+        }
         if let Some(joint) = &self.joint {
             joint.unconstrain(theta, z);
         }
+    }
+
+    /// Of the parameters of a copula, each by its own prior.
+    fn own_z(&self, copula: &Copula, theta: &[f64]) -> Vec<f64> {
+        let places = copula.positions().iter();
+        places
+            .map(|&place| self.parameters[place].prior.to_unconstrained(theta[place]))
+            .collect()
     }
 
     /// log q(θ) in the parameters' own units of a density that is `log_density_z` at z, where
@@ -246,6 +323,14 @@ impl ParameterSpace {
     pub fn log_density(&self, z: &[f64], theta: &[f64], log_density_z: f64) -> f64 {
         log_density_z - standard_normal_log_density(z) + self.log_prior(theta)
     }
+}
+
+fn copulas(parameters: &[Parameter]) -> Result<Vec<Copula>, PriorError> {
+    let named = parameters.iter();
+    let named: Vec<(&str, &Prior)> = named
+        .map(|parameter| (parameter.name.as_str(), &parameter.prior))
+        .collect();
+    Copula::of(&named)
 }
 
 /// log N(z; 0, 1) of all elements together.
@@ -264,7 +349,7 @@ mod tests {
             let space = format!(
                 r#"{{"parameters": [{{"name": "a", "prior": {{"normal": {{"mean": 0.0, "sd": 1.0}}}}, "periodic": false}},
                     {{"name": "b", "prior": {{"normal": {{"mean": 0.0, "sd": 1.0}}}}, "periodic": false}}],
-                    "fixed": [], "derived": [], "joint": {{"positions": {positions}, "mean": [0.0, 0.0],
+                    "fixed": [], "derived": [], "of_noise": [], "joint": {{"positions": {positions}, "mean": [0.0, 0.0],
                     "spread": {{"covariance": [[1.0, 0.0], [0.0, 1.0]]}}}}}}"#
             );
             serde_json::from_str::<ParameterSpace>(&space).map_err(|error| error.to_string())
@@ -339,6 +424,8 @@ mod tests {
             ],
             fixed: Vec::new(),
             derived: Vec::new(),
+            of_noise: Vec::new(),
+            copulas: Vec::new(),
             joint: Some(
                 JointNormal::new(vec![0, 2], vec![0.0; 2], Spread::Covariance(covariance))
                     .expect("a prior"),

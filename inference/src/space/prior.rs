@@ -2,6 +2,8 @@
 
 use super::beta;
 use super::beta::UnitPoint;
+use super::prior_error::PriorError;
+use super::sampled::SampledDensity;
 use crate::base::normal;
 use serde::{Deserialize, Serialize};
 
@@ -35,12 +37,9 @@ pub enum Prior {
         low: f64,
         high: f64,
     },
+    /// Fitted to samples.
+    Samples(SampledDensity),
 }
-
-/// Why a prior cannot be used; names the key, not the parameter.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct PriorError(pub String);
 
 /// Beyond this |z| the bounded priors' maps stand still: Φ is about to underflow.
 const Z_LIMIT: f64 = 37.5;
@@ -123,6 +122,13 @@ impl Prior {
                 }
                 check_bounds(low, high)
             }
+            Self::Samples(ref density) => {
+                let bounds = [density.low, density.high].into_iter().flatten();
+                bounds
+                    .clone()
+                    .try_for_each(|bound| check_magnitude("a bound", bound))?;
+                density.check()
+            }
         }
     }
 
@@ -135,6 +141,7 @@ impl Prior {
             | Self::Beta { low, high, .. } => (low, high),
             Self::Normal { .. } => (f64::NEG_INFINITY, f64::INFINITY),
             Self::LogNormal { .. } => (0.0, f64::INFINITY),
+            Self::Samples(ref density) => density.support(),
         }
     }
 
@@ -173,6 +180,7 @@ impl Prior {
                     - beta::log_beta(alpha, beta)
                     - width.ln()
             }
+            Self::Samples(ref density) => density.log_density(x),
         }
     }
 
@@ -223,6 +231,7 @@ impl Prior {
                 let (log_lower, log_upper) = beta::log_tails(alpha, beta, point);
                 quantile_of_log_tails(log_lower, log_upper)
             }
+            Self::Samples(ref density) => density.to_unconstrained(x),
         }
     }
 
@@ -280,6 +289,7 @@ impl Prior {
                 UnitPoint::FromZero(x) => low + (high - low) * x,
                 UnitPoint::FromOne(y) => high - (high - low) * y,
             },
+            Self::Samples(ref density) => density.from_unconstrained(z),
         };
         self.inside(x)
     }
@@ -294,6 +304,10 @@ impl Prior {
             | Self::TruncatedNormal { low, high, .. }
             | Self::LogUniform { low, high }
             | Self::Beta { low, high, .. } => (low.next_up(), high.next_down()),
+            Self::Samples(ref density) => {
+                let (low, high) = density.support();
+                (low.next_up(), high.next_down())
+            }
         };
         x.clamp(low, high)
     }

@@ -71,9 +71,7 @@ fn a_constant_sigma_wins_over_a_column() {
     );
     assert_eq!(
         campaign.noise,
-        Noise::Gaussian(GaussianNoise {
-            sigma: SigmaSource::Constant(0.01)
-        })
+        Noise::Gaussian(GaussianNoise::of_sigma(SigmaSource::Constant(0.01)))
     );
     let copy = parse_in(directory.path(), &to_toml(&campaign));
     assert_eq!(copy, Ok(campaign));

@@ -77,7 +77,7 @@ misfit = "warn"
 "#;
 
 fn gaussian(sigma: SigmaSource) -> Noise {
-    Noise::Gaussian(GaussianNoise { sigma })
+    Noise::Gaussian(GaussianNoise::of_sigma(sigma))
 }
 
 /// A built-in model at 0, 0.5 and 1.
@@ -490,6 +490,7 @@ fn what_may_change_leaves_the_identity_and_what_may_not_is_named() {
             |campaign| {
                 if let Noise::Gaussian(GaussianNoise {
                     sigma: SigmaSource::Table(rows),
+                    ..
                 }) = &mut campaign.noise
                 {
                     rows[1] = vec![0.4, 1.0, 2.0];

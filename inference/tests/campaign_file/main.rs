@@ -8,6 +8,8 @@ mod correlated;
 mod data_files;
 mod external;
 mod good_files;
+mod noise_terms;
+mod samples;
 mod schema;
 
 use sidereal_inference::campaign::Campaign;

@@ -86,9 +86,17 @@ fn violations(schema: &Value, value: &Value, at: &str) -> Vec<String> {
                 list(wanted).iter().all(is_there)
             }),
             "additionalProperties" => {
-                assert_eq!(wanted, &json!(false));
-                let known = &schema["properties"];
-                fields.is_none_or(|fields| fields.keys().all(|name| known.get(name).is_some()))
+                let known = |name: &str| schema.get("properties")?.get(name);
+                let mut others = fields.into_iter().flatten();
+                match wanted {
+                    Value::Bool(false) => others.all(|(name, _)| known(name).is_some()),
+                    wanted => {
+                        for (name, value) in others.filter(|(name, _)| known(name).is_none()) {
+                            found.extend(violations(wanted, value, &format!("{at}.{name}")));
+                        }
+                        true
+                    }
+                }
             }
             other => panic!("the keyword {other}"),
         };

@@ -7,6 +7,7 @@ from ._call import draw, fit, sample
 from ._errors import NotToBeTrusted, SiderealError
 from ._priors import Beta, Fixed, HalfNormal, LogNormal, LogUniform, Normal, TruncatedNormal, Uniform
 from ._result import Result, load
+from ._samples import Samples
 
 __all__ = [
     "Beta",
@@ -17,6 +18,7 @@ __all__ = [
     "Normal",
     "NotToBeTrusted",
     "Result",
+    "Samples",
     "SiderealError",
     "TruncatedNormal",
     "Uniform",

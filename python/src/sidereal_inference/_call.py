@@ -7,6 +7,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ from ._campaign import Campaign, Observation
 from ._child import kind_of, n_arguments, numbers_of, words_of
 from ._errors import NotToBeTrusted, SiderealError
 from ._functions import Functions, call_once, kept_generators, take
+from ._noise import terms_of
 from ._priors import Fixed, Prior, as_number, as_priors, check_names, check_periodic
 from ._process import NOT_TRUSTED, run
 from ._result import Result, load
 from ._runs import RUN, create, find_place, record_of, settled, write
+from ._samples import Samples
 
 SIMULATIONS = 50_000
 Directory = str | os.PathLike[str] | None
@@ -53,7 +56,7 @@ def sample(
         Or the place of one that can be imported, `"package.module:name"` or `"file.py:name"`.
     priors
         A prior by name, in the order of theta: `Uniform(low, high)`, `LogUniform`, `Normal(mean, sd)`, `TruncatedNormal`,
-        `HalfNormal`, `LogNormal`, `Beta`, `Fixed(value)`; also `(low, high)`, a number, or a frozen distribution of
+        `HalfNormal`, `LogNormal`, `Beta`, `Samples(path)`, `Fixed(value)`; also `(low, high)`, a number, or a frozen distribution of
         scipy.stats. Or a list of them, with `names`.
     prior_transform
         In place of `priors`: a function from the unit cube to theta, both arrays of a number a parameter. Needs `names`.
@@ -116,6 +119,9 @@ def fit(
     x_obs: Any,
     x_err: Any = None,
     grid: Any = None,
+    jitter: str | Mapping[str, str] | None = None,
+    offset: str | Mapping[str, str] | None = None,
+    instrument: Any = None,
     log_likelihood: Callable[..., Any] | str | None = None,
     prior_transform: Callable[..., Any] | str | None = None,
     names: Sequence[str] | None = None,
@@ -146,6 +152,14 @@ def fit(
     grid
         Where it was observed (times, wavelengths), for plots and the check of the fit: an array of shape [length] or of
         that of `x_obs`; None: 0, 1, 2, ...
+    jitter
+        The name of a parameter whose square is added to that of `x_err`, or a dict of such names by instrument. Its prior
+        is that of a number of 0 or more.
+    offset
+        The name of a parameter that is added to what `simulate` gives, or a dict of such names by instrument. Functions
+        get neither these parameters nor those of the jitter: theta has the others, in their order.
+    instrument
+        What `jitter` and `offset` go by, one a datum: an array of shape [length] or of that of `x_obs`.
     log_likelihood
         In place of `x_err`: a function of theta and x_obs (of x's shape) that gives a float.
 
@@ -157,6 +171,13 @@ def fit(
         raise SiderealError(
             "simulate takes rng and so draws noise of its own, expected a log_likelihood(theta, x_obs) in place of x_err"
         )
+    if any(argument is not None for argument in (jitter, offset, instrument)):
+        if log_likelihood is not None or prior_transform is not None:
+            other = "log_likelihood" if log_likelihood is not None else "prior_transform"
+            raise SiderealError(f"jitter and offset: found beside a {other}, expected x_err and priors")
+        by_name, _, _ = parameters_of(functions, priors, names, periodic)
+        terms = terms_of(jitter, offset, instrument, shape, list(by_name))
+        observation = replace(observation, terms=terms)
     campaign = campaign_of(
         functions,
         observation,
@@ -398,6 +419,9 @@ def carry_out(
         pickle = functions.pickle()
         call_once(functions, campaign, shape)
         create(place, settled(record, functions), pickle)
+    for prior in campaign.priors.values():
+        if isinstance(prior, Samples):
+            write(place.directory / prior.file_name, prior.content)
     file = place.directory / "campaign.toml"
     write(file, campaign.toml().encode())
     run_directory = place.directory / RUN

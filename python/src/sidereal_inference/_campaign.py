@@ -1,12 +1,14 @@
 """Campaign files of models in Python, as TOML."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from ._noise import NoiseTerms
 from ._priors import Prior
 
 DEFAULT_BLOCK = 256
@@ -19,6 +21,7 @@ class Observation:
     value: np.ndarray
     grid: np.ndarray
     sigma: np.ndarray | None
+    terms: NoiseTerms = field(default_factory=NoiseTerms)
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,12 @@ class Campaign:
         """Rows that functions get at once; 0: one row a call."""
         return (DEFAULT_BLOCK if self.vectorized else 0) if isinstance(self.vectorized, bool) else self.vectorized
 
+    @property
+    def of_model(self) -> list[bool]:
+        """Of each name, whether functions get that parameter, and not the noise."""
+        taken = set() if self.observation is None else self.observation.terms.names
+        return [name not in taken for name in self.names]
+
     def toml(self) -> str:
         """The campaign file."""
         tables: dict[str, Any] = {"name": self.name, "seed": self.seed}
@@ -75,7 +84,7 @@ class Campaign:
             tables["observation"] = {"grid": self.observation.grid, "value": self.observation.value}
             if self.observation.sigma is not None:
                 tables["observation"]["sigma"] = self.observation.sigma
-                tables["noise"] = {"gaussian": {"sigma": "observed"}}
+                tables["noise"] = {"gaussian": {"sigma": "observed", **self.observation.terms.table()}}
         tables["rounds"] = {"stop": dict(self.stop)} if self.stop else {}
         tables["workers"] = {**({} if self.workers is None else {"count": self.workers}), "python": self.python}
         for table, keys in self.more.items():
@@ -113,6 +122,11 @@ def keys_of(table: Mapping[str, Any]) -> str:
     return "".join(f"{key} = {value_of(value)}\n" for key, value in table.items())
 
 
+def key_of(key: str) -> str:
+    """In quotes where it has more than letters, digits, _ and -."""
+    return key if re.fullmatch("[A-Za-z0-9_-]+", key) else value_of(key)
+
+
 def value_of(value: Any) -> str:
     """A value in line; floats with all digits that they need."""
     if isinstance(value, (bool, np.bool_)):
@@ -124,5 +138,5 @@ def value_of(value: Any) -> str:
     if isinstance(value, (float, np.floating)):
         return repr(float(value))
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {value_of(one)}" for key, one in value.items()) + " }"
+        return "{ " + ", ".join(f"{key_of(key)} = {value_of(one)}" for key, one in value.items()) + " }"
     return "[" + ", ".join(map(value_of, value)) + "]"

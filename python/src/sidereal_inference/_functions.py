@@ -158,8 +158,9 @@ def hello_of(campaign: Campaign) -> dict[str, Any]:
     """What a child of this campaign is told."""
     observation = campaign.observation
     transformed = "prior_transform" in campaign.functions
+    names = [name for name, is_taken in zip(campaign.names, campaign.of_model) if is_taken]
     return {
-        "parameters": [f"u_{name}" for name in campaign.names] if transformed else list(campaign.names),
+        "parameters": [f"u_{name}" for name in names] if transformed else names,
         "theta": list(campaign.names) if transformed else None,
         "n_data": n_data_of(campaign),
         "observed": None if observation is None else {"value": observation.value},
@@ -177,10 +178,12 @@ def n_data_of(campaign: Campaign) -> int:
 
 
 def draws(campaign: Campaign, n: int, rng: np.random.Generator) -> np.ndarray:
-    """Draws from the prior, or of the unit cube where there is a prior transform; [n, parameters]."""
+    """Draws of the parameters that functions get from the prior, or of the unit cube where there is a prior transform;
+    [n, parameters]."""
     if not campaign.priors:
         return rng.random((n, len(campaign.names)))
-    return np.array([[prior.draw(rng) for prior in campaign.priors.values()] for _ in range(n)])
+    theta = np.array([[prior.draw(rng) for prior in campaign.priors.values()] for _ in range(n)])
+    return theta[:, campaign.of_model]
 
 
 class ShapedModel(Model):

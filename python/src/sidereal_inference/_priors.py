@@ -20,6 +20,10 @@ class Prior:
     def table(self) -> tuple[str, Any]:
         raise NotImplementedError
 
+    def named(self, name: str) -> "Prior":
+        """As the prior of the parameter of this name."""
+        return self
+
 
 @dataclass(frozen=True)
 class Uniform(Prior):
@@ -219,7 +223,8 @@ def truncated_standard_normal(low: float, high: float, rng: np.random.Generator)
 
 
 KNOWN = (
-    "Uniform, LogUniform, Normal, TruncatedNormal, HalfNormal, LogNormal, Beta, Fixed, (low, high), a number, "
+    "Uniform, LogUniform, Normal, TruncatedNormal, HalfNormal, LogNormal, Beta, Samples, Fixed, (low, high), a "
+    "number, "
     "or scipy.stats' uniform, norm, truncnorm, lognorm, loguniform, beta, halfnorm"
 )
 WAY_OUT = "any other one is a prior_transform, such as lambda u: [prior.ppf(u[0])]"
@@ -291,7 +296,7 @@ def as_priors(priors: Any, names: Sequence[str] | None) -> dict[str, Prior]:
     if not given:
         raise SiderealError("priors: found none, expected at least one parameter")
     check_names(given, "priors" if isinstance(priors, Mapping) else "names")
-    return {name: as_prior(value, f"priors[{name!r}]") for name, value in zip(given, values)}
+    return {name: as_prior(value, f"priors[{name!r}]").named(name) for name, value in zip(given, values)}
 
 
 # Columns of every result.

@@ -39,6 +39,7 @@ def record_of(functions: Functions, campaign: Campaign) -> dict[str, Any]:
         "x_obs": None if observation is None else digest(observation.value),
         "x_err": None if observation is None or observation.sigma is None else digest(observation.sigma),
         "grid": None if observation is None else digest(observation.grid),
+        "noise": {} if observation is None else observation.terms.table(),
         "vectorized": campaign.block,
         "blobs": list(campaign.blobs),
         "global_rng": campaign.global_rng,

@@ -29,9 +29,11 @@ impl Column {
     }
 }
 
-/// A number of a table as it was found.
+/// What stands in a table, as it was found.
 pub(super) enum Cell {
     Number(f64),
+    /// Of a column that was asked for as text.
+    Text(String),
     /// In words, what stands in its place.
     Missing(String),
     /// What is wrong.

@@ -25,6 +25,8 @@ pub(super) struct Chosen {
     pub grid: Option<usize>,
     pub value: usize,
     pub sigma: Sigma,
+    /// None where none is asked for.
+    pub label: Option<usize>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -49,11 +51,12 @@ pub(super) fn is_known(name: &str, names: &ColumnNames) -> bool {
             .any(is_told)
 }
 
-/// The columns that an observation is made of, or in words why they cannot be told.
+/// The columns that an observation is made of, and the one called `label`; or in words why they cannot be told.
 pub(super) fn choose(
     columns: &[Column],
     names: &ColumnNames,
     errors: Errors,
+    label: Option<&str>,
 ) -> Result<Chosen, String> {
     let lower = columns.iter().map(|column| column.name.to_lowercase());
     let lower: Vec<String> = lower.collect();
@@ -65,11 +68,15 @@ pub(super) fn choose(
         Some(name) => told(columns, &lower, name),
         None => sigma(columns, &lower, &value),
     };
+    let label = match label {
+        Some(name) => told(columns, &lower, name),
+        None => Found::None,
+    };
     let grid = match &names.grid {
         Some(name) => told(columns, &lower, name),
         None => by_name(&lower, "grid", |name| GRID.contains(&name))
             // Any name will do where there is no other column.
-            .or_else(|| only_other(columns.len(), &value, &sigma)),
+            .or_else(|| only_other(columns.len(), &value, &sigma, &label)),
     };
     let has_sigma = match errors {
         Errors::Column | Errors::ColumnOr(_) => true,
@@ -114,10 +121,16 @@ pub(super) fn choose(
             line(columns, &lower, [grid, Some(&value), sigma])
         ));
     }
+    let mut problems = Vec::new();
+    label.problem("noise.gaussian.by", "", columns, &mut problems);
+    if let (false, [problem, ..]) = (label.is_none(), &problems[..]) {
+        return Err(format!("{problem}; found the columns {}", listed(columns)));
+    }
     let Some(value) = value.one() else {
         return Err("no column is the value".to_owned());
     };
     let chosen = Chosen {
+        label: label.one(),
         grid: grid.one().filter(|_| needs_grid),
         value,
         sigma: match (errors, sigma.one()) {
@@ -240,8 +253,13 @@ fn measured(name: &str) -> Option<&str> {
     measured.filter(|measured| !measured.is_empty())
 }
 
-fn only_other(n_columns: usize, value: &Found, sigma: &Found) -> Found {
-    let others = (0..n_columns).filter(|&i| value.one() != Some(i) && sigma.one() != Some(i));
+fn only_other(n_columns: usize, value: &Found, sigma: &Found, label: &Found) -> Found {
+    let is_other = |i: &usize| {
+        [value, sigma, label]
+            .iter()
+            .all(|found| found.one() != Some(*i))
+    };
+    let others = (0..n_columns).filter(is_other);
     let others: Vec<usize> = others.collect();
     match (value, others.as_slice()) {
         (Found::One(_), [other]) => Found::One(*other),

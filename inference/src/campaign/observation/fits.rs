@@ -31,6 +31,8 @@ struct Field {
     offset: usize,
     /// Or what it is instead of one number a row.
     kind: Result<Kind, String>,
+    /// Bytes of a row's text, where it is that.
+    text_bytes: Option<usize>,
     scale: f64,
     zero: f64,
     null: Option<i64>,
@@ -134,6 +136,7 @@ impl<'a> FitsTable<'a> {
             fields.push(Field {
                 offset,
                 kind,
+                text_bytes: format.trim().ends_with('A').then_some(width),
                 scale: header.number(&format!("TSCAL{i}")).unwrap_or(1.0),
                 zero: header.number(&format!("TZERO{i}")).unwrap_or(0.0),
                 null: header.whole(&format!("TNULL{i}")),
@@ -153,10 +156,11 @@ impl<'a> FitsTable<'a> {
         })
     }
 
-    /// Gives the cells of the columns `wanted` of each row, in that order.
+    /// Gives the cells of the columns `wanted` of each row, in that order, then what stands in the column `label`.
     pub fn read(
         self,
         wanted: &[usize],
+        label: Option<usize>,
         mistakes: &mut FileMistakes,
         take: &mut dyn FnMut(Place, &[Cell], &mut FileMistakes),
     ) {
@@ -167,6 +171,13 @@ impl<'a> FitsTable<'a> {
                 mistakes.add(Place::File, message);
             }
         }
+        if let Some(column) = label
+            && let (Err(found), None) = (&self.fields[column].kind, self.fields[column].text_bytes)
+        {
+            let name = &self.columns[column].name;
+            let message = format!("column {name} has {found}, expected a text or a number a row");
+            mistakes.add(Place::File, message);
+        }
         if !mistakes.is_empty() || self.row_bytes == 0 {
             return;
         }
@@ -174,6 +185,7 @@ impl<'a> FitsTable<'a> {
         for (row, bytes) in (1..).zip(self.rows.chunks_exact(self.row_bytes)) {
             cells.clear();
             cells.extend(wanted.iter().map(|&column| self.fields[column].cell(bytes)));
+            cells.extend(label.map(|column| self.fields[column].label_cell(bytes)));
             take(Place::Row(row), &cells, mistakes);
         }
     }
@@ -197,6 +209,25 @@ impl Field {
             return Cell::Missing("NaN".to_owned());
         }
         Cell::Number(self.zero + self.scale * number)
+    }
+
+    /// Text up to its first zero byte, without spaces at its end; a number as it is written.
+    fn label_cell(&self, row: &[u8]) -> Cell {
+        let Some(n_bytes) = self.text_bytes else {
+            return match self.cell(row) {
+                Cell::Number(number) => Cell::Text(number.to_string()),
+                other @ (Cell::Text(_) | Cell::Missing(_) | Cell::Bad(_)) => other,
+            };
+        };
+        let field = row
+            .get(self.offset..self.offset + n_bytes)
+            .unwrap_or_default();
+        let end = field.iter().position(|&byte| byte == 0);
+        match str::from_utf8(&field[..end.unwrap_or(field.len())]).map(str::trim) {
+            Ok("") => Cell::Missing("nothing".to_owned()),
+            Ok(text) => Cell::Text(text.to_owned()),
+            Err(_) => Cell::Bad("found bytes that are not UTF-8 text".to_owned()),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ fn parse_bytes(
     errors: Errors,
     reading: &Reading,
 ) -> Result<(Observation, Source), String> {
-    Observation::parse(bytes, Path::new("obs.csv"), errors, reading)
+    Observation::parse(bytes, Path::new("obs.csv"), errors, reading, None)
         .map_err(|error| error.to_string())
 }
 

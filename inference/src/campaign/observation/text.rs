@@ -83,10 +83,11 @@ impl<'a> TextTable<'a> {
         })
     }
 
-    /// Gives the cells of the columns `wanted` of each row, in that order.
+    /// Gives the cells of the columns `wanted` of each row, in that order, then what stands in the column `label`.
     pub fn read(
         self,
         wanted: &[usize],
+        label: Option<usize>,
         mistakes: &mut FileMistakes,
         take: &mut dyn FnMut(Place, &[Cell], &mut FileMistakes),
     ) {
@@ -106,6 +107,7 @@ impl<'a> TextTable<'a> {
             }
             cells.clear();
             cells.extend(wanted.iter().map(|&column| cell(fields[column])));
+            cells.extend(label.map(|column| label_cell(fields[column])));
             take(place, &cells, mistakes);
         }
     }
@@ -249,6 +251,14 @@ fn cell(field: &[u8]) -> Cell {
     }
 }
 
+fn label_cell(field: &[u8]) -> Cell {
+    match str::from_utf8(field) {
+        Ok("") => Cell::Missing("nothing".to_owned()),
+        Ok(text) => Cell::Text(text.to_owned()),
+        Err(_) => Cell::Bad(NOT_UTF8.to_owned()),
+    }
+}
+
 /// Exponents may be Fortran's, `1.5D-3`.
 fn number(text: &str) -> Option<f64> {
     let plain = text.parse().ok();
@@ -259,7 +269,9 @@ fn number(text: &str) -> Option<f64> {
 pub(crate) fn parse_number(field: &[u8], expected: Expected) -> Result<f64, String> {
     match cell(field) {
         Cell::Number(number) => check_number(number, expected),
-        Cell::Missing(found) => Err(format!("found {found}, expected a number")),
+        Cell::Text(found) | Cell::Missing(found) => {
+            Err(format!("found {found}, expected a number"))
+        }
         Cell::Bad(message) => Err(message),
     }
 }

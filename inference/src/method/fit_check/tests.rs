@@ -1,7 +1,8 @@
 //! Fits whose answer is known: exact tables, and linear models with their closed-form posteriors.
 
 use super::*;
-use crate::campaign::{GaussianNoise, SigmaSource};
+use crate::campaign::{GaussianNoise, NoiseTerm, NoiseTerms, RowNoise, SigmaSource};
+use crate::space::{Parameter, Prior};
 use crate::weights::{log_weight, normalized};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
@@ -14,6 +15,29 @@ fn observation(value: &[f64]) -> Observation {
         value: value.to_vec(),
         sigma: vec![0.5; value.len()],
     }
+}
+
+fn space(names: &[&str]) -> ParameterSpace {
+    let parameter = |name: &&str| Parameter {
+        name: (*name).to_owned(),
+        prior: Prior::Uniform {
+            low: 0.0,
+            high: 10.0,
+        },
+        periodic: false,
+    };
+    ParameterSpace::independent(names.iter().map(parameter).collect())
+}
+
+fn check(
+    observation: &Observation,
+    n_parameters: usize,
+    chi_square: &[f64],
+    weight: &[f64],
+    best: &[f32],
+) -> Fit {
+    let best = (best_draw(chi_square), best);
+    super::check(observation, n_parameters, chi_square, weight, best)
 }
 
 fn checked(fit: Fit) -> FitCheck {
@@ -32,13 +56,11 @@ fn close(found: f64, expected: f64) {
 
 #[test]
 fn chi_square_is_what_the_likelihood_was_made_of() {
-    let noise = GaussianNoise {
-        sigma: SigmaSource::Observed,
-    };
+    let noise = RowNoise::default();
     let observation = observation(&[1.0, 2.0]);
     // Residuals of 2 and -3 sigma.
     let log_likelihood = noise.log_likelihood(&observation, &[0.0, 3.5]);
-    let found = chi_squares(&observation, &[log_likelihood, f64::NEG_INFINITY]);
+    let found = distances(&observation, &[log_likelihood, f64::NEG_INFINITY]);
     close(found[0], 13.0);
     assert_eq!(found[1], f64::INFINITY);
     assert_eq!(best_draw(&[f64::INFINITY, 3.0, 2.0, 2.0]), Some(2));
@@ -172,7 +194,7 @@ fn what_cannot_be_checked_says_why() {
         weight: vec![1.0],
     };
     let never = |_: &BTreeSet<usize>| Err("asked");
-    let own = check_posterior(&Noise::Simulator, &one, &posterior, never);
+    let own = check_posterior(&space(&["a"]), &Noise::Simulator, &one, &posterior, never);
     let (fit, band) = own.expect("nothing is read");
     assert_eq!(
         reason(fit),
@@ -225,12 +247,7 @@ fn residuals_of_coarse_data_are_not_judged() {
 
 #[test]
 fn a_posterior_is_checked_with_the_data_of_its_draws() {
-    let noise = Noise::Gaussian(GaussianNoise {
-        sigma: SigmaSource::Observed,
-    });
-    let Noise::Gaussian(likelihood) = &noise else {
-        return;
-    };
+    let noise = Noise::Gaussian(GaussianNoise::of_sigma(SigmaSource::Observed));
     let observation = observation(&[1.0, 1.0, 1.0, 1.0]);
     // The draw of no weight fits best.
     let data = |i: usize| vec![if i == 7 { 1.0 } else { 2.0 + i as f32 }; 4];
@@ -243,7 +260,7 @@ fn a_posterior_is_checked_with_the_data_of_its_draws() {
         log_likelihood: (0..n)
             .map(|i| {
                 let data: Vec<f64> = data(i).into_iter().map(f64::from).collect();
-                likelihood.log_likelihood(&observation, &data)
+                RowNoise::default().log_likelihood(&observation, &data)
             })
             .collect(),
         log_prior: vec![0.0; n],
@@ -259,8 +276,8 @@ fn a_posterior_is_checked_with_the_data_of_its_draws() {
         asked = draws.clone();
         Ok::<_, ()>(draws.iter().map(|&i| (i, data(i))).collect())
     };
-    let (fit, band) =
-        check_posterior(&noise, &observation, &posterior, simulated).expect("all data are there");
+    let (fit, band) = check_posterior(&space(&["a"]), &noise, &observation, &posterior, simulated)
+        .expect("all data are there");
     assert_eq!(asked, (0..20).collect());
     let found = checked(fit);
     assert!(found.chi_square < 1e-9, "{}", found.chi_square);
@@ -269,6 +286,62 @@ fn a_posterior_is_checked_with_the_data_of_its_draws() {
     assert_eq!(band.best, [1.0; 4]);
     assert_eq!(band.quantiles[0], [2.0; 4]);
     assert_eq!(band.quantiles[3], [21.0; 4]);
+}
+
+#[test]
+fn jitter_and_offset_are_in_chi_square_and_residuals() {
+    let noise = GaussianNoise {
+        sigma: SigmaSource::Observed,
+        terms: NoiseTerms {
+            jitter: Some(NoiseTerm::One("s".to_owned())),
+            offset: Some(NoiseTerm::One("gamma".to_owned())),
+            ..NoiseTerms::default()
+        },
+    };
+    let space = space(&["s", "gamma"]);
+    let observation = observation(&[5.0, 3.0, 5.0, 3.0]);
+    // The model says 1 everywhere: with the offset 3 residuals are ±1. A jitter of 1.2 makes sigma 1.3 of 0.5; the best
+    // one, of variance 1, is the first.
+    let jitter = |i: usize| match i {
+        0 => 0.75f64.sqrt(),
+        i if i % 2 == 0 => 0.0,
+        _ => 1.2,
+    };
+    let n = 40;
+    let theta: Vec<f64> = (0..n).flat_map(|i| [jitter(i), 3.0]).collect();
+    let log_likelihood = theta.chunks(2).map(|theta| {
+        let row = noise.terms.of_row(&space, theta);
+        row.log_likelihood(&observation, &[1.0; 4])
+    });
+    let posterior = Posterior {
+        n_parameters: 2,
+        log_likelihood: log_likelihood.collect(),
+        theta,
+        n_derived: 0,
+        derived: Vec::new(),
+        log_prior: vec![0.0; n],
+        log_proposal: vec![0.0; n],
+        round: vec![0; n],
+        row_id: (0..n as u64).collect(),
+        weight: (0..n)
+            .map(|i| if i % 2 == 1 { 1.0 / 20.0 } else { 0.0 })
+            .collect(),
+    };
+    let simulated =
+        |draws: &BTreeSet<usize>| Ok::<_, ()>(draws.iter().map(|&i| (i, vec![1.0; 4])).collect());
+    let noise = Noise::Gaussian(noise);
+    let (fit, band) =
+        check_posterior(&space, &noise, &observation, &posterior, simulated).expect("all data");
+    let found = checked(fit);
+    close(found.chi_square, 4.0);
+    close(found.mean_chi_square, 4.0 / 1.69);
+    assert_eq!(found.effective_parameters, 0.0);
+    let largest = found.largest_residual.expect("residuals");
+    close(largest.residual.abs(), 1.0);
+    let band = band.expect("data");
+    assert_eq!(band.value, [2.0, 0.0, 2.0, 0.0]);
+    assert_eq!(band.best, [1.0; 4]);
+    band.sigma.iter().for_each(|&sigma| close(sigma, 1.0));
 }
 
 /// A linear model with orthogonal columns, normal priors and sigma 1: everything is known in closed form.

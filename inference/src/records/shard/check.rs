@@ -4,7 +4,7 @@ use super::rows::{
     DATA, FORMAT, MAX_MESSAGE_BYTES, RowStatus, ShardLayout, ShardRows, check_n_failed,
     column_names,
 };
-use crate::campaign::{Campaign, GaussianNoise, Noise, Observation};
+use crate::campaign::{Campaign, GaussianNoise, Noise, Observation, RowNoise};
 use crate::records::directory::Directory;
 use crate::records::draws::Draws;
 use crate::records::table::{Pieces, Read, Table, TableError};
@@ -82,7 +82,8 @@ pub fn check(
         check_draws(table, layout.space, &rows.draws, expected)?;
         check_answers(table, &rows, weighed)?;
         if let Weighed::ByNoise(noise, observation) = weighed {
-            check_log_likelihood(table, &lines, &rows, noise, observation)?;
+            let of_row = |i: usize| noise.terms.of_row(layout.space, rows.draws.theta_row(i));
+            check_log_likelihood(table, &lines, &rows, observation, of_row)?;
         }
         next_row = rows.draws.end_row();
         n_failed += rows.n_failed();
@@ -172,12 +173,12 @@ fn check_answers(table: &Table, rows: &ShardRows, weighed: Weighed<'_>) -> Resul
 }
 
 /// Part of a shard: its own log-likelihoods against those that follow from its data, in a few rows.
-fn check_log_likelihood(
+fn check_log_likelihood<'a>(
     table: &Table,
     lines: &BTreeSet<u64>,
     rows: &ShardRows,
-    noise: &GaussianNoise,
     observation: &Observation,
+    noise: impl Fn(usize) -> RowNoise<'a>,
 ) -> Result<(), TableError> {
     let first_line = table.first_line();
     for i in 0..rows.log_likelihood.len() {
@@ -188,7 +189,7 @@ fn check_log_likelihood(
             continue;
         };
         let (expected, tolerance) =
-            noise.log_likelihood_of_rounded(observation, rows.simulated_row(i));
+            noise(i).log_likelihood_of_rounded(observation, rows.simulated_row(i));
         let is_same = found == expected || (found - expected).abs() <= tolerance;
         if !is_same {
             let expected = format!("{expected} by its data, give or take {tolerance:e}");

@@ -5,7 +5,7 @@ mod long_shards;
 use super::rows::FORMAT;
 use super::*;
 use crate::base::{FlowId, RoundId};
-use crate::campaign::{GaussianNoise, Observation, SigmaSource};
+use crate::campaign::{GaussianNoise, NoiseTerm, Observation, RowNoise, SigmaSource};
 use crate::records::directory::Directory;
 use crate::records::draws::Draws;
 use crate::records::table::encode;
@@ -68,9 +68,7 @@ fn store(rows: &ShardRows) -> (Directory, ShardFile) {
 
 /// Gaussian noise with the errors of an observation of two data.
 fn two_data() -> (GaussianNoise, Observation) {
-    let noise = GaussianNoise {
-        sigma: SigmaSource::Observed,
-    };
+    let noise = GaussianNoise::of_sigma(SigmaSource::Observed);
     let observation = Observation {
         grid: vec![0.0, 1.0],
         value: vec![0.5, 0.5],
@@ -367,9 +365,9 @@ fn long_messages_are_cut_where_they_are_written_and_refused_where_they_are_not()
 
 #[test]
 fn a_log_likelihood_that_contradicts_the_data_is_refused() {
-    let noise = GaussianNoise {
-        sigma: SigmaSource::Observed,
-    };
+    let mut noise = GaussianNoise::of_sigma(SigmaSource::Observed);
+    noise.terms.jitter = Some(NoiseTerm::One("a".to_owned()));
+    noise.terms.offset = Some(NoiseTerm::One("b".to_owned()));
     let observation = Observation {
         grid: vec![0.0, 1.0, 2.0],
         value: vec![1.5, 2.5, 3.5],
@@ -384,10 +382,14 @@ fn a_log_likelihood_that_contradicts_the_data_is_refused() {
         .iter()
         .map(|&x| x as f32)
         .collect();
+    let log_likelihood = |theta: &[f64], data: &[f64]| {
+        let noise = noise.terms.of_row(&space(), theta);
+        Some(noise.log_likelihood(&observation, data))
+    };
     rows.log_likelihood = vec![
-        Some(noise.log_likelihood(&observation, &data[0])),
+        log_likelihood(&[0.1, 0.2], &data[0]),
         None,
-        Some(noise.log_likelihood(&observation, &data[1])),
+        log_likelihood(&[0.5, 0.6], &data[1]),
     ];
     let checked = |rows: &ShardRows| {
         let (directory, shard) = store(rows);
@@ -406,7 +408,7 @@ fn a_log_likelihood_that_contradicts_the_data_is_refused() {
     rows.log_likelihood[2] = rows.log_likelihood[0];
     let message = checked(&rows).expect("refused");
     assert!(
-        message.contains("log_likelihood in line 2 is -14.") && message.contains("by its data"),
+        message.contains("log_likelihood in line 2 is -1.75") && message.contains("by its data"),
         "{message}"
     );
     rows.log_likelihood[2] = Some(f64::NEG_INFINITY);
@@ -469,8 +471,8 @@ fn damaged_shards_are_found_and_a_reader_says_what_repairs_them() {
     );
 }
 
-/// `n_rows` draws of the prior with their own values as data, weighed by `noise`.
-fn many_rows(n_rows: u64, noise: &GaussianNoise, observation: &Observation) -> ShardRows {
+/// `n_rows` draws of the prior with their own values as data, weighed by noise that takes no parameters.
+fn many_rows(n_rows: u64, observation: &Observation) -> ShardRows {
     let draws = Draws::from_prior(&space(), 1, RoundId(1), 0..n_rows);
     let simulated: Vec<f32> = draws.theta.iter().map(|&theta| theta as f32).collect();
     let n_rows = draws.n_rows();
@@ -479,7 +481,7 @@ fn many_rows(n_rows: u64, noise: &GaussianNoise, observation: &Observation) -> S
             .chunks_exact(2)
             .map(|data| {
                 let data: Vec<f64> = data.iter().map(|&x| f64::from(x)).collect();
-                Some(noise.log_likelihood(observation, &data))
+                Some(RowNoise::default().log_likelihood(observation, &data))
             })
             .collect(),
         n_data: 2,
@@ -509,7 +511,7 @@ fn the_rows_that_are_looked_at_follow_from_the_content_and_the_secret() {
     assert_ne!(found, lines(1000, "a", "of another one"));
 
     let (noise, observation) = two_data();
-    let good = many_rows(64, &noise, &observation);
+    let good = many_rows(64, &observation);
     let mut n_refused = 0;
     for line in 0..64 {
         let mut rows = good.clone();
@@ -537,7 +539,7 @@ fn the_rows_that_are_looked_at_follow_from_the_content_and_the_secret() {
 #[test]
 fn pages_that_say_to_unpack_to_more_than_their_column_are_refused_before_they_are() {
     let (noise, observation) = two_data();
-    let rows = many_rows(100, &noise, &observation);
+    let rows = many_rows(100, &observation);
     let (directory, shard) = store(&rows);
     let good = directory.read("shard.parquet").expect("read");
     let checked = |bytes: Vec<u8>| {

@@ -258,3 +258,20 @@ fn missing_numbers_and_bad_tables_are_told_with_their_place() {
         assert_eq!(error, format!("obs.csv: {message}"));
     }
 }
+
+#[test]
+fn columns_of_texts_and_of_numbers_are_labels() {
+    let labels = |label: &str| {
+        let (path, errors) = (Path::new("obs.fits"), Errors::Column);
+        let bytes = table().bytes();
+        Observation::parse(&bytes, path, errors, &Reading::default(), Some(label))
+            .map(|(_, source)| source.labels)
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(labels("name"), Ok(vec!["abc".to_owned(); 2]));
+    assert_eq!(labels("TIME"), Ok(vec!["0".to_owned(), "0.5".to_owned()]));
+    assert_eq!(
+        labels("quality"),
+        Err("obs.fits: column QUALITY has bits, expected a text or a number a row".to_owned())
+    );
+}

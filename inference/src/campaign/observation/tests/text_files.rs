@@ -246,6 +246,8 @@ fn units_are_read_from_headers() {
             grid: Some(column("bjd", Some("d"))),
             value: column("flux", Some("erg / (s cm2)")),
             sigma: Some(column("flux_err", Some("erg / (s cm2)"))),
+            label: None,
+            labels: Vec::new(),
             n_dropped: 0,
         };
         assert_eq!(source, expected);
@@ -299,5 +301,41 @@ fn bytes_that_are_not_text_are_refused_where_they_matter() {
     assert_eq!(
         parse(latin).map(|(observation, _)| observation),
         Ok(two_rows())
+    );
+}
+
+#[test]
+fn a_column_of_texts_is_read_beside_the_numbers() {
+    let parse = |text: &str, missing: Missing, label: &str| {
+        let reading = Reading {
+            missing,
+            ..Reading::default()
+        };
+        let path = Path::new("obs.csv");
+        let errors = Errors::Column;
+        let found = Observation::parse(text.as_bytes(), path, errors, &reading, Some(label));
+        found.map_err(|error| error.to_string())
+    };
+    // The only other column is the grid, whatever its name.
+    let text = "epoch,rv,rv_err,Instrument\n0,1,0.1,\"a b\"\n0.5,-2.5e-3,0.2,2\n";
+    let (found, source) = parse(text, Missing::Refuse, "instrument").expect("CSV");
+    assert_eq!(found, two_rows());
+    assert_eq!(source.labels, ["a b", "2"]);
+    let label = source.label.map(|column| column.name);
+    assert_eq!(label.as_deref(), Some("Instrument"));
+    // Rows without one are left out, or refused; and so are rows without a number.
+    let text = "t,rv,rv_err,band\n0,1,0.1,g\n0.1,1,1,\n0.2,,1,r\n0.5,-2.5e-3,0.2,i\n";
+    let (found, source) = parse(text, Missing::Drop, "band").expect("CSV");
+    assert_eq!((found, source.n_dropped), (two_rows(), 2));
+    assert_eq!(source.labels, ["g", "i"]);
+    assert_eq!(
+        parse(text, Missing::Refuse, "band").expect_err("missing"),
+        "obs.csv:3: band: found nothing, expected a text (missing = \"drop\" in [observation] leaves such rows out)\n\
+         obs.csv:4: rv: found nothing, expected a number (missing = \"drop\" in [observation] leaves such rows out)"
+    );
+    assert_eq!(
+        parse(text, Missing::Refuse, "instrument").expect_err("no such column"),
+        "obs.csv:1: no column is called \"instrument\", as noise.gaussian.by is said to be; found the columns t, rv, rv_err, \
+         band"
     );
 }
