@@ -233,9 +233,7 @@ fn a_function_may_add_the_noise_of_training() {
     let path = directory.path();
     let text = format!("{PARAMETERS}{NOISY}vectorized = 32\ntimeout = 5\n");
     let campaign = read(path, &text);
-    let observed = GaussianNoise {
-        sigma: SigmaSource::Observed,
-    };
+    let observed = GaussianNoise::of_sigma(SigmaSource::Observed);
     assert_eq!(campaign.noise, Noise::Gaussian(observed));
     let noise = campaign.training_noise.as_ref().expect("a function");
     assert_eq!(Some(&noise.function), function(path, "f").as_ref());
