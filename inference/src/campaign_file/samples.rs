@@ -108,7 +108,7 @@ impl<'a> SampleFiles<'a> {
             scores,
         });
         let prior = Prior::Samples(density);
-        entry.accept(prior.check().map_err(|error| place(error)))?;
+        entry.accept(prior.check().map_err(place))?;
         Some(prior)
     }
 }
@@ -123,7 +123,7 @@ fn rows(
     let bytes = entry.accept(files::read(path, files::MOST_DATA_BYTES))?;
     let digest = files::sha256_hex(&bytes);
     let weights_column = weights.unwrap_or(WEIGHT);
-    let found = match number_columns(path, bytes.into(), &[column, weights_column]) {
+    let found = match number_columns(path, bytes, &[column, weights_column]) {
         Ok(found) => found,
         Err(mistakes) => {
             entry.add_foreign(mistakes);

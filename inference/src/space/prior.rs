@@ -231,7 +231,7 @@ impl Prior {
                 let (log_lower, log_upper) = beta::log_tails(alpha, beta, point);
                 quantile_of_log_tails(log_lower, log_upper)
             }
-            Self::Samples(ref density) => density.to_unconstrained(x),
+            Self::Samples(ref density) => density.unconstrained(x),
         }
     }
 
@@ -289,7 +289,7 @@ impl Prior {
                 UnitPoint::FromZero(x) => low + (high - low) * x,
                 UnitPoint::FromOne(y) => high - (high - low) * y,
             },
-            Self::Samples(ref density) => density.from_unconstrained(z),
+            Self::Samples(ref density) => density.constrained(z),
         };
         self.inside(x)
     }

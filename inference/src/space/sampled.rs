@@ -144,7 +144,11 @@ impl SampledDensity {
         if !(largest < 1e300 && self.values.windows(2).all(ascends)) {
             return refuse("the values do not ascend".to_owned());
         }
-        match self.correlations.iter().find(|rho| !(rho.abs() < 1.0)) {
+        match self
+            .correlations
+            .iter()
+            .find(|rho| rho.is_nan() || rho.abs() >= 1.0)
+        {
             Some(rho) => refuse(format!(
                 "a correlation is {rho}, expected it between -1 and 1"
             )),
@@ -176,12 +180,12 @@ impl SampledDensity {
         normal::log_density(z) - slope.ln() + log_stretch
     }
 
-    pub(super) fn to_unconstrained(&self, x: f64) -> f64 {
+    pub(super) fn unconstrained(&self, x: f64) -> f64 {
         let u = self.on_line(x).clamp(-f64::MAX, f64::MAX);
         self.z_and_slope(u).0.clamp(-Z_LIMIT, Z_LIMIT)
     }
 
-    pub(super) fn from_unconstrained(&self, z: f64) -> f64 {
+    pub(super) fn constrained(&self, z: f64) -> f64 {
         let z = z.clamp(-Z_LIMIT, Z_LIMIT);
         let (first, last) = (self.values[0], self.values[self.values.len() - 1]);
         let u = if z < -self.reach {
@@ -276,22 +280,22 @@ mod tests {
             (2.0, 4.0, 1.0),
             (3.5, 5.5, 1.0),
         ] {
-            assert_eq!(unbounded.from_unconstrained(z), x);
-            assert_eq!(unbounded.to_unconstrained(x), z);
+            assert_eq!(unbounded.constrained(z), x);
+            assert_eq!(unbounded.unconstrained(x), z);
             let expected = normal::log_density(z) - f64::ln(slope);
             assert!((unbounded.log_density(x) - expected).abs() < 1e-15);
         }
         // exp(0.5) above 1; its density has 1/(x - 1) beside.
         let from_low = density(Some(1.0), None);
-        let x = from_low.from_unconstrained(-1.0);
+        let x = from_low.constrained(-1.0);
         assert_eq!(x, 1.0 + 0.5f64.exp());
         let expected = normal::log_density(-1.0) - 0.5f64.ln() - 0.5;
         assert!((from_low.log_density(x) - expected).abs() < 1e-14);
         assert_eq!(from_low.log_density(1.0), f64::NEG_INFINITY);
         let to_high = density(None, Some(1.0));
-        assert_eq!(to_high.from_unconstrained(-1.0), 1.0 - (-0.5f64).exp());
+        assert_eq!(to_high.constrained(-1.0), 1.0 - (-0.5f64).exp());
         let between = density(Some(-1.0), Some(3.0));
-        let x = between.from_unconstrained(0.0);
+        let x = between.constrained(0.0);
         // The logistic function of 1.
         assert!((x - (-1.0 + 4.0 / (1.0 + (-1.0f64).exp()))).abs() < 1e-15);
     }
@@ -310,14 +314,14 @@ mod tests {
             let (mut mass, mut before) = (0.0, None);
             for i in 0..=160_000 {
                 let z = f64::from(i) / 10_000.0 - 8.0;
-                let x = density.from_unconstrained(z);
+                let x = density.constrained(z);
                 let p = density.log_density(x).exp();
                 if let Some((x0, p0)) = before {
                     mass += 0.5 * (x - x0) * (p + p0);
                 }
                 before = Some((x, p));
                 if (-4.0..=4.0).contains(&z) {
-                    let again = density.to_unconstrained(x);
+                    let again = density.unconstrained(x);
                     assert!((again - z).abs() < 1e-9, "{low:?} {high:?}: {again} {z}");
                 }
             }
@@ -347,7 +351,7 @@ mod tests {
             .expect("a density");
         assert_eq!(found.digest, "digest");
         for z in [-3.5, -2.0, -0.7, 0.0, 1.3, 3.5] {
-            let x = found.from_unconstrained(z);
+            let x = found.constrained(z);
             assert!((x - (3.0 + 2.0 * z)).abs() < 5e-3, "{z}: {x}");
         }
         assert!((found.log_density(3.0) + 0.5 * (8.0 * std::f64::consts::PI).ln()).abs() < 1e-3);

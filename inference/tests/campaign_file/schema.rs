@@ -88,14 +88,13 @@ fn violations(schema: &Value, value: &Value, at: &str) -> Vec<String> {
             "additionalProperties" => {
                 let known = |name: &str| schema.get("properties")?.get(name);
                 let mut others = fields.into_iter().flatten();
-                match wanted {
-                    Value::Bool(false) => others.all(|(name, _)| known(name).is_some()),
-                    wanted => {
-                        for (name, value) in others.filter(|(name, _)| known(name).is_none()) {
-                            found.extend(violations(wanted, value, &format!("{at}.{name}")));
-                        }
-                        true
+                if *wanted == json!(false) {
+                    others.all(|(name, _)| known(name).is_some())
+                } else {
+                    for (name, value) in others.filter(|(name, _)| known(name).is_none()) {
+                        found.extend(violations(wanted, value, &format!("{at}.{name}")));
                     }
+                    true
                 }
             }
             other => panic!("the keyword {other}"),
