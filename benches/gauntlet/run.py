@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
 """Reference problems, run and judged: is it right, is it honest where it is not, and what does it cost?
 
-usage: run.py run [--sampler sidereal] [--problems a,b*] [--seeds 0-2] [--n-eff 2000] [--budget-minutes M] [--jobs 1]
-       run.py page
+usage: run.py [--sampler sidereal] [--problems a,b*] [--seeds 0-2] [--n-eff 2500] [--budget-minutes M] [--jobs 1]
 
-`run` samples each problem with each seed and writes one result file of each to --out (benches/gauntlet/results), in a folder
+Samples each problem with each seed and writes one result file of each to --out (target/gauntlet), in a folder
 of the sampler, its version (of sidereal: the digest of the command that SIDEREAL_BINARY names) and n_eff; what is there is not run again, so
-that it can be stopped at any time. `page` writes README.md and page.html beside it. Problems and what is right: problems/ and judge.py;
-`right` asks for n_eff 2,000 besides. The package sidereal_inference is taken from PYTHONPATH.
+that it can be stopped at any time. Problems and what is right: problems/ and judge.py; `right` asks for n_eff 2,000 besides. References
+of others are looked for in --reference. The package sidereal_inference is taken from PYTHONPATH.
 
-Choices may be made on problems and seeds of `run --choices` alone: half of the problems, seeds below 100. Figures that count are of the other half
+Choices may be made on problems and seeds with --choices alone: half of the problems, seeds below 100. Figures that count are of the other half
 or of seeds from 100 on.
 """
 import argparse
+import collections
 import concurrent.futures
 import fnmatch
 import json
@@ -93,7 +93,6 @@ def line(found):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["run", "page"])
     parser.add_argument("--sampler", choices=SAMPLERS, default="sidereal")
     parser.add_argument("--problems", default="*")
     parser.add_argument("--choices", action="store_true", help="only problems that choices may be made on")
@@ -102,19 +101,15 @@ def main():
     parser.add_argument("--budget-minutes", type=float, default=float("inf"))
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--out", type=pathlib.Path, default=HERE / "results")
+    parser.add_argument("--out", type=pathlib.Path, default=HERE.parents[1] / "target/gauntlet")
     parser.add_argument("--reference", type=pathlib.Path, default=HERE.parents[2] / "shared" / "reference")
     parser.add_argument("--keep", type=pathlib.Path, help="keep campaign directories here")
     args = parser.parse_args()
-    if args.what == "page":
-        import page
-
-        page.write(args.out, HERE)
-        return
     names = [n for n in catalogue(args.reference) if any(fnmatch.fnmatch(n, p) for p in args.problems.split(","))]
     names = [n for n in names if not args.choices or is_choice(n)]
     if args.keep is not None:
         args.keep.mkdir(parents=True, exist_ok=True)
+    verdicts = collections.Counter()
     deadline = time.monotonic() + 60 * args.budget_minutes
     cases = [(name, seed) for seed in args.seeds for name in names]
     with concurrent.futures.ProcessPoolExecutor(args.jobs) as pool:
@@ -126,7 +121,10 @@ def main():
                 break
             done, running = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
             for future in done:
-                print(line(future.result()), flush=True)
+                found = future.result()
+                print(line(found), flush=True)
+                verdicts[verdict(found)] += 1
+    print(", ".join(f"{n} {words}" for words, n in verdicts.most_common()))
 
 
 if __name__ == "__main__":

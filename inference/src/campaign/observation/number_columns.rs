@@ -137,3 +137,33 @@ fn numbers_of(array: &ArrayRef) -> Option<Vec<f64>> {
         .or_else(|| of::<Int64Type>(array, |x| x as f64))
         .or_else(|| of::<Int32Type>(array, f64::from))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow_array::Float64Array;
+    use parquet::arrow::ArrowWriter;
+    use parquet::basic::Compression;
+    use parquet::file::properties::WriterProperties;
+    use std::sync::Arc;
+
+    #[test]
+    fn parquet_as_pandas_and_pyarrow_write_it_is_read() {
+        for compression in [Compression::SNAPPY, Compression::UNCOMPRESSED] {
+            let values: ArrayRef = Arc::new(Float64Array::from(vec![Some(1.5), None]));
+            let batch = RecordBatch::try_from_iter([("a", values)]).expect("one column");
+            let properties = WriterProperties::builder().set_compression(compression);
+            let mut bytes = Vec::new();
+            let mut writer =
+                ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties.build()))
+                    .expect("a writer");
+            writer.write(&batch).expect("one batch");
+            writer.close().expect("the end");
+            let found = number_columns(Path::new("a.parquet"), bytes, &["a", "b"]).expect("read");
+            let a = found.columns[0].as_ref().expect("a");
+            assert!(a[0] == 1.5 && a[1].is_nan() && a.len() == 2, "{a:?}");
+            assert!(found.columns[1].is_none());
+            assert_eq!(found.names, ["a"]);
+        }
+    }
+}
