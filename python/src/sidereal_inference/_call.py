@@ -251,7 +251,7 @@ def train(
         options=more,
     )
     campaign = dataclasses.replace(campaign, n_data=int(np.prod(shape)), stop={})
-    return carry_out(functions, campaign, shape, None, True, None), shape
+    return carry_out(functions, campaign, shape, None, True), shape
 
 
 def draw(directory: str | os.PathLike[str] | Result, n: int | None = None, **options: Any) -> Any:
@@ -409,7 +409,7 @@ def carry_out(
     shape: tuple[int, ...],
     directory: Directory,
     progress: bool,
-    listen: str | None,
+    listen: str | None = None,
 ) -> Result:
     """Runs the campaign, or goes on with it where the same call was there before."""
     command = binary()  # what is missing is told before anything is written
