@@ -42,7 +42,8 @@ def against_draws(problem, theta, weight, n, wrong):
     table = pq.read_table(problem.reference)
     worst = {"shift": 0.0, "ratio": 1.0, "gap": 0.0}
     for i, name in enumerate(problem.priors):
-        ours, theirs = theta[:, i], np.asarray(table[name], dtype=float)
+        # By place: some references have names in TeX.
+        ours, theirs = theta[:, i], np.asarray(table.column(i), dtype=float)
         mean = weight @ ours
         sd = np.sqrt(weight @ (ours - mean) ** 2)
         order = np.argsort(ours)
