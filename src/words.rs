@@ -277,7 +277,7 @@ fn independent_prior(prior: &Prior) -> String {
             high,
         } => format!("beta({}, {}) {}", n(alpha), n(beta), span(*low, *high)),
         Prior::Samples(_) => {
-            let quantile = |z| n(&prior.from_unconstrained(z));
+            let quantile = |z| numbers::short(prior.from_unconstrained(z));
             format!(
                 "fitted to samples, median {}, 16 to 84 % {} to {}",
                 quantile(0.0),
