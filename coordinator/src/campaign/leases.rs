@@ -25,8 +25,11 @@ use std::ops::Range;
 use tasks::{TaskVerdict, Tasks};
 use workers::Loss;
 
-/// Shards refused one after the other: more are no matter of single workers.
+/// Shards refused one after the other: more of them, for longer than [`LONGEST_REFUSING_S`], are no matter of
+/// single workers.
 const MOST_REFUSED_IN_A_ROW: u32 = 100;
+/// A broken machine that is there first spoils a hundred shards in less than a second; others come later.
+const LONGEST_REFUSING_S: f64 = 60.0;
 
 /// A lease to hand out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +54,14 @@ pub struct Leases {
     peers: Peers,
     batches: Option<Batches>,
     tasks: Option<Tasks>,
-    n_refused_in_a_row: u32,
+    refused_in_a_row: Option<Refusals>,
+}
+
+/// Shards that were refused, with no good one among them.
+#[derive(Debug)]
+struct Refusals {
+    n: u32,
+    first_s: f64,
 }
 
 impl Leases {
@@ -63,7 +73,7 @@ impl Leases {
             peers: Peers::default(),
             batches: None,
             tasks: None,
-            n_refused_in_a_row: 0,
+            refused_in_a_row: None,
         }
     }
 
@@ -258,15 +268,20 @@ impl Leases {
 
     /// A reported shard is what it should be.
     pub fn on_shard_good(&mut self) {
-        self.n_refused_in_a_row = 0;
+        self.refused_in_a_row = None;
     }
 
     /// A reported shard is not what it should be: the worker's fault, not the rows'.
     pub fn on_shard_refused(&mut self, attempt: AttemptId, now_s: f64) -> FailureVerdict {
-        self.n_refused_in_a_row += 1;
-        let n_refused = self.n_refused_in_a_row;
-        if n_refused > MOST_REFUSED_IN_A_ROW {
-            return FailureVerdict::Ends { n_refused };
+        let refusals = self.refused_in_a_row.get_or_insert(Refusals {
+            n: 0,
+            first_s: now_s,
+        });
+        refusals.n = refusals.n.saturating_add(1);
+        if refusals.n > MOST_REFUSED_IN_A_ROW && now_s > refusals.first_s + LONGEST_REFUSING_S {
+            return FailureVerdict::Ends {
+                n_refused: refusals.n,
+            };
         }
         let Some(batches) = &mut self.batches else {
             return FailureVerdict::TooLate;
