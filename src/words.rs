@@ -432,8 +432,8 @@ fn flow(flow: &Flow) -> String {
              within ±{max_log_scale}"
         ),
         Flow::Nsf(size) | Flow::NsfCoupling(size) => format!(
-            "{name}: {} blocks of {} hidden layers of {}, splines of {} bins within ±{}",
-            size.blocks, size.layers, size.hidden, size.bins, size.tail_bound
+            "{name}: {} blocks of {} hidden layers of {}, splines of {} bins within ±{}, log-scales within ±{}",
+            size.blocks, size.layers, size.hidden, size.bins, size.tail_bound, size.max_log_scale
         ),
     }
 }

@@ -1,9 +1,11 @@
 //! The table of keys in README.md is that of the declarations, and the defaults that it tells are those that a campaign
 //! file without the keys gets; and what `sidereal schema` prints.
 
-use sidereal_inference::campaign::Campaign;
+use sidereal_inference::campaign::{Campaign, Flow};
 use sidereal_inference::campaign_file;
-use sidereal_inference::campaign_file::keys::{Key, KeyDefault, Takes, file, rounds, training};
+use sidereal_inference::campaign_file::keys::{
+    Key, KeyDefault, Takes, file, flow, rounds, training,
+};
 use sidereal_models::Catalogue;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -116,10 +118,18 @@ fn defaults_are_as_told() {
         campaign("grid = [0.0]\n[noise]\ngaussian = { sigma = 0.1 }\n[flow]\nkind = \"nsf\"\n");
     let with_splines = |one: f64, splines: f64| format!("{one} ({splines} with spline flows)");
     let without = |one: u64, any: u64| format!("{one} ({any} without an observation)");
+    let max_log_scale = |campaign: &Campaign| match campaign.flow {
+        Flow::Maf { max_log_scale, .. } => max_log_scale,
+        Flow::Nsf(size) | Flow::NsfCoupling(size) => size.max_log_scale,
+    };
     let expected = [
         (
             training::LEARNING_RATE,
             with_splines(one.training.learning_rate, splines.training.learning_rate),
+        ),
+        (
+            flow::MAX_LOG_SCALE,
+            with_splines(max_log_scale(&one), max_log_scale(&splines)),
         ),
         (
             rounds::MAX,

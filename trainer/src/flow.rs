@@ -13,6 +13,7 @@ mod made;
 mod maf;
 mod mixture;
 mod nsf;
+mod placement;
 mod spline;
 mod splines;
 mod student;

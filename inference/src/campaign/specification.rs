@@ -157,6 +157,8 @@ pub struct NsfSize {
     pub bins: usize,
     /// Beyond ± this, on a line, splines are the identity.
     pub tail_bound: f64,
+    /// Bound on the |log scale| of the affine map before each spline.
+    pub max_log_scale: f64,
 }
 
 /// What networks compute on.

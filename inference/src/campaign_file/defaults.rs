@@ -48,6 +48,9 @@ pub(super) fn nsf_blocks(n_parameters: usize) -> usize {
     if n_parameters <= 5 { 3 } else { 4 }
 }
 
+pub(super) const MAF_MAX_LOG_SCALE: f64 = 5.0;
+pub(super) const NSF_MAX_LOG_SCALE: f64 = 3.0;
+
 /// A conditioner needs a unit for each parameter at least.
 pub(super) fn conditioner_units(n_parameters: usize) -> usize {
     (16 * n_parameters).clamp(64, n_parameters.max(256))

@@ -113,7 +113,7 @@ fn maf(section: &Section<'_>, n_parameters: usize) -> Option<Flow> {
     let hidden = conditioner_units(section, n_parameters);
     let layers = section.whole(&flow::LAYERS);
     let components = section.whole(&flow::COMPONENTS);
-    let max_log_scale = section.number(&flow::MAX_LOG_SCALE);
+    let max_log_scale = section.number_or(&flow::MAX_LOG_SCALE, defaults::MAF_MAX_LOG_SCALE);
     Some(Flow::Maf {
         blocks: blocks?,
         hidden: hidden?,
@@ -129,12 +129,14 @@ fn nsf(section: &Section<'_>, n_parameters: usize) -> Option<NsfSize> {
     let layers = section.whole(&flow::LAYERS);
     let bins = section.whole(&flow::BINS);
     let tail_bound = section.number(&flow::TAIL_BOUND);
+    let max_log_scale = section.number_or(&flow::MAX_LOG_SCALE, defaults::NSF_MAX_LOG_SCALE);
     Some(NsfSize {
         blocks: blocks?,
         hidden: hidden?,
         layers: layers?,
         bins: bins?,
         tail_bound: tail_bound?,
+        max_log_scale: max_log_scale?,
     })
 }
 

@@ -373,11 +373,12 @@ pub mod flow {
     pub const BINS: Key = key("bins", Whole(2, MOST_BINS), Value("8"), "nsf, nsf-coupling: bins of a spline");
     pub const TAIL_BOUND: Key = key("tail_bound", TAIL_BOUNDS, Value("5"),
         "nsf, nsf-coupling: where a spline's linear tails begin");
-    pub const MAX_LOG_SCALE: Key = key("max_log_scale", MAX_LOG_SCALES, Value("5"), "maf: bound of a block's log-scale");
+    pub const MAX_LOG_SCALE: Key = key("max_log_scale", MAX_LOG_SCALES, Words("5 (3 with spline flows)"),
+        "bound of a block's log-scale");
 
     pub const KEYS: &[Key] = &[KIND, BLOCKS, HIDDEN, LAYERS, COMPONENTS, BINS, TAIL_BOUND, MAX_LOG_SCALE];
     pub const OF_MAF: &[Key] = &[BLOCKS, HIDDEN, LAYERS, COMPONENTS, MAX_LOG_SCALE];
-    pub const OF_SPLINES: &[Key] = &[BLOCKS, HIDDEN, LAYERS, BINS, TAIL_BOUND];
+    pub const OF_SPLINES: &[Key] = &[BLOCKS, HIDDEN, LAYERS, BINS, TAIL_BOUND, MAX_LOG_SCALE];
 }
 
 /// `[training]`

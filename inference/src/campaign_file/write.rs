@@ -406,6 +406,7 @@ fn flow(flow: &Flow) -> Vec<Entry<'static>> {
             (LAYERS.name, size(nsf.layers)),
             (BINS.name, size(nsf.bins)),
             (TAIL_BOUND.name, Value::Float(nsf.tail_bound)),
+            (MAX_LOG_SCALE.name, Value::Float(nsf.max_log_scale)),
         ],
     });
     entries

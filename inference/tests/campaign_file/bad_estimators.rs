@@ -41,7 +41,7 @@ pub(super) const ESTIMATOR: &[Case] = &[
         &[
             "c.toml:17: flow.bins: found 1, expected a whole number from 2 to 100",
             "c.toml:18: flow.tail_bound: found -3.0, expected a number from 0.1 to 1000",
-            "c.toml:19: flow.components: nsf has no such option, its options are blocks, hidden, layers, bins, tail_bound",
+            "c.toml:19: flow.components: nsf has no such option, its options are blocks, hidden, layers, bins, tail_bound, max_log_scale",
         ],
     ),
     (
@@ -68,10 +68,10 @@ pub(super) const ESTIMATOR: &[Case] = &[
     ),
     (
         "",
-        "[flow]\nkind = \"nsf-coupling\"\ntail_bound = 1001\nmax_log_scale = 3.0",
+        "[flow]\nkind = \"nsf-coupling\"\ntail_bound = 1001\nmax_log_scale = 20.5",
         &[
             "c.toml:17: flow.tail_bound: found 1001, expected a number from 0.1 to 1000",
-            "c.toml:18: flow.max_log_scale: nsf-coupling has no such option, its options are blocks, hidden, layers, bins, tail_bound",
+            "c.toml:18: flow.max_log_scale: found 20.5, expected a number from 0.01 to 20",
         ],
     ),
     (

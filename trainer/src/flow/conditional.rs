@@ -1,4 +1,4 @@
-//! A spline for each dimension, conditioned on the features and on the dimensions before: one
+//! Placement and spline of each dimension, both conditioned on the features and on the dimensions before: one
 //! dimension after the other (autoregressive), or one half after the other (coupling).
 
 use super::axis::{Axis, columns, encoded};
@@ -6,8 +6,8 @@ use super::bijection::Bijection;
 use super::host::spline::{forward_one, inverse_one};
 use super::host::{Element, HostBijection, HostMade, Lanes, Outputs};
 use super::made::{Made, MadeConfig};
-use super::spline;
 use super::splines::{Layout, Spline, Splines};
+use super::{placement, spline};
 use crate::elementary::fma::cos_sin;
 use crate::elementary::vectorized;
 use crate::parameters::Initializer;
@@ -34,21 +34,27 @@ pub struct Conditional {
 }
 
 impl ConditionalConfig<'_> {
-    /// Starts near the identity.
-    pub fn init(&self, initializer: &mut Initializer) -> Conditional {
+    /// Starts near the identity on lines, near a turn by `turn` on circles.
+    pub fn init(&self, turn: f32, initializer: &mut Initializer) -> Conditional {
         let layout = Layout {
             bins: self.size.bins,
         };
+        let d = self.axes.len();
         let columns = columns(self.axes);
+        let bias = |i: usize| match self.axes[i % d] {
+            Axis::Circle if i / d == Layout::SHIFT => turn,
+            Axis::Circle | Axis::Line => 0.0,
+        };
         let made = MadeConfig {
             rank: self.rank,
             columns: &columns,
             n_features: self.n_features,
             hidden: self.size.hidden,
             layers: self.size.layers,
-            n_outputs: layout.n_outputs(self.axes),
+            n_outputs: layout.n_outputs(),
         }
-        .init(initializer);
+        .init(initializer)
+        .with_output_bias(layout.n_outputs() * d, bias, initializer);
         Conditional {
             made,
             axes: self.axes.to_vec(),
@@ -78,14 +84,24 @@ impl Bijection for Conditional {
         let raw = self
             .made
             .forward(encoded(y.clone(), axes), context)
-            .reshape([n, splines.n_outputs(), d]);
-        spline::forward(y, raw, &splines)
+            .reshape([n, splines.layout.n_outputs(), d]);
+        let kind = |index: usize| raw.clone().narrow(1, index, 1).squeeze_dim::<2>(1);
+        let (placed, log_scaling) = placement::forward(
+            y,
+            kind(Layout::SHIFT),
+            kind(Layout::LOG_SCALE),
+            self.size.max_log_scale,
+            axes,
+        );
+        let (u, log_slope) = spline::forward(placed, raw, &splines);
+        (u, log_scaling + log_slope)
     }
 
     fn at(&self, features: Tensor<2>) -> HostBijection {
         let splines = self.splines();
-        let element = SplineElement {
+        let element = PlacementAndSpline {
             splines: self.axes.iter().map(|&axis| splines.of(axis)).collect(),
+            max_log_scale: self.size.max_log_scale as f32,
         };
         HostBijection::new(HostMade::new(&self.made, features), element)
     }
@@ -93,17 +109,24 @@ impl Bijection for Conditional {
 
 /// Of each dimension its spline.
 #[derive(Debug)]
-struct SplineElement {
+struct PlacementAndSpline {
     splines: Vec<Spline>,
+    max_log_scale: f32,
 }
 
-impl Element for SplineElement {
+impl Element for PlacementAndSpline {
     fn forward(&self, dimension: usize, y: &Lanes, outputs: Outputs) -> (Lanes, Lanes) {
-        forward_one(self.splines[dimension], y, outputs)
+        let spline = self.splines[dimension];
+        let (placed, log_scale) =
+            placement::forward_one(spline.axis, self.max_log_scale, y, outputs);
+        let (u, log_slope) = forward_one(spline, &placed, outputs);
+        (u, log_slope.with(&log_scale, |slope, scale| slope - scale))
     }
 
     fn inverse(&self, dimension: usize, u: &Lanes, outputs: Outputs) -> Lanes {
-        inverse_one(self.splines[dimension], u, outputs)
+        let spline = self.splines[dimension];
+        let placed = inverse_one(spline, u, outputs);
+        placement::inverse_one(spline.axis, self.max_log_scale, &placed, outputs)
     }
 
     /// See [`columns`].

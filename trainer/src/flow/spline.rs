@@ -3,12 +3,12 @@
 
 use super::axis::{Axis, indicator};
 use super::host::spline as numbers;
-use super::splines::{MIN_BIN, MIN_SLOPE, Splines, half_width, raw_unit_slope};
+use super::splines::{Layout, MIN_BIN, MIN_SLOPE, Splines, half_width, raw_unit_slope};
 use crate::parameters::{host, tensor};
 use burn::tensor::Tensor;
 use burn::tensor::activation::{softmax, softplus};
 
-/// x `[n, d]` and raw outputs `[n, n_outputs, d]` as [`Layout`](super::splines::Layout) has them -> u `[n, d]` and log |det du/dx| `[n]`
+/// x `[n, d]` and raw outputs `[n, 1 + 3 bins, d]` as [`Layout`] has them -> u `[n, d]` and log |det du/dx| `[n]`
 pub fn forward(x: Tensor<2>, raw: Tensor<3>, splines: &Splines) -> (Tensor<2>, Tensor<1>) {
     if crate::device::is_wgpu(&x.device().inner()) {
         forward_by_tensors(x, raw, splines)
@@ -24,7 +24,7 @@ pub fn forward(x: Tensor<2>, raw: Tensor<3>, splines: &Splines) -> (Tensor<2>, T
 fn forward_over_numbers(x: Tensor<2>, raw: Tensor<3>, splines: &Splines) -> (Tensor<2>, Tensor<1>) {
     let [n, d] = x.dims();
     let device = x.device();
-    let n_outputs = splines.n_outputs();
+    let n_outputs = splines.layout.n_outputs();
     let x_host = host(x.clone().detach());
     let raw_host = host(raw.clone().detach());
     let matrix = |values| tensor(values, [n, d], &device);
@@ -81,11 +81,7 @@ pub fn forward_by_tensors(
     let height = sizes(layout.heights());
     let left = width.clone().cumsum(1) - width.clone() - half.clone();
     let bottom = height.clone().cumsum(1) - height.clone() - half;
-    let end = if axes.contains(&Axis::Circle) {
-        raw.clone().narrow(1, layout.end_slope(), 1) * on_circle
-    } else {
-        Tensor::zeros([n, 1, d], &device)
-    };
+    let end = raw.clone().narrow(1, Layout::END_SLOPE, 1) * on_circle;
     let inner = raw.narrow(1, layout.inner_slopes(), bins - 1);
     let slope =
         |raw: Vec<Tensor<3>>| softplus(Tensor::cat(raw, 1) + raw_unit_slope(), 1.0) + MIN_SLOPE;

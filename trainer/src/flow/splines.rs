@@ -7,32 +7,32 @@ pub const MIN_BIN: f64 = 1e-3;
 /// Smallest slope at a knot.
 pub const MIN_SLOPE: f64 = 1e-3;
 
-/// Raw outputs of a conditioner for each dimension, in this order: widths, heights, slopes at inner knots and, where
-/// any dimension is a circle, the slope at the ends, which lines do not use.
+/// Raw outputs of a conditioner for each dimension, in this order: `shift` and, on a line, `log_scale` of the
+/// placement; in its stead, on a circle, the slope at the ends; widths, heights, and slopes at inner knots.
 #[derive(Debug, Clone, Copy)]
 pub struct Layout {
     pub bins: usize,
 }
 
 impl Layout {
+    pub const SHIFT: usize = 0;
+    pub const LOG_SCALE: usize = 1;
+    pub const END_SLOPE: usize = 1;
+
     pub fn widths(self) -> usize {
-        0
+        2
     }
 
     pub fn heights(self) -> usize {
-        self.bins
+        2 + self.bins
     }
 
     pub fn inner_slopes(self) -> usize {
-        2 * self.bins
+        2 + 2 * self.bins
     }
 
-    pub fn end_slope(self) -> usize {
-        3 * self.bins - 1
-    }
-
-    pub fn n_outputs(self, axes: &[Axis]) -> usize {
-        self.end_slope() + usize::from(axes.contains(&Axis::Circle))
+    pub fn n_outputs(self) -> usize {
+        1 + 3 * self.bins
     }
 }
 
@@ -53,10 +53,6 @@ pub struct Splines<'a> {
 }
 
 impl Splines<'_> {
-    pub fn n_outputs(&self) -> usize {
-        self.layout.n_outputs(self.axes)
-    }
-
     pub fn of(&self, axis: Axis) -> Spline {
         Spline {
             layout: self.layout,

@@ -6,7 +6,9 @@ use super::made::Outputs;
 use crate::elementary::fma::{exp, ln, sigmoid, softplus};
 use crate::elementary::vectorized;
 use crate::flow::axis::Axis;
-use crate::flow::splines::{MIN_BIN, MIN_SLOPE, Spline, Splines, half_width, raw_unit_slope};
+use crate::flow::splines::{
+    Layout, MIN_BIN, MIN_SLOPE, Spline, Splines, half_width, raw_unit_slope,
+};
 
 /// The bin in which each row lies.
 struct Bin {
@@ -40,9 +42,9 @@ pub fn forward_one(spline: Spline, x: &Lanes, raw: Outputs) -> (Lanes, Lanes) {
                 let bin = bin.lane(lane);
                 let xi = ((x - bin.left) / bin.width).clamp(0.0, 1.0);
                 let (value, slope) = bin.at(xi);
-                let is_identity = spline.is_outside(x) && !bin.is_lost();
-                u.0[lane] = if is_identity { x } else { value };
-                log_slope.0[lane] = if is_identity { 0.0 } else { slope };
+                let is_outside = spline.is_outside(x);
+                u.0[lane] = if is_outside { x } else { value };
+                log_slope.0[lane] = if is_outside { 0.0 } else { slope };
             }
             (u, log_slope)
         },
@@ -75,11 +77,7 @@ pub fn inverse_one(spline: Spline, u: &Lanes, raw: Outputs) -> Lanes {
                         denominator
                     };
                 let value = bin.left + bin.width * xi.clamp(0.0, 1.0);
-                x.0[lane] = if spline.is_outside(u) && !bin.is_lost() {
-                    u
-                } else {
-                    value
-                };
+                x.0[lane] = if spline.is_outside(u) { u } else { value };
             }
             x
         },
@@ -93,7 +91,7 @@ fn between_zero_and(limit: f32, value: f32) -> f32 {
     if value > limit { limit } else { value }
 }
 
-/// x `[n, d]` and raw outputs `[n, n_outputs, d]`, row-major -> u and ln du/dx, `[n, d]` each
+/// x `[n, d]` and raw outputs `[n, 1 + 3 bins, d]`, row-major -> u and ln du/dx, `[n, d]` each
 pub fn forward(splines: &Splines, x: &[f32], raw: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let mut u = vec![0.0; x.len()];
     let mut log_slope = vec![0.0; x.len()];
@@ -105,7 +103,7 @@ pub fn forward(splines: &Splines, x: &[f32], raw: &[f32]) -> (Vec<f32>, Vec<f32>
     (u, log_slope)
 }
 
-/// Values and first derivatives by x `[n, d]` and by the raw outputs `[n, n_outputs, d]`.
+/// Values and first derivatives by x `[n, d]` and by the raw outputs `[n, 1 + 3 bins, d]`.
 pub struct Derivatives {
     pub u: Vec<f32>,
     pub log_slope: Vec<f32>,
@@ -125,7 +123,7 @@ pub fn forward_with_derivatives(splines: &Splines, x: &[f32], raw: &[f32]) -> De
         du_draw: zeros(raw.len()),
         dlog_slope_draw: zeros(raw.len()),
     };
-    let n_outputs = splines.n_outputs();
+    let n_outputs = splines.layout.n_outputs();
     let mut of_u = vec![Lanes::ZERO; n_outputs];
     let mut of_slope = vec![Lanes::ZERO; n_outputs];
     for_each_dimension(splines, x, raw, |one, own, raw, elements| {
@@ -169,7 +167,7 @@ fn for_each_dimension(
     mut on_elements: impl FnMut(Spline, &Lanes, Outputs, Elements),
 ) {
     let d = splines.axes.len();
-    let n_kinds = splines.n_outputs();
+    let n_kinds = splines.layout.n_outputs();
     let n = x.len() / d.max(1);
     let mut own_raw = vec![Lanes::ZERO; n_kinds];
     for first_row in (0..n).step_by(LANES) {
@@ -206,12 +204,6 @@ struct OneBin {
 }
 
 impl OneBin {
-    /// Whether the conditioner has lost its numbers, which the identity outside would not show.
-    #[inline(always)]
-    fn is_lost(&self) -> bool {
-        (self.width + self.height + self.d0 + self.d1).is_nan()
-    }
-
     /// Value and log slope at `xi` of the bin's width.
     #[inline(always)]
     fn at(&self, xi: f32) -> (f32, f32) {
@@ -294,7 +286,7 @@ fn find<const BY_HEIGHT: bool>(spline: Spline, value: &Lanes, raw: Outputs) -> B
     let heights = spline.softmax(raw, layout.heights());
     let end = match spline.axis {
         Axis::Line => Lanes::ZERO,
-        Axis::Circle => *raw.kind(layout.end_slope()),
+        Axis::Circle => *raw.kind(Layout::END_SLOPE),
     };
     let inner = |knot: usize| {
         if knot == 0 || knot == bins {
@@ -456,7 +448,7 @@ fn by_bin(spline: Spline, x: &Lanes, bin: &Bin) -> (Point, ByBin, ByBin) {
     (point, of_u, of_slope)
 }
 
-/// From derivatives by the bin to those by the raw outputs.
+/// From derivatives by the bin to those by the raw outputs; the placement's own are zero.
 #[inline(always)]
 fn by_raw(spline: Spline, raw: Outputs, index: &[f32; LANES], by_bin: &ByBin, out: &mut [Lanes]) {
     let layout = spline.layout;
@@ -482,7 +474,7 @@ fn by_raw(spline: Spline, raw: Outputs, index: &[f32; LANES], by_bin: &ByBin, ou
         let kind = if knot == 0 || knot == bins {
             match spline.axis {
                 Axis::Line => continue,
-                Axis::Circle => layout.end_slope(),
+                Axis::Circle => Layout::END_SLOPE,
             }
         } else {
             layout.inner_slopes() + knot - 1
