@@ -105,7 +105,7 @@ fn told(campaign: &Campaign, timed: &Timed, n_parallel: usize) -> Vec<(&'static 
 fn expected(campaign: &Campaign) -> Prospect {
     let rounds = &campaign.rounds;
     match campaign.observation {
-        Some(_) => prospect(rounds, campaign.space.len(), campaign.is_refined()),
+        Some(_) => prospect(rounds, campaign.space.len(), campaign.refinement()),
         None => Prospect {
             simulations: (rounds.simulations, rounds.simulations),
             n_on_simulations: (1, 1),
@@ -128,8 +128,11 @@ fn seconds(
     });
     let most_epochs = f64::from(training.max_epochs);
     let fewest_epochs = (FEWEST_EPOCHS + f64::from(training.patience)).min(most_epochs);
-    let is_refined = campaign.observation.is_some() && campaign.is_refined();
-    let first_rows = first_round_size(&campaign.rounds, campaign.space.len(), is_refined) as f64;
+    let first_rows = first_round_size(
+        &campaign.rounds,
+        campaign.space.len(),
+        campaign.refinement(),
+    ) as f64;
     let later_rows = first_rows * f64::from(training.rounds.max(1));
     let of =
         |n: u64, n_first: u32, n_draws: u32, rows: f64, epochs: f64, of_draws: f64, own: f64| {

@@ -190,6 +190,7 @@ pub fn round_name(round: &RoundSummary, is_on_the_way: bool) -> String {
 pub fn objective(objective: &Objective) -> String {
     match objective {
         Objective::Simulations => "simulations".to_owned(),
+        Objective::SurrogateDraws => "draws of a surrogate's posterior".to_owned(),
         Objective::WeightedDraws { exponent } if *exponent == 1.0 => "weighted draws".to_owned(),
         Objective::WeightedDraws { exponent } => {
             format!("draws weighted by likelihood^{}", numbers::short(*exponent))

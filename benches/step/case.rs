@@ -300,7 +300,9 @@ fn training_set(campaign: &Campaign, objective: Objective, n_rows: usize) -> Tra
                     .collect();
                 set.push_simulation(draws.z_row(i), &x);
             }
-            Objective::WeightedDraws { .. } => set.push_draw(draws.z_row(i), 1.0),
+            Objective::WeightedDraws { .. } | Objective::SurrogateDraws => {
+                set.push_draw(draws.z_row(i), 1.0)
+            }
         }
     }
     set

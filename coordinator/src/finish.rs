@@ -241,7 +241,7 @@ fn summary_without_results(campaign: &Campaign, settings: &Settings, state: &Sta
 fn tempered(campaign: &Campaign, state: &State) -> Option<f64> {
     let objective = state.training.last()?.objective;
     match objective {
-        Objective::Simulations => None,
+        Objective::Simulations | Objective::SurrogateDraws => None,
         Objective::WeightedDraws { exponent } => {
             (!objective.is_final(campaign.space.len())).then_some(exponent)
         }

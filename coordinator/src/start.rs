@@ -352,7 +352,7 @@ fn write_campaign(directory: &Directory, campaign: &Campaign) -> Result<(), File
 pub fn settings(campaign: &Campaign) -> Settings {
     Settings {
         n_parameters: campaign.space.len(),
-        is_refined: campaign.is_refined(),
+        refinement: campaign.refinement(),
         has_observation: campaign.observation.is_some(),
         rounds: campaign.rounds.clone(),
         workers: campaign.workers.clone(),

@@ -17,5 +17,5 @@ pub(crate) use matrices::{
 pub use panics::words_of_panic;
 pub use retry::while_store_fails;
 pub use seeds::{Purpose, stream};
-pub(crate) use weighted::{equal_draws, largest, sorted_with_weights};
-pub use weighted::{log_sum_exp, weighted_quantiles};
+pub(crate) use weighted::sorted_with_weights;
+pub use weighted::{equal_draws, largest, log_sum_exp, weighted_quantiles};

@@ -19,5 +19,5 @@ pub(crate) use observation::{
 
 pub use specification::{
     Campaign, Combine, DeviceChoice, Featurizer, Flow, Loss, MOST_WORKERS, Misfit, Normalization,
-    NsfSize, Rounds, Stop, StopRule, Training, Trust, Workers, patch,
+    NsfSize, Refinement, Rounds, Stop, StopRule, Training, Trust, Workers, patch,
 };

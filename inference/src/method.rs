@@ -19,7 +19,7 @@ pub use forecast::{Left, Pace, Prospect, RoundTiming, Standing, Way, prospect, s
 pub use modes::{Mode, modes};
 pub use past::Past;
 pub use probing::{Aim, Knowledge, Outcome, Probing, Search, probe};
-pub use refinement::{fewest_draws, tempered_weights};
+pub use refinement::{asks_surrogate, fewest_draws, tempered_weights};
 pub use stopping::{
     Decision, StopReason, after_round, fresh_draws_for, most_efficient, next_proposal, top_up_size,
 };

@@ -19,10 +19,11 @@ pub(crate) use columns::{log_density_under, round_log_weights};
 pub use combine::combine;
 pub use combined::CombinedWeights;
 pub(crate) use combined::mass_below;
+pub(crate) use diagnostics::MIN_N_EFF;
 pub use diagnostics::{
-    MAX_PARETO_K, WeightDiagnostics, diagnostics, log_weight, n_eff_of, normalized,
+    MAX_PARETO_K, WeightDiagnostics, diagnostics, effective_sample_size, log_weight, n_eff_of,
+    normalized,
 };
-pub(crate) use diagnostics::{MIN_N_EFF, effective_sample_size};
 pub use evidence::Evidence;
 pub use local::LocalDensity;
 pub use objective::{Objective, final_exponent};

@@ -147,7 +147,7 @@ impl<'a> Predictor<'a> {
     pub fn check_amortized(&self) -> Result<(), PredictError> {
         match self.model.training().objective {
             Objective::Simulations => Ok(()),
-            Objective::WeightedDraws { .. } => {
+            Objective::WeightedDraws { .. } | Objective::SurrogateDraws => {
                 let flow = self.model.flow();
                 Err(PredictError::NotAmortized { flow })
             }

@@ -43,7 +43,7 @@ pub fn choose(choice: DeviceChoice) -> Result<Device, NoDevice> {
 pub(crate) fn of(objective: Objective, device: &Device) -> Device {
     match objective {
         Objective::Simulations => device.clone(),
-        Objective::WeightedDraws { .. } => Device::flex(),
+        Objective::WeightedDraws { .. } | Objective::SurrogateDraws => Device::flex(),
     }
 }
 

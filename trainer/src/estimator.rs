@@ -68,7 +68,7 @@ impl Estimator {
                 let featurizer = Featurizer::init(config, length, channels, initializer);
                 (Some(featurizer), n_features(config))
             }
-            Objective::WeightedDraws { .. } => (None, 1),
+            Objective::WeightedDraws { .. } | Objective::SurrogateDraws => (None, 1),
         };
         Self {
             featurizer,

@@ -49,6 +49,7 @@ mod scales;
 mod service;
 mod smoothing;
 pub mod standardization;
+mod surrogate;
 pub mod task;
 mod tensor_file;
 pub mod timing;

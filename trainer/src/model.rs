@@ -131,7 +131,7 @@ impl ModelDocument {
             ));
         }
         match training.objective {
-            Objective::Simulations => {}
+            Objective::Simulations | Objective::SurrogateDraws => {}
             Objective::WeightedDraws { exponent } => {
                 if !(exponent > 0.0 && exponent <= 1.0) {
                     return Err(format!(
@@ -290,7 +290,7 @@ impl Model {
         }
         match self.training.objective {
             Objective::Simulations => {}
-            Objective::WeightedDraws { .. } => {
+            Objective::WeightedDraws { .. } | Objective::SurrogateDraws => {
                 return Ok(self.scorer_at(no_features(1, &self.device)));
             }
         }

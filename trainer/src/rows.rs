@@ -1,9 +1,10 @@
 //! Recorded rows as the trainer reads them: shards and draws in row order, never shard order.
 
+use crate::surrogate::Simulations;
 use crate::training_set::TrainingSet;
 use sidereal_inference::base::{FlowId, RoundId};
-use sidereal_inference::campaign::Campaign;
-use sidereal_inference::method::tempered_weights;
+use sidereal_inference::campaign::{Campaign, Refinement};
+use sidereal_inference::method::{asks_surrogate, tempered_weights};
 use sidereal_inference::records::shard::{RowStatus, ShardLayout, ShardRows, for_each_rows};
 use sidereal_inference::records::table::TableError;
 use sidereal_inference::records::{Directory, Draws, FinalRound, load_rows};
@@ -40,6 +41,7 @@ pub fn training_set<'a>(
     rounds: &[FinalRound],
     directory: &Directory,
     blind_spot: Option<BlindSpot>,
+    pool: &rayon::ThreadPool,
 ) -> Result<TrainingSet<'a>, RowsError> {
     let has_arrived = earlier
         .iter()
@@ -52,30 +54,71 @@ pub fn training_set<'a>(
     }
     let columns = columns(campaign, rounds, directory)?;
     let objectives: Vec<Objective> = earlier.iter().map(|(_, objective)| *objective).collect();
+    let space = &campaign.space;
+    if campaign.refinement() == Refinement::Surrogate
+        && asks_surrogate(&columns, space.len(), &objectives)?
+        && let Some(z) = surrogate_draws(campaign, flow, rounds, directory, pool)?
+    {
+        let objective = Objective::SurrogateDraws;
+        let weight = vec![1.0 / (z.len() / space.len()) as f64; z.len() / space.len()];
+        return Ok(draws(campaign, flow, objective, &z, &weight, is_seen));
+    }
     let tempered = tempered_weights(&columns, campaign.space.len(), &objectives)?;
     let weight = weights::normalized(&tempered.log_weights.concat());
-    let (mut z, mut theta) = (Vec::new(), Vec::new());
+    let mut z = Vec::new();
     for round in rounds {
-        let draws = load_draws(campaign, round, directory)?;
-        z.extend(draws.z);
-        theta.extend(draws.theta);
+        z.extend(load_draws(campaign, round, directory)?.z);
     }
-    let leans = leans(&campaign.space, &theta, &weight);
-    let emphasis = emphasis(&leans, &theta, &weight);
     let objective = Objective::WeightedDraws {
         exponent: tempered.exponent,
     };
-    let mut set = TrainingSet::new(campaign, flow, objective)
-        .with_seams(emptiest_seams(&campaign.space, &z, &weight))
-        .with_leans(leans);
+    Ok(draws(campaign, flow, objective, &z, &weight, is_seen))
+}
+
+/// Weighted draws `[n, parameters]`.
+fn draws<'a>(
+    campaign: &'a Campaign,
+    flow: FlowId,
+    objective: Objective,
+    z: &[f64],
+    weight: &[f64],
+    is_seen: impl Fn(&[f64]) -> bool,
+) -> TrainingSet<'a> {
     let d = campaign.space.len();
+    let mut theta = vec![0.0; z.len()];
+    for (z, theta) in z.chunks_exact(d).zip(theta.chunks_exact_mut(d)) {
+        campaign.space.constrain(z, theta);
+    }
+    let leans = leans(&campaign.space, &theta, weight);
+    let emphasis = emphasis(&leans, &theta, weight);
+    let mut set = TrainingSet::new(campaign, flow, objective)
+        .with_seams(emptiest_seams(&campaign.space, z, weight))
+        .with_leans(leans);
     let draws = z.chunks_exact(d).zip(theta.chunks_exact(d));
     for ((z, theta), (&weight, emphasis)) in draws.zip(weight.iter().zip(emphasis)) {
         if weight > 0.0 && is_seen(theta) {
             set.push_draw(z, weight * emphasis);
         }
     }
-    Ok(set)
+    set
+}
+
+/// Draws `[n, parameters]` of the posterior by what the simulations so far foretell; none where they foretell nothing.
+fn surrogate_draws(
+    campaign: &Campaign,
+    flow: FlowId,
+    rounds: &[FinalRound],
+    directory: &Directory,
+    pool: &rayon::ThreadPool,
+) -> Result<Option<Vec<f64>>, RowsError> {
+    let Some(observation) = &campaign.observation else {
+        return Ok(None);
+    };
+    let mut simulations = Simulations::new(campaign, observation);
+    for round in rounds {
+        for_each_shard(campaign, round, directory, |rows| simulations.push(&rows))?;
+    }
+    Ok(simulations.posterior_draws(flow, pool))
 }
 
 fn columns(

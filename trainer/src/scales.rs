@@ -44,7 +44,7 @@ impl Standardization {
         };
         match set.objective {
             Objective::Simulations => {}
-            Objective::WeightedDraws { .. } => return of_draws,
+            Objective::WeightedDraws { .. } | Objective::SurrogateDraws => return of_draws,
         }
         let moments = set.noisy_moments.clone();
         let (x_mean, simulated_sd) =

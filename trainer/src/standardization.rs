@@ -43,7 +43,7 @@ impl Standardization {
         let n_parameters = campaign.space.len();
         let n_data = match objective {
             Objective::Simulations => campaign.simulator.grid.len(),
-            Objective::WeightedDraws { .. } => 0,
+            Objective::WeightedDraws { .. } | Objective::SurrogateDraws => 0,
         };
         check_numbers("seams", &self.seams, n_parameters, &TURNS)?;
         let (n_leans, n_circles) = (self.leans.len(), self.circles.len());
@@ -69,7 +69,7 @@ impl Standardization {
         check_numbers("x_sd", &self.x_sd, n_data, &POSITIVE)?;
         let needs_log_sigma = match objective {
             Objective::Simulations => campaign.noise.sigma_varies(),
-            Objective::WeightedDraws { .. } => false,
+            Objective::WeightedDraws { .. } | Objective::SurrogateDraws => false,
         };
         match self.log_sigma {
             Some((mean, sd)) if needs_log_sigma => {

@@ -182,8 +182,8 @@ fn train(
         .iter()
         .map(|model| (model.flow(), model.training().objective));
     let earlier: Vec<_> = objectives.collect();
-    let (campaign, directory, blind_spot) =
-        (context.campaign, context.directory, context.blind_spot);
+    let (campaign, directory, pool) = (context.campaign, context.directory, context.pool);
+    let blind_spot = context.blind_spot;
     let set = patiently(context, || {
         rows::training_set(
             campaign,
@@ -192,12 +192,14 @@ fn train(
             &task.rounds,
             directory,
             blind_spot,
+            pool,
         )
     })?;
     let set = match (&campaign.training_noise, set.objective, context.noise) {
         (Some(_), Objective::Simulations, Some(noise)) => set.with_noise(noise),
         (Some(noise), Objective::Simulations, None) => Err(not_run(noise)),
-        (None, Objective::Simulations, _) | (_, Objective::WeightedDraws { .. }, _) => Ok(set),
+        (None, Objective::Simulations, _)
+        | (_, Objective::WeightedDraws { .. } | Objective::SurrogateDraws, _) => Ok(set),
     };
     let set = set.map_err(|reason| TrainingError::Noise { flow, reason })?;
     let standardization = Standardization::new(&set);

@@ -36,7 +36,9 @@ pub fn row_seconds(
         for (z, simulated) in rows.iter().cycle().take(N_ROWS) {
             match objective {
                 Objective::Simulations => set.push_simulation(z, simulated),
-                Objective::WeightedDraws { .. } => set.push_draw(z, 1.0),
+                Objective::WeightedDraws { .. } | Objective::SurrogateDraws => {
+                    set.push_draw(z, 1.0)
+                }
             }
         }
         time(&set, device, pool)

@@ -212,7 +212,7 @@ impl<'a> TrainingSet<'a> {
         }
         match self.objective {
             Objective::Simulations => {}
-            Objective::WeightedDraws { .. } => return batch,
+            Objective::WeightedDraws { .. } | Objective::SurrogateDraws => return batch,
         }
         let mut sigma = vec![0.0; length];
         let mut x = vec![0.0; length];

@@ -105,7 +105,7 @@ fn evaluated(
                 TensorData::new(next(N_ROWS * length * channels), [N_ROWS, length, channels]);
             Some(Tensor::<3>::from_data(data, &device))
         }
-        Objective::WeightedDraws { .. } => None,
+        Objective::WeightedDraws { .. } | Objective::SurrogateDraws => None,
     };
     let fused = {
         let y = y.clone().require_grad();

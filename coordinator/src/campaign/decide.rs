@@ -88,7 +88,7 @@ impl Draft<'_> {
             Phase::New => self.draw_from_prior(first_round_size(
                 &settings.rounds,
                 settings.n_parameters,
-                settings.is_refined && settings.has_observation,
+                settings.refinement,
             )),
             // With other targets it may have to go on.
             Phase::Finishing | Phase::Finished(_) if is_changed => self.judge(),

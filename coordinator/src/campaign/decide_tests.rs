@@ -270,6 +270,7 @@ fn a_missed_target_leads_to_a_top_up_round_without_training() {
 fn without_an_observation_one_flow_is_trained_and_nothing_drawn() {
     let mut settings = settings();
     settings.has_observation = false;
+    settings.refinement = sidereal_inference::campaign::Refinement::Off;
     settings.rounds.max = 1;
     let mut played = Played::default();
     played.step(start("a", settings), 0.0);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use sidereal_inference::base::{CampaignHash, FlowId, RoundId, RunId};
-use sidereal_inference::campaign::{DeviceChoice, Rounds, Workers};
+use sidereal_inference::campaign::{DeviceChoice, Refinement, Rounds, Workers};
 use sidereal_inference::method::{Probing, StopReason};
 use sidereal_inference::records::{
     DrawTask, ModelFiles, ScoresFile, ShardFile, StoredFile, TrainingSummary,
@@ -82,8 +82,8 @@ pub struct Settings {
     pub has_observation: bool,
     /// Length of a row's parameters.
     pub n_parameters: usize,
-    /// Whether flows are fitted to weighted draws.
-    pub is_refined: bool,
+    /// What flows are fitted to.
+    pub refinement: Refinement,
     /// `[rounds]` of the campaign file.
     pub rounds: Rounds,
     /// `[workers]` of the campaign file.

@@ -239,7 +239,7 @@ impl State {
         let settings = &self.run.as_ref()?.opened.settings;
         let past = Past {
             n_parameters: settings.n_parameters,
-            is_refined: settings.is_refined,
+            refinement: settings.refinement,
             history: &self.training_history(),
             blind: self.blind,
             objectives: &self.objectives(),

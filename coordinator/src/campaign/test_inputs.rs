@@ -7,7 +7,9 @@ use super::event::{Event, Fact, Opened, Settings, TaskResult};
 use super::state::State;
 use crate::weigh::Findings;
 use sidereal_inference::base::{CampaignHash, FlowId, LocalId, RoundId, RunId};
-use sidereal_inference::campaign::{Combine, DeviceChoice, Rounds, Stop, StopRule, Workers};
+use sidereal_inference::campaign::{
+    Combine, DeviceChoice, Refinement, Rounds, Stop, StopRule, Workers,
+};
 use sidereal_inference::method::{Aim, Probing, Search};
 use sidereal_inference::records::{
     DrawTask, ModelFiles, ScoresFile, ShardFile, StoredFile, TrainingSummary,
@@ -21,7 +23,7 @@ use std::ops::Range;
 pub fn settings() -> Settings {
     Settings {
         n_parameters: 1,
-        is_refined: true,
+        refinement: Refinement::Tempered,
         has_observation: true,
         rounds: Rounds {
             max: 3,

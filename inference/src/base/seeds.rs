@@ -34,6 +34,8 @@ pub enum Purpose {
     Predict,
     /// Draws of equal weight from weighted ones (row 0).
     Resample,
+    /// Particles of a surrogate's posterior; the round is the number of the flow (row 0).
+    Surrogate,
 }
 
 impl Purpose {
@@ -49,6 +51,7 @@ impl Purpose {
             Self::Bootstrap => (7, 0),
             Self::Predict => (8, 0),
             Self::Resample => (9, 0),
+            Self::Surrogate => (10, 0),
         }
     }
 }

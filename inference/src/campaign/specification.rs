@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+/// Parameters up to which a forward model is learnt: with more of them a few hundred simulations say little.
+const MOST_OF_SURROGATE: usize = 10;
+
 /// One inference or training effort.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Campaign {
@@ -56,6 +59,35 @@ impl Campaign {
             StopRule::Paper => false,
         }
     }
+
+    /// What flows are fitted to.
+    pub fn refinement(&self) -> Refinement {
+        if self.observation.is_none() || !self.is_refined() {
+            return Refinement::Off;
+        }
+        let is_known = match &self.noise {
+            Noise::Gaussian(noise) => self.training_noise.is_none() && noise.terms.is_empty(),
+            Noise::Simulator => false,
+        };
+        let is_small = self.space.len() <= MOST_OF_SURROGATE;
+        match is_known && is_small && !self.simulator.grid.is_empty() {
+            true => Refinement::Surrogate,
+            false => Refinement::Tempered,
+        }
+    }
+}
+
+/// What the flows of a campaign are fitted to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refinement {
+    /// Simulations.
+    Off,
+    /// The weighted draws of all rounds, tempered from the prior on.
+    Tempered,
+    /// Draws of the posterior by a surrogate of the forward model first, then weighted draws: where a simulation has no noise
+    /// and the likelihood follows from its data.
+    Surrogate,
 }
 
 /// What keeps convolutions in scale.

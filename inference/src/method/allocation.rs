@@ -2,7 +2,7 @@
 
 use super::past::Past;
 use super::refinement::fewest_draws;
-use crate::campaign::Rounds;
+use crate::campaign::{Refinement, Rounds};
 use crate::weights::Objective;
 
 /// Effective draws that a round on the way must bring at its own temperature: this many times the fewest that
@@ -15,6 +15,14 @@ const POSSIBLE_SHARE: f64 = 0.5;
 const MOST_PRIOR_GROWTH: f64 = 2.0;
 /// Fewest rows of a round on the way.
 const FEWEST_EXPLORING: f64 = 600.0;
+/// Fewest rows of a first round whose data a surrogate learns from, and for each parameter.
+const FIRST_OF_SURROGATE: u64 = 320;
+const FIRST_A_PARAMETER: u64 = 64;
+/// Rows of a round that a surrogate's posterior is tried with, and for each parameter.
+const TRIAL: u64 = 250;
+const TRIAL_A_PARAMETER: u64 = 50;
+/// Efficiency of a surrogate's flow from which on it is drawn from as any other.
+pub(crate) const SURROGATE_IS_GOOD: f64 = 0.5;
 /// A round of a good flow multiplies the effective draws so far by at most this: the next flow, fitted to
 /// more of them, is better still.
 const GROWTH: f64 = 3.0;
@@ -29,13 +37,13 @@ const MOST_GROWTH: u64 = 10;
 const SMALLEST_SHARE: f64 = 0.02;
 
 /// Rows of round 0, which draws from the prior: `rounds.simulations`, but no more than a fifth of a budget for rounds whose
-/// flows are fitted to weighted draws, so that later ones can close in.
-pub fn first_round_size(rounds: &Rounds, n_parameters: usize, is_refined: bool) -> u64 {
+/// flows are fitted to weighted draws, so that later ones can close in, and no more than a surrogate needs to begin with.
+pub fn first_round_size(rounds: &Rounds, n_parameters: usize, refinement: Refinement) -> u64 {
     let budget = rounds.stop.simulations.unwrap_or(u64::MAX);
-    let most = if is_refined {
-        (budget / FIRST_SHARE).max(fewest_exploring(n_parameters))
-    } else {
-        u64::MAX
+    let most = match refinement {
+        Refinement::Off => u64::MAX,
+        Refinement::Tempered => (budget / FIRST_SHARE).max(fewest_exploring(n_parameters)),
+        Refinement::Surrogate => FIRST_OF_SURROGATE.max(FIRST_A_PARAMETER * n_parameters as u64),
     };
     rounds.simulations.min(most).min(budget).max(1)
 }
@@ -59,8 +67,41 @@ pub(crate) struct Spent {
     pub n_eff: f64,
     /// Of the newest round.
     pub efficiency: f64,
+    /// Of the flow to come or, where there is one, of the newest round's.
+    pub stage: Stage,
+}
+
+impl Spent {
     /// Whether the newest round's flow was fitted to the posterior.
-    pub is_final: bool,
+    pub fn is_final(&self) -> bool {
+        self.stage == Stage::Final
+    }
+}
+
+/// Where a flow stands on the way to the posterior.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Fitted to a tempered posterior.
+    OnTheWay,
+    /// Fitted to a surrogate's posterior.
+    OfSurrogate,
+    /// Fitted to the posterior.
+    Final,
+}
+
+impl Stage {
+    /// Of a flow with this objective, or of the first one.
+    pub fn of(objective: Option<Objective>, past: &Past) -> Self {
+        match objective {
+            Some(objective) if objective.is_final(past.n_parameters) => Self::Final,
+            Some(Objective::SurrogateDraws) => Self::OfSurrogate,
+            Some(Objective::Simulations | Objective::WeightedDraws { .. }) => Self::OnTheWay,
+            None => match past.refinement {
+                Refinement::Surrogate => Self::OfSurrogate,
+                Refinement::Off | Refinement::Tempered => Self::OnTheWay,
+            },
+        }
+    }
 }
 
 /// Rows of the training round after those of `past`; where what is left of the budget is not worth a round, the fewest
@@ -81,11 +122,11 @@ pub fn round_size(rounds: &Rounds, past: &Past, objective: Option<Objective>) ->
         simulations: past.simulations,
         n_eff: past.combined.n_eff,
         efficiency: last.all.efficiency,
-        is_final: objective.is_some_and(|objective| objective.is_final(past.n_parameters)),
+        stage: Stage::of(objective, past),
     });
-    match spent {
-        Some(spent) if past.is_refined => size_after(rounds, &spent),
-        Some(_) | None => even_size(rounds, past.simulations),
+    match (spent, past.refinement) {
+        (None, _) | (_, Refinement::Off) => even_size(rounds, past.simulations),
+        (Some(spent), Refinement::Tempered | Refinement::Surrogate) => size_after(rounds, &spent),
     }
 }
 
@@ -95,7 +136,7 @@ pub(crate) fn prior_round_size(rounds: &Rounds, past: &Past) -> Option<u64> {
     let wanted = POSSIBLE_SHARE * fewest_draws(past.n_parameters);
     let n_possible: u64 = past.history.iter().map(|round| round.n_possible).sum();
     let missing = wanted - n_possible as f64;
-    if !past.is_refined || !past.objectives.is_empty() || missing <= 0.0 {
+    if past.refinement == Refinement::Off || !past.objectives.is_empty() || missing <= 0.0 {
         return None;
     }
     let n = past.simulations as f64;
@@ -123,11 +164,20 @@ pub(crate) fn size_after(rounds: &Rounds, spent: &Spent) -> Result<u64, u64> {
     };
     let left = budget.saturating_sub(spent.simulations);
     let most = rounds.simulations.max(spent.simulations / MOST_GROWTH);
-    let exploring = fewest_exploring(spent.n_parameters).min(rounds.simulations);
+    let exploring = match spent.stage {
+        Stage::OnTheWay | Stage::Final => fewest_exploring(spent.n_parameters),
+        Stage::OfSurrogate => TRIAL.max(TRIAL_A_PARAMETER * spent.n_parameters as u64),
+    };
+    let exploring = exploring.min(rounds.simulations);
     let smallest = ((SMALLEST_SHARE * budget as f64) as u64)
         .min(exploring)
         .max(1);
-    let wanted = if spent.is_final {
+    let is_good = match spent.stage {
+        Stage::OnTheWay => false,
+        Stage::OfSurrogate => spent.efficiency >= SURROGATE_IS_GOOD,
+        Stage::Final => true,
+    };
+    let wanted = if is_good {
         let efficiency = spent.efficiency.max(1e-6);
         let target = rounds.stop.n_eff.unwrap_or(f64::INFINITY);
         let missing = 1.05 * (target - spent.n_eff).max(0.0) / efficiency;
@@ -216,7 +266,7 @@ mod tests {
         }];
         let past = Past {
             n_parameters: 3,
-            is_refined: true,
+            refinement: Refinement::Tempered,
             history: &history,
             blind: None,
             objectives: &BTreeMap::new(),
@@ -232,7 +282,7 @@ mod tests {
         let size = |rounds: &Rounds, simulations| {
             let past = Past {
                 n_parameters: 3,
-                is_refined: false,
+                refinement: Refinement::Off,
                 history: &[],
                 blind: None,
                 objectives: &BTreeMap::new(),
@@ -249,19 +299,22 @@ mod tests {
 
     #[test]
     fn the_first_round_leaves_most_of_the_budget() {
-        let first = |simulations, budget, is_refined| {
+        use Refinement::{Off, Surrogate, Tempered};
+        let first = |simulations, budget, refinement| {
             let rounds = Rounds {
                 simulations,
                 ..rounds(None, budget)
             };
-            first_round_size(&rounds, 3, is_refined)
+            first_round_size(&rounds, 3, refinement)
         };
-        assert_eq!(first(1280, None, true), 1280);
-        assert_eq!(first(1280, Some(12_800), true), 1280);
-        assert_eq!(first(12_800, Some(12_800), true), 2560);
-        assert_eq!(first(1280, Some(2000), true), 600);
-        assert_eq!(first(1280, Some(500), true), 500);
-        assert_eq!(first(12_800, Some(12_800), false), 12_800);
+        assert_eq!(first(1280, None, Tempered), 1280);
+        assert_eq!(first(1280, Some(12_800), Tempered), 1280);
+        assert_eq!(first(12_800, Some(12_800), Tempered), 2560);
+        assert_eq!(first(1280, Some(2000), Tempered), 600);
+        assert_eq!(first(1280, Some(500), Tempered), 500);
+        assert_eq!(first(12_800, Some(12_800), Off), 12_800);
+        assert_eq!(first(1280, Some(12_800), Surrogate), 320);
+        assert_eq!(first(100, None, Surrogate), 100);
     }
 
     #[test]
@@ -292,7 +345,7 @@ mod tests {
             let simulations = 1000 * n_possible.len() as u64;
             let past = Past {
                 n_parameters: 3,
-                is_refined: true,
+                refinement: Refinement::Tempered,
                 history: &history,
                 blind: None,
                 objectives: &BTreeMap::new(),
@@ -310,6 +363,26 @@ mod tests {
         assert_eq!(size(&[0], 50_000), Some(2000));
         assert_eq!(size(&[0, 0, 0], 50_000), Some(6000));
         assert_eq!(size(&[0, 0, 0], 5_000), Some(2000));
+    }
+
+    #[test]
+    fn surrogates_are_tried_with_small_rounds_until_their_flow_is_good() {
+        let rounds = rounds(Some(6000.0), Some(12_800));
+        let surrogate = Some(Objective::SurrogateDraws);
+        assert_eq!(size(&rounds, surrogate, 0.3, 75.0, 570), Ok(250));
+        assert_eq!(size(&rounds, surrogate, 0.8, 200.0, 820), Ok(500));
+        // What is missing: 1.05 · 900 / 0.9.
+        assert_eq!(size(&rounds, surrogate, 0.9, 5100.0, 4000), Ok(1050));
+        let spent = |n_parameters| Spent {
+            n_parameters,
+            n_rounds: 1,
+            simulations: 320,
+            n_eff: 2.0,
+            efficiency: 0.01,
+            stage: Stage::OfSurrogate,
+        };
+        assert_eq!(size_after(&rounds, &spent(3)), Ok(250));
+        assert_eq!(size_after(&rounds, &spent(8)), Ok(400));
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Where a campaign stands on the way to its target, and what is left of it: two plays of the rounds to come, one
 //! that goes as well and one that goes as badly as campaigns usually do.
 
-use super::allocation::{Spent, even_size, first_round_size, size_after};
+use super::allocation::{SURROGATE_IS_GOOD, Spent, Stage, even_size, first_round_size, size_after};
 use super::past::Past;
 use super::refinement::largest_step;
 use crate::base::FlowId;
-use crate::campaign::Rounds;
+use crate::campaign::{Refinement, Rounds};
 use crate::weights::{Component, MAX_PARETO_K, Objective, final_exponent};
 use serde::{Deserialize, Serialize};
 
@@ -75,8 +75,9 @@ pub struct Prospect {
 }
 
 /// Before the first round of a campaign with an observation.
-pub fn prospect(rounds: &Rounds, n_parameters: usize, is_refined: bool) -> Prospect {
-    let first = first_round_size(rounds, n_parameters, is_refined);
+pub fn prospect(rounds: &Rounds, n_parameters: usize, refinement: Refinement) -> Prospect {
+    let first = first_round_size(rounds, n_parameters, refinement);
+    let is_refined = refinement != Refinement::Off;
     let largest = largest_step(first as usize, n_parameters).ln();
     let begun = Play {
         spent: Spent {
@@ -85,7 +86,11 @@ pub fn prospect(rounds: &Rounds, n_parameters: usize, is_refined: bool) -> Prosp
             simulations: first,
             n_eff: 0.0,
             efficiency: 0.0,
-            is_final: !is_refined,
+            stage: match refinement {
+                Refinement::Off => Stage::Final,
+                Refinement::Tempered => Stage::OnTheWay,
+                Refinement::Surrogate => Stage::OfSurrogate,
+            },
         },
         is_refined,
         is_searched: !is_refined,
@@ -140,6 +145,8 @@ const LONGEST_ON_THE_WAY: f64 = 4.0;
 const FRESH_SHARE: f64 = 0.8;
 /// What efficiencies come to.
 const USUAL_EFFICIENCY: f64 = 0.92;
+/// Rounds that a surrogate takes until its flow is good.
+const ROUNDS_OF_SURROGATE: (usize, usize) = (2, 6);
 /// No play is longer.
 const MOST_ROUNDS: u32 = 1000;
 
@@ -150,9 +157,10 @@ pub fn standing(rounds: &Rounds, past: &Past, pace: &Pace, goes_on: bool) -> Opt
     let well = now.clone().play(rounds, Luck::Good);
     let badly = now.clone().play(rounds, Luck::Bad);
     let n_rounds = u32::try_from(past.history.len()).unwrap_or(u32::MAX);
-    let way = (past.is_refined && !now.spent.is_final).then(|| Way {
+    let is_refined = past.refinement != Refinement::Off;
+    let way = (is_refined && !now.spent.is_final()).then(|| Way {
         n_done: n_rounds,
-        n_in_all: now.exponent.and_then(|_| {
+        n_in_all: now.knows_its_way().then_some(()).and_then(|()| {
             let in_all = |play: &Play| Some(n_rounds + play.n_way?.saturating_sub(1));
             let (fewest, most) = (in_all(&well)?, in_all(&badly)?);
             Some((fewest, most.max(fewest)))
@@ -176,7 +184,7 @@ fn left(rounds: &Rounds, past: &Past, pace: &Pace, well: &Play, badly: &Play) ->
     let more = |play: &Play| play.spent.simulations.saturating_sub(past.simulations);
     let (a, b) = (more(well), more(badly));
     let stop = &rounds.stop;
-    let may_end = may_end_early(rounds, past.is_refined);
+    let may_end = may_end_early(rounds, past.refinement != Refinement::Off);
     let fewest = if may_end { 0 } else { a.min(b) };
     let seconds = seconds(past, pace).map(|each| {
         let of = |n: u64, play: &Play, row_s: f64, training_s: f64| {
@@ -227,8 +235,8 @@ struct Each {
 fn seconds(past: &Past, pace: &Pace) -> Option<Each> {
     let timing = |round: u32| pace.timings.iter().find(|timing| timing.round == round);
     let is_alike = |round: u32| match past.objectives.get(&FlowId(round)) {
-        Some(Objective::WeightedDraws { .. }) => true,
-        Some(Objective::Simulations) => !past.is_refined,
+        Some(Objective::WeightedDraws { .. } | Objective::SurrogateDraws) => true,
+        Some(Objective::Simulations) => past.refinement == Refinement::Off,
         None => false,
     };
     let newest = past.history.iter().rev();
@@ -247,7 +255,7 @@ fn seconds(past: &Past, pace: &Pace) -> Option<Each> {
         .objectives
         .values()
         .any(|objective| objective.is_final(past.n_parameters));
-    let most = if has_arrived || !past.is_refined {
+    let most = if has_arrived || past.refinement == Refinement::Off {
         LONGEST
     } else {
         LONGEST_ON_THE_WAY
@@ -330,7 +338,7 @@ impl Play {
             .objectives
             .values()
             .filter_map(|objective| match objective {
-                Objective::Simulations => None,
+                Objective::Simulations | Objective::SurrogateDraws => None,
                 Objective::WeightedDraws { exponent } => Some(*exponent),
             })
             .collect();
@@ -340,11 +348,14 @@ impl Play {
             [_] | [] => 0.3 * largest,
         };
         let newest_flow = match last.proposal.newest() {
-            Component::Flow(flow) => past.objectives.get(&flow),
+            Component::Flow(flow) => past.objectives.get(&flow).copied(),
             Component::Prior | Component::Local(_) => None,
         };
-        let is_final = !past.is_refined
-            || newest_flow.is_some_and(|objective| objective.is_final(n_parameters));
+        let is_refined = past.refinement != Refinement::Off;
+        let stage = match is_refined {
+            true => Stage::of(newest_flow, past),
+            false => Stage::Final,
+        };
         let is_heavy = past.combined.pareto_k.is_some_and(|k| k > MAX_PARETO_K);
         let is_blind = past
             .blind
@@ -359,12 +370,12 @@ impl Play {
                 simulations: past.simulations,
                 n_eff: past.combined.n_eff,
                 efficiency: last.all.efficiency,
-                is_final,
+                stage,
             },
-            is_refined: past.is_refined,
-            is_searched: pace.is_searched || !past.is_refined,
+            is_refined,
+            is_searched: pace.is_searched || !is_refined,
             is_to_be_mended: is_blind
-                || (is_heavy && past.is_refined && rounds.stop.simulations.is_some()),
+                || (is_heavy && is_refined && rounds.stop.simulations.is_some()),
             exponent: exponents.last().copied(),
             quality: exponents.last().and_then(|&exponent| {
                 let ideal = (exponent * (2.0 - exponent)).powf(0.5 * n_parameters as f64);
@@ -373,7 +384,7 @@ impl Play {
             rise: (largest, slow.clamp(0.1 * largest, largest)),
             n_flows: past.objectives.len(),
             n_played: 0,
-            n_way: is_final.then_some(0),
+            n_way: (stage == Stage::Final).then_some(0),
         })
     }
 
@@ -381,10 +392,10 @@ impl Play {
     fn play(mut self, rounds: &Rounds, luck: Luck) -> Self {
         let target = rounds.stop.n_eff.unwrap_or(f64::INFINITY);
         while self.n_played < MOST_ROUNDS && self.spent.n_rounds < u64::from(rounds.max) {
-            if self.spent.is_final {
+            if self.spent.is_final() {
                 self.search(rounds, luck);
             }
-            if self.spent.is_final && self.spent.n_eff >= target && !self.is_to_be_mended {
+            if self.spent.is_final() && self.spent.n_eff >= target && !self.is_to_be_mended {
                 break;
             }
             if !self.play_round(rounds, luck) {
@@ -392,10 +403,10 @@ impl Play {
             }
         }
         // Also where it is not known when it will get there.
-        if self.spent.is_final || self.n_flows > 1 {
+        if self.spent.is_final() || self.n_flows > 1 {
             self.search(rounds, luck);
         }
-        if luck == Luck::Bad && self.spent.is_final && self.n_played > 0 && self.is_refined {
+        if luck == Luck::Bad && self.spent.is_final() && self.n_played > 0 && self.is_refined {
             // What is missing at the end is often a little.
             self.play_round(rounds, luck);
         }
@@ -416,19 +427,19 @@ impl Play {
         let Ok(n_rows) = size else {
             return false;
         };
-        if self.spent.is_final {
+        if self.spent.is_final() {
             self.be_efficient(luck.next_efficiency(self.spent.efficiency));
         } else {
             self.advance(luck);
         }
-        if self.spent.is_final {
+        if self.spent.is_final() {
             self.spent.n_eff += self.spent.efficiency * n_rows as f64;
         }
         self.spent.simulations += n_rows;
         self.spent.n_rounds += 1;
         self.n_played += 1;
         self.is_to_be_mended = false;
-        if self.spent.is_final && self.n_way.is_none() {
+        if self.spent.is_final() && self.n_way.is_none() {
             self.n_way = Some(self.n_played);
         }
         true
@@ -444,10 +455,27 @@ impl Play {
         }
     }
 
+    /// Whether it is foreseen when a flow will be fitted to the posterior.
+    fn knows_its_way(&self) -> bool {
+        self.exponent.is_some() || self.spent.stage == Stage::OfSurrogate
+    }
+
     /// The next flow on the way.
     fn advance(&mut self, luck: Luck) {
         let last = final_exponent(self.spent.n_parameters);
         self.n_flows += 1;
+        if self.spent.stage == Stage::OfSurrogate {
+            let is_good = self.spent.efficiency >= SURROGATE_IS_GOOD;
+            let n_rounds = match luck {
+                Luck::Good => ROUNDS_OF_SURROGATE.0,
+                Luck::Bad => ROUNDS_OF_SURROGATE.1,
+            };
+            if is_good || self.n_flows > n_rounds {
+                self.spent.stage = Stage::Final;
+                self.be_efficient(luck.first_efficiency(None));
+            }
+            return;
+        }
         self.exponent = match (self.exponent, luck) {
             (Some(exponent), Luck::Good) => Some(exponent * self.rise.0.exp()),
             (Some(exponent), Luck::Bad) => Some(exponent * self.rise.1.exp()),
@@ -456,7 +484,7 @@ impl Play {
             (None, Luck::Bad) => None,
         };
         if self.exponent.is_some_and(|exponent| exponent >= last) {
-            self.spent.is_final = true;
+            self.spent.stage = Stage::Final;
             self.be_efficient(luck.first_efficiency(self.quality));
         }
     }
@@ -471,7 +499,7 @@ impl Play {
     fn play_top_up(&mut self, rounds: &Rounds, target: f64) {
         let stop = &rounds.stop;
         let missing = target - self.spent.n_eff;
-        if missing <= 0.0 || !missing.is_finite() || !self.spent.is_final {
+        if missing <= 0.0 || !missing.is_finite() || !self.spent.is_final() {
             return;
         }
         let budget = stop.simulations.unwrap_or(u64::MAX);

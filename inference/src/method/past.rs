@@ -1,6 +1,7 @@
 //! What a campaign has come to.
 
 use crate::base::FlowId;
+use crate::campaign::Refinement;
 use crate::weights::{Objective, RoundSummary, WeightDiagnostics};
 use std::collections::BTreeMap;
 
@@ -9,8 +10,8 @@ use std::collections::BTreeMap;
 pub struct Past<'a> {
     /// Of the campaign.
     pub n_parameters: usize,
-    /// Whether flows are fitted to weighted draws.
-    pub is_refined: bool,
+    /// What flows are fitted to.
+    pub refinement: Refinement,
     /// The training rounds.
     pub history: &'a [RoundSummary],
     /// The newest flow that is known to have lost a mode.

@@ -5,7 +5,7 @@
 
 use crate::weights::{
     Objective, RoundColumns, WeightsError, effective_sample_size, final_exponent,
-    mixture_log_proposal,
+    mixture_log_proposal, round_log_weights,
 };
 
 /// Fewest effective draws that a flow is fitted to, for each parameter: fewer, and it locks on to some.
@@ -17,6 +17,14 @@ const SMALLEST_EXPONENT: f64 = 1e-8;
 
 /// A step of the exponent is as large as it may be where it leaves this part of the effective draws.
 const UNCHANGED: f64 = 0.7;
+
+/// Effective draws, in units of the fewest that a flow is fitted to, that teach more than a surrogate does.
+const ENOUGH_OF_TRUE: f64 = 4.0;
+/// Flows that are fitted to a surrogate at most, and those after which it must have brought something: two rounds in a row of
+/// no more than this efficiency.
+const MOST_OF_SURROGATE: usize = 8;
+const PATIENCE: usize = 3;
+const HOPELESS: f64 = 0.05;
 
 /// Weights of all rounds' draws, tempered as far as their number asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +49,7 @@ pub fn tempered_weights(
     earlier: &[Objective],
 ) -> Result<TemperedWeights, WeightsError> {
     let last_exponent = earlier.iter().rev().find_map(|objective| match objective {
-        Objective::Simulations => None,
+        Objective::Simulations | Objective::SurrogateDraws => None,
         Objective::WeightedDraws { exponent } => Some(*exponent),
     });
     let n_newest = rounds.last().map_or(0, |round| round.log_prior.len());
@@ -68,6 +76,35 @@ pub fn tempered_weights(
     // Further, as far as the density hardly changes.
     let unchanged = UNCHANGED * tempered_by(rounds, exponent)?.n_eff();
     temper(rounds, fewest.max(unchanged), (most, last))
+}
+
+/// Whether the next flow is fitted to a surrogate's draws, where there can be one: from the first on, until true draws teach
+/// more, or the surrogate leads nowhere. There is no way back to it.
+pub fn asks_surrogate(
+    rounds: &[RoundColumns],
+    n_parameters: usize,
+    earlier: &[Objective],
+) -> Result<bool, WeightsError> {
+    let is_over = earlier.iter().any(|objective| match objective {
+        Objective::SurrogateDraws => false,
+        Objective::Simulations | Objective::WeightedDraws { .. } => true,
+    });
+    let efficiency = |round: &RoundColumns| {
+        let log_weights = round_log_weights(round);
+        effective_sample_size(&log_weights) / log_weights.len().max(1) as f64
+    };
+    let is_hopeless = earlier.len() >= PATIENCE
+        && rounds
+            .iter()
+            .rev()
+            .take(2)
+            .all(|round| efficiency(round) <= HOPELESS);
+    if is_over || is_hopeless || earlier.len() >= MOST_OF_SURROGATE {
+        return Ok(false);
+    }
+    let last = final_exponent(n_parameters);
+    let enough = ENOUGH_OF_TRUE * fewest_draws(n_parameters);
+    Ok(temper(rounds, enough, (SMALLEST_EXPONENT, last))?.exponent < last)
 }
 
 /// Draws whose likelihood is above zero.
@@ -287,5 +324,29 @@ mod tests {
         let rounds = [round(values.collect())];
         let found = tempered_weights(&rounds, 3, &[]).expect("complete columns");
         assert_eq!(found.exponent, final_exponent(3));
+    }
+
+    #[test]
+    fn a_surrogate_is_asked_until_true_draws_are_enough_or_it_leads_nowhere() {
+        let drawn = Objective::WeightedDraws { exponent: 0.1 };
+        let surrogate = |n: usize| vec![Objective::SurrogateDraws; n];
+        let asks = |rounds: &[RoundColumns], earlier: &[Objective]| {
+            asks_surrogate(rounds, 3, earlier).expect("complete columns")
+        };
+        let poor = || round((0..250).map(|i| Some(-10.0 * f64::from(i))).collect());
+        let good = |n| round(vec![Some(1.0); n]);
+        assert!(asks(&[poor()], &[]));
+        assert!(asks(&[poor(), good(599)], &surrogate(1)));
+        // Four times 150.
+        assert!(!asks(&[good(600)], &surrogate(1)));
+        assert!(!asks(
+            &[poor(), good(250)],
+            &[Objective::SurrogateDraws, drawn]
+        ));
+        // Two poor rounds at the end, after three flows.
+        assert!(asks(&[poor(), poor()], &surrogate(2)));
+        assert!(!asks(&[poor(), good(250), poor(), poor()], &surrogate(3)));
+        assert!(asks(&[poor(), poor(), good(250), poor()], &surrogate(3)));
+        assert!(!asks(&[poor(), good(250)], &surrogate(8)));
     }
 }

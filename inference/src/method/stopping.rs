@@ -3,7 +3,7 @@
 use super::allocation::{prior_round_size, round_size};
 use super::past::Past;
 use crate::base::{FlowId, LocalId, RoundId};
-use crate::campaign::{Rounds, Stop, StopRule};
+use crate::campaign::{Refinement, Rounds, Stop, StopRule};
 use crate::weights::{
     Component, LocalDensity, MAX_PARETO_K, MIN_N_EFF, Objective, Proposal, RoundKind, RoundSummary,
     WeightDiagnostics,
@@ -237,13 +237,13 @@ fn is_to_be_mended(past: &Past) -> bool {
     let newest = past.objectives.values().next_back();
     let is_on_the_way = newest.is_some_and(|objective| !objective.is_final(past.n_parameters));
     let is_heavy = past.combined.pareto_k.is_some_and(|k| k > MAX_PARETO_K);
-    past.is_refined && (is_heavy || is_on_the_way)
+    past.refinement != Refinement::Off && (is_heavy || is_on_the_way)
 }
 
 /// Algorithm 1: round 0 draws from the prior and is no flow's measure. Where later flows learn from heavy weights, these
 /// are no reason to stop.
 fn efficiency_dropped(stop: &Stop, past: &Past) -> Option<StopReason> {
-    if past.is_refined {
+    if past.refinement != Refinement::Off {
         return None;
     }
     let history = past.history;

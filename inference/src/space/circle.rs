@@ -199,8 +199,8 @@ fn weight_around(candidate: usize, places: &[f64], weight: &[f64]) -> f64 {
         .sum()
 }
 
-/// Φ(z)
-fn turns(z: f64) -> f64 {
+/// Φ(z): of a circle, turns after the prior's lower bound.
+pub fn turns(z: f64) -> f64 {
     if z <= 0.0 {
         normal::tail(z)
     } else {
@@ -209,7 +209,7 @@ fn turns(z: f64) -> f64 {
 }
 
 /// Φ⁻¹, finite on all of [0, 1].
-fn quantile(p: f64) -> f64 {
+pub fn quantile(p: f64) -> f64 {
     const NEXT_TO_THE_CUT: f64 = f64::EPSILON / 4.0;
     if p <= 0.5 {
         normal::lower_quantile(p.max(NEXT_TO_THE_CUT))

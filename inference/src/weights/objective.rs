@@ -17,13 +17,15 @@ pub enum Objective {
         /// In (0, 1].
         exponent: f64,
     },
+    /// -Σ log q(θ) over draws of the posterior by a surrogate of the forward model, learnt from the simulations so far.
+    SurrogateDraws,
 }
 
 impl Objective {
-    /// Whether it is the posterior itself, but for its tails: nothing on the way to it.
+    /// Whether it is the posterior itself, but for its tails, by true likelihoods: nothing on the way to it.
     pub fn is_final(self, n_parameters: usize) -> bool {
         match self {
-            Self::Simulations => false,
+            Self::Simulations | Self::SurrogateDraws => false,
             Self::WeightedDraws { exponent } => exponent >= final_exponent(n_parameters),
         }
     }
@@ -55,5 +57,6 @@ mod tests {
         assert!(last.is_final(3) && !last.is_final(10));
         assert!(Objective::WeightedDraws { exponent: 1.0 }.is_final(10));
         assert!(!Objective::Simulations.is_final(3));
+        assert!(!Objective::SurrogateDraws.is_final(3));
     }
 }

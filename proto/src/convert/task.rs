@@ -160,9 +160,10 @@ impl From<&TrainingSummary> for v1::TrainingSummary {
             n_recoveries: summary.n_recoveries,
             weights_sha256: summary.weights_sha256.clone(),
             weighted_draws_exponent: match summary.objective {
-                Objective::Simulations => None,
+                Objective::Simulations | Objective::SurrogateDraws => None,
                 Objective::WeightedDraws { exponent } => Some(exponent),
             },
+            surrogate_draws: summary.objective == Objective::SurrogateDraws,
         }
     }
 }
@@ -191,6 +192,7 @@ impl TryFrom<v1::TrainingSummary> for TrainingSummary {
             }
         }
         let objective = match wire.weighted_draws_exponent {
+            None if wire.surrogate_draws => Objective::SurrogateDraws,
             None => Objective::Simulations,
             Some(exponent) if exponent > 0.0 && exponent <= 1.0 => {
                 Objective::WeightedDraws { exponent }

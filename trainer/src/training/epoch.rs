@@ -62,7 +62,9 @@ impl Slicing {
     pub fn of(set: &TrainingSet) -> Self {
         match set.objective {
             Objective::Simulations => {}
-            Objective::WeightedDraws { .. } => return Self::Rows(DRAW_SLICE_ROWS),
+            Objective::WeightedDraws { .. } | Objective::SurrogateDraws => {
+                return Self::Rows(DRAW_SLICE_ROWS);
+            }
         }
         match &set.campaign.featurizer {
             Featurizer::ResnetGru { normalization, .. }
@@ -256,7 +258,7 @@ impl Epoch<'_> {
         );
         let mut rows = match self.set.objective {
             Objective::Simulations => rows.to_vec(),
-            Objective::WeightedDraws { .. } => {
+            Objective::WeightedDraws { .. } | Objective::SurrogateDraws => {
                 resample(&self.set.weight, rows, DRAWS_PER_EPOCH, rng)
             }
         };
@@ -322,7 +324,9 @@ impl Epoch<'_> {
                 let standardization = self.standardization;
                 self.set.minibatch(&rows, purpose, noisy, standardization)
             }
-            Objective::WeightedDraws { .. } => self.set.shown(shown, self.standardization),
+            Objective::WeightedDraws { .. } | Objective::SurrogateDraws => {
+                self.set.shown(shown, self.standardization)
+            }
         }
     }
 }

@@ -133,7 +133,7 @@ fn fit_with_buffers(
     let slicing = Slicing::of(set);
     let smoothing = match set.objective {
         Objective::Simulations => None,
-        Objective::WeightedDraws { .. } => {
+        Objective::WeightedDraws { .. } | Objective::SurrogateDraws => {
             let rows: Vec<usize> = (0..set.n_rows()).collect();
             let y = set
                 .minibatch(&rows, Purpose::ValidationNoise, None, standardization)

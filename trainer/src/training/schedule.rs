@@ -10,7 +10,7 @@ pub fn schedule(set: &TrainingSet) -> Training {
     let config = set.campaign.training.clone();
     match set.objective {
         Objective::Simulations => config,
-        Objective::WeightedDraws { .. } => Training {
+        Objective::WeightedDraws { .. } | Objective::SurrogateDraws => Training {
             batch_size: 256,
             learning_rate: draws_rate(set),
             max_epochs: 150,

@@ -182,7 +182,7 @@ fn after(rounds: &Rounds, n_parameters: usize, so_far: &[Came], goes_on: bool) -
     let last = so_far[so_far.len() - 1];
     let past = Past {
         n_parameters,
-        is_refined: true,
+        refinement: Refinement::Tempered,
         history: &history,
         blind: None,
         objectives: &objectives,
@@ -316,11 +316,11 @@ fn a_campaign_that_has_stopped_has_nothing_left() {
 #[test]
 fn what_a_campaign_will_take_is_told_before_it_begins() {
     let mut rounds = rounds(Some(6500.0), Some(12_800));
-    let found = prospect(&rounds, 3, true);
+    let found = prospect(&rounds, 3, Refinement::Tempered);
     // 12,800 in 13 trainings came.
     assert_eq!(found.simulations, (8800, 12_800));
     rounds.max = 1;
-    let found = prospect(&rounds, 3, true);
+    let found = prospect(&rounds, 3, Refinement::Tempered);
     assert_eq!(
         found,
         Prospect {
@@ -331,7 +331,7 @@ fn what_a_campaign_will_take_is_told_before_it_begins() {
     );
     rounds.max = 4;
     rounds.stop.rule = StopRule::Paper;
-    let found = prospect(&rounds, 3, false);
+    let found = prospect(&rounds, 3, Refinement::Off);
     assert_eq!(
         found,
         Prospect {

@@ -54,14 +54,14 @@ fn rounds(rule: StopRule) -> Rounds {
 
 /// Of flows that are fitted to simulations only.
 fn decide(rounds: &Rounds, history: &[RoundSummary]) -> Decision {
-    judge(rounds, history, None, false)
+    judge(rounds, history, None, Refinement::Off)
 }
 
 fn judge(
     rounds: &Rounds,
     history: &[RoundSummary],
     pareto_k: Option<f64>,
-    is_refined: bool,
+    refinement: Refinement,
 ) -> Decision {
     let n = 1000 * history.len() as u64;
     let objectives = BTreeMap::new();
@@ -73,7 +73,7 @@ fn judge(
         rounds,
         &Past {
             n_parameters: 3,
-            is_refined,
+            refinement,
             history,
             blind: None,
             objectives: &objectives,
@@ -313,7 +313,7 @@ fn flows_that_lost_a_mode_are_gone_back_to_by_nobody() {
     let after = |history: &[RoundSummary], combined: &WeightDiagnostics, blind| {
         let past = Past {
             n_parameters: 3,
-            is_refined: true,
+            refinement: Refinement::Tempered,
             history,
             blind,
             objectives: &objectives,
