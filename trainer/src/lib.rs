@@ -17,7 +17,7 @@
 //!
 //! let device = Device::flex();
 //! let rng = stream(1, RoundId(0), RowId(0), Purpose::Initialize);
-//! let size = NsfSize { blocks: 2, hidden: 8, layers: 2, bins: 4, tail_bound: 3.0 };
+//! let size = NsfSize { blocks: 2, hidden: 8, layers: 2, bins: 4, tail_bound: 3.0, max_log_scale: 3.0 };
 //! let mut initializer = Initializer::drawing(rng, &device);
 //! let flow = Flow::init(&FlowConfig::Nsf(size), &[Axis::Line, Axis::Circle], 3, &mut initializer);
 //!

@@ -167,7 +167,7 @@ fn a_drop_is_no_reason_where_later_flows_learn_from_it() {
     let history = [round(0, 0.1, 0.0), round(1, 0.5, 0.0), round(2, 0.3, 0.0)];
     assert_eq!(decide(&rounds, &history), dropped(0.3, 0.5));
     assert!(matches!(
-        judge(&rounds, &history, None, true),
+        judge(&rounds, &history, None, Refinement::Tempered),
         Decision::Continue { .. }
     ));
 }
@@ -178,7 +178,7 @@ fn a_target_reached_by_heavy_weights_is_none_while_simulations_are_left() {
     let history = [round(0, 0.1, 0.0), round(1, 0.5, 0.0), round(2, 0.5, 0.0)];
     rounds.stop.n_eff = Some(750.0);
     let is_stopped =
-        |rounds: &Rounds, k| matches!(judge(rounds, &history, Some(k), true), Decision::Stop(_));
+        |rounds: &Rounds, k| matches!(judge(rounds, &history, Some(k), Refinement::Tempered), Decision::Stop(_));
     rounds.stop.simulations = Some(9000);
     assert!(!is_stopped(&rounds, 0.71));
     assert!(is_stopped(&rounds, 0.7));
