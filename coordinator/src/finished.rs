@@ -170,7 +170,9 @@ fn still_stopped(before: &State, started: &State) -> Option<StopReason> {
         return None;
     }
     match started.judged(after_round)? {
-        Decision::Continue { .. } | Decision::DrawFromPrior { .. } => None,
+        Decision::Continue { .. } | Decision::DrawFromPrior { .. } | Decision::DrawAgain { .. } => {
+            None
+        }
         Decision::Stop(reason) => Some(reason),
     }
 }

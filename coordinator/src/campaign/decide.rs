@@ -220,6 +220,14 @@ impl Draft<'_> {
                 }
                 self.draw_from_prior(n_rows)
             }
+            Decision::DrawAgain { n_rows } => {
+                if had_stopped {
+                    self.record(Fact::Reopened)?;
+                }
+                let history = self.state.training_history();
+                let newest = history.last().map(|last| last.proposal.clone());
+                self.draw(newest.unwrap_or_else(Proposal::prior), n_rows)
+            }
             Decision::Stop(_) if had_stopped && n_missing == 0 => Ok(()),
             Decision::Stop(reason) => {
                 self.record(Fact::Stopped(Stopped { reason, best_round }))?;
@@ -305,9 +313,9 @@ impl Draft<'_> {
         self.record(Fact::RoundOpened(RoundPlan {
             round: draw.round,
             kind: match train {
-                Some(_) => RoundKind::Training,
                 None if draw.proposal.is_local() => RoundKind::Probe,
-                None => RoundKind::TopUp,
+                None if self.state.stopped.is_some() => RoundKind::TopUp,
+                Some(_) | None => RoundKind::Training,
             },
             n_rows: draw.n_rows,
             proposal: draw.proposal,

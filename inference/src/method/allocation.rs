@@ -1,9 +1,9 @@
 //! How many simulations a round gets within a budget.
 
 use super::past::Past;
-use super::refinement::fewest_draws;
+use super::refinement::{SURROGATE_IS_GOOD, fewest_draws};
 use crate::campaign::{Refinement, Rounds};
-use crate::weights::Objective;
+use crate::weights::{Component, Objective};
 
 /// Effective draws that a round on the way must bring at its own temperature: this many times the fewest that
 /// a flow is fitted to.
@@ -21,8 +21,9 @@ const FIRST_A_PARAMETER: u64 = 64;
 /// Rows of a round that a surrogate's posterior is tried with, and for each parameter.
 const TRIAL: u64 = 250;
 const TRIAL_A_PARAMETER: u64 = 50;
-/// Efficiency of a surrogate's flow from which on it is drawn from as any other.
-pub(crate) const SURROGATE_IS_GOOD: f64 = 0.5;
+/// Effective draws, in units of the fewest that a flow is fitted to, that a good flow of a surrogate brings before true draws
+/// teach the next one.
+const OF_GOOD_SURROGATE: f64 = 3.0;
 /// A round of a good flow multiplies the effective draws so far by at most this: the next flow, fitted to
 /// more of them, is better still.
 const GROWTH: f64 = 3.0;
@@ -145,6 +146,25 @@ pub(crate) fn prior_round_size(rounds: &Rounds, past: &Past) -> Option<u64> {
     let budget = rounds.stop.simulations.unwrap_or(u64::MAX);
     let left = budget.saturating_sub(past.simulations);
     Some(n_rows.max(fewest_exploring(past.n_parameters)).min(left))
+}
+
+/// Rows of another round from the newest flow; None where the next one is fitted first. A surrogate's flow that is good is
+/// drawn from until true draws teach more than it knows.
+pub(crate) fn repeated_size(rounds: &Rounds, past: &Past) -> Option<u64> {
+    let last = past.history.last()?;
+    let Component::Flow(flow) = last.proposal.newest() else {
+        return None;
+    };
+    let efficiency = last.all.efficiency;
+    let missing = OF_GOOD_SURROGATE * fewest_draws(past.n_parameters) - past.combined.n_eff;
+    let is_of_surrogate = past.objectives.get(&flow) == Some(&Objective::SurrogateDraws);
+    if !is_of_surrogate || efficiency < SURROGATE_IS_GOOD || missing <= 0.0 {
+        return None;
+    }
+    let budget = rounds.stop.simulations.unwrap_or(u64::MAX);
+    let left = budget.saturating_sub(past.simulations);
+    let n_rows = (1.05 * missing / efficiency).ceil() as u64;
+    (n_rows <= left / 2).then_some(n_rows.max(TRIAL))
 }
 
 /// The size of a round where all have the same.

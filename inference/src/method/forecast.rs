@@ -1,9 +1,9 @@
 //! Where a campaign stands on the way to its target, and what is left of it: two plays of the rounds to come, one
 //! that goes as well and one that goes as badly as campaigns usually do.
 
-use super::allocation::{SURROGATE_IS_GOOD, Spent, Stage, even_size, first_round_size, size_after};
+use super::allocation::{Spent, Stage, even_size, first_round_size, size_after};
 use super::past::Past;
-use super::refinement::largest_step;
+use super::refinement::{SURROGATE_IS_GOOD, largest_step};
 use crate::base::FlowId;
 use crate::campaign::{Refinement, Rounds};
 use crate::weights::{Component, MAX_PARETO_K, Objective, final_exponent};

@@ -18,13 +18,13 @@ const SMALLEST_EXPONENT: f64 = 1e-8;
 /// A step of the exponent is as large as it may be where it leaves this part of the effective draws.
 const UNCHANGED: f64 = 0.7;
 
-/// Effective draws, in units of the fewest that a flow is fitted to, that teach more than a surrogate does.
-const ENOUGH_OF_TRUE: f64 = 4.0;
 /// Flows that are fitted to a surrogate at most, and those after which it must have brought something: two rounds in a row of
 /// no more than this efficiency.
 const MOST_OF_SURROGATE: usize = 8;
 const PATIENCE: usize = 3;
 const HOPELESS: f64 = 0.05;
+/// Efficiency of a round from which on a surrogate has done what it can.
+pub(crate) const SURROGATE_IS_GOOD: f64 = 0.5;
 
 /// Weights of all rounds' draws, tempered as far as their number asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,9 +56,13 @@ pub fn tempered_weights(
     let last = final_exponent(n_parameters);
     // Where few draws are possible at all, no exponent leaves many.
     let fewest = fewest_draws(n_parameters).min(0.5 * n_possible(rounds) as f64);
-    let has_arrived = earlier
-        .iter()
-        .any(|objective| objective.is_final(n_parameters));
+    // A good flow of a surrogate is as good as one of true draws.
+    let has_arrived = earlier.iter().any(|objective| match objective {
+        Objective::SurrogateDraws => rounds.iter().any(is_good),
+        Objective::Simulations | Objective::WeightedDraws { .. } => {
+            objective.is_final(n_parameters)
+        }
+    });
     if has_arrived {
         let as_they_are = tempered_by(rounds, last)?;
         if as_they_are.n_eff() >= fewest {
@@ -78,33 +82,27 @@ pub fn tempered_weights(
     temper(rounds, fewest.max(unchanged), (most, last))
 }
 
-/// Whether the next flow is fitted to a surrogate's draws, where there can be one: from the first on, until true draws teach
-/// more, or the surrogate leads nowhere. There is no way back to it.
-pub fn asks_surrogate(
-    rounds: &[RoundColumns],
-    n_parameters: usize,
-    earlier: &[Objective],
-) -> Result<bool, WeightsError> {
+/// Whether the next flow is fitted to a surrogate's draws, where there can be one: from the first on, until a round is good or
+/// the surrogate leads nowhere. There is no way back to it.
+pub fn asks_surrogate(rounds: &[RoundColumns], earlier: &[Objective]) -> bool {
     let is_over = earlier.iter().any(|objective| match objective {
         Objective::SurrogateDraws => false,
         Objective::Simulations | Objective::WeightedDraws { .. } => true,
     });
-    let efficiency = |round: &RoundColumns| {
-        let log_weights = round_log_weights(round);
-        effective_sample_size(&log_weights) / log_weights.len().max(1) as f64
-    };
-    let is_hopeless = earlier.len() >= PATIENCE
-        && rounds
-            .iter()
-            .rev()
-            .take(2)
-            .all(|round| efficiency(round) <= HOPELESS);
-    if is_over || is_hopeless || earlier.len() >= MOST_OF_SURROGATE {
-        return Ok(false);
-    }
-    let last = final_exponent(n_parameters);
-    let enough = ENOUGH_OF_TRUE * fewest_draws(n_parameters);
-    Ok(temper(rounds, enough, (SMALLEST_EXPONENT, last))?.exponent < last)
+    let newest = || rounds.iter().rev().take(2);
+    let is_hopeless =
+        earlier.len() >= PATIENCE && newest().all(|round| efficiency(round) <= HOPELESS);
+    let is_good = rounds.iter().any(is_good);
+    !(is_over || is_hopeless || is_good || earlier.len() >= MOST_OF_SURROGATE)
+}
+
+fn is_good(round: &RoundColumns) -> bool {
+    efficiency(round) >= SURROGATE_IS_GOOD
+}
+
+fn efficiency(round: &RoundColumns) -> f64 {
+    let log_weights = round_log_weights(round);
+    effective_sample_size(&log_weights) / log_weights.len().max(1) as f64
 }
 
 /// Draws whose likelihood is above zero.
@@ -327,26 +325,48 @@ mod tests {
     }
 
     #[test]
-    fn a_surrogate_is_asked_until_true_draws_are_enough_or_it_leads_nowhere() {
+    fn a_surrogate_is_asked_until_a_round_is_good_or_it_leads_nowhere() {
         let drawn = Objective::WeightedDraws { exponent: 0.1 };
         let surrogate = |n: usize| vec![Objective::SurrogateDraws; n];
-        let asks = |rounds: &[RoundColumns], earlier: &[Objective]| {
-            asks_surrogate(rounds, 3, earlier).expect("complete columns")
-        };
         let poor = || round((0..250).map(|i| Some(-10.0 * f64::from(i))).collect());
-        let good = |n| round(vec![Some(1.0); n]);
-        assert!(asks(&[poor()], &[]));
-        assert!(asks(&[poor(), good(599)], &surrogate(1)));
-        // Four times 150.
-        assert!(!asks(&[good(600)], &surrogate(1)));
-        assert!(!asks(
-            &[poor(), good(250)],
+        // Of 250 draws as good as 25.
+        let fair = || {
+            round(
+                (0..250)
+                    .map(|i| Some(if i < 25 { 0.0 } else { -99.0 }))
+                    .collect(),
+            )
+        };
+        let good = || round(vec![Some(1.0); 250]);
+        assert!(asks_surrogate(&[poor()], &[]));
+        assert!(asks_surrogate(&[poor(), fair()], &surrogate(1)));
+        assert!(!asks_surrogate(&[poor(), good()], &surrogate(1)));
+        assert!(!asks_surrogate(
+            &[poor(), fair()],
             &[Objective::SurrogateDraws, drawn]
         ));
         // Two poor rounds at the end, after three flows.
-        assert!(asks(&[poor(), poor()], &surrogate(2)));
-        assert!(!asks(&[poor(), good(250), poor(), poor()], &surrogate(3)));
-        assert!(asks(&[poor(), poor(), good(250), poor()], &surrogate(3)));
-        assert!(!asks(&[poor(), good(250)], &surrogate(8)));
+        assert!(asks_surrogate(&[poor(), poor()], &surrogate(2)));
+        assert!(!asks_surrogate(
+            &[poor(), fair(), poor(), poor()],
+            &surrogate(3)
+        ));
+        assert!(asks_surrogate(
+            &[poor(), poor(), fair(), poor()],
+            &surrogate(3)
+        ));
+        assert!(!asks_surrogate(&[poor(), fair()], &surrogate(8)));
+    }
+
+    #[test]
+    fn after_a_good_flow_of_a_surrogate_true_draws_teach_untempered() {
+        let good = round(vec![Some(1.0); 250]);
+        let prior = round((0..250).map(|i| Some(-10.0 * f64::from(i))).collect());
+        let exponent = |rounds: &[RoundColumns]| {
+            let found = tempered_weights(rounds, 3, &[Objective::SurrogateDraws]);
+            found.expect("complete columns").exponent
+        };
+        assert_eq!(exponent(&[prior.clone(), good]), final_exponent(3));
+        assert!(exponent(&[prior]) < 0.1);
     }
 }

@@ -1,6 +1,6 @@
 //! When a campaign stops: typed reasons, judged only when every row of a round is final.
 
-use super::allocation::{prior_round_size, round_size};
+use super::allocation::{prior_round_size, repeated_size, round_size};
 use super::past::Past;
 use crate::base::{FlowId, LocalId, RoundId};
 use crate::campaign::{Refinement, Rounds, Stop, StopRule};
@@ -76,6 +76,11 @@ pub enum Decision {
         /// Of the next round.
         n_rows: u64,
     },
+    /// Draw from the newest flow again: it is good, and the next one would have few draws to learn from.
+    DrawAgain {
+        /// Of the next round.
+        n_rows: u64,
+    },
     /// Train on no more, and finish.
     Stop(StopReason),
 }
@@ -90,10 +95,15 @@ pub fn after_round(rounds: &Rounds, past: &Past) -> Decision {
         return Decision::Stop(reason);
     }
     match budget_left(rounds, past) {
-        Ok(n_rows) => match prior_round_size(rounds, past) {
-            None => Decision::Continue { n_rows },
-            Some(n_rows) => Decision::DrawFromPrior { n_rows },
-        },
+        Ok(n_rows) => {
+            let from_prior = prior_round_size(rounds, past);
+            let again = repeated_size(rounds, past);
+            match (from_prior, again) {
+                (Some(n_rows), _) => Decision::DrawFromPrior { n_rows },
+                (None, Some(n_rows)) => Decision::DrawAgain { n_rows },
+                (None, None) => Decision::Continue { n_rows },
+            }
+        }
         Err(reason) => Decision::Stop(reason),
     }
 }

@@ -177,8 +177,12 @@ fn a_target_reached_by_heavy_weights_is_none_while_simulations_are_left() {
     let mut rounds = rounds(StopRule::Bootstrap);
     let history = [round(0, 0.1, 0.0), round(1, 0.5, 0.0), round(2, 0.5, 0.0)];
     rounds.stop.n_eff = Some(750.0);
-    let is_stopped =
-        |rounds: &Rounds, k| matches!(judge(rounds, &history, Some(k), Refinement::Tempered), Decision::Stop(_));
+    let is_stopped = |rounds: &Rounds, k| {
+        matches!(
+            judge(rounds, &history, Some(k), Refinement::Tempered),
+            Decision::Stop(_)
+        )
+    };
     rounds.stop.simulations = Some(9000);
     assert!(!is_stopped(&rounds, 0.71));
     assert!(is_stopped(&rounds, 0.7));
@@ -337,7 +341,10 @@ fn flows_that_lost_a_mode_are_gone_back_to_by_nobody() {
     assert_eq!(after(&history[..2], &enough, blind), CONTINUE);
     let reached = |decision| match decision {
         Decision::Stop(StopReason::TargetEffectiveSampleSize { .. }) => true,
-        Decision::Stop(_) | Decision::Continue { .. } | Decision::DrawFromPrior { .. } => false,
+        Decision::Stop(_)
+        | Decision::Continue { .. }
+        | Decision::DrawFromPrior { .. }
+        | Decision::DrawAgain { .. } => false,
     };
     assert!(reached(after(&history[..2], &enough, None)));
     assert!(reached(after(&history, &enough, blind)));
