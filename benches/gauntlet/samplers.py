@@ -37,8 +37,7 @@ def priors_of(problem):
 def sidereal(problem, seed, args, folder):
     run = of_likelihood if problem.campaign is None else of_campaign
     result = run(problem, seed, args, folder)
-    table = result.to_pandas()
-    theta = table[list(problem.priors)].to_numpy()
+    theta = np.column_stack([np.asarray(result.posterior[name]) for name in problem.priors])
     return {
         "theta": theta, "weight": result.weights, "log_evidence": result.log_evidence,
         "error": result.log_evidence_error, "n_eff": result.n_eff, "pareto_k": result.pareto_k, "calls": result.simulations,
@@ -71,7 +70,17 @@ def of_campaign(problem, seed, args, folder):
     result = si.load(folder)
     if (result.status == "ok") != (done.returncode == 0):
         raise RuntimeError(f"sidereal ended with status {done.returncode} where its summary says {result.status}")
+    assert_same_model(problem, result.posterior)
     return result
+
+
+def assert_same_model(problem, posterior):
+    """The built-in model gives the log-likelihoods that peers are given."""
+    theta, found = (np.column_stack([np.asarray(posterior[name])[:2_000] for name in names]) for names in (problem.priors, ["log_likelihood"]))
+    expected = problem.log_likelihood(theta)
+    off = np.abs(found[:, 0] - expected) / np.maximum(1, np.abs(expected))
+    if not off.max() <= 1e-6:
+        raise RuntimeError(f"log-likelihoods of the built-in model and of Python are {off.max():.1e} of them apart")
 
 
 def nautilus(problem, seed, args, folder):
