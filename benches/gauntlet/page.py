@@ -58,6 +58,7 @@ def page(results):
         yield "heading", "Peers"
         yield "text", "Calls of the likelihood, n_eff, log evidence against the known one, and how many runs were right, whatever they cost: medians over seeds."
         yield "table", *beside_peers(ours, peers)
+        yield from frugality(ours, peers)
         yield from wrong_ones(peers)
 
 
@@ -87,7 +88,8 @@ def per_problem(cases):
         row += [spread(done, "calls", "{:.0f}"), spread(done, "n_eff", "{:.0f}"), spread(done, "pareto_k", "{:.2f}")]
         row += [farthest(done, "shift", "{:+.2f}", abs), farthest(done, "ratio", "{:.2f}", lambda ratio: abs(ratio - 1))]
         row += [farthest(done, "gap", "{:.3f}", abs), farthest(done, "worst_z", "{:+.1f}", abs)]
-        row += [spread(done, "evidence_off", "{:+.3f}"), verdicts["honest"] or "", spread(done, "seconds", "{:.0f}")]
+        evidence = spread(done, "evidence_off", "{:+.3f}")
+        row += [evidence and f"{evidence} ± {middle(done, 'error', '{:.3f}')}", verdicts["honest"] or "", spread(done, "seconds", "{:.0f}")]
         rows.append(row)
     return header, rows
 
@@ -109,6 +111,20 @@ def beside_peers(ours, peers):
             row.append(f"{sum(verdict(one) == 'right' for one in of_it)} of {len(of_it)}" if of_it else "")
         rows.append(row)
     return header, rows
+
+
+def frugality(ours, peers):
+    """On how many problems that both get right sidereal takes at most half of a peer's calls."""
+    for sampler, found in peers.items():
+        ratios = []
+        for name, of_it in grouped(found):
+            theirs, own = ([one for one in some if verdict(one) == "right" and one["problem"] == name] for some in (of_it, ours))
+            if theirs and own and own[0]["dimensions"] <= 13:
+                ratios.append(statistics.median(values(own, "calls")) / statistics.median(values(theirs, "calls")))
+        if ratios:
+            n = sum(ratio <= 0.5 for ratio in ratios)
+            words = f"{n} of {len(ratios)} problems with up to 13 parameters that both get right"
+            yield "text", f"sidereal takes at most half of the calls of {sampler} on {words}; the median ratio is {statistics.median(ratios):.2f}."
 
 
 def reasons(ours):

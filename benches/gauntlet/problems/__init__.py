@@ -44,9 +44,9 @@ def normal(y, mean, sd):
 @functools.cache
 def catalogue(reference):
     """All problems by name; `reference` is the folder of posteriors computed by others, and where it is not there its problems are left out."""
-    from problems import analytic, drawn, large, posteriordb, sbibm, sines
+    from problems import analytic, drawn, large, planets, posteriordb, sbibm, sines
 
-    found = [*analytic.problems(reference / "analytic"), *sines.problems(), *large.problems(), *drawn.problems()]
+    found = [*analytic.problems(reference / "analytic"), *sines.problems(), *planets.problems(), *large.problems(), *drawn.problems()]
     if reference.is_dir():
         found += [*posteriordb.problems(reference / "posteriordb"), *sbibm.problems(reference / "sbibm")]
     return {problem.name: problem for problem in found}
