@@ -48,30 +48,34 @@ def page(results):
     if ours:
         yield "text", f"sidereal, command with digest `{ours[0]['version']}`, n_eff {ours[0]['asked']} asked for."
         yield from totals(ours)
-        for title, cases in (("Set aside", [one for one in ours if is_set_aside(one)]), ("Choices", [one for one in ours if not is_set_aside(one)])):
+        for title, cases in parts(ours):
             if cases:
-                yield "heading", title
+                yield "heading", title[0].upper() + title[1:]
                 yield "table", *per_problem(cases)
         yield from reasons(ours)
     peers = {sampler: found for sampler, found in results.items() if sampler != "sidereal"}
     if peers:
         yield "heading", "Peers"
-        yield "text", "Calls of the likelihood, n_eff, log evidence against the known one, and how many runs were right, whatever they cost: medians over seeds."
+        words = "Calls of the likelihood, n_eff, log evidence against the known one (medians over seeds)"
+        yield "text", f"{words}, and how many runs were right, whatever they cost."
         yield "table", *beside_peers(ours, peers)
         yield from frugality(ours, peers)
         yield from wrong_ones(peers)
 
 
+def parts(ours):
+    return [("set aside", [one for one in ours if is_set_aside(one)]), ("choices", [one for one in ours if not is_set_aside(one)])]
+
+
 def totals(ours):
-    parts = [("set aside", [one for one in ours if is_set_aside(one)]), ("choices", [one for one in ours if not is_set_aside(one)])]
     rows = []
     for name in VERDICTS:
         row = [f"**{VERDICTS[name]}**" if name == "CONFIDENT AND WRONG" else VERDICTS[name]]
-        for _, cases in parts:
+        for _, cases in parts(ours):
             n = sum(verdict(one) == name for one in cases)
             row.append(f"{n} ({100 * n / len(cases):.0f} %)" if cases else "0")
         rows.append(row)
-    counts = [f"{words}: {len({one['problem'] for one in cases})} problems, {len(cases)} runs" for words, cases in parts]
+    counts = [f"{words}: {len({one['problem'] for one in cases})} problems, {len(cases)} runs" for words, cases in parts(ours)]
     yield "table", ["", *counts], rows
 
 
@@ -213,7 +217,8 @@ def as_markdown(blocks):
 
 
 STYLE = """body { font: 15px/1.4 sans-serif; margin: 2em auto; max-width: 110em; padding: 0 1em }
-table { border-collapse: collapse; margin: 1em 0 } th, td { border-bottom: 1px solid #ccc; padding: .2em .6em; text-align: right; vertical-align: top }
+table { border-collapse: collapse; margin: 1em 0 }
+th, td { border-bottom: 1px solid #ccc; padding: .2em .6em; text-align: right; vertical-align: top }
 th { background: #f4f4f4 } td:first-child, th:first-child { text-align: left; white-space: nowrap }"""
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The gauntlet's quick problems, of every kind: ends with 1 where one is not right. benches/gauntlet/subset.sh target/release/sidereal
-# Needs Python with numpy, scipy, pyarrow and cloudpickle (PYTHON, default python3); about 3 minutes on 2 cores.
+# Needs Python with numpy, scipy, pyarrow and cloudpickle (PYTHON, default python3).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 SIDEREAL_BINARY=$(realpath "$1")
