@@ -26,7 +26,7 @@ def judge(problem, theta, weight, log_evidence, error, n_eff):
         z = (mean - truth) / np.hypot(sd / np.sqrt(n), 5e-5 * max(1.0, abs(truth)))
         if abs(z) > abs(worst):
             worst = float(z)
-        if abs(z) > 4:
+        if not abs(z) <= 4:
             wrong.append(f"{words}: {mean:.4g} where {truth:.4g} is known ({z:+.1f} errors)")
     if problem.expected:
         found["worst_z"] = worst
@@ -54,10 +54,10 @@ def against_draws(problem, theta, weight, n, wrong):
         worst["shift"] = max(worst["shift"], abs(shift), key=abs)
         worst["gap"] = max(worst["gap"], gap)
         worst["ratio"] = max(worst["ratio"], ratio, key=lambda r: abs(np.log(max(r, 1e-300))))
-        if abs(shift) > max(0.1, 3 / np.sqrt(n)):
+        if not abs(shift) <= max(0.1, 3 / np.sqrt(n)):
             wrong.append(f"{name}: mean off by {shift:+.2f} standard deviations")
         if not 0.9 <= ratio <= 1.1:
             wrong.append(f"{name}: standard deviation {ratio:.2f} of the reference's")
-        if gap > max(0.05, 1.8 / np.sqrt(n)):
+        if not gap <= max(0.05, 1.8 / np.sqrt(n)):
             wrong.append(f"{name}: distribution functions {gap:.3f} apart")
     return {key: float(value) for key, value in worst.items()}

@@ -6,7 +6,7 @@ usage: run.py [--sampler sidereal] [--problems a,b*] [--seeds 0-2] [--n-eff 2500
 Samples each problem with each seed and writes one result file of each to --out (target/gauntlet), in a folder
 of the sampler, its version (of sidereal: the digest of the command that SIDEREAL_BINARY names) and n_eff; what is there is not run again, so
 that it can be stopped at any time. Problems and what is right: problems/ and judge.py; `right` asks for n_eff 2,000 besides. References
-of others are looked for in --reference. The package sidereal_inference is taken from PYTHONPATH.
+of others are looked for in --reference; without it their problems are left out. The package sidereal_inference is taken from PYTHONPATH.
 
 Choices may be made on problems and seeds with --choices alone: half of the problems, seeds below 100. Figures that count are of the other half
 or of seeds from 100 on.
@@ -28,7 +28,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 from judge import LEAST_N_EFF, judge
-from problems import catalogue
+from problems import catalogue, drawn
 from samplers import SAMPLERS, methods_hash
 
 
@@ -44,13 +44,14 @@ def is_choice(name):
 
 def run_one(name, seed, args):
     problem = catalogue(args.reference)[name]
-    folder = args.out / f"{args.sampler}-{methods_hash(args.sampler)}-{args.n_eff}"
+    version = methods_hash(args.sampler)
+    folder = args.out / f"{args.sampler}-{version}-{args.n_eff}"
     path = folder / f"{name}-seed-{seed}.json"
     if path.exists():
         return json.loads(path.read_text())
     folder.mkdir(parents=True, exist_ok=True)
     scratch = pathlib.Path(tempfile.mkdtemp(prefix=f"gauntlet-{name}-"))
-    found = {"problem": name, "dimensions": len(problem.priors), "sampler": args.sampler, "seed": seed, "asked": args.n_eff}
+    found = {"problem": name, "dimensions": len(problem.priors), "sampler": args.sampler, "version": version, "seed": seed, "asked": args.n_eff}
     started = time.monotonic()
     try:
         result = SAMPLERS[args.sampler](problem, seed, args, scratch / "run")
@@ -71,6 +72,17 @@ def run_one(name, seed, args):
     return found
 
 
+# What is said of each verdict on the page.
+VERDICTS = {
+    "right": "right, status 0",
+    "honest": "honest, status 3",
+    "CONFIDENT AND WRONG": "confident and wrong",
+    "few draws": "status 0, too few draws",
+    "over budget": "status 0, too many simulations",
+    "failed": "failed",
+}
+
+
 def verdict(found):
     if found["status"] == "failed":
         return "failed"
@@ -78,7 +90,10 @@ def verdict(found):
         return "honest"
     if found["wrong"]:
         return "CONFIDENT AND WRONG"
-    return "right" if found["n_eff"] >= LEAST_N_EFF else "few draws"
+    if found["n_eff"] < LEAST_N_EFF:
+        return "few draws"
+    # Peers have no budget.
+    return "over budget" if found["calls"] > found.get("budget", found["calls"]) else "right"
 
 
 def line(found):
@@ -103,9 +118,19 @@ def main():
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--out", type=pathlib.Path, default=HERE.parents[1] / "target/gauntlet")
     parser.add_argument("--reference", type=pathlib.Path, default=HERE.parents[2] / "shared" / "reference")
+    parser.add_argument("--strict", action="store_true", help="end with status 1 where any is not right")
     parser.add_argument("--keep", type=pathlib.Path, help="keep campaign directories here")
     args = parser.parse_args()
-    names = [n for n in catalogue(args.reference) if any(fnmatch.fnmatch(n, p) for p in args.problems.split(","))]
+    known = catalogue(args.reference)
+    left_out = drawn.without_answer()
+    if not args.reference.is_dir():
+        print(f"left out: problems with references in {args.reference}, which is not there", file=sys.stderr)
+    if left_out:
+        print(f"left out: {len(left_out)} drawn observations without a reference, which references.py computes", file=sys.stderr)
+    patterns = args.problems.split(",")
+    names = [n for n in known if any(fnmatch.fnmatch(n, p) for p in patterns)]
+    if unknown := [p for p in patterns if not fnmatch.filter(known, p)]:
+        raise SystemExit(f"no problem is named {', '.join(unknown)}, expected some of {', '.join(known)}")
     names = [n for n in names if not args.choices or is_choice(n)]
     if args.keep is not None:
         args.keep.mkdir(parents=True, exist_ok=True)
@@ -125,6 +150,8 @@ def main():
                 print(line(found), flush=True)
                 verdicts[verdict(found)] += 1
     print(", ".join(f"{n} {words}" for words, n in verdicts.most_common()))
+    if args.strict and set(verdicts) != {"right"}:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """One function a sampler: it samples a problem and gives draws, weights, evidence, calls and what it says of itself."""
 import importlib.metadata
+import hashlib
 import os
 import pathlib
+import subprocess
 import warnings
 
 import numpy as np
@@ -33,21 +35,52 @@ def priors_of(problem):
 
 
 def sidereal(problem, seed, args, folder):
+    run = of_likelihood if problem.campaign is None else of_campaign
+    result = run(problem, seed, args, folder)
+    theta = np.column_stack([np.asarray(result.posterior[name]) for name in problem.priors])
+    return {
+        "theta": theta, "weight": result.weights, "log_evidence": result.log_evidence,
+        "error": result.log_evidence_error, "n_eff": result.n_eff, "pareto_k": result.pareto_k, "calls": result.simulations,
+        "budget": problem.budget, "status": result.status, "reasons": result.reasons,
+    }
+
+
+def of_likelihood(problem, seed, args, folder):
     import sidereal_inference as si
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", si.NotToBeTrusted)
-        result = si.sample(
+        return si.sample(
             problem.log_likelihood, **priors_of(problem), periodic=problem.periodic, n_eff=args.n_eff, simulations=problem.budget,
             vectorized=256, seed=seed, dir=folder, workers=args.workers, progress=False,
         )
-    table = result.to_pandas()
-    theta = table[list(problem.priors)].to_numpy()
-    return {
-        "theta": theta, "weight": result.weights, "log_evidence": result.log_evidence,
-        "error": result.log_evidence_error, "n_eff": result.n_eff, "pareto_k": result.pareto_k, "calls": result.simulations,
-        "status": result.status, "reasons": result.reasons,
-    }
+
+
+def of_campaign(problem, seed, args, folder):
+    """By the command, so that the built-in model is what is tried."""
+    import sidereal_inference as si
+
+    folder.mkdir(parents=True)
+    stop = f"[rounds]\nstop = {{ n_eff = {args.n_eff}, simulations = {problem.budget} }}\n"
+    (folder / "campaign.toml").write_text(problem.campaign + stop)
+    command = [os.environ["SIDEREAL_BINARY"], "fit", str(folder / "campaign.toml"), "--out", str(folder / "run"), "--seed", str(seed), "--quiet"]
+    done = subprocess.run(command + ["--workers", str(args.workers), "--device", "cpu"], capture_output=True, text=True)
+    if done.returncode not in (0, 3):
+        raise RuntimeError(f"sidereal ended with status {done.returncode}: {done.stderr.strip()}")
+    result = si.load(folder)
+    if (result.status == "ok") != (done.returncode == 0):
+        raise RuntimeError(f"sidereal ended with status {done.returncode} where its summary says {result.status}")
+    assert_same_model(problem, result.posterior)
+    return result
+
+
+def assert_same_model(problem, posterior):
+    """The built-in model gives the log-likelihoods that peers are given."""
+    theta, found = (np.column_stack([np.asarray(posterior[name])[:2_000] for name in names]) for names in (problem.priors, ["log_likelihood"]))
+    expected = problem.log_likelihood(theta)
+    off = np.abs(found[:, 0] - expected) / np.maximum(1, np.abs(expected))
+    if not off.max() <= 1e-6:
+        raise RuntimeError(f"log-likelihoods of the built-in model and of Python are {off.max():.1e} of them apart")
 
 
 def nautilus(problem, seed, args, folder):
@@ -62,7 +95,7 @@ def nautilus(problem, seed, args, folder):
     sampler.run(verbose=False, n_eff=args.n_eff)
     theta, log_weight, _ = sampler.posterior()
     weight = np.exp(log_weight - log_weight.max())
-    return peer(theta, weight, sampler.log_z, 1 / np.sqrt(sampler.n_eff), sampler.n_eff, calls, "nautilus-sampler")
+    return peer(theta, weight, sampler.log_z, 1 / np.sqrt(sampler.n_eff), sampler.n_eff, calls)
 
 
 def ultranest(problem, seed, args, folder):
@@ -75,7 +108,7 @@ def ultranest(problem, seed, args, folder):
     result = sampler.run(show_status=False, viz_callback=False, min_ess=args.n_eff)
     draws = result["weighted_samples"]
     weight = np.asarray(draws["weights"])
-    return peer(draws["points"], weight, result["logz"], result["logzerr"], result["ess"], calls, "ultranest")
+    return peer(draws["points"], weight, result["logz"], result["logzerr"], result["ess"], calls)
 
 
 def dynesty(problem, seed, args, folder):
@@ -91,14 +124,13 @@ def dynesty(problem, seed, args, folder):
     result = sampler.results
     weight = result.importance_weights()
     n_eff = weight.sum() ** 2 / (weight**2).sum()
-    return peer(result.samples, weight, result.logz[-1], result.logzerr[-1], n_eff, calls, "dynesty")
+    return peer(result.samples, weight, result.logz[-1], result.logzerr[-1], n_eff, calls)
 
 
-def peer(theta, weight, log_evidence, error, n_eff, calls, package):
+def peer(theta, weight, log_evidence, error, n_eff, calls):
     return {
         "theta": np.asarray(theta), "weight": np.asarray(weight), "log_evidence": float(log_evidence), "error": float(error),
         "n_eff": float(n_eff), "pareto_k": None, "calls": calls[0], "status": "finished", "reasons": [],
-        "version": importlib.metadata.version(package),
     }
 
 
@@ -110,8 +142,6 @@ def methods_hash(sampler):
     if sampler != "sidereal":
         package = {"nautilus": "nautilus-sampler"}.get(sampler, sampler)
         return importlib.metadata.version(package)
-    import hashlib
-
     binary = os.environ.get("SIDEREAL_BINARY")
     if binary is None:
         raise SystemExit("SIDEREAL_BINARY is not set: it names the command to try, such as target/release/sidereal")
