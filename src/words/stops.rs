@@ -2,7 +2,7 @@
 
 use crate::numbers;
 use sidereal_inference::campaign::{Campaign, Combine, StopRule};
-use sidereal_inference::method::StopReason;
+use sidereal_inference::method::{StopReason, first_round_size};
 use sidereal_inference::weights::MAX_PARETO_K;
 
 pub fn stop_reason(reason: &StopReason) -> String {
@@ -56,7 +56,11 @@ pub fn rounds(campaign: &Campaign) -> String {
     let sizes = if campaign.observation.is_none() {
         return format!("one of {n} simulations");
     } else if campaign.is_refined() {
-        format!("the first of {n} simulations, later ones of as many as are needed")
+        let first = first_round_size(rounds, campaign.space.len(), campaign.refinement());
+        format!(
+            "the first of {} simulations, later ones of as many as are needed",
+            numbers::count(first)
+        )
     } else {
         format!("of {n} simulations each")
     };

@@ -56,7 +56,7 @@ pub fn training_set<'a>(
     let objectives: Vec<Objective> = earlier.iter().map(|(_, objective)| *objective).collect();
     let space = &campaign.space;
     if campaign.refinement() == Refinement::Surrogate
-        && asks_surrogate(&columns, &objectives)
+        && asks_surrogate(&columns, space.len(), &objectives)?
         && let Some(z) = surrogate_draws(campaign, flow, rounds, directory, pool)?
     {
         let objective = Objective::SurrogateDraws;

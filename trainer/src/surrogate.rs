@@ -24,10 +24,10 @@ const N_PARTICLES: usize = 2000;
 /// Places whose data are foretold together: fixed, so that results never depend on threads.
 const CHUNK_ROWS: usize = 256;
 /// Rows that are all learnt from; of more, the newest, the best, and some of the others.
-const ALL_ROWS: usize = 700;
+const ALL_ROWS: usize = 800;
 const NEWEST_ROWS: usize = 300;
-const BEST_ROWS: usize = 300;
-const OTHER_ROWS: usize = 100;
+const BEST_ROWS: usize = 250;
+const OTHER_ROWS: usize = 250;
 
 /// Simulations with the observation, as they come in.
 pub struct Simulations<'a> {

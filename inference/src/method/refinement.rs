@@ -21,8 +21,8 @@ const UNCHANGED: f64 = 0.7;
 /// Flows that are fitted to a surrogate at most, and those after which it must have brought something: two rounds in a row of
 /// no more than this efficiency.
 const MOST_OF_SURROGATE: usize = 8;
-const PATIENCE: usize = 3;
-const HOPELESS: f64 = 0.05;
+const PATIENCE: usize = 4;
+const HOPELESS: f64 = 0.02;
 /// Efficiency of a round from which on a surrogate has done what it can.
 pub(crate) const SURROGATE_IS_GOOD: f64 = 0.5;
 
@@ -82,9 +82,13 @@ pub fn tempered_weights(
     temper(rounds, fewest.max(unchanged), (most, last))
 }
 
-/// Whether the next flow is fitted to a surrogate's draws, where there can be one: from the first on, until a round is good or
-/// the surrogate leads nowhere. There is no way back to it.
-pub fn asks_surrogate(rounds: &[RoundColumns], earlier: &[Objective]) -> bool {
+/// Whether the next flow is fitted to a surrogate's draws, where there can be one: from the first on, until a round is good and
+/// the draws of all rounds agree that nothing is left out, or the surrogate leads nowhere. There is no way back to it.
+pub fn asks_surrogate(
+    rounds: &[RoundColumns],
+    n_parameters: usize,
+    earlier: &[Objective],
+) -> Result<bool, WeightsError> {
     let is_over = earlier.iter().any(|objective| match objective {
         Objective::SurrogateDraws => false,
         Objective::Simulations | Objective::WeightedDraws { .. } => true,
@@ -92,8 +96,13 @@ pub fn asks_surrogate(rounds: &[RoundColumns], earlier: &[Objective]) -> bool {
     let newest = || rounds.iter().rev().take(2);
     let is_hopeless =
         earlier.len() >= PATIENCE && newest().all(|round| efficiency(round) <= HOPELESS);
-    let is_good = rounds.iter().any(is_good);
-    !(is_over || is_hopeless || is_good || earlier.len() >= MOST_OF_SURROGATE)
+    if is_over || is_hopeless || earlier.len() >= MOST_OF_SURROGATE {
+        return Ok(false);
+    }
+    // Few heavy draws of earlier rounds are of a mode that the good flow has lost.
+    let are_enough = rounds.iter().any(is_good)
+        && tempered_by(rounds, final_exponent(n_parameters))?.n_eff() >= fewest_draws(n_parameters);
+    Ok(!are_enough)
 }
 
 fn is_good(round: &RoundColumns) -> bool {
@@ -327,6 +336,9 @@ mod tests {
     #[test]
     fn a_surrogate_is_asked_until_a_round_is_good_or_it_leads_nowhere() {
         let drawn = Objective::WeightedDraws { exponent: 0.1 };
+        let asks = |rounds: &[RoundColumns], earlier: &[Objective]| {
+            asks_surrogate(rounds, 3, earlier).expect("complete columns")
+        };
         let surrogate = |n: usize| vec![Objective::SurrogateDraws; n];
         let poor = || round((0..250).map(|i| Some(-10.0 * f64::from(i))).collect());
         // Of 250 draws as good as 25.
@@ -338,24 +350,22 @@ mod tests {
             )
         };
         let good = || round(vec![Some(1.0); 250]);
-        assert!(asks_surrogate(&[poor()], &[]));
-        assert!(asks_surrogate(&[poor(), fair()], &surrogate(1)));
-        assert!(!asks_surrogate(&[poor(), good()], &surrogate(1)));
-        assert!(!asks_surrogate(
+        assert!(asks(&[poor()], &[]));
+        assert!(asks(&[poor(), fair()], &surrogate(1)));
+        assert!(!asks(&[poor(), good()], &surrogate(1)));
+        assert!(!asks(
             &[poor(), fair()],
             &[Objective::SurrogateDraws, drawn]
         ));
-        // Two poor rounds at the end, after three flows.
-        assert!(asks_surrogate(&[poor(), poor()], &surrogate(2)));
-        assert!(!asks_surrogate(
-            &[poor(), fair(), poor(), poor()],
-            &surrogate(3)
-        ));
-        assert!(asks_surrogate(
-            &[poor(), poor(), fair(), poor()],
-            &surrogate(3)
-        ));
-        assert!(!asks_surrogate(&[poor(), fair()], &surrogate(8)));
+        // Of another round a draw as heavy as all of the good one's.
+        let mut heavy = poor();
+        heavy.log_likelihood[0] = Some(7.0);
+        assert!(asks(&[heavy, good()], &surrogate(1)));
+        // Two poor rounds at the end, after four flows.
+        assert!(asks(&[poor(), poor()], &surrogate(3)));
+        assert!(!asks(&[poor(), fair(), poor(), poor()], &surrogate(4)));
+        assert!(asks(&[poor(), poor(), fair(), poor()], &surrogate(4)));
+        assert!(!asks(&[poor(), fair()], &surrogate(8)));
     }
 
     #[test]

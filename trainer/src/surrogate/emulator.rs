@@ -25,8 +25,9 @@ const NUGGETS: (f64, f64) = (1e-7, 0.1);
 const LENGTH_SD: f64 = 2.0;
 /// Effective rows that errors are judged by, nearest to the posterior.
 const JUDGES: f64 = 40.0;
-/// Squared errors of rows left out become this much variance.
-const CAUTION: f64 = 1.2;
+/// Squared errors of rows left out become this much variance: with less, what they happen to be in two modes decides which of
+/// them stays.
+const CAUTION: f64 = 4.0;
 
 /// Simulations as they are learnt from.
 pub struct Lesson {
