@@ -76,10 +76,10 @@ pub fn settings(campaign: &Campaign) -> Vec<(&'static str, String)> {
                 training.patience,
                 numbers::short_percent(training.validation_fraction),
                 loss(training.loss),
-                if training.refinement {
-                    ""
-                } else {
-                    ", no refinement"
+                match campaign.refinement() {
+                    Refinement::Surrogate => ", led by a surrogate",
+                    Refinement::Off if !training.refinement => ", no refinement",
+                    Refinement::Off | Refinement::Tempered => "",
                 },
                 training.device.name()
             ),

@@ -89,6 +89,7 @@ pub fn campaign() -> Campaign {
             rounds: 5,
             loss: Loss::Nll,
             refinement: true,
+            surrogate: false,
         },
         rounds: Rounds {
             max: 3,

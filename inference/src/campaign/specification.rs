@@ -70,7 +70,8 @@ impl Campaign {
             Noise::Simulator => false,
         };
         let is_small = self.space.len() <= MOST_OF_SURROGATE;
-        match is_known && is_small && !self.simulator.grid.is_empty() {
+        let is_possible = is_known && is_small && !self.simulator.grid.is_empty();
+        match self.training.surrogate && is_possible {
             true => Refinement::Surrogate,
             false => Refinement::Tempered,
         }
@@ -228,6 +229,8 @@ pub struct Training {
     pub loss: Loss,
     /// Whether later flows are fitted to weighted draws (`StopRule::Paper` leaves that out in any case).
     pub refinement: bool,
+    /// Whether a surrogate of the forward model leads the first proposals, where there can be one.
+    pub surrogate: bool,
 }
 
 /// What a flow that is fitted to simulations minimizes.

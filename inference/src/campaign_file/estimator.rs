@@ -168,6 +168,7 @@ pub(super) fn training(root: &Section<'_>, flow: Option<&Flow>) -> Option<Traini
     let rounds = section.whole(&training::ROUNDS);
     let loss = loss(&section, batch_size);
     let refinement = section.boolean(&training::REFINEMENT);
+    let surrogate = section.boolean(&training::SURROGATE);
     Some(Training {
         device: device?,
         batch_size: batch_size?,
@@ -179,6 +180,7 @@ pub(super) fn training(root: &Section<'_>, flow: Option<&Flow>) -> Option<Traini
         rounds: rounds?,
         loss: loss?,
         refinement: refinement?,
+        surrogate: surrogate?,
     })
 }
 

@@ -432,6 +432,7 @@ fn training(campaign: &Campaign) -> Vec<Entry<'static>> {
         Loss::Apt { atoms } => entries.push((ATOMS.name, size(atoms))),
     }
     entries.push((REFINEMENT.name, Value::from(training.refinement)));
+    entries.push((SURROGATE.name, Value::from(training.surrogate)));
     entries
 }
 

@@ -23,7 +23,7 @@ const UNCHANGED: f64 = 0.7;
 const MOST_OF_SURROGATE: usize = 8;
 const PATIENCE: usize = 4;
 const HOPELESS: f64 = 0.02;
-/// Efficiency of a round from which on a surrogate has done what it can.
+/// Efficiency of a round from which on a surrogate's flow is drawn from as any other.
 pub(crate) const SURROGATE_IS_GOOD: f64 = 0.5;
 
 /// Weights of all rounds' draws, tempered as far as their number asks for.
@@ -56,9 +56,8 @@ pub fn tempered_weights(
     let last = final_exponent(n_parameters);
     // Where few draws are possible at all, no exponent leaves many.
     let fewest = fewest_draws(n_parameters).min(0.5 * n_possible(rounds) as f64);
-    // A good flow of a surrogate is as good as one of true draws.
     let has_arrived = earlier.iter().any(|objective| match objective {
-        Objective::SurrogateDraws => rounds.iter().any(is_good),
+        Objective::SurrogateDraws => true,
         Objective::Simulations | Objective::WeightedDraws { .. } => {
             objective.is_final(n_parameters)
         }
@@ -82,8 +81,11 @@ pub fn tempered_weights(
     temper(rounds, fewest.max(unchanged), (most, last))
 }
 
-/// Whether the next flow is fitted to a surrogate's draws, where there can be one: from the first on, until a round is good and
-/// the draws of all rounds agree that nothing is left out, or the surrogate leads nowhere. There is no way back to it.
+/// Whether the next flow is fitted to a surrogate's draws, where there can be one: from the first on, until the true draws of all
+/// rounds together are enough for one, or the surrogate leads nowhere. There is no way back to it.
+///
+/// The efficiency of a round alone says nothing: a flow that has lost a mode is the more efficient for it. Few heavy draws of
+/// earlier rounds tell.
 pub fn asks_surrogate(
     rounds: &[RoundColumns],
     n_parameters: usize,
@@ -99,14 +101,8 @@ pub fn asks_surrogate(
     if is_over || is_hopeless || earlier.len() >= MOST_OF_SURROGATE {
         return Ok(false);
     }
-    // Few heavy draws of earlier rounds are of a mode that the good flow has lost.
-    let are_enough = rounds.iter().any(is_good)
-        && tempered_by(rounds, final_exponent(n_parameters))?.n_eff() >= fewest_draws(n_parameters);
-    Ok(!are_enough)
-}
-
-fn is_good(round: &RoundColumns) -> bool {
-    efficiency(round) >= SURROGATE_IS_GOOD
+    let as_they_are = tempered_by(rounds, final_exponent(n_parameters))?;
+    Ok(as_they_are.n_eff() < fewest_draws(n_parameters))
 }
 
 fn efficiency(round: &RoundColumns) -> f64 {
@@ -334,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_surrogate_is_asked_until_a_round_is_good_or_it_leads_nowhere() {
+    fn a_surrogate_is_asked_until_true_draws_are_enough_or_it_leads_nowhere() {
         let drawn = Objective::WeightedDraws { exponent: 0.1 };
         let asks = |rounds: &[RoundColumns], earlier: &[Objective]| {
             asks_surrogate(rounds, 3, earlier).expect("complete columns")
@@ -369,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_good_flow_of_a_surrogate_true_draws_teach_untempered() {
+    fn after_a_surrogate_true_draws_teach_untempered() {
         let good = round(vec![Some(1.0); 250]);
         let prior = round((0..250).map(|i| Some(-10.0 * f64::from(i))).collect());
         let exponent = |rounds: &[RoundColumns]| {

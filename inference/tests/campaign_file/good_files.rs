@@ -63,6 +63,7 @@ rounds = 3
 loss = "apt"
 atoms = 7
 refinement = false
+surrogate = true
 [rounds]
 max = 7
 simulations = 1_000
@@ -196,6 +197,7 @@ fn full_campaign() -> Campaign {
             rounds: 3,
             loss: Loss::Apt { atoms: 7 },
             refinement: false,
+            surrogate: true,
         },
         rounds: Rounds {
             max: 7,
@@ -448,6 +450,10 @@ fn what_may_change_leaves_the_identity_and_what_may_not_is_named() {
         (
             |campaign| campaign.training.refinement = true,
             &["training.refinement: false -> true"],
+        ),
+        (
+            |campaign| campaign.training.surrogate = false,
+            &["training.surrogate: true -> false"],
         ),
         (
             |campaign| {
