@@ -16,7 +16,7 @@ use crate::numbers;
 use sidereal_inference::account::Summary;
 use sidereal_inference::campaign::model::OptionValue;
 use sidereal_inference::campaign::{
-    Campaign, Featurizer, Flow, Loss, Noise, NoiseTerm, SigmaSource,
+    Campaign, Featurizer, Flow, Loss, Noise, NoiseTerm, Refinement, SigmaSource,
 };
 use sidereal_inference::campaign_file::Choice;
 use sidereal_inference::method::Mode;
