@@ -415,7 +415,7 @@ fn what_may_change_leaves_the_identity_and_what_may_not_is_named() {
 
     /// A change, and the keys that it is refused with.
     type Refused = (fn(&mut Campaign), &'static [&'static str]);
-    let refused: [Refused; 15] = [
+    let refused: [Refused; 16] = [
         (
             |campaign| campaign.trust.misfit = Misfit::Fail,
             &["trust.misfit: \"warn\" -> \"fail\""],
