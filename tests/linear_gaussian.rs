@@ -172,6 +172,11 @@ fn ten_dimensions() {
 }
 
 #[test]
+fn five_dimensions_by_a_surrogate() {
+    check(5, 2500, 60, "surrogate = true");
+}
+
+#[test]
 fn losses_without_refinement() {
     for loss in ["nll", "apt"] {
         let training = format!("loss = \"{loss}\"\nrefinement = false");

@@ -90,6 +90,35 @@ fn one_or_four_workers_and_any_batch_size() {
     assert!(expected == fingerprint(&outs[2]), "small batches differ");
 }
 
+#[test]
+fn a_surrogate_with_other_threads_and_a_kill() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let surrogate = CAMPAIGN.replace("max_epochs = 40", "max_epochs = 40\nsurrogate = true");
+    let campaign = write(directory.path(), "campaign.toml", &surrogate);
+    let (calm, killed) = (
+        directory.path().join("calm"),
+        directory.path().join("killed"),
+    );
+    fit(
+        &campaign,
+        &calm,
+        &["--workers", "1", "--threads", "1"],
+        &[0, 3],
+    );
+    let mut child = start_fit(&campaign, &killed, &[]);
+    kill_once(|| holds(&killed, "rounds/001/shards/"), &mut child);
+    fit(
+        &campaign,
+        &killed,
+        &["--workers", "4", "--threads", "3"],
+        &[0, 3],
+    );
+    let (calm, killed) = (fingerprint(&calm), fingerprint(&killed));
+    assert!(calm == killed, "threads and a kill make a difference");
+    let training = calm.1["training"].as_array().expect("a list");
+    assert_eq!(training[0]["objective"], "surrogate_draws");
+}
+
 /// Waits until `path` exists and kills the process with SIGKILL; false where it ended first.
 fn kill_once(path: impl Fn() -> bool, child: &mut std::process::Child) -> bool {
     let started = Instant::now();
