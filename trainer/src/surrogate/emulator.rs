@@ -406,7 +406,7 @@ mod tests {
             ]
         };
         let places: Vec<f64> = (0..n).flat_map(place).collect();
-        let residuals: Vec<f64> = places.chunks_exact(2).flat_map(|x| data(x)).collect();
+        let residuals: Vec<f64> = places.chunks_exact(2).flat_map(data).collect();
         let log_likelihood = residuals
             .chunks_exact(N_DATA)
             .map(|data| -0.5 * data.iter().map(|x| x * x).sum::<f64>())
