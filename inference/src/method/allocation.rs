@@ -230,7 +230,7 @@ pub(crate) fn size_after(rounds: &Rounds, spent: &Spent) -> Result<u64, u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::RoundId;
+    use crate::base::{FlowId, RoundId};
     use crate::campaign::{Combine, Stop, StopRule};
     use crate::weights::{Proposal, RoundKind, RoundSummary, WeightDiagnostics};
     use std::collections::BTreeMap;
@@ -403,6 +403,45 @@ mod tests {
         };
         assert_eq!(size_after(&rounds, &spent(3)), Ok(250));
         assert_eq!(size_after(&rounds, &spent(8)), Ok(400));
+    }
+
+    #[test]
+    fn a_good_flow_of_a_surrogate_is_drawn_from_again() {
+        let size = |objective, efficiency: f64, n_eff, simulations| {
+            let last = diagnostics(250, 250.0 * efficiency);
+            let history = [RoundSummary {
+                round: RoundId(1),
+                kind: RoundKind::Training,
+                proposal: Proposal::of(vec![(Component::Flow(FlowId(0)), 1.0)]),
+                n_failed: 0,
+                n_possible: 250,
+                failed_median: None,
+                newest_component: last.clone(),
+                all: last,
+                efficiency_error: 0.01,
+            }];
+            let past = Past {
+                n_parameters: 3,
+                refinement: Refinement::Surrogate,
+                history: &history,
+                blind: None,
+                objectives: &BTreeMap::from([(FlowId(0), objective)]),
+                combined: &diagnostics(simulations, n_eff),
+                simulations,
+                elapsed_s: 0.0,
+            };
+            repeated_size(&rounds(Some(6000.0), Some(12_800)), &past)
+        };
+        let surrogate = Objective::SurrogateDraws;
+        // 1.05 · (450 - 50) / 0.8.
+        assert_eq!(size(surrogate, 0.8, 50.0, 820), Some(525));
+        assert_eq!(size(surrogate, 0.8, 440.0, 820), Some(250));
+        assert_eq!(size(surrogate, 0.8, 450.0, 820), None);
+        assert_eq!(size(surrogate, 0.49, 50.0, 820), None);
+        // More than half of what is left.
+        assert_eq!(size(surrogate, 0.8, 50.0, 12_000), None);
+        let drawn = Objective::WeightedDraws { exponent: 0.9 };
+        assert_eq!(size(drawn, 0.8, 50.0, 820), None);
     }
 
     #[test]

@@ -160,11 +160,14 @@ pub fn standing(rounds: &Rounds, past: &Past, pace: &Pace, goes_on: bool) -> Opt
     let is_refined = past.refinement != Refinement::Off;
     let way = (is_refined && !now.spent.is_final()).then(|| Way {
         n_done: n_rounds,
-        n_in_all: now.knows_its_way().then_some(()).and_then(|()| {
-            let in_all = |play: &Play| Some(n_rounds + play.n_way?.saturating_sub(1));
-            let (fewest, most) = (in_all(&well)?, in_all(&badly)?);
-            Some((fewest, most.max(fewest)))
-        }),
+        n_in_all: now
+            .knows_its_way()
+            .then(|| {
+                let in_all = |play: &Play| Some(n_rounds + play.n_way?.saturating_sub(1));
+                let (fewest, most) = (in_all(&well)?, in_all(&badly)?);
+                Some((fewest, most.max(fewest)))
+            })
+            .flatten(),
         is_out_of_reach: well.n_way.is_none(),
     });
     Some(Standing {

@@ -56,12 +56,11 @@ pub fn tempered_weights(
     let last = final_exponent(n_parameters);
     // Where few draws are possible at all, no exponent leaves many.
     let fewest = fewest_draws(n_parameters).min(0.5 * n_possible(rounds) as f64);
-    let has_arrived = earlier.iter().any(|objective| match objective {
-        Objective::SurrogateDraws => true,
-        Objective::Simulations | Objective::WeightedDraws { .. } => {
-            objective.is_final(n_parameters)
-        }
-    });
+    // Where a surrogate has led, it hands over; where it has failed, tempering goes all the way.
+    let has_arrived = earlier.last() == Some(&Objective::SurrogateDraws)
+        || earlier
+            .iter()
+            .any(|objective| objective.is_final(n_parameters));
     if has_arrived {
         let as_they_are = tempered_by(rounds, last)?;
         if as_they_are.n_eff() >= fewest {
