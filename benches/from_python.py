@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Models in Python: rows a second, busy processes, the built-in sine and the same in Python, and what a call costs beside nautilus.
 
-usage: from_python.py rates|sines|overhead [--seeds 0-9] [--out target/from-python]
+usage: from_python.py rates|sines|overhead|before [--seeds 0-9] [--out target/from-python] [--before BINARY]
 
 The command is SIDEREAL_BINARY's, the package that of PYTHONPATH. `rates` runs rounds of a log-likelihood that costs nothing, and of
 one that sleeps 10 ms, with 2 processes. `sines` fits examples/sine with the built-in model and with numpy, one by one and vectorized. `overhead`
 samples the sine as a plain log-likelihood, by `sample()` and by nautilus (nautilus-sampler), in turns: seconds beyond those spent in the
-function. Needs numpy, pyarrow, and nautilus for the last.
+function. `before` samples four examples as plain log-likelihoods, in turns with `fit` of the same examples by another binary. Needs numpy,
+pyarrow, nautilus for `overhead` and scipy for `before`.
 """
 import argparse
 import json
@@ -54,8 +55,8 @@ def simulate_many(theta):
 '''
 
 
-def fit(campaign, out, *more):
-    command = [BINARY, "fit", str(campaign), "--out", str(out), "-q", "--device", "cpu", "--python", sys.executable, *more]
+def fit(campaign, out, *more, binary=BINARY):
+    command = [binary, "fit", str(campaign), "--out", str(out), "-q", "--device", "cpu", "--python", sys.executable, *more]
     run = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if run.returncode not in (0, 3):
         raise SystemExit(run.stderr)
@@ -65,7 +66,7 @@ def fit(campaign, out, *more):
 def rates(args):
     (args.out / "rates.py").write_text(RATES)
     print("| function | rows | seconds | rows a second | processes busy |\n|---|---|---|---|---|")
-    cases = [("nothing", 300_000, "", 0), ("nothing_for_many", 1_000_000, "vectorized = 4096\n", 0), ("ten_milliseconds", 3_000, "", 0.01)]
+    cases = [("nothing", 300_000, "", 0), ("nothing_for_many", 1_000_000, "vectorized = 4096\n", 0), ("ten_milliseconds", 12_000, "", 0.01)]
     for name, n, more, each in cases:
         campaign = args.out / f"{name}.toml"
         campaign.write_text(
@@ -151,17 +152,55 @@ def overhead(args):
     print(f"\nOverhead of sample(), medians: {ratio:.2f} of nautilus's.")
 
 
+def before(args):
+    import sidereal_inference as si
+
+    sys.path.insert(0, str(ROOT / "benches/gauntlet"))
+    from problems import drawn
+
+    print("| example | seed | | simulations | n_eff | log evidence | seconds |\n|---|---|---|---|---|---|---|")
+    seconds = {}
+    for seed in args.seeds:
+        for example in drawn.MODELS:
+            rows = {}
+            problem, stop = drawn.of_example(example)
+
+            def log_likelihood(theta):
+                return float(problem.log_likelihood(theta[None])[0])
+
+            started = time.perf_counter()
+            result = si.sample(
+                log_likelihood, list(problem.priors.values()), names=list(problem.priors), periodic=problem.periodic, n_eff=stop["n_eff"],
+                simulations=stop["simulations"], workers=2, seed=seed, dir=args.out / f"{example}-{time.time_ns()}", progress=False,
+            )
+            rows["sample()"] = (time.perf_counter() - started, result.simulations, result.n_eff, result.log_evidence)
+            started = time.perf_counter()
+            out = args.out / f"before-{example}-{time.time_ns()}"
+            summary = fit(ROOT / "examples" / example / "campaign.toml", out, "--seed", str(seed), "--workers", "2", binary=args.before)
+            combined = summary["combined"]
+            rows["before"] = (
+                time.perf_counter() - started, summary["simulations"], combined["n_eff"], combined["evidence"]["log_evidence"]
+            )
+            for name, (took, simulations, n_eff, evidence) in rows.items():
+                seconds.setdefault(example, {}).setdefault(name, []).append(took)
+                print(f"| {example} | {seed} | {name} | {simulations} | {n_eff:.0f} | {evidence:.3f} | {took:.1f} |", flush=True)
+    for example, by_name in seconds.items():
+        now, then = (statistics.median(by_name[name]) for name in ("sample()", "before"))
+        print(f"{example}: medians {now:.1f} s and {then:.1f} s, {now / then:.2f}")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["rates", "sines", "overhead"])
+    parser.add_argument("what", choices=["rates", "sines", "overhead", "before"])
     parser.add_argument("--seeds", default="0-9")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "target/from-python")
+    parser.add_argument("--before", help="a binary of another version")
     args = parser.parse_args()
     first, _, last = args.seeds.partition("-")
     args.seeds = range(int(first), int(last or first) + 1)
     args.out = args.out.resolve()
     args.out.mkdir(parents=True, exist_ok=True)
-    {"rates": rates, "sines": sines, "overhead": overhead}[args.what](args)
+    {"rates": rates, "sines": sines, "overhead": overhead, "before": before}[args.what](args)
 
 
 if __name__ == "__main__":

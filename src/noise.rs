@@ -41,8 +41,9 @@ pub fn try_out(models: &Catalogue, model: &Model, campaign: &Campaign) -> Result
         let draws = Draws::from_prior(&campaign.space, campaign.seed, RoundId(0), row..row + 1);
         let found = model.run(campaign, draws).map_err(CommandError::unusable)?;
         if found.status.contains(&RowStatus::Ok) {
-            let simulated = found.simulated.iter().map(|&x| f64::from(x)).collect();
-            let tried = noise.add(0, simulated, vec![[0; 16]]);
+            let simulated: Vec<f64> = found.simulated.iter().map(|&x| f64::from(x)).collect();
+            let theta = campaign.space.model_parameters(found.draws.theta_row(0));
+            let tried = noise.add(0, &simulated, &[theta], vec![[0; 16]]);
             return tried.map(|_| ()).map_err(CommandError::unusable);
         }
     }
@@ -60,11 +61,12 @@ impl AddNoise for InChildren {
     fn add(
         &self,
         first_row: u64,
-        simulated: Vec<f64>,
+        simulated: &[f64],
+        theta: &[Vec<f64>],
         seeds: Vec<[u8; 16]>,
     ) -> Result<Vec<f64>, String> {
         self.0
-            .add(first_row, simulated, seeds, &AtomicBool::new(false))
+            .add(first_row, simulated, theta, seeds, &AtomicBool::new(false))
             .map_err(|error| error.to_string())
     }
 }

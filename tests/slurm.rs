@@ -4,11 +4,11 @@
 mod s3;
 mod setup;
 
-use setup::{errors, fit, status, summary_without_timing, text, write};
+use setup::{errors, fit, python_or_skip, status, summary_without_timing, text, write};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Some tens of seconds on two cores, in many small batches: long enough that jobs die in its middle.
@@ -47,6 +47,11 @@ top_up = 6000
 batch_rows = 100
 "#;
 
+/// The same model in Python, which rounds its sines in its own way.
+const IN_PYTHON: (&str, &str) = (r#"builtin = "sine""#, r#"python = "sine.py:simulate""#);
+const SINE_PY: &str = "import numpy as np\n\n\ndef simulate(theta):\n    \
+    return theta[1] * np.sin(theta[2] * np.arange(12) / 10 + theta[0])\n";
+
 const PROGRAMS: [&str; 4] = ["sinfo", "sbatch", "slurmctld", "slurmd"];
 const N_WORKERS: usize = 3;
 
@@ -75,6 +80,7 @@ struct Place {
     out: PathBuf,
 }
 
+/// With a model in Python.
 #[test]
 fn on_a_file_system() {
     if !slurm_is_here() {
@@ -90,7 +96,15 @@ fn on_a_file_system() {
         environment: Vec::new(),
         out,
     };
-    survives(directory.path(), &place, Loss::Requeued);
+    let Some(python) = python_or_skip() else {
+        return;
+    };
+    write(directory.path(), "sine.py", SINE_PY);
+    let campaign = CAMPAIGN.replace(IN_PYTHON.0, IN_PYTHON.1);
+    // A bare name is found by every command's own shell.
+    let run = ["--python", text(&python)];
+    let run = if python.is_absolute() { &run[..] } else { &[] };
+    survives(directory.path(), &place, &campaign, run, Loss::Requeued);
 }
 
 #[test]
@@ -108,7 +122,7 @@ fn on_an_object_store() {
         environment: server.variables().to_vec(),
         out,
     };
-    survives(directory.path(), &place, Loss::Killed);
+    survives(directory.path(), &place, CAMPAIGN, &[], Loss::Killed);
 }
 
 /// Workers alone run models, so they alone are told which interpreter runs those in Python.
@@ -135,30 +149,17 @@ fn workers_are_told_the_interpreter() {
     assert!(told[0].ends_with(" --python /bin/sh"), "{answer}");
 }
 
-/// The same campaign in one process, run once for all tests: its directory and exit status.
-fn calm_run() -> (PathBuf, i32) {
-    static CALM: OnceLock<(PathBuf, i32)> = OnceLock::new();
-    CALM.get_or_init(|| {
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("slurm-calm");
-        // From an earlier run of the tests.
-        let _ = std::fs::remove_dir_all(&directory);
-        std::fs::create_dir_all(&directory).expect("directory");
-        let campaign = write(&directory, "campaign.toml", CAMPAIGN);
-        let calm = directory.join("calm");
-        let output = fit(&campaign, &calm, &[], &[0, 3]);
-        (calm, status(&output))
-    })
-    .clone()
-}
-
-/// Runs the campaign on a cluster of three nodes; a worker is cancelled, a node dies, the coordinator is lost.
-fn survives(directory: &Path, place: &Place, loss: Loss) {
+/// Runs the campaign on a cluster of three nodes; a worker is cancelled, a node dies, the coordinator is lost. `run` are
+/// options of commands that run models.
+fn survives(directory: &Path, place: &Place, campaign: &str, run: &[&str], loss: Loss) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let campaign = write(directory, "campaign.toml", CAMPAIGN);
-    let (calm, expected_status) = calm_run();
+    let campaign = write(directory, "campaign.toml", campaign);
+    // The same in one process.
+    let calm = directory.join("calm");
+    let expected_status = status(&fit(&campaign, &calm, run, &[0, 3]));
 
     let cluster = Cluster::start(&directory.join("cluster"), place);
-    let jobs = cluster.submit(directory, &campaign);
+    let jobs = cluster.submit(directory, &campaign, run);
     let JobIds {
         coordinator,
         workers,
@@ -334,7 +335,7 @@ impl<'a> Cluster<'a> {
         }
     }
 
-    fn submit(&self, directory: &Path, campaign: &Path) -> JobIds {
+    fn submit(&self, directory: &Path, campaign: &Path, run: &[&str]) -> JobIds {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/slurm/submit");
         let output = self
             .command(script)
@@ -345,6 +346,7 @@ impl<'a> Cluster<'a> {
             .args(["--workers", &N_WORKERS.to_string()])
             .args(["--cpus-per-trainer", "2"])
             .args(["--sidereal", env!("CARGO_BIN_EXE_sidereal")])
+            .args(run)
             .output()
             .expect("submit starts");
         self.assert(

@@ -119,6 +119,7 @@ impl Catalogue {
         let python = self.python_of(campaign);
         Ok(Some(NoiseChildren::new(
             noise,
+            &campaign.space,
             campaign.simulator.grid.len(),
             n_parallel,
             python,

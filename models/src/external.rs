@@ -59,7 +59,7 @@ impl External {
         let children = self.children(campaign)?;
         let rows = Rows {
             first_row: draws.first_row,
-            theta: (0..draws.n_rows())
+            inputs: (0..draws.n_rows())
                 .flat_map(|i| campaign.space.model_parameters(draws.theta_row(i)))
                 .collect(),
             seeds: seeds(

@@ -3,6 +3,7 @@
 use crate::process::{Answers, interpreter};
 use crate::process::{ChildError, ChildSettings, Children, Functions, Hello, Program, Rows};
 use sidereal_inference::campaign::external::ExternalNoise;
+use sidereal_inference::space::ParameterSpace;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,9 +46,10 @@ pub enum NoiseError {
 }
 
 impl NoiseChildren {
-    /// For data of `n_data` numbers.
+    /// For data of `n_data` numbers that were simulated of parameters in `space`.
     pub(crate) fn new(
         noise: &ExternalNoise,
+        space: &ParameterSpace,
         n_data: usize,
         n_children: usize,
         python: Option<&Path>,
@@ -57,7 +59,11 @@ impl NoiseChildren {
                 noise: Some(noise.function.text()),
                 ..Functions::default()
             },
-            parameters: Vec::new(),
+            // With a prior transform θ is not known here, and coordinates of the unit cube are of no use to noise.
+            parameters: match space.is_transformed() {
+                true => Vec::new(),
+                false => space.model_names().into_iter().map(str::to_owned).collect(),
+            },
             n_data,
             observed: None,
             theta: None,
@@ -91,18 +97,27 @@ impl NoiseChildren {
         self.children().map(|_| ())
     }
 
-    /// Noise added to rows of data, \[row, datum\]; the first is row `first_row` of its sequence, and each has a seed, in a
-    /// block that of the block's first row. A row's noise depends on its block's rows, its place and its seed alone.
+    /// Noise added to rows of data, \[row, datum\], whose parameters are `theta`, \[row\]\[parameter\], as the model is given
+    /// them; the first is row `first_row` of its sequence, and each has a seed, in a block that of the block's first row. A
+    /// row's noise depends on its block's rows, its place and its seed alone.
     pub fn add(
         &self,
         first_row: u64,
-        simulated: Vec<f64>,
+        simulated: &[f64],
+        theta: &[Vec<f64>],
         seeds: Vec<[u8; 16]>,
         abandoned: &AtomicBool,
     ) -> Result<Vec<f64>, NoiseError> {
+        let hello = &self.settings.hello;
+        let n_parameters = hello.parameters.len();
+        let data = simulated.chunks_exact(hello.n_data.max(1));
+        let inputs = data.zip(theta).flat_map(|(x, theta)| {
+            let theta = theta.iter().take(n_parameters);
+            x.iter().chain(theta).copied()
+        });
         let rows = Rows {
             first_row,
-            theta: simulated,
+            inputs: inputs.collect(),
             seeds,
         };
         let Answers { outcomes, x, .. } = self
@@ -143,6 +158,7 @@ mod tests {
     use super::*;
     use crate::process::tests::python_or_skip;
     use sidereal_inference::campaign::external::PythonFunction;
+    use sidereal_inference::space::{Parameter, Prior};
 
     const SOURCE: &str = "import numpy as np\n\
         def normal(x, rng):\n    return x + rng.standard_normal(2)\n\
@@ -151,6 +167,7 @@ mod tests {
         def nan(x):\n    return x / 0 * 0\n\
         def three(x, rng):\n    return np.zeros(3)\n\
         def four(x, rng, more, most):\n    return x\n\
+        def scaled(x, theta, rng):\n    return x + theta * rng.standard_normal(2)\n\
         def ends(x, rng):\n    import os\n    os._exit(7)\n";
 
     fn children(directory: &Path, name: &str, block: u32, n_children: usize) -> NoiseChildren {
@@ -167,16 +184,32 @@ mod tests {
             row_limit_s: 60.0,
             setup_limit_s: 60.0,
         };
-        NoiseChildren::new(&noise, 2, n_children, None)
+        let parameters = ["a", "b"].map(|name| Parameter {
+            name: name.to_owned(),
+            prior: Prior::Uniform {
+                low: 0.0,
+                high: 100.0,
+            },
+            periodic: false,
+        });
+        let space = ParameterSpace::independent(parameters.to_vec());
+        NoiseChildren::new(&noise, &space, 2, n_children, None)
     }
 
     /// Of rows (0, 10), (1, 10), ..., each with a seed of its own, or of its block.
     fn add(children: &NoiseChildren, rows: std::ops::Range<u64>) -> Result<Vec<f64>, NoiseError> {
         let block = children.block().max(1) as u64;
-        let simulated = rows.clone().flat_map(|row| [row as f64, 10.0]).collect();
+        let simulated: Vec<f64> = rows.clone().flat_map(|row| [row as f64, 10.0]).collect();
+        let theta: Vec<Vec<f64>> = rows.clone().map(|row| vec![row as f64, 0.0]).collect();
         let seed = |row: u64| u128::from(row - row % block + 1).to_le_bytes();
         let seeds = rows.clone().map(seed).collect();
-        children.add(rows.start, simulated, seeds, &AtomicBool::new(false))
+        children.add(
+            rows.start,
+            &simulated,
+            &theta,
+            seeds,
+            &AtomicBool::new(false),
+        )
     }
 
     #[test]
@@ -201,6 +234,24 @@ mod tests {
             }
             let first = |row: usize| whole[2 * row + 1];
             assert!((1..12).all(|row| first(row) != first(0)), "{name}");
+        }
+    }
+
+    #[test]
+    fn noise_may_go_by_the_parameters() {
+        if python_or_skip("numpy, pyarrow").is_none() {
+            return;
+        }
+        let directory = tempfile::tempdir().unwrap();
+        let plain = children(directory.path(), "normal", 0, 1);
+        let scaled = children(directory.path(), "scaled", 0, 1);
+        let (plain, scaled) = (add(&plain, 0..5).unwrap(), add(&scaled, 0..5).unwrap());
+        for row in 0..5 {
+            let scale = row as f64;
+            let deviation = plain[2 * row] - scale;
+            let gap = scaled[2 * row] - (scale + scale * deviation);
+            assert!(gap.abs() < 1e-12, "row {row}: {gap}");
+            assert_eq!(scaled[2 * row + 1], 10.0, "row {row}");
         }
     }
 
@@ -234,7 +285,7 @@ mod tests {
         assert!(found.starts_with(expected), "{found}");
         let four = children(directory.path(), "four", 0, 1);
         let found = four.start().unwrap_err().to_string();
-        let expected = "noise takes 4 arguments without a default (noise.py, line 14, in four), expected 1 or 2: x, rng";
+        let expected = "noise takes 4 arguments without a default (noise.py, line 14, in four), expected 1 to 3: x, theta, rng";
         assert!(found.contains(expected), "{found}");
     }
 }

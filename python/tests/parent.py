@@ -64,7 +64,7 @@ class Parent:
         self.process.stdin.flush()
         inputs = [(name, pa.float64()) for name in parameters]
         if "noise" in functions:
-            inputs = [("x", pa.list_(pa.float64(), n_data))]
+            inputs = [("x", pa.list_(pa.float64(), n_data)), *inputs]
         self.schema = pa.schema([("row_id", pa.uint64()), ("seed", pa.binary(16)), *inputs])
         self.requests = pa.ipc.new_stream(self.process.stdin, self.schema)
         self.answers = None
@@ -83,10 +83,12 @@ class Parent:
         """Rows as a request; with blocks each has the seed of its block's first row."""
         row_ids = list(range(len(rows))) if row_ids is None else list(row_ids)
         block = self.hello["block"] or 1
-        if "noise" in self.hello["functions"]:
-            inputs = [pa.array(np.asarray(rows, dtype=float).tolist(), self.schema.field("x").type)]
-        else:
-            inputs = map(pa.array, np.asarray(rows, dtype=float).reshape(len(row_ids), len(self.hello["parameters"])).T)
+        n_noisy = self.hello["n_data"] if "noise" in self.hello["functions"] else 0
+        rows = np.asarray(rows, dtype=float).reshape(len(row_ids), n_noisy + len(self.hello["parameters"]))
+        inputs = []
+        if n_noisy:
+            inputs.append(pa.array(rows[:, :n_noisy].tolist(), self.schema.field("x").type))
+        inputs += map(pa.array, rows[:, n_noisy:].T)
         columns = [
             pa.array(row_ids, pa.uint64()),
             pa.array([seed_of(row - row % block) for row in row_ids], pa.binary(16)),

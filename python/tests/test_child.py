@@ -589,13 +589,34 @@ def test_noise_is_added_to_data_row_by_row_and_in_blocks(start):
     assert (np.array(many.ask(rows)["x"]) == expected).all()
 
 
+def test_noise_may_go_by_theta(start):
+    source = """
+        def noise(x, theta, rng):
+            return x + theta[..., :1] * rng.standard_normal(x.shape)
+        """
+    rows = np.arange(24.0).reshape(6, 4)
+    for block in (0, 4):
+        parent = start(source, parameters=["a", "b"], n_data=2, block=block)
+        parent.ready()
+        if block:
+            normal = np.concatenate([generator(i).standard_normal((4, 2)) for i in (0, 4)])[:6]
+        else:
+            normal = [generator(i).standard_normal(2) for i in range(6)]
+        assert (np.array(parent.ask(rows)["x"]) == rows[:, :2] + rows[:, 2:3] * normal).all()
+
+
 def test_noise_of_another_shape_and_with_other_arguments_is_told(start):
     parent = start("def noise(x):\n    return x[:1]\n", parameters=[], n_data=2)
     parent.ready()
     answer = parent.ask([[1.0, 2.0]])
     assert answer["status"] == [1]
     assert answer["message"] == ["noise gave x of shape (1,), expected 2 numbers (model.py, line 1, in noise)"]
-    parent = start("def noise(x, rng, more):\n    return x\n", parameters=[], n_data=2)
+    parent = start("def noise(x, rng, theta, more):\n    return x\n", parameters=[], n_data=2)
     assert parent.ready()["error"] == (
-        "noise takes 3 arguments without a default (model.py, line 1, in noise), expected 1 or 2: x, rng"
+        "noise takes 4 arguments without a default (model.py, line 1, in noise), expected 1 to 3: x, theta, rng"
+    )
+    parent = start("def noise(x, theta, rng):\n    return x\n", parameters=[], n_data=2)
+    assert parent.ready()["error"] == (
+        "noise takes 3 arguments without a default (model.py, line 1, in noise), expected 1 or 2: x, rng; a prior transform "
+        "hides theta"
     )

@@ -1,8 +1,10 @@
 """nbi's front end: its arguments, and what it makes of a result."""
 
 import math
+import pickle
 from pathlib import Path
 
+import cloudpickle
 import numpy as np
 import pytest
 from scipy import stats
@@ -206,6 +208,23 @@ def test_a_model_for_any_observation_is_a_campaign_without_one(command):
     assert "[noise]\ngaussian = { sigma = 2.0 }\n" in text
     engine().fit(noise=np.array([2.0, 2.0]), n_sims=1281)
     assert Path("sidereal-runs/line-3").exists(), "as many simulations are part of what it is"
+
+
+def test_noise_of_a_function_is_drawn_anew_in_each_epoch(command):
+    def noise(x, y):
+        return x + y[1] * np.random.normal(size=x.shape), y
+
+    np.random.seed(3)
+    engine().fit(noise=noise, n_sims=100)
+    assert np.random.normal() == np.random.RandomState(3).normal()
+    text = Path("sidereal-runs/line-1/campaign.toml").read_text()
+    assert '[noise]\npython = "model.pkl:noise"\nglobal_rng = true\n' in text
+    assert '[simulator]\npython = "model.pkl:simulate"\n' in text and 'log_likelihood"\n' in text
+    with open("sidereal-runs/line-1/model.pkl", "rb") as file:
+        anew = cloudpickle.loads(pickle.load(file)["functions"]["noise"])
+    np.random.seed(4)
+    found = anew(np.array([1.0, 2.0]), np.array([0.0, 0.5]), None)
+    assert found.tolist() == (np.array([1.0, 2.0]) + 0.5 * np.random.RandomState(4).normal(size=2)).tolist()
 
 
 def test_noise_may_be_a_function_that_changes_the_shape_of_x_and_leaves_the_generator(command):

@@ -11,12 +11,14 @@ pub trait AddNoise: fmt::Debug + Send + Sync {
     /// Rows that are given noise together, which begin at multiples of it; 0: each on its own.
     fn block(&self) -> usize;
 
-    /// Data with noise of `simulated` \[row, datum\]; the first is row `first_row` of a sequence. Each row has a seed, in a block
-    /// that of the block's first row. What a row gets depends on its block's rows, its place in it and its seed alone.
+    /// Data with noise of `simulated` \[row, datum\], whose parameters are `theta`, \[row\]\[parameter\], as the model is given
+    /// them; the first is row `first_row` of a sequence. Each row has a seed, in a block that of the block's first row. What a
+    /// row gets depends on its block's rows, its place in it and its seed alone.
     fn add(
         &self,
         first_row: u64,
-        simulated: Vec<f64>,
+        simulated: &[f64],
+        theta: &[Vec<f64>],
         seeds: Vec<[u8; 16]>,
     ) -> Result<Vec<f64>, String>;
 }

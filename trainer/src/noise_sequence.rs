@@ -69,6 +69,12 @@ impl<'a> NoiseSequence<'a> {
             .iter()
             .flat_map(|&row| of_row(row));
         let simulated: Vec<f64> = simulated.map(|&x| f64::from(x)).collect();
+        let n_parameters = set.n_parameters();
+        let theta = self.rows[places.clone()].iter().map(|&row| {
+            let theta = set.theta(&set.z[row * n_parameters..(row + 1) * n_parameters]);
+            set.campaign.space.model_parameters(&theta)
+        });
+        let theta: Vec<Vec<f64>> = theta.collect();
         let seed = |place: usize| {
             let row = RowId(self.rows[place - place % block] as u64);
             let mut seed = [0; 16];
@@ -77,7 +83,9 @@ impl<'a> NoiseSequence<'a> {
             seed
         };
         let seeds = places.map(seed).collect();
-        let noisy = self.noise.add(self.next as u64, simulated, seeds)?;
+        let noisy = self
+            .noise
+            .add(self.next as u64, &simulated, &theta, seeds)?;
         for x in noisy {
             let rounded = x as f32;
             if !rounded.is_finite() {

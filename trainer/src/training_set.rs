@@ -270,7 +270,7 @@ impl<'a> TrainingSet<'a> {
         noise.terms.of_row(&self.campaign.space, &theta)
     }
 
-    fn theta(&self, z: &[f64]) -> Vec<f64> {
+    pub(crate) fn theta(&self, z: &[f64]) -> Vec<f64> {
         let mut theta = vec![0.0; z.len()];
         self.campaign.space.constrain(z, &mut theta);
         theta

@@ -3,9 +3,10 @@
 mod setup;
 
 use setup::{AfterEpoch, pool, training_set};
-use sidereal_inference::base::Purpose;
+use sidereal_inference::base::{Purpose, RoundId};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::campaign::external::{ExternalNoise, PythonFunction};
+use sidereal_inference::records::Draws;
 use sidereal_trainer::noise::{AddNoise, NoiseSource};
 use sidereal_trainer::noise_sequence::NoiseSequence;
 use sidereal_trainer::parameters::named_tensors;
@@ -70,7 +71,8 @@ impl AddNoise for Uniform {
     fn add(
         &self,
         first_row: u64,
-        simulated: Vec<f64>,
+        simulated: &[f64],
+        theta: &[Vec<f64>],
         seeds: Vec<[u8; 16]>,
     ) -> Result<Vec<f64>, String> {
         let block = self.block.max(1);
@@ -81,6 +83,7 @@ impl AddNoise for Uniform {
         }
         self.n_left.store(n_left - seeds.len(), Ordering::Relaxed);
         let length = simulated.len() / seeds.len();
+        assert_eq!(theta.len(), seeds.len());
         let noise = |i: usize| {
             let place = i / length;
             let byte = f64::from(seeds[place][i % length]) / 256.0;
@@ -88,6 +91,46 @@ impl AddNoise for Uniform {
         };
         let rows = simulated.iter().enumerate();
         Ok(rows.map(|(i, x)| x + noise(i)).collect())
+    }
+}
+
+/// Gives the first parameter in place of each datum.
+#[derive(Debug)]
+struct FirstParameter;
+
+impl AddNoise for FirstParameter {
+    fn block(&self) -> usize {
+        0
+    }
+
+    fn add(
+        &self,
+        _first_row: u64,
+        simulated: &[f64],
+        theta: &[Vec<f64>],
+        seeds: Vec<[u8; 16]>,
+    ) -> Result<Vec<f64>, String> {
+        let length = simulated.len() / seeds.len();
+        let rows = theta.iter();
+        Ok(rows.flat_map(|theta| vec![theta[0]; length]).collect())
+    }
+}
+
+#[test]
+fn noise_is_told_the_parameters_of_its_row() {
+    let campaign = campaign();
+    let noise = FirstParameter;
+    let set = training_set(&campaign, 20)
+        .with_noise(&noise)
+        .expect("noise");
+    let draws = Draws::from_prior(&campaign.space, campaign.seed, RoundId(0), 0..20);
+    let purpose = Purpose::TrainingNoise { epoch: 1 };
+    let mut sequence = NoiseSequence::new(&set, vec![17, 0, 4], purpose).expect("noise");
+    let found = sequence.take(3).expect("noise");
+    for (x, row) in found.chunks_exact(6).zip([17, 0, 4]) {
+        let expected = draws.theta_row(row)[0];
+        let is_near = |&x: &f32| (f64::from(x) - expected).abs() < 1e-6;
+        assert!(x.iter().all(is_near), "row {row}: {x:?}, not {expected}");
     }
 }
 

@@ -63,18 +63,38 @@ MODELS = {
 }
 
 
+def read(example):
+    """Campaign, priors by name and observation (grid, values, errors) of an example."""
+    campaign = tomllib.loads((EXAMPLES / example / "campaign.toml").read_text())
+    priors = {}
+    for parameter in campaign["parameters"]:
+        [(kind, numbers)] = parameter["prior"].items()
+        priors[parameter["name"]] = PRIORS[kind](**numbers)
+    with open(EXAMPLES / example / "observation.csv", newline="") as file:
+        return campaign, priors, np.array(list(csv.reader(file))[1:], dtype=float).T
+
+
+def periodic(campaign):
+    return tuple(parameter["name"] for parameter in campaign["parameters"] if parameter.get("periodic"))
+
+
+def of_example(example):
+    """An example's own observation as a problem, and when its campaign stops."""
+    (model, _), (campaign, priors, (grid, y, sigma)) = MODELS[example], read(example)
+
+    def log_likelihood(theta):
+        return normal(y, model(theta, grid, campaign["simulator"]), sigma)
+
+    return Problem(example, priors, log_likelihood, periodic=periodic(campaign)), campaign["rounds"]["stop"]
+
+
 def drawn(example, number):
     """Observation `number` of an example's model, as a problem whose reference may not be there yet."""
     model, ways = MODELS[example]
     way = ways[number]
     text = (EXAMPLES / example / "campaign.toml").read_text()
-    campaign = tomllib.loads(text)
-    priors, simulator = {}, campaign["simulator"]
-    for parameter in campaign["parameters"]:
-        [(kind, numbers)] = parameter["prior"].items()
-        priors[parameter["name"]] = PRIORS[kind](**numbers)
-    with open(EXAMPLES / example / "observation.csv", newline="") as file:
-        grid, _, sigma = np.array(list(csv.reader(file))[1:], dtype=float).T
+    campaign, priors, (grid, _, sigma) = read(example)
+    simulator = campaign["simulator"]
     rng = np.random.default_rng([list(MODELS).index(example), number])
     truth = {name: prior.ppf(rng.random()) for name, prior in priors.items()}
     sharpness = rng.random()
@@ -92,8 +112,7 @@ def drawn(example, number):
     numbers = "\n".join(f"{key} = {[float(v) for v in values]}" for key, values in (("grid", grid), ("value", y), ("sigma", sigma)))
     written = re.sub(r'^path = .*$', numbers, text.partition("[rounds]")[0], flags=re.MULTILINE)
     name = f"{example}-drawn-{number}" + ("" if way == "plain" else "-sharp")
-    periodic = tuple(parameter["name"] for parameter in campaign["parameters"] if parameter.get("periodic"))
-    return Problem(name, priors, log_likelihood, None, REFERENCES / f"{name}.parquet", [], periodic, written)
+    return Problem(name, priors, log_likelihood, None, REFERENCES / f"{name}.parquet", [], periodic(campaign), written)
 
 
 def all_drawn():

@@ -20,30 +20,25 @@ impl RequestWriter {
             Field::new("row_id", DataType::UInt64, false),
             Field::new("seed", DataType::FixedSizeBinary(16), false),
         ];
-        match &hello.functions.noise {
-            Some(_) => {
-                let width = i32::try_from(hello.n_data)
-                    .map_err(|error| ArrowError::InvalidArgumentError(error.to_string()))?;
-                let list = DataType::FixedSizeList(item(), width);
-                fields.push(Field::new("x", list, false));
-            }
-            None => fields.extend(
-                hello
-                    .parameters
-                    .iter()
-                    .map(|name| Field::new(name, DataType::Float64, false)),
-            ),
+        if hello.functions.noise.is_some() {
+            let width = i32::try_from(hello.n_data)
+                .map_err(|error| ArrowError::InvalidArgumentError(error.to_string()))?;
+            let list = DataType::FixedSizeList(item(), width);
+            fields.push(Field::new("x", list, false));
         }
+        let parameters = hello.parameters.iter();
+        fields.extend(parameters.map(|name| Field::new(name, DataType::Float64, false)));
         let schema = Arc::new(Schema::new(fields));
         let stream = StreamWriter::try_new(Vec::new(), &schema)?;
         Ok(Self { schema, stream })
     }
 
-    /// The next request's bytes, before the first one with the stream's schema; `theta` is \[row, parameter\], or x.
+    /// The next request's bytes, before the first one with the stream's schema; `inputs` is \[row, input\], with what
+    /// [`Hello::n_inputs`] counts.
     pub fn request(
         &mut self,
         first_row: u64,
-        theta: &[f64],
+        inputs: &[f64],
         seeds: &[[u8; 16]],
     ) -> Result<Vec<u8>, ArrowError> {
         let n_rows = seeds.len();
@@ -53,19 +48,21 @@ impl RequestWriter {
             Arc::new(row_ids),
             Arc::new(FixedSizeBinaryArray::try_new(16, seeds, None)?),
         ];
-        let inputs = &self.schema.fields()[columns.len()..];
-        match inputs.first().map(|field| field.data_type()) {
-            Some(DataType::FixedSizeList(item, width)) => {
-                let values = Arc::new(Float64Array::from_iter_values(theta.iter().copied()));
+        let n_inputs = inputs.len() / n_rows.max(1);
+        let mut place = 0;
+        for field in &self.schema.fields()[columns.len()..] {
+            let rows = inputs.chunks_exact(n_inputs.max(1));
+            if let DataType::FixedSizeList(item, width) = field.data_type() {
+                let n_data = *width as usize;
+                let values = rows.flat_map(|row| row[place..place + n_data].iter().copied());
+                let values = Arc::new(Float64Array::from_iter_values(values));
                 let list = FixedSizeListArray::try_new(Arc::clone(item), *width, values, None)?;
                 columns.push(Arc::new(list));
-            }
-            Some(_) | None => {
-                let width = inputs.len();
-                for place in 0..width {
-                    let values = theta.iter().skip(place).step_by(width).copied();
-                    columns.push(Arc::new(Float64Array::from_iter_values(values)));
-                }
+                place += n_data;
+            } else {
+                let values = rows.map(|row| row[place]);
+                columns.push(Arc::new(Float64Array::from_iter_values(values)));
+                place += 1;
             }
         }
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
@@ -101,10 +98,10 @@ mod tests {
     }
 
     #[test]
-    fn data_to_add_noise_to_are_one_column() {
-        let mut writer = RequestWriter::new(&hello(&[], 2, Some("noise.py:f"))).unwrap();
+    fn data_to_add_noise_to_are_one_column_before_the_parameters() {
+        let mut writer = RequestWriter::new(&hello(&["a"], 2, Some("noise.py:f"))).unwrap();
         let bytes = writer
-            .request(4, &[1.0, 2.0, 3.0, 4.0], &[[1; 16], [2; 16]])
+            .request(4, &[1.0, 2.0, 0.5, 3.0, 4.0, 0.25], &[[1; 16], [2; 16]])
             .unwrap();
         let found: Vec<RecordBatch> = StreamReader::try_new(bytes.as_slice(), None)
             .unwrap()
@@ -116,10 +113,13 @@ mod tests {
             Arc::new(UInt64Array::from(vec![4, 5])),
             Arc::new(FixedSizeBinaryArray::try_from_iter([[1; 16], [2; 16]].iter()).unwrap()),
             Arc::new(x),
+            Arc::new(Float64Array::from(vec![0.5, 0.25])),
         ];
         let expected = RecordBatch::try_new(found[0].schema(), columns).unwrap();
         assert_eq!(found, [expected]);
-        assert_eq!(found[0].schema().field(2).name(), "x");
+        let schema = found[0].schema();
+        let names: Vec<&String> = schema.fields().iter().map(|field| field.name()).collect();
+        assert_eq!(names, ["row_id", "seed", "x", "a"]);
     }
 
     #[test]

@@ -64,8 +64,8 @@ enum Protocol {
 /// What one batch asks for.
 pub struct Request<'a> {
     pub first_row: u64,
-    /// \[row, parameter\]
-    pub theta: &'a [f64],
+    /// \[row, input\]
+    pub inputs: &'a [f64],
     pub seeds: &'a [[u8; 16]],
 }
 
@@ -160,9 +160,9 @@ impl Child {
     ) -> Result<Reply, Failure> {
         let bytes = match &mut self.protocol {
             Protocol::Arrow(writer) => writer
-                .request(request.first_row, request.theta, request.seeds)
+                .request(request.first_row, request.inputs, request.seeds)
                 .map_err(|error| Failure::Nonsense(format!("the request: {error}")))?,
-            Protocol::Lines => lines::request(request.theta, settings.hello.parameters.len()),
+            Protocol::Lines => lines::request(request.inputs, settings.hello.parameters.len()),
         };
         let asked = Asked {
             first_row: request.first_row,

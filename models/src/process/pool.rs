@@ -31,11 +31,11 @@ pub enum ChildError {
     Settings(String),
     #[error("cannot start {program}: {reason}")]
     Start { program: String, reason: String },
-    #[error("found {found} numbers and {n_rows} seeds, expected {n_parameters} numbers a row")]
+    #[error("found {found} numbers and {n_rows} seeds, expected {n_inputs} numbers a row")]
     Rows {
         found: usize,
         n_rows: usize,
-        n_parameters: usize,
+        n_inputs: usize,
     },
     #[error("row {first_row} and the {n_rows} after it are more than a round can have")]
     TooManyRows { first_row: u64, n_rows: usize },
@@ -136,13 +136,13 @@ impl Children {
     }
 
     fn check(&self, rows: &Rows) -> Result<(), ChildError> {
-        let n_parameters = self.settings.hello.n_inputs();
-        let (found, n_rows) = (rows.theta.len(), rows.len());
-        if n_rows.checked_mul(n_parameters) != Some(found) {
+        let n_inputs = self.settings.hello.n_inputs();
+        let (found, n_rows) = (rows.inputs.len(), rows.len());
+        if n_rows.checked_mul(n_inputs) != Some(found) {
             return Err(ChildError::Rows {
                 found,
                 n_rows,
-                n_parameters,
+                n_inputs,
             });
         }
         let first_row = rows.first_row;
@@ -167,11 +167,11 @@ impl Children {
                 Err(error) => return desk.end(error),
             };
             let began = Instant::now();
-            let n_parameters = self.settings.hello.n_inputs();
-            let theta = batch.rows.start * n_parameters..batch.rows.end * n_parameters;
+            let n_inputs = self.settings.hello.n_inputs();
+            let inputs = batch.rows.start * n_inputs..batch.rows.end * n_inputs;
             let request = Request {
                 first_row: desk.rows.first_row + batch.rows.start as u64,
-                theta: &desk.rows.theta[theta],
+                inputs: &desk.rows.inputs[inputs],
                 seeds: &desk.rows.seeds[batch.rows.clone()],
             };
             let is_new = child.is_new();

@@ -5,8 +5,8 @@
 pub struct Rows {
     /// The id of the first row, of its round.
     pub first_row: u64,
-    /// One row of parameters after the other, each in their order.
-    pub theta: Vec<f64>,
+    /// One row after the other: its parameters in their order, before them x where noise is to be added to it.
+    pub inputs: Vec<f64>,
     /// One a row; with blocks that of the first row of the row's block, which may lie before `first_row`.
     pub seeds: Vec<[u8; 16]>,
 }

@@ -109,12 +109,13 @@ pub struct Observed {
 }
 
 impl Hello {
-    /// How many numbers of a row are asked about: the parameters, or x without noise.
+    /// How many numbers a row comes with: the parameters, before them x where noise is to be added to it.
     pub(super) fn n_inputs(&self) -> usize {
-        match &self.functions.noise {
+        let n_data = match &self.functions.noise {
             Some(_) => self.n_data,
-            None => self.parameters.len(),
-        }
+            None => 0,
+        };
+        n_data + self.parameters.len()
     }
 
     /// Whether each answer must have a log-likelihood.
@@ -153,7 +154,10 @@ impl ChildSettings {
         if let (Program::Lines { .. }, Some(_)) = (&self.program, &hello.theta) {
             return Some("a program that speaks in lines has no prior transform".to_owned());
         }
-        let asked = ["row_id", "seed"];
+        let asked: &[&str] = match &hello.functions.noise {
+            Some(_) => &["row_id", "seed", "x"],
+            None => &["row_id", "seed"],
+        };
         let answered = ["row_id", "x", "log_likelihood", "status", "message"];
         repeated(asked.iter().copied(), &hello.parameters, &[])
             .or_else(|| repeated(answered.iter().copied(), hello.theta_names(), &hello.blobs))

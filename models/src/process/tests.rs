@@ -53,7 +53,7 @@ fn rows(first_row: u64, n_rows: usize, n_parameters: usize) -> Rows {
     let seed = |row: usize| (u128::from(first_row) + row as u128).to_le_bytes();
     Rows {
         first_row,
-        theta: (0..n_rows).flat_map(row).collect(),
+        inputs: (0..n_rows).flat_map(row).collect(),
         seeds: (0..n_rows).map(seed).collect(),
     }
 }

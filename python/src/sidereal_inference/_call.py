@@ -208,6 +208,7 @@ def train(
     workers: int,
     seed: int,
     x_err: Any = None,
+    noise: Callable[..., Any] | None = None,
     log_likelihood: Callable[..., Any] | None = None,
     global_rng: bool = False,
 ) -> tuple[Result, tuple[int, ...]]:
@@ -215,19 +216,15 @@ def train(
 
     x_err
         Standard deviations of the Gaussian noise, of x's shape or one number.
+    noise
+        In its place a function of x, theta and rng, by the global generators, that gives x with noise, drawn anew in each
+        epoch.
     log_likelihood
-        In its place, where `simulate` draws noise of its own.
+        Where the noise is not `x_err`; nothing asks for it.
     """
-    functions = take(given(simulate=simulate, log_likelihood=log_likelihood))
-    by_name = as_priors(priors, names)
-    rng = np.random.default_rng(seed)
-    theta = np.array([prior.draw(rng) for prior in by_name.values()])
-    try:
-        with kept_generators():
-            x = simulate(theta)
-    except Exception as error:
-        raise SiderealError(f"simulate raised {words_of(error)}") from error
-    shape = array_of(x, "x of simulate").shape
+    functions = take(given(simulate=simulate, log_likelihood=log_likelihood, noise=noise))
+    x = first_x(simulate, priors, names, seed)
+    shape = x.shape
     more: dict[str, Any] = {"rounds": {"max": 1, "simulations": whole(simulations, "simulations", 1)}}
     if x_err is not None:
         sigma = observation_of(x, x_err, None, has_likelihood=False)[0].sigma
@@ -252,6 +249,18 @@ def train(
     )
     campaign = dataclasses.replace(campaign, n_data=int(np.prod(shape)), stop={})
     return carry_out(functions, campaign, shape, None, True), shape
+
+
+def first_x(simulate: Callable[..., Any], priors: Sequence[Any], names: Sequence[str], seed: int) -> np.ndarray:
+    """What a simulator gives for a draw of the prior."""
+    rng = np.random.default_rng(seed)
+    theta = np.array([prior.draw(rng) for prior in as_priors(priors, names).values()])
+    try:
+        with kept_generators():
+            x = simulate(theta)
+    except Exception as error:
+        raise SiderealError(f"simulate raised {words_of(error)}") from error
+    return array_of(x, "x of simulate")
 
 
 def draw(directory: str | os.PathLike[str] | Result, n: int | None = None, **options: Any) -> Any:

@@ -28,7 +28,8 @@ class Observation:
 class Campaign:
     """What a campaign file of a model in Python says.
 
-    `functions` are places by use, as children are told them: simulate, log_likelihood, prior_transform. Parameters have
+    `functions` are places by use, as children are told them: simulate, log_likelihood, prior_transform, noise (which goes by
+    the global generators). Parameters have
     priors, or with a prior transform no more than `names`. `n_data` is how many numbers x has where there is no observation:
     a model for any one is trained.
     """
@@ -74,10 +75,12 @@ class Campaign:
             tables["prior"] = {
                 "transform": {**transform, **({"periodic": list(self.periodic)} if self.periodic else {})}
             }
-        for use, table in (("simulate", "simulator"), ("log_likelihood", "likelihood")):
+        for use, table in (("simulate", "simulator"), ("log_likelihood", "likelihood"), ("noise", "noise")):
             if use in self.functions:
                 tables[table] = {"python": self.functions[use]}
         tables["simulator" if "simulate" in self.functions else "likelihood"].update(self.options())
+        if "noise" in self.functions:
+            tables["noise"]["global_rng"] = True
         if self.n_data is not None:
             tables["simulator"]["grid"] = np.arange(float(self.n_data))
         if self.observation is not None:

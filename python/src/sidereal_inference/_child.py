@@ -259,15 +259,21 @@ class Model:
         observed = hello["observed"]
         self.x_obs = None if observed is None else np.array(observed["value"], dtype=np.float64)
         self.prior_transform, self.simulate, self.log_likelihood = map(functions.get, FUNCTIONS)
-        self.maker, self.argument = "simulate", "theta"  # what gives x, and of what
-        if "noise" in functions:
-            self.simulate, self.maker, self.argument = functions["noise"], "noise", "x"
-        self.blobs_of = "simulate" if self.simulate else "log_likelihood"
         self.functions = functions
+        self.maker = "noise" if "noise" in functions else "simulate"  # what gives x
+        self.noise_takes_theta = self.simulate_takes_rng = False
+        if self.maker == "noise":
+            self.simulate = functions["noise"]
+            count = self.n_taken("noise", "x", "theta", "rng")
+            self.noise_takes_theta, self.simulate_takes_rng = count == 3, count > 1
+            if self.noise_takes_theta and not self.parameters:
+                raise Unusable(f"noise{takes(self.simulate)}, expected 1 or 2: x, rng; a prior transform hides theta")
+        elif self.simulate:
+            self.simulate_takes_rng = self.n_taken("simulate", "theta", "rng") == 2
+        self.blobs_of = "simulate" if self.simulate else "log_likelihood"
         if self.prior_transform and n_arguments(self.prior_transform) > 1:
             raise Unusable(f"prior_transform{takes(self.prior_transform)}, expected 1: u")
-        self.simulate_takes_rng = self.simulate is not None and self.second(self.maker, self.argument, "rng")
-        self.likelihood_takes_x = self.log_likelihood is not None and self.second("log_likelihood", "theta", "x_obs")
+        self.likelihood_takes_x = self.log_likelihood is not None and self.n_taken("log_likelihood", "theta", "x_obs") == 2
         if self.likelihood_takes_x and self.x_obs is None:
             raise Unusable(f"log_likelihood{takes(self.log_likelihood)}, expected 1, theta: there is no observation")
         self.bits = np.random.Philox(key=0)
@@ -277,30 +283,31 @@ class Model:
         self.running = None  # which function was called last
         self.schema = self.answers_of(0, []).batch([]).schema
 
-    def second(self, use, first, second):
-        """Whether a function has a second argument."""
+    def n_taken(self, use, *names):
+        """How many arguments a function takes, which are as many as `names` at most."""
         function = self.functions[use]
         count = n_arguments(function)
-        if count > 2:
-            raise Unusable(f"{use}{takes(function)}, expected 1 or 2: {first}, {second}")
-        return count == 2
+        if count > len(names):
+            numbers = "1 or 2" if len(names) == 2 else f"1 to {len(names)}"
+            raise Unusable(f"{use}{takes(function)}, expected {numbers}: {', '.join(names)}")
+        return count
 
     def answer(self, batch):
         """The answers to a record batch of requests."""
         n = batch.num_rows
-        if self.maker == "noise":
-            coordinates = batch.column("x").flatten().to_numpy().reshape(n, self.n_data)
-        else:
-            coordinates = np.empty((n, len(self.parameters)))
-            for j, name in enumerate(self.parameters):
-                coordinates[:, j] = batch.column(name).to_numpy()
+        first = self.n_data if self.maker == "noise" else 0
+        coordinates = np.empty((n, first + len(self.parameters)))
+        if first:
+            coordinates[:, :first] = batch.column("x").flatten().to_numpy().reshape(n, first)
+        for j, name in enumerate(self.parameters, first):
+            coordinates[:, j] = batch.column(name).to_numpy()
         seed = batch.column("seed")
         seeds = np.frombuffer(seed.buffers()[1], dtype="<u8", count=2 * n, offset=16 * seed.offset).reshape(n, 2)
         row_ids = batch.column("row_id")
         return self.answers(coordinates, seeds, row_ids.to_numpy()).batch(row_ids)
 
     def answers(self, coordinates, seeds, row_ids):
-        """The answers to rows of parameters, or of x without noise, whose seeds are two uint64 each."""
+        """The answers to rows of parameters, before them x where noise is to be added to it, whose seeds are two uint64 each."""
         answers = self.answers_of(len(coordinates), coordinates)
         if self.block:
             self.answer_blocks(coordinates, seeds, row_ids, answers)
@@ -378,10 +385,10 @@ class Model:
             theta = self.transform(coordinates.copy(), lead)
         if self.simulate:
             self.running = self.maker
+            given = self.inputs_of_noise(coordinates) if self.maker == "noise" else [theta.copy()]
             if self.simulate_takes_rng:
-                x = self.simulate(theta.copy(), self.generator(seed))
-            else:
-                x = self.simulate(theta.copy())
+                given.append(self.generator(seed))
+            x = self.simulate(*given)
             if self.blobs:
                 x, derived = self.derived(x, lead)
             x = self.data(x, lead)
@@ -397,6 +404,10 @@ class Model:
             if lead or not isinstance(log_likelihood, float):
                 log_likelihood = self.log_likelihoods(log_likelihood, lead)
         return theta, x, log_likelihood, derived
+
+    def inputs_of_noise(self, coordinates):
+        x, theta = coordinates[..., : self.n_data].copy(), coordinates[..., self.n_data :]
+        return [x, theta.copy()] if self.noise_takes_theta else [x]
 
     def generator(self, seed):
         """The one generator, in the state that Philox(key = seed) begins in."""

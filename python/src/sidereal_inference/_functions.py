@@ -93,13 +93,14 @@ def kept_generators() -> Iterator[None]:
 
 
 def call_once(functions: Functions, campaign: Campaign, shape: tuple[int, ...]) -> None:
-    """Calls each function at draws from the prior, here and now, until one has a likelihood above 0.
+    """Calls each function at draws from the prior, here and now, until one has a likelihood above 0; not that of the noise.
 
     `shape` is that of the observation. Raises SiderealError that names the argument and the user's own line where a function
     raises or gives what it must not.
     """
     try:
-        model = ShapedModel(hello_of(campaign), functions.functions, shape)
+        of_model = {use: function for use, function in functions.functions.items() if use != "noise"}
+        model = ShapedModel(hello_of(campaign), of_model, shape)
     except Unusable as unusable:
         raise SiderealError(str(unusable)) from None
     with kept_generators():

@@ -20,6 +20,11 @@ def with_noise(simulator: Callable[..., Any], noise: Callable[..., Any], theta: 
     return x
 
 
+def anew(noise: Callable[..., Any], shape: tuple[int, ...], x: np.ndarray, theta: np.ndarray, rng: Any) -> np.ndarray:
+    """What nbi's function of noise makes of the numbers of x, which has `shape`; it goes by numpy's global generator."""
+    return with_noise(lambda _: x.reshape(shape), noise, theta)
+
+
 def no_likelihood(theta: np.ndarray) -> float:
     """Of a model that is trained for any observation: nobody asks for it."""
     return 0.0

@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
-from ._call import fit, sample, train
+from ._call import first_x, fit, sample, train
 from ._errors import NotToBeTrusted, SiderealError
-from ._nbi_functions import gaussian, log_like_of_path, no_likelihood, outcomes, with_noise
+from ._nbi_functions import anew, gaussian, log_like_of_path, no_likelihood, outcomes, with_noise
 from ._network import Network, Said
 from ._result import Result, needed
 
@@ -148,8 +148,8 @@ class NBI:
             The observation, of the simulator's shape.
         noise
             Its standard deviations, an array of the same shape. Without `x_obs` it may be a function of x and the parameters,
-            by numpy's global generator, that gives x with noise and the same parameters, as nbi has it; each simulation is
-            then trained on with one noise.
+            by numpy's global generator, that gives x with noise and the same parameters, as nbi has it, and is called anew in
+            each epoch. Where it changes the shape of x, it is called once a simulation.
         log_like
             In place of an array of `noise`: a function of x_obs, the path of a .npy file with x, and the parameters.
         n_sims, n_rounds
@@ -220,8 +220,14 @@ class NBI:
         self.x_obs, self._log_like = None, None
         simulate, more = self.simulator, {"x_err": noise}
         if callable(noise):
-            simulate = functools.partial(with_noise, self.simulator, noise)
-            more = {"log_likelihood": no_likelihood, "global_rng": True}
+            noisy = functools.partial(with_noise, self.simulator, noise)
+            shape, noisy_shape = (
+                first_x(one, self.prior, self.names, self.seed).shape for one in (self.simulator, noisy)
+            )
+            if shape == noisy_shape:
+                more = {"log_likelihood": no_likelihood, "noise": functools.partial(anew, noise, shape)}
+            else:
+                simulate, more = noisy, {"log_likelihood": no_likelihood, "global_rng": True}
         self._result, shape = train(simulate, simulations=n_sims, **more, **settings)
         self._noise = None if callable(noise) else np.broadcast_to(noise, shape).astype(float)
 

@@ -89,7 +89,7 @@ fn exchange_many(settings: &ChildSettings, n_parameters: usize, n_data: usize) {
         let rows = rows(first_row, 8_192, n_parameters);
         let request = Request {
             first_row,
-            theta: &rows.theta,
+            inputs: &rows.inputs,
             seeds: &rows.seeds,
         };
         let reply = child
@@ -195,7 +195,7 @@ fn blocks_give_the_same_numbers_however_rows_are_cut() {
         let block = |row: usize| (row - row % 16) as u128;
         Rows {
             first_row: first as u64,
-            theta: all.theta[2 * first..2 * (first + n_rows)].to_vec(),
+            inputs: all.inputs[2 * first..2 * (first + n_rows)].to_vec(),
             seeds: (first..first + n_rows)
                 .map(|row| block(row).to_le_bytes())
                 .collect(),
