@@ -55,8 +55,12 @@ def simulate_many(theta):
 '''
 
 
-def fit(campaign, out, *more, binary=BINARY):
-    command = [binary, "fit", str(campaign), "--out", str(out), "-q", "--device", "cpu", "--python", sys.executable, *more]
+def fit(campaign, out, *more):
+    return fit_by(BINARY, campaign, out, "--python", sys.executable, *more)
+
+
+def fit_by(binary, campaign, out, *more):
+    command = [binary, "fit", str(campaign), "--out", str(out), "-q", "--device", "cpu", *more]
     run = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     if run.returncode not in (0, 3):
         raise SystemExit(run.stderr)
@@ -176,7 +180,8 @@ def before(args):
             rows["sample()"] = (time.perf_counter() - started, result.simulations, result.n_eff, result.log_evidence)
             started = time.perf_counter()
             out = args.out / f"before-{example}-{time.time_ns()}"
-            summary = fit(ROOT / "examples" / example / "campaign.toml", out, "--seed", str(seed), "--workers", "2", binary=args.before)
+            campaign = ROOT / "examples" / example / "campaign.toml"
+            summary = fit_by(args.before, campaign, out, "--seed", str(seed), "--workers", "2")
             combined = summary["combined"]
             rows["before"] = (
                 time.perf_counter() - started, summary["simulations"], combined["n_eff"], combined["evidence"]["log_evidence"]

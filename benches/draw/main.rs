@@ -15,7 +15,7 @@ use sidereal_models::Catalogue;
 use sidereal_trainer::draw::{self, DrawPlan};
 use sidereal_trainer::estimator::Estimator;
 use sidereal_trainer::model::{Model, Scorer};
-use sidereal_trainer::standardization::Standardization;
+use sidereal_trainer::standardization::{Inputs, Standardization};
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
@@ -134,13 +134,20 @@ fn campaign(kind: &str, d: usize) -> Fallible<Campaign> {
 fn model(campaign: &Campaign, d: usize) -> Model {
     let device = Device::flex();
     let objective = Objective::WeightedDraws { exponent: 1.0 };
-    let estimator = Estimator::init(campaign, FlowId(0), objective, 0, &device);
+    let estimator = Estimator::init(
+        campaign,
+        FlowId(0),
+        objective,
+        Inputs::of_channels(0),
+        &device,
+    );
     let standardization = Standardization {
         seams: vec![0.0; d],
         leans: Vec::new(),
         circles: Vec::new(),
         z_mean: vec![0.0; d],
         z_sd: vec![1.0; d],
+        pieces: Vec::new(),
         x_mean: Vec::new(),
         x_sd: Vec::new(),
         log_sigma: None,

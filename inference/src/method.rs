@@ -16,7 +16,7 @@ mod trust;
 pub use allocation::first_round_size;
 pub use coverage::{MissingMass, missing_mass};
 pub use forecast::{Left, Pace, Prospect, RoundTiming, Standing, Way, prospect, standing};
-pub use modes::{Mode, modes};
+pub use modes::{Mode, far_apart, modes};
 pub use past::Past;
 pub use probing::{Aim, Knowledge, Outcome, Probing, Search, probe};
 pub use refinement::{asks_surrogate, fewest_draws, tempered_weights};

@@ -60,7 +60,7 @@ pub fn draw(
         log_proposal: vec![0.0; n],
         component: vec![Component::Prior; n],
     };
-    let mut pending: BTreeMap<FlowId, Pending> = BTreeMap::new();
+    let mut pending: BTreeMap<(FlowId, usize), Pending> = BTreeMap::new();
     for index in 0..n {
         let row = RowId(plan.rows.start + index as u64);
         let mut rng = stream(plan.seed, plan.round, row, plan.purpose);
@@ -81,7 +81,10 @@ pub fn draw(
                 draws.z[index * d..(index + 1) * d].copy_from_slice(&z);
             }
             Component::Flow(flow) => {
-                let pending = pending.entry(flow).or_default();
+                let piece = scorers
+                    .get(&flow)
+                    .map_or(0, |scorer| scorer.flow.pick(&mut rng));
+                let pending = pending.entry((flow, piece)).or_default();
                 pending.rows.push(index);
                 for _ in 0..d {
                     pending.uniform.push(rng.random());
@@ -90,11 +93,11 @@ pub fn draw(
             }
         }
     }
-    for (flow, pending) in pending {
+    for ((flow, piece), pending) in pending {
         let Some(scorer) = scorers.get(&flow) else {
             return Err(invalid(format!("{flow} is drawn from but was not given")));
         };
-        let z = draw_z(scorer, &pending, d, pool);
+        let z = draw_z(scorer, piece, &pending, d, pool);
         for (&index, z) in pending.rows.iter().zip(z.chunks_exact(d)) {
             check_finite(z, Component::Flow(flow))?;
             draws.z[index * d..(index + 1) * d].copy_from_slice(z);
@@ -176,12 +179,7 @@ pub fn score(
 /// log q of the scorer's draws at rows of y: the flow's own density, and what it brings back from beyond the bounds that
 /// are leant on.
 fn log_density(scorer: &Scorer, y: &[f32]) -> Vec<f64> {
-    let mut log_density: Vec<f64> = scorer
-        .flow
-        .log_density(y)
-        .into_iter()
-        .map(f64::from)
-        .collect();
+    let mut log_density = scorer.flow.log_density(y);
     let Some(bounds) = scorer.standardization().bounds() else {
         return log_density;
     };
@@ -200,14 +198,14 @@ fn log_density(scorer: &Scorer, y: &[f32]) -> Vec<f64> {
     for ((row, log_volume), beyond) in sources.into_iter().zip(scorer.flow.log_density(&beyond)) {
         // So far out that single precision has no number for it, there is nothing.
         if !beyond.is_nan() {
-            let (own, beyond) = (log_density[row], f64::from(beyond) + log_volume);
+            let (own, beyond) = (log_density[row], beyond + log_volume);
             log_density[row] = log_sum_exp([own, beyond].into_iter());
         }
     }
     log_density
 }
 
-/// Rows that wait to be drawn from one flow, with their randomness.
+/// Rows that wait to be drawn from one piece of a flow, with their randomness.
 #[derive(Default)]
 struct Pending {
     rows: Vec<usize>,
@@ -215,9 +213,15 @@ struct Pending {
     normal: Vec<f64>,
 }
 
-fn draw_z(scorer: &Scorer, pending: &Pending, d: usize, pool: &rayon::ThreadPool) -> Vec<f64> {
+fn draw_z(
+    scorer: &Scorer,
+    piece: usize,
+    pending: &Pending,
+    d: usize,
+    pool: &rayon::ThreadPool,
+) -> Vec<f64> {
     let of_chunk = |(uniform, normal): (&[f64], &[f64])| -> Vec<f64> {
-        let y = scorer.flow.draw(&BaseDraws { uniform, normal });
+        let y = scorer.flow.draw(piece, &BaseDraws { uniform, normal });
         let mut z = vec![0.0; y.len()];
         for (y, z) in y.chunks_exact(d).zip(z.chunks_exact_mut(d)) {
             scorer.standardization().z(y, z);

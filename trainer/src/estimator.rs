@@ -4,6 +4,7 @@ use crate::featurizer::Featurizer;
 use crate::flow::{Flow, HostFlow, axes};
 use crate::fused;
 use crate::parameters::{self, Initializer};
+use crate::standardization::Inputs;
 use burn::module::Module;
 use burn::tensor::{Device, Gradients, Tensor};
 use sidereal_inference::base::{FlowId, Purpose, RoundId, RowId, stream};
@@ -11,8 +12,8 @@ use sidereal_inference::campaign;
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::weights::Objective;
 
-/// q(y | x) with y standardized unconstrained parameters and x channels of standardized data; q(y) alone
-/// where the flow is fitted to weighted draws.
+/// q(y | x) with y standardized unconstrained parameters and x channels of standardized data. Where the flow is fitted to
+/// weighted draws, q(y) alone, or q(v | piece) where these fall into pieces, and x says which one.
 #[derive(Module, Debug)]
 pub struct Estimator {
     featurizer: Option<Featurizer>,
@@ -31,12 +32,12 @@ pub enum Leaves {
 }
 
 impl Estimator {
-    /// A network with initial weights of its own stream, for data in `channels` channels.
+    /// A network with initial weights of its own stream, for what it is shown.
     pub fn init(
         campaign: &Campaign,
         flow: FlowId,
         objective: Objective,
-        channels: usize,
+        inputs: Inputs,
         device: &Device,
     ) -> Self {
         let rng = stream(
@@ -46,29 +47,31 @@ impl Estimator {
             Purpose::Initialize,
         );
         let mut initializer = Initializer::drawing(rng, device);
-        Self::assemble(campaign, objective, channels, &mut initializer)
+        Self::assemble(campaign, objective, inputs, &mut initializer)
     }
 
     /// A network of which there are shapes alone (`parameters::shapes`): to hold a file against before any memory is taken.
-    pub(crate) fn outline(campaign: &Campaign, objective: Objective, channels: usize) -> Self {
+    pub(crate) fn outline(campaign: &Campaign, objective: Objective, inputs: Inputs) -> Self {
         let device = Device::flex();
         let mut initializer = Initializer::outlining(&device);
-        Self::assemble(campaign, objective, channels, &mut initializer)
+        Self::assemble(campaign, objective, inputs, &mut initializer)
     }
 
     fn assemble(
         campaign: &Campaign,
         objective: Objective,
-        channels: usize,
+        inputs: Inputs,
         initializer: &mut Initializer,
     ) -> Self {
         let (featurizer, features) = match objective {
             Objective::Simulations => {
                 let (config, length) = (&campaign.featurizer, campaign.simulator.grid.len());
-                let featurizer = Featurizer::init(config, length, channels, initializer);
+                let featurizer = Featurizer::init(config, length, inputs.channels, initializer);
                 (Some(featurizer), n_features(config))
             }
-            Objective::WeightedDraws { .. } | Objective::SurrogateDraws => (None, 1),
+            Objective::WeightedDraws { .. } | Objective::SurrogateDraws => {
+                (None, inputs.pieces.max(1))
+            }
         };
         Self {
             featurizer,
@@ -117,7 +120,7 @@ impl Estimator {
     }
 
     /// log q(y | x): `[n, parameters]` and `[n, length, channels]` -> `[n]`; x is none where the flow is
-    /// fitted to weighted draws.
+    /// fitted to weighted draws of one piece.
     pub fn log_density(&self, y: Tensor<2>, x: Option<Tensor<3>>) -> Tensor<1> {
         let features = match x {
             Some(x) => self.features(x),
@@ -131,15 +134,16 @@ impl Estimator {
     pub fn log_density_by_parts(&self, y: Tensor<2>, x: Option<Tensor<3>>) -> Tensor<1> {
         let features = match (&self.featurizer, x) {
             (Some(featurizer), Some(x)) => featurizer.forward(x),
-            (Some(_), None) | (None, _) => no_features(y.dims()[0], &y.device()),
+            (None, Some(x)) => x.flatten(1, 2),
+            (_, None) => no_features(y.dims()[0], &y.device()),
         };
         self.flow.log_density_by_parts(y, features)
     }
 
-    /// The feature vector of each datum: `[n, length, channels]` -> `[n, features]`
+    /// The feature vector of each datum: `[n, length, channels]` -> `[n, features]`; x itself where there is no featurizer.
     pub fn features(&self, x: Tensor<3>) -> Tensor<2> {
         let Some(featurizer) = &self.featurizer else {
-            return no_features(x.dims()[0], &x.device());
+            return x.flatten(1, 2);
         };
         let fused = self.fused_features(featurizer, &x);
         fused.unwrap_or_else(|| featurizer.forward(x))

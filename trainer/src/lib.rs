@@ -44,6 +44,7 @@ pub mod noise;
 pub mod noise_sequence;
 mod optimizer;
 pub mod parameters;
+mod pieces;
 mod rows;
 mod scales;
 mod service;

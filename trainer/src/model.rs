@@ -2,12 +2,12 @@
 
 use crate::device;
 use crate::estimator::{Estimator, no_features};
-use crate::flow::HostFlow;
 use crate::parameters::{self, ParameterError};
+use crate::pieces::ProposalFlow;
 use crate::standardization::Standardization;
 use crate::tensor_file::{read_tensors, write_tensors};
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 use sidereal_inference::base::files::FileError;
 use sidereal_inference::base::{FlowId, files};
@@ -74,7 +74,7 @@ pub struct Model {
 /// A model looking at one observation: its density of the parameters, ready to be scored and drawn from.
 pub struct Scorer<'a> {
     pub(crate) model: &'a Model,
-    pub(crate) flow: HostFlow,
+    pub(crate) flow: ProposalFlow,
 }
 
 /// `model.json`
@@ -199,20 +199,20 @@ impl Model {
             campaign,
             ..
         } = document;
-        let n_channels = standardization.n_channels();
+        let inputs = standardization.inputs();
         let mismatch = |source| ModelError::Parameters {
             path: directory.join(&name),
             source,
         };
         // A network takes memory, so its shapes come first: no larger one is made than the file's.
-        let outline = Estimator::outline(&campaign, training.objective, n_channels);
+        let outline = Estimator::outline(&campaign, training.objective, inputs);
         parameters::check_named_tensors(&outline, &tensors).map_err(mismatch)?;
         let device = device::of(training.objective, device);
         let empty = Estimator::init(
             &campaign,
             training.flow,
             training.objective,
-            n_channels,
+            inputs,
             &device,
         );
         let estimator = parameters::with_named_tensors(empty, &tensors).map_err(mismatch)?;
@@ -291,7 +291,7 @@ impl Model {
         match self.training.objective {
             Objective::Simulations => {}
             Objective::WeightedDraws { .. } | Objective::SurrogateDraws => {
-                return Ok(self.scorer_at(no_features(1, &self.device)));
+                return Ok(self.of_draws());
             }
         }
         let mut channels = Vec::new();
@@ -304,13 +304,28 @@ impl Model {
         if !host.iter().all(|feature| feature.is_finite()) {
             return Err(ModelError::Features(self.flow()));
         }
-        Ok(self.scorer_at(features))
+        Ok(Scorer {
+            model: self,
+            flow: ProposalFlow::new(Vec::new(), vec![self.estimator.at(features)]),
+        })
     }
 
-    fn scorer_at(&self, features: Tensor<2>) -> Scorer<'_> {
+    /// What a flow that sees no data says, of each piece.
+    fn of_draws(&self) -> Scorer<'_> {
+        let pieces = self.standardization.pieces.clone();
+        let n = pieces.len();
+        let of_piece = |piece: usize| {
+            let told = (0..n).map(|one| f32::from(u8::from(one == piece)));
+            self.estimator
+                .at(parameters::tensor(told.collect(), [1, n], &self.device))
+        };
+        let flows = match n {
+            0 => vec![self.estimator.at(no_features(1, &self.device))],
+            _ => (0..n).map(of_piece).collect(),
+        };
         Scorer {
             model: self,
-            flow: self.estimator.at(features),
+            flow: ProposalFlow::new(pieces, flows),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Scales of a training set: the standardization of what is trained on it.
 
 use crate::flow::{Axis, axes};
+use crate::pieces::pieces;
 use crate::standardization::{Standardization, line};
 use crate::training_set::TrainingSet;
 use sidereal_inference::space::circle::Circle;
@@ -38,13 +39,16 @@ impl Standardization {
             circles,
             z_mean,
             z_sd,
+            pieces: Vec::new(),
             x_mean: Vec::new(),
             x_sd: Vec::new(),
             log_sigma: None,
         };
         match set.objective {
             Objective::Simulations => {}
-            Objective::WeightedDraws { .. } | Objective::SurrogateDraws => return of_draws,
+            Objective::WeightedDraws { .. } | Objective::SurrogateDraws => {
+                return of_draws.with_pieces(set);
+            }
         }
         let moments = set.noisy_moments.clone();
         let (x_mean, simulated_sd) =
@@ -68,6 +72,22 @@ impl Standardization {
             log_sigma,
             ..of_draws
         }
+    }
+}
+
+impl Standardization {
+    /// With the pieces of the draws of `set`; frames have no place for circles.
+    fn with_pieces(mut self, set: &TrainingSet) -> Self {
+        if self.circles.iter().any(Option::is_some) {
+            return self;
+        }
+        let d = set.n_parameters();
+        let mut y = Vec::with_capacity(set.z.len());
+        for z in set.z.chunks_exact(d) {
+            self.append_y(z, &mut y);
+        }
+        self.pieces = pieces(&y, d, &set.weight);
+        self
     }
 }
 

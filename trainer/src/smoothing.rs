@@ -36,6 +36,30 @@ impl Shown {
     }
 }
 
+/// Where draws are.
+pub struct Places<'a> {
+    /// Row-major `[n, d]`, of each piece in its own frame.
+    pub y: &'a [f32],
+    pub d: usize,
+    /// `[n, n_pieces]`: 1 of the piece that a row is of.
+    pub piece: &'a [f32],
+    /// 0 where there is but one.
+    pub n_pieces: usize,
+}
+
+impl Places<'_> {
+    /// Infinite between pieces.
+    fn squared_distance(&self, a: usize, b: usize) -> f32 {
+        let piece = |row: usize| &self.piece[row * self.n_pieces..(row + 1) * self.n_pieces];
+        if piece(a) != piece(b) {
+            return f32::INFINITY;
+        }
+        let place = |row: usize| &self.y[row * self.d..(row + 1) * self.d];
+        let both = place(a).iter().zip(place(b));
+        both.map(|(a, b)| (a - b) * (a - b)).sum()
+    }
+}
+
 /// The neighbours of all draws.
 pub struct Smoothing {
     n_neighbours: usize,
@@ -45,8 +69,9 @@ pub struct Smoothing {
 }
 
 impl Smoothing {
-    /// `y` is row-major `[n, d]`; only `rows` have a weight above zero.
-    pub fn new(y: &[f32], d: usize, weight: &[f64], rows: &[usize]) -> Self {
+    /// Only `rows` have a weight above zero.
+    pub fn new(places: &Places, weight: &[f64], rows: &[usize]) -> Self {
+        let d = places.d;
         let support = support(weight, rows);
         let n_neighbours = NEIGHBOURS.max(2 * d).min(support.len().saturating_sub(1));
         let mut neighbours = vec![0; weight.len() * n_neighbours];
@@ -55,19 +80,21 @@ impl Smoothing {
             if n_neighbours == 0 || weight[row] <= 0.0 {
                 continue;
             }
-            let own = &y[row * d..(row + 1) * d];
             by_distance.clear();
             for &other in support.iter().filter(|&&other| other as usize != row) {
-                let place = &y[other as usize * d..(other as usize + 1) * d];
-                let distance = own.iter().zip(place).map(|(a, b)| (a - b) * (a - b)).sum();
-                by_distance.push((distance, other));
+                by_distance.push((places.squared_distance(row, other as usize), other));
             }
             let last = n_neighbours.min(by_distance.len()) - 1;
             by_distance
                 .select_nth_unstable_by(last, |a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
             let own = &mut neighbours[row * n_neighbours..(row + 1) * n_neighbours];
-            for (own, (_, other)) in own.iter_mut().zip(&by_distance) {
-                *own = *other;
+            for (own, (distance, other)) in own.iter_mut().zip(&by_distance) {
+                // A piece may have fewer draws: the others stay where they are.
+                *own = if distance.is_finite() {
+                    *other
+                } else {
+                    row as u32
+                };
             }
             own.sort_unstable();
         }
@@ -128,12 +155,61 @@ mod tests {
             .collect()
     }
 
+    fn of_one_piece(y: &[f32], d: usize) -> Places<'_> {
+        Places {
+            y,
+            d,
+            piece: &[],
+            n_pieces: 0,
+        }
+    }
+
+    /// Two pieces, each in its own frame: rows next to each other are not of the same one.
+    #[test]
+    fn no_draw_moves_towards_another_piece() {
+        let n = 100;
+        let y: Vec<f32> = (0..n).map(|i| i as f32 / n as f32).collect();
+        let piece: Vec<f32> = (0..n)
+            .flat_map(|i| if i % 2 == 0 { [1.0, 0.0] } else { [0.0, 1.0] })
+            .collect();
+        let places = Places {
+            y: &y,
+            d: 1,
+            piece: &piece,
+            n_pieces: 2,
+        };
+        let rows: Vec<usize> = (0..n).collect();
+        let smoothing = Smoothing::new(&places, &vec![1.0; n], &rows);
+        let mut rng = ChaCha8Rng::seed_from_u64(5);
+        for row in rows {
+            let neighbour = smoothing.show(row, &mut rng).neighbour;
+            assert!(
+                neighbour % 2 == row % 2 && neighbour != row,
+                "{row} {neighbour}"
+            );
+        }
+        // A piece of two draws has no more neighbours than one.
+        let few: Vec<f32> = (0..n)
+            .flat_map(|i| if i < 2 { [1.0, 0.0] } else { [0.0, 1.0] })
+            .collect();
+        let rows: Vec<usize> = (0..n).collect();
+        let places = Places {
+            piece: &few,
+            ..places
+        };
+        let smoothing = Smoothing::new(&places, &vec![1.0; n], &rows);
+        let seen: std::collections::BTreeSet<usize> = (0..200)
+            .map(|_| smoothing.show(0, &mut rng).neighbour)
+            .collect();
+        assert_eq!(Vec::from_iter(seen), [0, 1]);
+    }
+
     #[test]
     fn moves_follow_the_shape_of_the_draws() {
         let n = 400;
         let y = ridges(n);
         let rows: Vec<usize> = (0..n).collect();
-        let smoothing = Smoothing::new(&y, 2, &vec![1.0; n], &rows);
+        let smoothing = Smoothing::new(&of_one_piece(&y, 2), &vec![1.0; n], &rows);
         let mut rng = ChaCha8Rng::seed_from_u64(5);
         let (mut along, mut across) = (0.0f64, 0.0f64);
         for &row in &rows {
@@ -152,7 +228,7 @@ mod tests {
     fn moves_shrink_as_the_draws_become_dense() {
         let width = |n: usize| {
             let rows: Vec<usize> = (0..n).collect();
-            Smoothing::new(&ridges(n), 2, &vec![1.0; n], &rows).width
+            Smoothing::new(&of_one_piece(&ridges(n), 2), &vec![1.0; n], &rows).width
         };
         assert_eq!(width(100), WIDTH);
         assert!((width(2400) - 0.5 * WIDTH).abs() < 1e-12);
@@ -160,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_draw_without_neighbours_stays() {
-        let smoothing = Smoothing::new(&[0.0, 1.0], 1, &[1.0, 0.0], &[0]);
+        let smoothing = Smoothing::new(&of_one_piece(&[0.0, 1.0], 1), &[1.0, 0.0], &[0]);
         let shown = smoothing.show(0, &mut ChaCha8Rng::seed_from_u64(0));
         assert_eq!(shown, Shown::as_it_is(0));
     }

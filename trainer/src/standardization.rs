@@ -3,6 +3,7 @@
 
 use crate::elementary::{tamed, vectorized};
 use crate::flow::{Axis, axes};
+use crate::pieces::{Piece, piece_of};
 use serde::{Deserialize, Serialize};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::space::circle::Circle;
@@ -29,12 +30,35 @@ pub struct Standardization {
     pub z_mean: Vec<f64>,
     /// Standard deviation of each z.
     pub z_sd: Vec<f64>,
+    /// Pieces of the draws that stand far apart, each with a frame of its own in what follows from the above; empty where
+    /// there is but one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pieces: Vec<Piece>,
     /// Mean of each simulated datum.
     pub x_mean: Vec<f64>,
     /// Standard deviation of each simulated datum with its noise.
     pub x_sd: Vec<f64>,
     /// Mean and standard deviation of ln(sigma), where sigma varies from simulation to simulation.
     pub log_sigma: Option<(f64, f64)>,
+}
+
+/// What a network is shown of a row, beside its parameters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inputs {
+    /// Channels of a datum.
+    pub channels: usize,
+    /// Pieces of weighted draws that are told apart; 0 where there is but one.
+    pub pieces: usize,
+}
+
+impl Inputs {
+    /// Of data alone.
+    pub fn of_channels(channels: usize) -> Self {
+        Self {
+            channels,
+            pieces: 0,
+        }
+    }
 }
 
 impl Standardization {
@@ -63,6 +87,16 @@ impl Standardization {
                 return Err(format!(
                     "standardization.z_mean[{j}] is {mean}, expected a number between the bounds {low} and {high}"
                 ));
+            }
+        }
+        if objective == Objective::Simulations && !self.pieces.is_empty() {
+            return Err(
+                "standardization.pieces are given, expected none of a flow that sees data".into(),
+            );
+        }
+        for (k, piece) in self.pieces.iter().enumerate() {
+            if let Some(fault) = piece.fault(n_parameters) {
+                return Err(format!("standardization.pieces[{k}] has a {fault}"));
             }
         }
         check_numbers("x_mean", &self.x_mean, n_data, &FINITE)?;
@@ -113,6 +147,14 @@ impl Standardization {
         if self.log_sigma.is_some() { 2 } else { 1 }
     }
 
+    /// What a network with these scales is shown.
+    pub fn inputs(&self) -> Inputs {
+        Inputs {
+            channels: self.n_channels(),
+            pieces: self.pieces.len(),
+        }
+    }
+
     /// Channels of one datum after the other, `[length, channels]` row-major, appended to `out`; x is `[length]`, and so
     /// is sigma where it varies.
     ///
@@ -155,6 +197,22 @@ impl Standardization {
             log_determinant += log_slope;
         }
         log_determinant
+    }
+
+    /// Brings the last `d` numbers of `y` into the frame of their piece, and appends which one that is, 1 among zeros, to `told`;
+    /// nothing where there are no pieces.
+    pub(crate) fn tell_piece(&self, d: usize, y: &mut [f32], told: &mut Vec<f32>) {
+        if self.pieces.is_empty() {
+            return;
+        }
+        let start = y.len() - d;
+        let y = &mut y[start..];
+        let own = piece_of(&self.pieces, y);
+        let local = self.pieces[own].local(y);
+        for (y, v) in y.iter_mut().zip(local) {
+            *y = v as f32;
+        }
+        told.extend((0..self.pieces.len()).map(|piece| f32::from(u8::from(piece == own))));
     }
 
     /// y of a stored z moved by `share` of the way to `other`, appended to `out`; on circles the shorter way.

@@ -19,6 +19,10 @@ use sidereal_inference::space::ParameterSpace;
 use sidereal_inference::space::circle;
 use sidereal_inference::weights::final_exponent;
 
+/// The first flow's exponent, as a part of the final one: nothing is known yet of how well this foretells, and what it draws wide
+/// of the posterior keeps later weights from growing heavy.
+const FIRST_EXPONENT: f64 = 0.3;
+const FIRST_FLOW: FlowId = FlowId(1);
 /// Draws of the surrogate's posterior.
 const N_PARTICLES: usize = 2000;
 /// Places whose data are foretold together: fixed, so that results never depend on threads.
@@ -70,8 +74,8 @@ impl<'a> Simulations<'a> {
         }
     }
 
-    /// Draws `[n, parameters]` (z) of the surrogate's posterior, made a little wider as flows are; none where nothing can be
-    /// learnt.
+    /// Draws `[n, parameters]` (z) of the surrogate's posterior, made a little wider as flows are, for the first flow much
+    /// wider; none where nothing can be learnt.
     pub fn posterior_draws(&self, flow: FlowId, pool: &rayon::ThreadPool) -> Option<Vec<f64>> {
         let space = &self.campaign.space;
         let d = space.len();
@@ -92,7 +96,11 @@ impl<'a> Simulations<'a> {
         let round = RoundId(flow.0);
         let mut rng = stream(self.campaign.seed, round, RowId(0), Purpose::Surrogate);
         let swarm = Swarm::of_prior(circles.clone(), N_PARTICLES, &mut rng);
-        let found = temper(swarm, final_exponent(d), log_likelihood, &mut rng);
+        let exponent = match flow {
+            FIRST_FLOW => FIRST_EXPONENT * final_exponent(d),
+            _ => final_exponent(d),
+        };
+        let found = temper(swarm, exponent, log_likelihood, &mut rng);
         let z = found
             .at
             .iter()

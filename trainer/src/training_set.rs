@@ -44,9 +44,9 @@ pub struct TrainingSet<'a> {
 pub struct Minibatch {
     /// Rows.
     pub n: usize,
-    /// Data of a row.
+    /// Data of a row; for weighted draws their pieces.
     pub length: usize,
-    /// `[n, length, channels]`; empty for weighted draws
+    /// `[n, length, channels]`; for weighted draws `[n, pieces]`, or empty where there are none
     pub x: Vec<f32>,
     /// `[n, parameters]`
     pub y: Vec<f32>,
@@ -172,7 +172,7 @@ impl<'a> TrainingSet<'a> {
         };
         Minibatch {
             n: rows.len(),
-            length: self.n_data(),
+            length: self.length(standardization),
             x: of_all(|part| &part.x),
             y: of_all(|part| &part.y),
             weight: of_all(|part| &part.weight),
@@ -186,6 +186,16 @@ impl<'a> TrainingSet<'a> {
         &data[rows.start * length..rows.end * length]
     }
 
+    /// Of what a row shows.
+    fn length(&self, standardization: &Standardization) -> usize {
+        match self.objective {
+            Objective::Simulations => self.n_data(),
+            Objective::WeightedDraws { .. } | Objective::SurrogateDraws => {
+                standardization.pieces.len()
+            }
+        }
+    }
+
     fn slice(
         &self,
         rows: &[usize],
@@ -196,7 +206,7 @@ impl<'a> TrainingSet<'a> {
         let (d, length) = (self.n_parameters(), self.n_data());
         let mut batch = Minibatch {
             n: rows.len(),
-            length,
+            length: self.length(standardization),
             x: Vec::with_capacity(rows.len() * length * standardization.n_channels()),
             y: Vec::with_capacity(rows.len() * d),
             weight: Vec::with_capacity(rows.len()),
@@ -205,6 +215,7 @@ impl<'a> TrainingSet<'a> {
         for &row in rows {
             let z = &self.z[row * d..(row + 1) * d];
             let log_determinant = standardization.append_y(z, &mut batch.y);
+            standardization.tell_piece(d, &mut batch.y, &mut batch.x);
             batch.weight.push(self.weight[row] as f32);
             batch
                 .log_prior
@@ -247,7 +258,7 @@ impl<'a> TrainingSet<'a> {
         let d = self.n_parameters();
         let mut batch = Minibatch {
             n: shown.len(),
-            length: self.n_data(),
+            length: self.length(standardization),
             y: Vec::with_capacity(shown.len() * d + d),
             weight: vec![1.0; shown.len()],
             ..Minibatch::default()
@@ -256,6 +267,7 @@ impl<'a> TrainingSet<'a> {
         for draw in shown {
             let (own, other) = (z(draw.row), z(draw.neighbour));
             standardization.append_moved_y(own, other, draw.share, &mut batch.y);
+            standardization.tell_piece(d, &mut batch.y, &mut batch.x);
         }
         batch
     }

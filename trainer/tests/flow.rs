@@ -16,7 +16,7 @@ use sidereal_trainer::model::Model;
 use sidereal_trainer::parameters::{
     Initializer, NamedTensor, flat_gradients, host, named_tensors, with_named_tensors,
 };
-use sidereal_trainer::standardization::Standardization;
+use sidereal_trainer::standardization::{Inputs, Standardization};
 use sidereal_trainer::training_set::TrainingSet;
 use std::collections::BTreeMap;
 
@@ -471,7 +471,13 @@ fn every_weight_of_every_network_gets_a_gradient() {
             "[featurizer]\n{featurizer}\n[flow]\nkind = \"maf\"\nblocks = 2\nhidden = 8\ncomponents = 3"
         ));
         let device = Device::flex().autodiff();
-        let estimator = Estimator::init(&campaign, FlowId(0), Objective::Simulations, 2, &device);
+        let estimator = Estimator::init(
+            &campaign,
+            FlowId(0),
+            Objective::Simulations,
+            Inputs::of_channels(2),
+            &device,
+        );
         let n = 64;
         let y: Vec<f32> = normals(n * 2).iter().map(|&value| value as f32).collect();
         let x: Vec<f32> = normals(n * 12).iter().map(|&value| value as f32).collect();

@@ -11,6 +11,7 @@ use sidereal_inference::weights::Objective;
 use sidereal_models::Catalogue;
 use sidereal_trainer::estimator::{Estimator, Leaves};
 use sidereal_trainer::parameters::{self, host};
+use sidereal_trainer::standardization::Inputs;
 use std::path::Path;
 
 const N_ROWS: usize = 7;
@@ -69,7 +70,13 @@ fn evaluated(
     expected: Gathering,
 ) -> [Evaluated; 2] {
     let device = Device::flex().autodiff();
-    let initial = Estimator::init(campaign, FlowId(0), objective, channels, &device);
+    let initial = Estimator::init(
+        campaign,
+        FlowId(0),
+        objective,
+        Inputs::of_channels(channels),
+        &device,
+    );
     let by_name = |gradient: &[f32]| {
         let mut rest = gradient;
         let mut named = Vec::new();

@@ -14,7 +14,7 @@ use sidereal_models::Catalogue;
 use sidereal_trainer::estimator::Estimator;
 use sidereal_trainer::loss::log_score;
 use sidereal_trainer::parameters::{host, named_tensors};
-use sidereal_trainer::standardization::Standardization;
+use sidereal_trainer::standardization::{Inputs, Standardization};
 use sidereal_trainer::training::{self, TrainingState};
 use sidereal_trainer::training_set::TrainingSet;
 use std::path::Path;
@@ -166,7 +166,13 @@ fn atoms_are_the_rows_that_follow() {
     let device = Device::flex();
     let channels = standardization.n_channels();
     let objective = Objective::Simulations;
-    let estimator = Estimator::init(&campaign, FlowId(0), objective, channels, &device);
+    let estimator = Estimator::init(
+        &campaign,
+        FlowId(0),
+        objective,
+        Inputs::of_channels(channels),
+        &device,
+    );
     let batch = set.minibatch(
         &[3, 11, 20, 4],
         Purpose::ValidationNoise,

@@ -11,7 +11,7 @@ use sidereal_inference::weights::Objective;
 use sidereal_trainer::checkpoint::{load, store};
 use sidereal_trainer::estimator::Estimator;
 use sidereal_trainer::parameters::named_tensors;
-use sidereal_trainer::standardization::Standardization;
+use sidereal_trainer::standardization::{Inputs, Standardization};
 use sidereal_trainer::training::{TrainingError, TrainingState};
 
 const SMALL: &str = r#"
@@ -34,7 +34,13 @@ batch_size = 100
 /// As [`fit`] begins with.
 fn network(campaign: &Campaign) -> Estimator {
     let device = Device::flex().autodiff();
-    Estimator::init(campaign, FlowId(0), Objective::Simulations, 1, &device)
+    Estimator::init(
+        campaign,
+        FlowId(0),
+        Objective::Simulations,
+        Inputs::of_channels(1),
+        &device,
+    )
 }
 
 #[test]

@@ -27,6 +27,11 @@ const LEAST_FALL: f64 = 1.5;
 /// apart.
 const LEAST_SEPARATION: f64 = 3.0;
 
+/// The same for pieces that a flow is to see one by one: every draw is clearly of one of them.
+const FAR_APART: f64 = 6.0;
+/// Fewest of the draws that stand for all in such a piece.
+const LEAST_PIECE: usize = 16;
+
 /// One piece of a posterior.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Mode {
@@ -63,6 +68,56 @@ pub fn modes(space: &ParameterSpace, posterior: &Posterior, n_eff: f64) -> Vec<M
     modes
 }
 
+/// For each of `places`, which are draws of equal weight, the number of its piece, from 0 on: pieces are so far apart that
+/// each draw is clearly of one of them, and none is small. The density is told by how near a draw's neighbours are.
+pub fn far_apart(places: &[Vec<f64>]) -> Vec<usize> {
+    let d = places.first().map_or(0, Vec::len);
+    let mut spread = places.to_vec();
+    spread_alike(&mut spread);
+    let n_nearest = NEIGHBOURS + d;
+    let height = |(i, nearest): (usize, &Vec<usize>)| {
+        let reach = nearest
+            .last()
+            .map_or(0.0, |&j| squared_distance(&spread[i], &spread[j]));
+        -0.5 * d as f64 * reach.max(f64::MIN_POSITIVE).ln()
+    };
+    let nearest = neighbours(&spread, n_nearest);
+    let heights: Vec<f64> = nearest.iter().enumerate().map(height).collect();
+    let mut order: Vec<usize> = (0..spread.len()).collect();
+    order.sort_by(|&a, &b| heights[b].total_cmp(&heights[a]).then(a.cmp(&b)));
+    let ordered: Vec<Vec<f64>> = order.iter().map(|&i| spread[i].clone()).collect();
+    let heights: Vec<f64> = order.iter().map(|&i| heights[i]).collect();
+    let found = separated(&ordered, hills(&ordered, &heights), FAR_APART);
+    let mut piece_of = vec![0; places.len()];
+    for (&place, piece) in order.iter().zip(found) {
+        piece_of[place] = piece;
+    }
+    without_small(&spread, piece_of, LEAST_PIECE.max(2 * d))
+}
+
+/// Pieces numbered anew, where those of fewer than `least` places are parts of the ones next to them.
+fn without_small(places: &[Vec<f64>], piece_of: Vec<usize>, least: usize) -> Vec<usize> {
+    let n_of = |piece: usize| piece_of.iter().filter(|&&one| one == piece).count();
+    let numbers: BTreeSet<usize> = piece_of.iter().copied().collect();
+    let large: Vec<usize> = numbers
+        .into_iter()
+        .filter(|&one| n_of(one) >= least)
+        .collect();
+    let number = |piece: usize| large.iter().position(|&one| one == piece);
+    let of_place = |i: usize| {
+        let distance = |&j: &usize| squared_distance(&places[i], &places[j]);
+        let in_large = (0..places.len()).filter(|&j| number(piece_of[j]).is_some());
+        number(piece_of[i]).or_else(|| {
+            in_large
+                .min_by(|a, b| distance(a).total_cmp(&distance(b)))
+                .and_then(|j| number(piece_of[j]))
+        })
+    };
+    (0..places.len())
+        .map(|i| of_place(i).unwrap_or(0))
+        .collect()
+}
+
 /// The mode of each row; None for rows of no weight.
 fn assigned(space: &ParameterSpace, posterior: &Posterior) -> Vec<Option<usize>> {
     let chosen = highest_first(posterior);
@@ -74,7 +129,7 @@ fn assigned(space: &ParameterSpace, posterior: &Posterior) -> Vec<Option<usize>>
     let mut places: Vec<Vec<f64>> = chosen.iter().map(|&row| at(row)).collect();
     let factors = spread_alike(&mut places);
     let heights: Vec<f64> = chosen.iter().map(|&row| height(posterior, row)).collect();
-    let piece_of = separated(&places, hills(&places, &heights));
+    let piece_of = separated(&places, hills(&places, &heights), LEAST_SEPARATION);
     let nearest_piece = |row: usize| {
         let place = factors
             .iter()
@@ -179,8 +234,9 @@ fn hills(places: &[Vec<f64>], heights: &[f64]) -> Vec<usize> {
     (0..places.len()).map(|i| hills.top(i)).collect()
 }
 
-/// For each place the number of its piece: hills that do not stand apart are one piece, the closest are joined first.
-fn separated(places: &[Vec<f64>], hill_of: Vec<usize>) -> Vec<usize> {
+/// For each place the number of its piece: hills that do not stand apart by `least` are one piece, the closest are joined
+/// first.
+fn separated(places: &[Vec<f64>], hill_of: Vec<usize>, least: f64) -> Vec<usize> {
     let mut pieces: Vec<Vec<usize>> = Vec::new();
     for hill in hill_of.iter().copied().collect::<BTreeSet<usize>>() {
         pieces.push((0..places.len()).filter(|&i| hill_of[i] == hill).collect());
@@ -191,7 +247,7 @@ fn separated(places: &[Vec<f64>], hill_of: Vec<usize>) -> Vec<usize> {
             .map(|(a, b)| (separation(places, &pieces[a], &pieces[b]), a, b))
             .min_by(|x, y| x.0.total_cmp(&y.0));
         match closest {
-            Some((separation, a, b)) if separation < LEAST_SEPARATION => {
+            Some((separation, a, b)) if separation < least => {
                 let joined = pieces.remove(b);
                 pieces[a].extend(joined);
             }

@@ -8,7 +8,7 @@ use crate::estimator::Estimator;
 use crate::fused;
 use crate::noise_sequence::NoiseSequence;
 use crate::parameters::{self, NamedTensor, ParameterError};
-use crate::smoothing::Smoothing;
+use crate::smoothing::{Places, Smoothing};
 use crate::standardization::Standardization;
 use crate::training_set::{Minibatch, TrainingSet};
 use burn::module::Module;
@@ -89,7 +89,7 @@ pub fn network(set: &TrainingSet, standardization: &Standardization, device: &De
         set.campaign,
         set.flow,
         set.objective,
-        standardization.n_channels(),
+        standardization.inputs(),
         &device.clone().autodiff(),
     )
 }
@@ -135,15 +135,14 @@ fn fit_with_buffers(
         Objective::Simulations => None,
         Objective::WeightedDraws { .. } | Objective::SurrogateDraws => {
             let rows: Vec<usize> = (0..set.n_rows()).collect();
-            let y = set
-                .minibatch(&rows, Purpose::ValidationNoise, None, standardization)
-                .y;
-            Some(Smoothing::new(
-                &y,
-                set.n_parameters(),
-                &set.weight,
-                &split.training,
-            ))
+            let all = set.minibatch(&rows, Purpose::ValidationNoise, None, standardization);
+            let places = Places {
+                y: &all.y,
+                d: set.n_parameters(),
+                piece: &all.x,
+                n_pieces: standardization.pieces.len(),
+            };
+            Some(Smoothing::new(&places, &set.weight, &split.training))
         }
     };
     let no_noise = |reason| TrainingError::Noise {

@@ -205,3 +205,88 @@ fn few_draws_tell_nothing_of_modes() {
     assert_eq!(modes(&wide(1), &posterior, f64::NAN), []);
     assert_eq!(modes(&wide(1), &posterior, 100.0).len(), 1);
 }
+
+/// Draws of equal weight, given standard normal numbers and one between 0 and 1.
+fn places(d: usize, n: usize, seed: u64, draw: impl Fn(&[f64], f64) -> Vec<f64>) -> Vec<Vec<f64>> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let between = Uniform::new(0.0, 1.0).expect("bounds");
+    let place = |_| {
+        let normal: Vec<f64> = (0..d).map(|_| StandardNormal.sample(&mut rng)).collect();
+        draw(&normal, between.sample(&mut rng))
+    };
+    (0..n).map(place).collect()
+}
+
+fn n_far_apart(places: &[Vec<f64>]) -> usize {
+    far_apart(places)
+        .into_iter()
+        .max()
+        .map_or(0, |last| last + 1)
+}
+
+#[test]
+fn one_piece_is_one_whatever_its_shape() {
+    for d in [2, 5, 8] {
+        for seed in 0..3 {
+            let ball = places(d, 800, seed, |x, _| x.to_vec());
+            assert_eq!(n_far_apart(&ball), 1, "ball {d}");
+            let ridge = |x: &[f64], _| {
+                let mut x = x.to_vec();
+                x[1] = x[0] + 1e-4 * x[1];
+                x
+            };
+            assert_eq!(n_far_apart(&places(d, 800, seed, ridge)), 1, "ridge {d}");
+            let banana = |x: &[f64], _| {
+                let mut x = x.to_vec();
+                x[1] = 0.1 * x[1] + 3.0 * x[0] * x[0];
+                x
+            };
+            assert_eq!(n_far_apart(&places(d, 800, seed, banana)), 1, "banana {d}");
+            let funnel = |x: &[f64], _| {
+                let mut x = x.to_vec();
+                let scale = (1.5 * x[0]).exp();
+                x[1..].iter_mut().for_each(|x| *x *= scale);
+                x
+            };
+            assert_eq!(n_far_apart(&places(d, 800, seed, funnel)), 1, "funnel {d}");
+            let few = places(d, 40, seed, |x, _| x.to_vec());
+            assert_eq!(n_far_apart(&few), 1, "few {d}");
+        }
+    }
+}
+
+#[test]
+fn narrow_modes_far_apart_are_pieces() {
+    for (d, n_modes, n) in [
+        (2, 2, 400),
+        (3, 2, 800),
+        (3, 6, 800),
+        (5, 3, 800),
+        (2, 20, 800),
+    ] {
+        let at = |mode: usize, j: usize| ((1 + mode) * (3 + 2 * j) % 23) as f64;
+        let draw = |x: &[f64], between: f64| {
+            let mode = (between * n_modes as f64) as usize;
+            let place = x.iter().enumerate();
+            place.map(|(j, x)| at(mode, j) + 0.01 * x).collect()
+        };
+        let found = places(d, n, 4, draw);
+        let piece_of = far_apart(&found);
+        assert_eq!(n_far_apart(&found), n_modes, "{d} {n_modes}");
+        for (a, piece_a) in found.iter().zip(&piece_of) {
+            for (b, piece_b) in found.iter().zip(&piece_of) {
+                assert_eq!(squared_distance(a, b) < 0.1, piece_a == piece_b);
+            }
+        }
+    }
+}
+
+/// A mode that has a hundredth of the draws is a part of the one next to it; none stands alone.
+#[test]
+fn what_is_small_is_no_piece() {
+    let draw = |x: &[f64], between: f64| {
+        let shift = if between < 0.01 { 50.0 } else { 0.0 };
+        vec![x[0] + shift, x[1]]
+    };
+    assert_eq!(n_far_apart(&places(2, 800, 1, draw)), 1);
+}
