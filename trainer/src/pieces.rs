@@ -13,7 +13,7 @@ use sidereal_inference::method::far_apart;
 /// Draws of equal weight that pieces are found among.
 const N_DRAWS: usize = 800;
 /// More pieces than this are none: what has so many is something else.
-const MOST: usize = 40;
+pub const MOST: usize = 40;
 /// Effective draws, for each parameter, that the covariance of all pieces counts for beside a piece's own.
 const SHRINKAGE: f64 = 1.0;
 
@@ -139,17 +139,21 @@ impl ProposalFlow {
 
     /// The piece to draw from; takes a random number only where there are several.
     pub fn pick(&self, rng: &mut impl Rng) -> usize {
-        let Some(last) = self.pieces.len().checked_sub(1) else {
+        if self.pieces.is_empty() {
             return 0;
-        };
-        let (mut left, uniform) = (rng.random::<f64>(), self.pieces.iter().take(last));
-        for (piece, one) in uniform.enumerate() {
-            left -= one.share;
-            if left < 0.0 {
-                return piece;
-            }
         }
-        last
+        let mut left = rng.random::<f64>() * self.total();
+        let is_own = |piece: &Piece| {
+            left -= piece.share;
+            left < 0.0
+        };
+        let own = self.pieces.iter().position(is_own);
+        own.unwrap_or(self.pieces.len() - 1)
+    }
+
+    /// Of all shares, which are rounded.
+    fn total(&self) -> f64 {
+        self.pieces.iter().map(|piece| piece.share).sum()
     }
 
     /// Draws y `[n, d]` of a piece.
@@ -170,7 +174,7 @@ impl ProposalFlow {
         if self.pieces.is_empty() {
             return own(&self.flows[0], y);
         }
-        let total: f64 = self.pieces.iter().map(|piece| piece.share).sum();
+        let total = self.total();
         let of_piece = |(piece, flow): (&Piece, &HostFlow)| -> Vec<f64> {
             let rows = y.chunks_exact(piece.mean.len());
             let local: Vec<f32> = rows
@@ -232,5 +236,93 @@ impl Part {
             factor: cholesky(&shrunk, d)?,
             mean: self.mean,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng;
+    use rand_distr::{Distribution, StandardNormal};
+
+    fn piece(share: f64, mean: [f64; 2]) -> Piece {
+        Piece {
+            share,
+            mean: mean.to_vec(),
+            factor: vec![0.5, 0.0, -0.25, 0.125],
+        }
+    }
+
+    #[test]
+    fn a_frame_and_its_inverse() {
+        let piece = piece(1.0, [1.0, -2.0]);
+        let v = piece.local(&[2.0, -2.25]);
+        // (2 - 1) / 0.5 = 2; (-0.25 + 0.25 · 2) / 0.125 = 2
+        assert_eq!(v, [2.0, 2.0]);
+        let mut back = [2.0, 2.0];
+        piece.bring_back(&mut back);
+        assert_eq!(back, [2.0, -2.25]);
+        assert_eq!(piece.log_volume(), 0.0625f64.ln());
+    }
+
+    #[test]
+    fn a_place_is_of_the_piece_that_is_densest_there() {
+        let pieces = [piece(0.5, [0.0, 0.0]), piece(0.5, [4.0, 0.0])];
+        assert_eq!(piece_of(&pieces, &[1.0, 0.0]), 0);
+        assert_eq!(piece_of(&pieces, &[3.5, 0.25]), 1);
+    }
+
+    /// Half of the draws of each mode count twice, those of the second mode thrice that.
+    #[test]
+    fn pieces_have_the_moments_of_their_draws() {
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        let (mut y, mut weight) = (Vec::new(), Vec::new());
+        for i in 0..2000 {
+            let [a, b]: [f64; 2] = [(); 2].map(|()| StandardNormal.sample(&mut rng));
+            let middle = if i % 2 == 0 { -1.0 } else { 1.0 };
+            y.extend([middle + 0.01 * a, 0.01 * (a + b)].map(|y| y as f32));
+            weight.push(if i % 2 == 0 { 1.0 } else { 3.0 });
+        }
+        let mut found = pieces(&y, 2, &weight);
+        found.sort_by(|a, b| a.share.total_cmp(&b.share));
+        let shares: Vec<f64> = found.iter().map(|piece| piece.share).collect();
+        assert_eq!(shares, [0.25, 0.75]);
+        for (piece, middle) in found.iter().zip([-1.0, 1.0]) {
+            assert!((piece.mean[0] - middle).abs() < 2e-3, "{piece:?}");
+            assert!(piece.mean[1].abs() < 2e-3, "{piece:?}");
+            for (found, expected) in piece.factor.iter().zip([0.01, 0.0, 0.01, 0.01]) {
+                assert!((found - expected).abs() < 2e-3, "{piece:?}");
+            }
+        }
+        let half = &y[..2];
+        assert!(pieces(&half.repeat(50), 2, &[1.0; 50]).is_empty());
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_piece_is_told() {
+        let good = piece(0.5, [0.0, 0.0]);
+        assert_eq!(good.fault(2), None);
+        let told = |change: &dyn Fn(&mut Piece)| {
+            let mut bad = good.clone();
+            change(&mut bad);
+            bad.fault(2).expect("a fault")
+        };
+        assert_eq!(
+            told(&|piece| piece.share = 0.0),
+            "share 0.0, expected one in (0, 1]"
+        );
+        assert_eq!(
+            told(&|piece| piece.mean = vec![0.0]),
+            "mean of 1 numbers, expected 2"
+        );
+        assert_eq!(
+            told(&|piece| piece.factor[1] = f64::NAN),
+            "factor with NaN, expected numbers up to 1e30"
+        );
+        assert_eq!(
+            told(&|piece| piece.factor[3] = -1.0),
+            "factor with -1.0 on its diagonal, expected more than 0"
+        );
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::elementary::{tamed, vectorized};
 use crate::flow::{Axis, axes};
-use crate::pieces::{Piece, piece_of};
+use crate::pieces::{self, Piece, piece_of};
 use serde::{Deserialize, Serialize};
 use sidereal_inference::campaign::Campaign;
 use sidereal_inference::space::circle::Circle;
@@ -93,6 +93,13 @@ impl Standardization {
             return Err(
                 "standardization.pieces are given, expected none of a flow that sees data".into(),
             );
+        }
+        let n_pieces = self.pieces.len();
+        if n_pieces == 1 || n_pieces > pieces::MOST {
+            return Err(format!(
+                "standardization.pieces has {n_pieces} entries, expected none, or 2 to {}",
+                pieces::MOST
+            ));
         }
         for (k, piece) in self.pieces.iter().enumerate() {
             if let Some(fault) = piece.fault(n_parameters) {
