@@ -14,6 +14,9 @@ use std::collections::BTreeMap;
 /// Bootstrap errors by which an efficiency must drop to stop a campaign: the next flow, fitted to more draws,
 /// mends what one heavy weight has done.
 const N_ERRORS: f64 = 2.0;
+/// A flow of this efficiency is not trained further where the last training changed it by less than this part.
+const GOOD: f64 = 0.8;
+const LEAST_GAIN: f64 = 0.03;
 
 /// Why a campaign stopped.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -76,7 +79,7 @@ pub enum Decision {
         /// Of the next round.
         n_rows: u64,
     },
-    /// Draw from the newest flow again: it is good, and the next one would have few draws to learn from.
+    /// Draw from the newest flow again: it is good, and the next one would have few draws to learn from, or be no better.
     DrawAgain {
         /// Of the next round.
         n_rows: u64,
@@ -97,7 +100,10 @@ pub fn after_round(rounds: &Rounds, past: &Past) -> Decision {
     match budget_left(rounds, past) {
         Ok(n_rows) => {
             let from_prior = prior_round_size(rounds, past);
-            let again = repeated_size(rounds, past);
+            let again = match has_levelled_off(past) {
+                true => Some(n_rows),
+                false => repeated_size(rounds, past),
+            };
             match (from_prior, again) {
                 (Some(n_rows), _) => Decision::DrawFromPrior { n_rows },
                 (None, Some(n_rows)) => Decision::DrawAgain { n_rows },
@@ -106,6 +112,34 @@ pub fn after_round(rounds: &Rounds, past: &Past) -> Decision {
         }
         Err(reason) => Decision::Stop(reason),
     }
+}
+
+/// Whether the newest flow is good, and no better than the one before although it was fitted to more draws: nor would be the
+/// next one. While a few draws carry the result only later flows mend that.
+fn has_levelled_off(past: &Past) -> bool {
+    let mut newest_first = flow_rounds(past.history).rev();
+    let Some(last) = newest_first.next() else {
+        return false;
+    };
+    let Some(before) = newest_first.find(|one| one.proposal.newest() != last.proposal.newest())
+    else {
+        return false;
+    };
+    let is_final = |summary: &RoundSummary| match summary.proposal.newest() {
+        Component::Flow(flow) => past
+            .objectives
+            .get(&flow)
+            .is_some_and(|objective| objective.is_final(past.n_parameters)),
+        Component::Prior | Component::Local(_) => false,
+    };
+    let is_heavy = past.combined.pareto_k.is_some_and(|k| k > MAX_PARETO_K);
+    let (newest, older) = (last.all.efficiency, before.all.efficiency);
+    is_final(last)
+        && is_final(before)
+        && sees_all(before, past.blind)
+        && !is_heavy
+        && newest >= GOOD
+        && (newest / older - 1.0).abs() < LEAST_GAIN
 }
 
 /// The training round whose newest component was the most efficient; of equals the later one. Round 0,

@@ -435,3 +435,58 @@ fn top_up_covers_what_is_missing_within_the_budgets() {
         10_000
     );
 }
+
+#[test]
+fn a_good_flow_that_is_no_better_than_the_one_before_is_drawn_from_again() {
+    let mut rounds = rounds(StopRule::Bootstrap);
+    rounds.stop.n_eff = Some(100_000.0);
+    let drawn = |exponent| Objective::WeightedDraws { exponent };
+    let objectives = BTreeMap::from([
+        (FlowId(0), drawn(0.1)),
+        (FlowId(1), drawn(1.0)),
+        (FlowId(2), drawn(1.0)),
+    ]);
+    // Efficiencies of all components are 0.8 of these.
+    let history = |second: f64, third: f64| {
+        [
+            round(0, 0.001, 0.0),
+            round(1, 0.2, 0.01),
+            round(2, second / 0.8, 0.01),
+            round(3, third / 0.8, 0.01),
+        ]
+    };
+    let after = |history: &[RoundSummary], blind, pareto_k| {
+        let combined = WeightDiagnostics {
+            pareto_k,
+            ..diagnostics(4000, 0.5)
+        };
+        let past = Past {
+            n_parameters: 3,
+            refinement: Refinement::Tempered,
+            history,
+            blind,
+            objectives: &objectives,
+            combined: &combined,
+            simulations: 4000,
+            elapsed_s: 60.0,
+        };
+        after_round(&rounds, &past)
+    };
+    let again = Decision::DrawAgain { n_rows: 1000 };
+    assert_eq!(after(&history(0.9, 0.91), None, Some(0.3)), again);
+    assert_eq!(after(&history(0.91, 0.9), None, None), again);
+    // Still better, worse, not good, heavy, without a mode, the first of its kind.
+    assert_eq!(after(&history(0.85, 0.91), None, None), CONTINUE);
+    assert_eq!(after(&history(0.9, 0.82), None, None), CONTINUE);
+    assert_eq!(after(&history(0.7, 0.7), None, None), CONTINUE);
+    assert_eq!(after(&history(0.9, 0.91), None, Some(0.8)), CONTINUE);
+    assert_eq!(after(&history(0.9, 0.91), Some(FlowId(1)), None), CONTINUE);
+    assert_eq!(after(&history(0.9, 0.91)[..3], None, None), CONTINUE);
+    // Its rounds are one after the other held against the last one of another flow.
+    let mut more = history(0.9, 0.91).to_vec();
+    more.push(RoundSummary {
+        round: RoundId(4),
+        ..more[3].clone()
+    });
+    assert_eq!(after(&more, None, None), again);
+}
