@@ -338,7 +338,10 @@ mod tests {
         let parquet = directory.path().join("all.dat");
         std::fs::write(&parquet, "PAR1...").expect("write");
         let (b, a) = (folder.join("b.csv"), folder.join("a.csv"));
-        assert!(source(&[folder.clone()], false).is_err(), "an empty folder");
+        assert!(
+            source(std::slice::from_ref(&folder), false).is_err(),
+            "an empty folder"
+        );
         for path in [&b, &a, &folder.join(".hidden")] {
             std::fs::write(path, "x").expect("write");
         }

@@ -176,8 +176,8 @@ mod tests {
             posterior: Some("posteriors/target=a%20b/posterior.parquet".to_owned()),
             parameters: vec![CatalogueQuantiles {
                 median: Some(1.0),
-                quantile_16: Some(0.9),
-                quantile_84: Some(1.2),
+                quantile_16: Some(0.75),
+                quantile_84: Some(1.5),
             }],
             ..row_without(
                 &TargetId::Name("a b".to_owned()),
@@ -192,9 +192,9 @@ mod tests {
             "<tr class=bad data-status=2><th scope=row>&lt;b&gt;</th><td data-v=\"2\">2</td><td data-v=\"\">–</td>",
             "<td class=text>found 3 data &amp; no more</td></tr>",
             "<a href=\"posteriors/target=a%2520b/posterior.parquet\">a b</a>",
-            "<td data-v=\"1234.5\">1,234</td>",
+            "<td data-v=\"1234.5\">1,235</td>",
             "<td data-v=\"-3.25\">−3.250 ± 0.020</td>",
-            "<td data-v=\"1\">1.00 +0.20 −0.10</td>",
+            "<td data-v=\"1\">1.00 +0.50 −0.25</td>",
             "<div><dt>status 2, cannot be used</dt><dd>1</dd></div>",
         ] {
             assert!(page.contains(expected), "{expected} is not in {page}");
