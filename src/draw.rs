@@ -3,6 +3,7 @@
 use crate::exit::{CommandError, Ending};
 use crate::one_process::{self, LocalCampaign, LocalEnding};
 use crate::services::{earlier, n_cores};
+use crate::settings::positive;
 use crate::terminal::{CampaignView, Terminal};
 use crate::{campaign_directory, numbers, report, results};
 use clap::Args;
@@ -47,13 +48,6 @@ pub struct DrawArguments {
     /// No progress on standard error, only warnings and errors
     #[arg(short, long)]
     pub quiet: bool,
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
-        Ok(_) | Err(_) => Err(format!("found {text:?}, expected a positive number")),
-    }
 }
 
 pub fn run(

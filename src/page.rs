@@ -134,10 +134,15 @@ pub fn render(contents: &Contents) -> String {
         Some(unfinished) if unfinished.is_live => REFRESH,
         Some(_) | None => "",
     };
-    let title = escape(&format!("{} – sidereal", campaign.name));
+    document(&campaign.name, refresh, &body)
+}
+
+/// A whole page in the look of all of ours. `head` and `body` are HTML already.
+pub fn document(title: &str, head: &str, body: &str) -> String {
+    let title = escape(&format!("{title} – sidereal"));
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
-         content=\"width=device-width, initial-scale=1\">\n{refresh}<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n\
+         content=\"width=device-width, initial-scale=1\">\n{head}<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n\
          <body>\n<main>\n{body}<footer>written by sidereal {}</footer>\n</main>\n</body>\n</html>\n",
         env!("CARGO_PKG_VERSION")
     )

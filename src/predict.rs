@@ -1,28 +1,38 @@
 //! `sidereal predict`: weighted posteriors of observations from a trained model.
 
 mod alone;
+mod catalogue;
+mod catalogue_directory;
+mod catalogue_numbers;
+mod catalogue_page;
+mod observations;
 mod targets;
 
-use crate::campaign_directory::{self, POSTERIOR_FILE, SUMMARY_FILE};
+use crate::campaign_directory;
 use crate::exit::{CommandError, Ending};
-use crate::plots::{PlotError, corner, fit};
-use crate::report::{CORNER_FILE, CORNER_PDF_FILE, FIT_PICTURE};
+use crate::results;
 use crate::services::{create_directory, n_threads};
-use crate::settings::DeviceArgument;
+use crate::settings::{DeviceArgument, positive};
 use crate::terminal::Terminal;
-use crate::{numbers, results, words};
 use clap::Args;
+use observations::Results;
 use sidereal_inference::base::files;
-use sidereal_inference::campaign::{Campaign, DeviceChoice};
+use sidereal_inference::campaign::DeviceChoice;
 use sidereal_inference::campaign_file;
-use sidereal_inference::records::{Directory, FIT_FILE, Samples};
-use sidereal_inference::weights::WeightDiagnostics;
+use sidereal_inference::method::Effort;
+use sidereal_inference::records::Directory;
 use sidereal_models::Catalogue;
-use sidereal_predict::{PredictError, Predicted, Prediction, Predictor};
+use sidereal_predict::{PredictError, Predictor};
 use sidereal_trainer::Model;
 use sidereal_trainer::model::{MODEL_FILE, WEIGHTS_FILE};
 use std::path::{Path, PathBuf};
-use targets::{Target, targets};
+use targets::targets;
+
+/// Of an observation that is asked about by itself.
+const DRAWS: u64 = 5000;
+/// Of a target of a catalogue.
+const N_EFF: f64 = 1000.0;
+const SIMULATIONS: u64 = 5000;
 
 #[derive(Args)]
 pub struct PredictArguments {
@@ -30,7 +40,8 @@ pub struct PredictArguments {
     #[arg(value_name = "MODEL")]
     model: PathBuf,
 
-    /// Observations (text with columns, ECSV or FITS: grid, value, sigma) on the grid that the model was trained on
+    /// Observations (text with columns, ECSV or FITS: grid, value, sigma) on the grid that the model was trained on; or a catalogue:
+    /// one Parquet file with a row a datum and a column `target`, or a folder of observations
     #[arg(value_name = "OBSERVATION", required = true)]
     observations: Vec<PathBuf>,
 
@@ -39,9 +50,19 @@ pub struct PredictArguments {
     #[arg(long, value_name = "NAMES")]
     columns: Option<String>,
 
-    /// Draws, each simulated once, of every observation
-    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
-    draws: u64,
+    /// Draws, each simulated once, of every observation [default: 5000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    draws: Option<u64>,
+
+    /// Of a catalogue: effective sample size that the draws of each target shall have; makes several files one [default: 1000]
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true,
+          conflicts_with_all = ["draws", "alone", "density_at"])]
+    n_eff: Option<f64>,
+
+    /// Of a catalogue: most simulations of each target; makes several files one [default: 5000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000),
+          conflicts_with_all = ["draws", "alone", "density_at"])]
+    simulations: Option<u64>,
 
     /// Seed of the draws
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -56,9 +77,10 @@ pub struct PredictArguments {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "out", "alone", "draws"])]
     density_at: Option<PathBuf>,
 
-    /// Where a directory named like the observation's file is made for each
-    #[arg(long, value_name = "DIR", default_value = "predictions")]
-    out: PathBuf,
+    /// Where a directory named like the observation's file is made for each [default: predictions]; of a catalogue the directory
+    /// of its results, where the same command goes on [default: predictions/<its name>]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 
     /// Where the network runs
     #[arg(long, default_value = "cpu")]
@@ -68,7 +90,7 @@ pub struct PredictArguments {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     threads: Option<u16>,
 
-    /// Print the summaries as a JSON list
+    /// Print the summaries, or the rows of a catalogue, as a JSON list
     #[arg(long)]
     json: bool,
 
@@ -120,7 +142,27 @@ pub fn run(
     predictor
         .check_amortized()
         .map_err(|error| failed(&model_directory, &error))?;
-    let targets = targets(&arguments.observations, &arguments.out, read)?;
+    let is_catalogue = arguments.n_eff.is_some() || arguments.simulations.is_some();
+    if let Some(source) = catalogue::source(&arguments.observations, is_catalogue)? {
+        if arguments.draws.is_some() {
+            let message = "found --draws, expected --n-eff and --simulations with a catalogue";
+            return Err(CommandError::unusable(message));
+        }
+        let asked = catalogue::Asked {
+            source: &source,
+            reading: &reading,
+            n_eff: arguments.n_eff.unwrap_or(N_EFF),
+            simulations: arguments.simulations.unwrap_or(SIMULATIONS),
+            seed: arguments.seed,
+            model_directory: &model_directory,
+            out: arguments.out.as_deref(),
+            as_json: arguments.json,
+        };
+        return catalogue::run(&asked, &predictor, model.campaign(), terminal);
+    }
+    let out = arguments.out.as_deref();
+    let out = out.unwrap_or(Path::new(catalogue::OUT));
+    let targets = targets(&arguments.observations, out, read)?;
     // Before anything is simulated.
     for target in &targets {
         create_directory(&target.directory.display().to_string())?;
@@ -130,19 +172,21 @@ pub fn run(
         grid_name: models.grid_name(&model.campaign().simulator),
         terminal,
     };
+    let effort = Effort::Draws(arguments.draws.unwrap_or(DRAWS));
     let mut predictions = Vec::with_capacity(targets.len());
     terminal.count("predicting", targets.len() as u64);
     for target in &targets {
-        let names = (target.path.as_path(), model_directory.as_path());
+        let name = target.path.display().to_string();
+        let names = (name.as_str(), model_directory.as_path());
         let predicted = predictor
-            .predict(&target.observation, arguments.draws, arguments.seed, names)
+            .predict(&target.observation, effort, arguments.seed, names)
             .map_err(|error| failed(&target.path, &error))?;
         results.write(target, &predicted)?;
         predictions.push(predicted.prediction);
         terminal.advance();
     }
     terminal.clear();
-    show(arguments, &targets, &predictions, terminal)
+    observations::show(arguments.json, &targets, &predictions, terminal)
 }
 
 fn open(path: &Path) -> Result<Directory, CommandError> {
@@ -169,150 +213,4 @@ fn model_directory(path: &Path) -> Result<PathBuf, CommandError> {
             path.display()
         ))),
     }
-}
-
-/// Where predictions are written.
-struct Results<'a> {
-    campaign: &'a Campaign,
-    /// What the data lie on, for pictures.
-    grid_name: &'static str,
-    terminal: &'a Terminal,
-}
-
-impl Results<'_> {
-    fn write(&self, target: &Target, predicted: &Predicted) -> Result<(), CommandError> {
-        let Predicted {
-            prediction,
-            posterior,
-            band,
-        } = predicted;
-        let (campaign, terminal) = (self.campaign, self.terminal);
-        let directory = &target.directory;
-        let storage = create_directory(&directory.display().to_string())?;
-        posterior
-            .store(&campaign.space, &storage, POSTERIOR_FILE)
-            .map_err(CommandError::failed)?;
-        Samples::of(&campaign.space, posterior, prediction.seed)
-            .store(&storage)
-            .map_err(CommandError::failed)?;
-        let mut json = serde_json::to_string_pretty(prediction).map_err(CommandError::failed)?;
-        json.push('\n');
-        files::write_atomically(&directory.join(SUMMARY_FILE), json.as_bytes())
-            .map_err(CommandError::failed)?;
-        let picture = |name: &str, drawn: Result<Vec<u8>, PlotError>| match drawn {
-            Ok(png) => {
-                files::write_atomically(&directory.join(name), &png).map_err(CommandError::failed)
-            }
-            Err(error) => {
-                terminal.note(&format!(
-                    "{}: {name} is left out: {error}",
-                    target.path.display()
-                ));
-                Ok(())
-            }
-        };
-        if let Some(band) = band {
-            band.store(&storage, FIT_FILE)
-                .map_err(CommandError::failed)?;
-            picture(FIT_PICTURE, fit::draw(band, self.grid_name))?;
-        }
-        let corner = corner::draw(
-            posterior,
-            &prediction.parameters,
-            &prediction.modes,
-            campaign,
-        );
-        if let Ok(corner) = &corner {
-            picture(CORNER_PDF_FILE, Ok(corner.pdf()))?;
-        }
-        picture(CORNER_FILE, corner.and_then(|corner| corner.png()))
-    }
-}
-
-fn show(
-    arguments: &PredictArguments,
-    targets: &[Target],
-    predictions: &[Prediction],
-    terminal: &Terminal,
-) -> Result<Ending, CommandError> {
-    if arguments.json {
-        let json = serde_json::to_string_pretty(predictions).map_err(CommandError::failed)?;
-        results::print(&format!("{json}\n"));
-    } else {
-        results::print(&text(targets, predictions));
-    }
-    let warnings: Vec<String> = predictions
-        .iter()
-        .filter(|prediction| !prediction.warnings.is_empty())
-        .map(|prediction| {
-            format!(
-                "{}: {}",
-                prediction.observation,
-                prediction.warnings.join("; ")
-            )
-        })
-        .collect();
-    for prediction in predictions
-        .iter()
-        .filter(|prediction| prediction.warnings.is_empty())
-    {
-        if let Some(poor) = words::poor_fit(&prediction.fit) {
-            terminal.note(&format!("{}: {poor}", prediction.observation));
-        }
-    }
-    if warnings.is_empty() {
-        return Ok(Ending::Done);
-    }
-    terminal.not_trusted(&warnings);
-    Ok(Ending::NotTrusted)
-}
-
-/// One prediction in full, several as a line each.
-fn text(targets: &[Target], predictions: &[Prediction]) -> String {
-    if let ([target], [prediction]) = (targets, predictions) {
-        let mut text = String::new();
-        if !prediction.parameters.is_empty() {
-            text.push_str(&results::posterior(
-                &prediction.parameters,
-                &prediction.modes,
-            ));
-            text.push('\n');
-        }
-        text.push_str(&results::weights(&prediction.weights));
-        results::line(&mut text, "fit", &words::fit_in_short(&prediction.fit));
-        results::line(
-            &mut text,
-            "results",
-            &target.directory.display().to_string(),
-        );
-        return text;
-    }
-    let widest = predictions
-        .iter()
-        .map(|prediction| prediction.observation.chars().count())
-        .max()
-        .unwrap_or(0);
-    let mut text = format!(
-        "{:<widest$}  {:>7}  {:>10}  {:>5}  {:>8}  log evidence\n",
-        "observation", "n_eff", "efficiency", "k-hat", "p of fit"
-    );
-    for prediction in predictions {
-        let WeightDiagnostics {
-            n_eff,
-            efficiency,
-            pareto_k,
-            evidence,
-            ..
-        } = &prediction.weights;
-        text.push_str(&format!(
-            "{:<widest$}  {:>7}  {:>10}  {:>5}  {:>8}  {}\n",
-            prediction.observation,
-            numbers::short(*n_eff),
-            numbers::percent(*efficiency),
-            words::pareto_k(*pareto_k),
-            words::fit_p(&prediction.fit),
-            evidence.as_ref().map_or("none".to_owned(), words::evidence)
-        ));
-    }
-    text
 }

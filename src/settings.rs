@@ -75,3 +75,11 @@ impl From<DeviceArgument> for DeviceChoice {
         }
     }
 }
+
+/// A number above 0, of an argument.
+pub fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok(number),
+        Ok(_) | Err(_) => Err(format!("found {text:?}, expected a positive number")),
+    }
+}

@@ -11,7 +11,8 @@ pub(crate) use minibatch::fewest_slice_rows;
 pub use minibatch::{SLICE_ROWS, even_slices};
 pub use noise::{GaussianNoise, Labels, Noise, NoiseTerm, NoiseTerms, RowNoise, SigmaSource};
 pub use observation::{
-    Column, ColumnNames, Errors, Format, Hdu, Missing, Observation, Reading, Source,
+    Column, ColumnNames, Errors, Format, Hdu, Missing, Observation, Reading, Source, TARGET_COLUMN,
+    Target, is_catalogue,
 };
 pub(crate) use observation::{
     Expected, FileMistakes, Place, check_number, number_columns, parse_number, rows,

@@ -2,6 +2,7 @@
 
 mod allocation;
 mod coverage;
+mod effort;
 pub mod fit_check;
 mod forecast;
 mod hills;
@@ -15,6 +16,7 @@ mod trust;
 
 pub use allocation::first_round_size;
 pub use coverage::{MissingMass, missing_mass};
+pub use effort::{Effort, next_draws};
 pub use forecast::{Left, Pace, Prospect, RoundTiming, Standing, Way, prospect, standing};
 pub use modes::{Mode, far_apart, modes};
 pub use past::Past;

@@ -1,5 +1,6 @@
 //! What is stored and sent: tables, draws, shards, scores, posteriors, and the tasks that name them.
 
+mod catalogue;
 mod directory;
 mod draws;
 mod marginals;
@@ -12,6 +13,7 @@ pub mod shard;
 pub mod table;
 mod task;
 
+pub use catalogue::{CatalogueQuantiles, CatalogueRow, TargetStatus, encode_catalogue};
 pub use directory::{Created, Directory, Storage, StoredFile, path_in};
 pub use draws::Draws;
 pub(crate) use marginals::marginals;

@@ -4,9 +4,12 @@ use crate::observed;
 use rayon::{ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use serde::{Deserialize, Serialize};
 use sidereal_inference::base::{FlowId, Purpose, RoundId, RowId};
-use sidereal_inference::campaign::{Campaign, Observation, Reading};
+use sidereal_inference::campaign::model::Declaration;
+use sidereal_inference::campaign::{Campaign, Errors, Observation, Reading, Target};
 use sidereal_inference::method::fit_check::{Fit, check_posterior};
-use sidereal_inference::method::{Mode, misfit, modes, thin_tail, trust_prediction};
+use sidereal_inference::method::{
+    Effort, Mode, misfit, modes, next_draws, thin_tail, trust_prediction,
+};
 use sidereal_inference::records::shard::ShardRows;
 use sidereal_inference::records::{
     Draws, ModelBand, ParameterSummary, Posterior, PosteriorRow, parameter_summaries,
@@ -17,9 +20,10 @@ use sidereal_inference::weights::{Component, Objective, Proposal, WeightDiagnost
 use sidereal_models::{BatchError, BuildError, Catalogue};
 use sidereal_trainer::Model;
 use sidereal_trainer::draw::{DrawPlan, draw, score};
-use sidereal_trainer::model::ModelError;
+use sidereal_trainer::model::{ModelError, Scorer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::ops::Range;
 use std::path::Path;
 
 /// Of the `summary.json` of a prediction.
@@ -69,6 +73,17 @@ impl PredictError {
             Self::Threads { .. } | Self::Draw(_) | Self::Batch(_) => false,
         }
     }
+
+    /// Whether it is about this observation, and others may do.
+    pub fn is_of_observation(&self) -> bool {
+        match self {
+            Self::Scorer(_) | Self::Draw(_) => true,
+            Self::NotAmortized { .. }
+            | Self::Simulator(_)
+            | Self::Threads { .. }
+            | Self::Batch(_) => false,
+        }
+    }
 }
 
 /// The `summary.json` of one prediction.
@@ -114,12 +129,19 @@ pub struct Predicted {
     pub band: Option<ModelBand>,
 }
 
+/// Draws of one observation, simulated and weighed.
+struct Weighed {
+    rows: ShardRows,
+    log_weights: Vec<f64>,
+    diagnostics: WeightDiagnostics,
+}
+
 /// A trained model with the forward model to weigh its draws by.
 pub struct Predictor<'a> {
-    model: &'a Model,
+    pub(crate) model: &'a Model,
     models: &'a Catalogue,
     forward: sidereal_models::Model,
-    pool: ThreadPool,
+    pub(crate) pool: ThreadPool,
 }
 
 impl<'a> Predictor<'a> {
@@ -156,22 +178,40 @@ impl<'a> Predictor<'a> {
 
     /// The observation in a file, where the model can be asked about it; else why not, with the file's name.
     pub fn observation(&self, path: &Path, reading: &Reading) -> Result<Observation, String> {
+        let (errors, declaration) = self.expected()?;
+        let (observation, _) =
+            Observation::read(path, errors, reading).map_err(|error| error.to_string())?;
+        match observed::mistake(self.model.campaign(), declaration, &observation) {
+            None => Ok(observation),
+            Some(mistake) => Err(format!("{}: {mistake}", path.display())),
+        }
+    }
+
+    /// The targets of a catalogue in one file; those that the model cannot be asked about say why.
+    pub fn targets(&self, path: &Path, reading: &Reading) -> Result<Vec<Target>, String> {
+        let (errors, declaration) = self.expected()?;
+        let mut targets = Target::read_all(path, errors, reading)?;
+        for target in &mut targets {
+            let mistake =
+                |found: &Observation| observed::mistake(self.model.campaign(), declaration, found);
+            if let Some(mistake) = target.observation.as_ref().ok().and_then(mistake) {
+                target.observation = Err(mistake);
+            }
+        }
+        Ok(targets)
+    }
+
+    /// Where the errors of observations are, and what the model declares; one in processes of its own declares nothing.
+    fn expected(&self) -> Result<(Errors, Option<&dyn Declaration>), String> {
         let campaign = self.model.campaign();
         let declaration = match campaign.simulator.external {
             None => {
                 let declaration = self.models.declaration_of(&campaign.simulator);
                 Some(declaration.map_err(|error| error.to_string())?)
             }
-            // Processes of its own declare nothing.
             Some(_) => None,
         };
-        let errors = observed::errors(campaign, declaration);
-        let (observation, _) =
-            Observation::read(path, errors, reading).map_err(|error| error.to_string())?;
-        match observed::mistake(campaign, declaration, &observation) {
-            None => Ok(observation),
-            Some(mistake) => Err(format!("{}: {mistake}", path.display())),
-        }
+        Ok((observed::errors(campaign, declaration), declaration))
     }
 
     /// Draws, simulates and weighs. The same seed gives the same bytes, whatever the number of threads. `name` and
@@ -179,21 +219,30 @@ impl<'a> Predictor<'a> {
     pub fn predict(
         &self,
         observation: &Observation,
-        n_draws: u64,
+        effort: Effort,
         seed: u64,
-        (name, model_name): (&Path, &Path),
+        names: (&str, &Path),
     ) -> Result<Predicted, PredictError> {
-        let rows = self.simulate(observation, n_draws, seed)?;
-        let draws = &rows.draws;
-        let log_weights: Vec<f64> = rows
-            .log_likelihood
-            .iter()
-            .zip(draws.log_prior.iter().zip(&draws.log_proposal))
-            .map(|(log_likelihood, (log_prior, log_proposal))| {
-                weights::log_weight(*log_likelihood, *log_prior, *log_proposal)
-            })
-            .collect();
-        let diagnostics = weights::diagnostics(&log_weights);
+        let mut predicted = self.predict_without_modes(observation, effort, seed, names)?;
+        let (space, posterior) = (&self.model.campaign().space, &predicted.posterior);
+        let n_eff = predicted.prediction.weights.n_eff;
+        predicted.prediction.modes = modes(space, posterior, n_eff);
+        Ok(predicted)
+    }
+
+    /// As [`Self::predict`], but for the modes, which can take longer to find than all else.
+    pub(crate) fn predict_without_modes(
+        &self,
+        observation: &Observation,
+        effort: Effort,
+        seed: u64,
+        (name, model_name): (&str, &Path),
+    ) -> Result<Predicted, PredictError> {
+        let Weighed {
+            rows,
+            log_weights,
+            diagnostics,
+        } = self.weighed(observation, effort, seed)?;
         let campaign = self.model.campaign();
         let space = &campaign.space;
         let posterior = posterior(space, &rows, &weights::normalized(&log_weights));
@@ -206,7 +255,7 @@ impl<'a> Predictor<'a> {
         let prediction = Prediction {
             format: FORMAT.to_owned(),
             version: VERSION,
-            observation: name.display().to_string(),
+            observation: name.to_owned(),
             model: model_name.display().to_string(),
             flow: self.model.flow(),
             weights_sha256: self.model.training().weights_sha256.clone(),
@@ -216,7 +265,7 @@ impl<'a> Predictor<'a> {
                 Some(_) => parameter_summaries(space, &posterior),
                 None => Vec::new(),
             },
-            modes: modes(space, &posterior, diagnostics.n_eff),
+            modes: Vec::new(),
             weights: diagnostics,
             fit,
             warnings,
@@ -228,20 +277,40 @@ impl<'a> Predictor<'a> {
         })
     }
 
-    fn simulate(
+    /// Step by step, until the draws come to what they are to come to.
+    fn weighed(
         &self,
         observation: &Observation,
-        n_draws: u64,
+        effort: Effort,
         seed: u64,
-    ) -> Result<ShardRows, PredictError> {
-        let draws = self.draws(observation, n_draws, seed)?;
+    ) -> Result<Weighed, PredictError> {
+        let scorers = BTreeMap::from([(self.model.flow(), self.scorer(observation)?)]);
         let campaign = Campaign {
             seed,
             observation: Some(observation.clone()),
             ..self.model.campaign().clone()
         };
-        let run = || self.forward.run(&campaign, draws);
-        Ok(self.pool.install(run)?)
+        let simulate = |rows: Range<u64>| -> Result<ShardRows, PredictError> {
+            let draws = self.drawn(&scorers, rows, seed)?;
+            let run = || self.forward.run(&campaign, draws);
+            Ok(self.pool.install(run)?)
+        };
+        let mut rows = simulate(0..next_draws(effort, None))?;
+        loop {
+            let log_weights = log_weights(&rows);
+            let diagnostics = weights::diagnostics(&log_weights);
+            let end = rows.draws.end_row();
+            match next_draws(effort, Some(&diagnostics)) {
+                0 => {
+                    return Ok(Weighed {
+                        rows,
+                        log_weights,
+                        diagnostics,
+                    });
+                }
+                n_more => rows.append(simulate(end..end + n_more)?),
+            }
+        }
     }
 
     /// Draws of the network alone, those that [`Self::predict`] weighs; `log_proposal` is its density.
@@ -251,20 +320,32 @@ impl<'a> Predictor<'a> {
         n_draws: u64,
         seed: u64,
     ) -> Result<Draws, PredictError> {
-        let flow = self.model.flow();
+        let scorers = BTreeMap::from([(self.model.flow(), self.scorer(observation)?)]);
+        self.drawn(&scorers, 0..n_draws, seed)
+    }
+
+    fn scorer(&self, observation: &Observation) -> Result<Scorer<'_>, PredictError> {
         let scorer = self.model.scorer(observation);
-        let scorer = scorer.map_err(PredictError::Scorer)?;
+        scorer.map_err(PredictError::Scorer)
+    }
+
+    fn drawn(
+        &self,
+        scorers: &BTreeMap<FlowId, Scorer>,
+        rows: Range<u64>,
+        seed: u64,
+    ) -> Result<Draws, PredictError> {
+        let flow = self.model.flow();
         let proposal = Proposal::of(vec![(Component::Flow(flow), 1.0)]);
         let plan = DrawPlan {
             campaign: self.model.campaign(),
             seed,
             purpose: Purpose::Predict,
             round: RoundId(0),
-            rows: 0..n_draws,
+            rows,
             proposal: &proposal,
         };
-        let (draws, _) = draw(&plan, &BTreeMap::from([(flow, scorer)]), &self.pool)
-            .map_err(PredictError::Draw)?;
+        let (draws, _) = draw(&plan, scorers, &self.pool).map_err(PredictError::Draw)?;
         Ok(draws)
     }
 
@@ -277,8 +358,7 @@ impl<'a> Predictor<'a> {
     ) -> Result<Draws, PredictError> {
         let campaign = self.model.campaign();
         let (space, d) = (&campaign.space, campaign.space.len());
-        let scorer = self.model.scorer(observation);
-        let scorer = scorer.map_err(PredictError::Scorer)?;
+        let scorer = self.scorer(observation)?;
         let rows = theta.chunks_exact(d);
         let log_prior: Vec<f64> = rows.map(|theta| space.log_prior(theta)).collect();
         let n_rows = log_prior.len();
@@ -332,6 +412,17 @@ fn check_fit(
         simulated,
     );
     checked
+}
+
+fn log_weights(rows: &ShardRows) -> Vec<f64> {
+    let draws = &rows.draws;
+    rows.log_likelihood
+        .iter()
+        .zip(draws.log_prior.iter().zip(&draws.log_proposal))
+        .map(|(log_likelihood, (log_prior, log_proposal))| {
+            weights::log_weight(*log_likelihood, *log_prior, *log_proposal)
+        })
+        .collect()
 }
 
 /// All rows whose likelihood is known.

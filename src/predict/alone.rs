@@ -1,6 +1,6 @@
 //! What a model's network says alone of an observation: draws and densities, as CSV.
 
-use super::PredictArguments;
+use super::{DRAWS, PredictArguments};
 use crate::exit::CommandError;
 use sidereal_inference::base::files;
 use sidereal_inference::campaign::Observation;
@@ -28,7 +28,7 @@ pub fn asked(
         return Ok(Some(Asked::DensityAt(points(path, space)?)));
     }
     Ok(arguments.alone.then_some(Asked::Draws {
-        n_draws: arguments.draws,
+        n_draws: arguments.draws.unwrap_or(DRAWS),
         seed: arguments.seed,
     }))
 }

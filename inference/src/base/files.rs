@@ -147,6 +147,25 @@ pub fn write_atomically(path: &Path, contents: &[u8]) -> Result<(), FileError> {
     sync_parent(path)
 }
 
+/// Removes what writes of files in a directory have left that never came to their end. Only for directories that nobody
+/// else writes to.
+pub fn remove_temporaries(directory: &Path) -> Result<(), FileError> {
+    let failed = |source| FileError::new("list", directory, source);
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if is_temporary(&entry.file_name().to_string_lossy()) {
+            let path = entry.path();
+            fs::remove_file(&path).map_err(|source| FileError::new("remove", path, source))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether [`write_atomically`] writes to files of this name before it renames them.
+pub fn is_temporary(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(".tmp")
+}
+
 /// Makes a rename or creation in the directory of `path` durable.
 fn sync_parent(path: &Path) -> Result<(), FileError> {
     let parent = match path.parent() {
@@ -230,6 +249,16 @@ mod tests {
             assert_eq!(read(&path, 5).expect("read"), contents);
         }
         assert_eq!(fs::read_dir(directory.path()).expect("list").count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_write_has_left_is_removed() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join("record");
+        write_atomically(&path, b"whole").expect("write");
+        let temporary = write_beside(&path, b"never renamed").expect("write");
+        remove_temporaries(directory.path()).expect("removed");
+        assert!(path.exists() && !temporary.exists());
     }
 
     #[test]

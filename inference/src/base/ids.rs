@@ -43,6 +43,25 @@ id!(
     PeerId, u64, "peer "
 );
 
+/// A target of a catalogue, as its column of ids has it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum TargetId {
+    /// Of a column of integers.
+    Number(i64),
+    /// Of a column of text, or the name of an observation's file.
+    Name(String),
+}
+
+impl fmt::Display for TargetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
+    }
+}
+
 /// Hash of what must not change within a campaign, as 64 lower-case hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

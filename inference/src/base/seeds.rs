@@ -1,6 +1,6 @@
 //! Random streams: one ChaCha stream per row and purpose, never per worker, batch or attempt.
 
-use super::ids::{RoundId, RowId};
+use super::ids::{RoundId, RowId, TargetId};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use sha2::{Digest, Sha256};
@@ -72,6 +72,18 @@ pub fn stream(seed: u64, round: RoundId, row: RowId, purpose: Purpose) -> ChaCha
     rng
 }
 
+/// The seed of one target of a catalogue: of the catalogue's seed and the target's id alone, so that neither the other
+/// targets nor their order show.
+pub fn seed_of_target(seed: u64, target: &TargetId) -> u64 {
+    let mut hasher = Sha256::new();
+    hasher.update(b"sidereal target 1");
+    hasher.update(seed.to_le_bytes());
+    hasher.update(target.to_string());
+    let digest = hasher.finalize();
+    let first = digest.iter().take(8).enumerate();
+    first.fold(0, |seed, (i, &byte)| seed | u64::from(byte) << (8 * i))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,6 +104,18 @@ mod tests {
             base(1, 0, 0, Purpose::Shuffle { epoch: 0 }),
             base(1, 0, 0, Purpose::Shuffle { epoch: 1 })
         );
+    }
+
+    /// The first eight bytes of SHA-256, by Python's `hashlib`: changed seeds would change every catalogue.
+    #[test]
+    fn seeds_of_targets_agree_with_another_implementation() {
+        let name = |name: &str| TargetId::Name(name.to_owned());
+        assert_eq!(seed_of_target(0, &name("a")), 0xad9d_2345_94cd_f50f);
+        assert_eq!(
+            seed_of_target(7, &TargetId::Number(-12)),
+            0x0df0_6116_8829_b0fb
+        );
+        assert_eq!(seed_of_target(7, &name("-12")), 0x0df0_6116_8829_b0fb);
     }
 
     /// SHA-256 and ChaCha8 written out in Python: a changed stream would change every campaign.

@@ -1,5 +1,6 @@
 //! Observed data with their errors, as read from a table.
 
+mod catalogue;
 mod cell;
 mod columns;
 mod ecsv;
@@ -7,17 +8,21 @@ mod fits;
 mod lines;
 mod mistakes;
 mod number_columns;
+mod observed;
 mod open;
+mod parquet_file;
 mod reading;
 mod text;
 
 #[cfg(test)]
 mod tests;
 
+pub use catalogue::{TARGET_COLUMN, Target, is_catalogue};
 pub use cell::Column;
 pub(crate) use cell::{Expected, check_number};
 pub(crate) use mistakes::{FileMistakes, Place};
 pub(crate) use number_columns::number_columns;
+pub use observed::Observation;
 pub use open::Format;
 pub use reading::{ColumnNames, Errors, Hdu, Missing, Reading};
 pub(crate) use text::{parse_number, rows};
@@ -26,20 +31,7 @@ use crate::base::files;
 use cell::Cell;
 use columns::Sigma;
 use open::Table;
-use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-
-/// One observation: `value[i]` ± `sigma[i]` at `grid[i]`; all of one length. No data at all where the model is a
-/// log-likelihood alone, which has them itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Observation {
-    /// Abscissae, in any unit and any order.
-    pub grid: Vec<f64>,
-    /// In the unit of the forward model's data.
-    pub value: Vec<f64>,
-    /// Standard errors, all positive and finite; none at all where the simulator draws the noise.
-    pub sigma: Vec<f64>,
-}
 
 /// What a file says of an observation beside its numbers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,39 +91,6 @@ impl Observation {
                 mistakes: mistakes.into_messages(),
             }),
         }
-    }
-
-    /// Of a model that is a log-likelihood alone.
-    pub fn of_the_model() -> Self {
-        Self {
-            grid: Vec::new(),
-            value: Vec::new(),
-            sigma: Vec::new(),
-        }
-    }
-
-    /// The number of data.
-    pub fn len(&self) -> usize {
-        self.value.len()
-    }
-
-    /// Where the model is a log-likelihood alone.
-    pub fn is_empty(&self) -> bool {
-        self.value.is_empty()
-    }
-
-    /// How many points of the grid stand where an earlier one does, and how many go back behind the one before
-    /// (or, where most go down, ahead of it).
-    pub fn disorder(&self) -> (usize, usize) {
-        let mut sorted = self.grid.clone();
-        sorted.sort_by(f64::total_cmp);
-        let n_repeated = sorted.windows(2).filter(|pair| pair[0] == pair[1]).count();
-        let count = |is: fn(f64, f64) -> bool| {
-            let pairs = self.grid.windows(2);
-            pairs.filter(|pair| is(pair[0], pair[1])).count()
-        };
-        let (n_up, n_down) = (count(|a, b| a < b), count(|a, b| a > b));
-        (n_repeated, n_up.min(n_down))
     }
 }
 

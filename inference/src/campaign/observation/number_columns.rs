@@ -3,13 +3,8 @@
 use super::cell::Cell;
 use super::mistakes::{FileMistakes, Place};
 use super::open::Table;
+use super::parquet_file::{BEGINNING, ParquetFile, undamaged};
 use super::reading::Reading;
-use arrow_array::types::{ArrowPrimitiveType, Float32Type, Float64Type, Int32Type, Int64Type};
-use arrow_array::{Array, ArrayRef, PrimitiveArray, RecordBatch};
-use bytes::Bytes;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// Numbers by column and row; NaN where there is none.
@@ -28,7 +23,7 @@ pub(crate) fn number_columns(
     wanted: &[&str],
 ) -> Result<NumberColumns, Vec<String>> {
     let mut mistakes = FileMistakes::new(path);
-    let found = match bytes.starts_with(b"PAR1") {
+    let found = match bytes.starts_with(BEGINNING) {
         true => of_parquet(bytes, wanted, &mut mistakes),
         false => of_text(&bytes, wanted, &mut mistakes),
     };
@@ -80,41 +75,20 @@ fn of_parquet(
     wanted: &[&str],
     mistakes: &mut FileMistakes,
 ) -> Option<NumberColumns> {
-    // The parquet crate means to return errors, but has panicked on damaged files before.
-    let read = catch_unwind(AssertUnwindSafe(|| read_parquet(bytes, wanted)));
-    read.unwrap_or_else(|_| Err("the file is damaged".to_owned()))
+    undamaged(|| read_parquet(bytes, wanted))
         .map_err(|message| mistakes.add(Place::File, message))
         .ok()
 }
 
 fn read_parquet(bytes: Vec<u8>, wanted: &[&str]) -> Result<NumberColumns, String> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(bytes))
-        .map_err(|error| error.to_string())?;
-    let fields = builder.schema().fields().iter();
-    let names: Vec<String> = fields.map(|field| field.name().clone()).collect();
-    let places = wanted
-        .iter()
-        .filter_map(|wanted| names.iter().position(|name| name == wanted));
-    let mask = ProjectionMask::roots(builder.parquet_schema(), places);
-    let reader = builder
-        .with_projection(mask)
-        .build()
-        .map_err(|error| error.to_string())?;
-    let batches: Result<Vec<RecordBatch>, _> = reader.collect();
-    let batches = batches.map_err(|error| error.to_string())?;
+    let file = ParquetFile::open(bytes)?;
+    let names = file.names.clone();
+    let found = file.read(wanted)?;
     let column = |wanted: &&str| -> Result<Option<Vec<f64>>, String> {
-        if !names.iter().any(|name| name == wanted) {
-            return Ok(None);
+        match names.iter().any(|name| name == wanted) {
+            true => found.numbers(wanted).map(Some),
+            false => Ok(None),
         }
-        let mut numbers = Vec::new();
-        for batch in &batches {
-            let array = batch.column_by_name(wanted).ok_or("a column is missing")?;
-            numbers.extend(numbers_of(array).ok_or_else(|| {
-                let kind = array.data_type();
-                format!("column {wanted} is of type {kind}, expected numbers")
-            })?);
-        }
-        Ok(Some(numbers))
     };
     let columns: Result<Vec<_>, String> = wanted.iter().map(column).collect();
     Ok(NumberColumns {
@@ -123,25 +97,10 @@ fn read_parquet(bytes: Vec<u8>, wanted: &[&str]) -> Result<NumberColumns, String
     })
 }
 
-fn numbers_of(array: &ArrayRef) -> Option<Vec<f64>> {
-    fn of<T: ArrowPrimitiveType>(
-        array: &ArrayRef,
-        number: fn(T::Native) -> f64,
-    ) -> Option<Vec<f64>> {
-        let array = array.as_any().downcast_ref::<PrimitiveArray<T>>()?;
-        let numbers = array.iter().map(|value| value.map_or(f64::NAN, number));
-        Some(numbers.collect())
-    }
-    of::<Float64Type>(array, |x| x)
-        .or_else(|| of::<Float32Type>(array, f64::from))
-        .or_else(|| of::<Int64Type>(array, |x| x as f64))
-        .or_else(|| of::<Int32Type>(array, f64::from))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow_array::Float64Array;
+    use arrow_array::{ArrayRef, Float64Array, RecordBatch};
     use parquet::arrow::ArrowWriter;
     use parquet::basic::Compression;
     use parquet::file::properties::WriterProperties;

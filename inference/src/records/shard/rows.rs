@@ -139,6 +139,17 @@ impl ShardRows {
         }
     }
 
+    /// Adds the rows that follow directly, of the same layout.
+    pub fn append(&mut self, next: Self) {
+        debug_assert_eq!((self.n_data, self.n_derived), (next.n_data, next.n_derived));
+        self.draws.append(next.draws);
+        self.log_likelihood.extend(next.log_likelihood);
+        self.simulated.extend(next.simulated);
+        self.derived.extend(next.derived);
+        self.status.extend(next.status);
+        self.message.extend(next.message);
+    }
+
     /// The `i`-th row here has no answer.
     pub fn fail(&mut self, i: usize, message: String) {
         let (n_data, n_derived) = (self.n_data, self.n_derived);
