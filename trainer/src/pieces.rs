@@ -60,7 +60,8 @@ impl Piece {
             if values.len() != n {
                 return Some(format!("{name} of {} numbers, expected {n}", values.len()));
             }
-            if let Some(bad) = values.iter().find(|value| !(value.abs() <= 1e30)) {
+            let is_bad = |value: &&f64| value.is_nan() || value.abs() > 1e30;
+            if let Some(bad) = values.iter().find(is_bad) {
                 return Some(format!("{name} with {bad:?}, expected numbers up to 1e30"));
             }
         }

@@ -5,16 +5,17 @@ mod setup;
 
 use burn::tensor::Device;
 use serde_json::{Value, json};
-use setup::{AfterEpoch, fit, fit_to_draws, pool, training_set, weighted_draws};
-use sidereal_inference::base::{Purpose, RoundId};
+use setup::{AfterEpoch, fit, fit_to_draws, normals, pool, training_set, weighted_draws};
+use sidereal_inference::base::{FlowId, Purpose, RoundId};
 use sidereal_inference::campaign::{Campaign, Observation};
 use sidereal_inference::records::Directory;
-use sidereal_inference::weights::{Component, Proposal};
+use sidereal_inference::weights::{Component, Objective, Proposal};
 use sidereal_trainer::Model;
 use sidereal_trainer::draw::{DrawPlan, draw};
 use sidereal_trainer::model::MODEL_FILE;
 use sidereal_trainer::standardization::Standardization;
 use sidereal_trainer::training::TrainingState;
+use sidereal_trainer::training_set::TrainingSet;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -88,11 +89,27 @@ fn trained(campaign: &Campaign) -> Model {
 }
 
 fn fitted_to_draws(campaign: &Campaign) -> Model {
-    let set = weighted_draws(campaign, 400);
-    let fitted = fit_to_draws(&set, 1);
+    fitted_to(campaign, &weighted_draws(campaign, 400))
+}
+
+/// To draws that fall into two pieces.
+fn fitted_to_pieces(campaign: &Campaign) -> Model {
+    let objective = Objective::WeightedDraws { exponent: 1.0 };
+    let mut set = TrainingSet::new(campaign, FlowId(0), objective);
+    for pair in normals(400).chunks_exact(2).enumerate() {
+        let (i, pair) = pair;
+        let middle = if i % 2 == 0 { -1.0 } else { 1.0 };
+        set.push_draw(&[middle + 0.01 * pair[0], 0.01 * pair[1]], 1.0);
+    }
+    assert_eq!(Standardization::new(&set).pieces.len(), 2);
+    fitted_to(campaign, &set)
+}
+
+fn fitted_to(campaign: &Campaign, set: &TrainingSet) -> Model {
+    let fitted = fit_to_draws(set, 1);
     Model::new(
         campaign.clone(),
-        Standardization::new(&set),
+        Standardization::new(set),
         fitted.summary,
         fitted.estimator,
         Device::flex(),
@@ -225,6 +242,8 @@ fn tells_the_field(what: &str, reason: &str) -> bool {
     keys.peek().is_none()
         || keys.any(|key| reason.contains(key))
         || pointer.ends_with("/periodic") && reason.contains("standardization.circles")
+        // How many there are is how many features the flow has.
+        || pointer.ends_with("/pieces") && reason.contains("context.weight")
 }
 
 #[test]
@@ -243,6 +262,7 @@ fn no_edit_of_a_model_description_makes_us_panic() {
         ("splines", trained(&periodic(SPLINES))),
         ("batches", trained(&setup::campaign(BATCHES))),
         ("draws", fitted_to_draws(&periodic(MAF))),
+        ("pieces", fitted_to_pieces(&setup::campaign(MAF))),
     ];
     let mut panics = Vec::new();
     for (name, model) in models {
