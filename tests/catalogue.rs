@@ -227,7 +227,7 @@ fn a_catalogue_has_the_same_bytes_whatever_the_threads_and_kills() {
     let output = place.predict(&place.catalogue, &killed, &["--threads", "2"]);
     assert_eq!(status(&output), 3, "{}", errors(&output));
     assert!(
-        errors(&output).contains("are done, going on with"),
+        errors(&output).contains("targets, going on with"),
         "{}",
         errors(&output)
     );

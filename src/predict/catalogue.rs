@@ -98,6 +98,7 @@ pub fn run(
     };
     let directory = CatalogueDirectory::open(&out, &identity)?;
     let mut row_by_target = directory.finished(&targets)?;
+    let n_before = row_by_target.len() as u64;
     for target in &targets {
         if let Err(mistake) = &target.observation {
             let seed = seed_of_target(asked.seed, &target.id);
@@ -110,11 +111,10 @@ pub fn run(
         .filter(|target| !row_by_target.contains_key(&target.id))
         .filter_map(|target| Some((&target.id, target.observation.as_ref().ok()?)))
         .collect();
-    let n_before = targets.len() - waiting.len();
     if n_before > 0 && !waiting.is_empty() {
-        let (n_before, n_waiting) = (n_before as u64, waiting.len() as u64);
+        let n_waiting = waiting.len() as u64;
         terminal.note(&format!(
-            "{}: {} targets are done, going on with {}",
+            "{}: done are {} targets, going on with {}",
             out.display(),
             numbers::count(n_before),
             numbers::count(n_waiting)
