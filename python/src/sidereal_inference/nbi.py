@@ -220,14 +220,13 @@ class NBI:
         self.x_obs, self._log_like = None, None
         simulate, more = self.simulator, {"x_err": noise}
         if callable(noise):
-            noisy = functools.partial(with_noise, self.simulator, noise)
-            shape, noisy_shape = (
-                first_x(one, self.prior, self.names, self.seed).shape for one in (self.simulator, noisy)
-            )
-            if shape == noisy_shape:
-                more = {"log_likelihood": no_likelihood, "noise": functools.partial(anew, noise, shape)}
+            x = first_x(self.simulator, self.prior, self.names, self.seed)
+            noisy = first_x(lambda theta: with_noise(lambda _: x.copy(), noise, theta), self.prior, self.names, self.seed)
+            if noisy.shape == x.shape:
+                more = {"log_likelihood": no_likelihood, "noise": functools.partial(anew, noise, x.shape)}
             else:
-                simulate, more = noisy, {"log_likelihood": no_likelihood, "global_rng": True}
+                simulate = functools.partial(with_noise, self.simulator, noise)
+                more = {"log_likelihood": no_likelihood, "global_rng": True}
         self._result, shape = train(simulate, simulations=n_sims, **more, **settings)
         self._noise = None if callable(noise) else np.broadcast_to(noise, shape).astype(float)
 
