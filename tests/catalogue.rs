@@ -235,7 +235,10 @@ fn a_catalogue_has_the_same_bytes_whatever_the_threads_and_kills() {
 
     // What is damaged is made again; what is done is left as it is.
     let posterior = killed.join("posteriors/target=star%207/posterior.parquet");
-    std::fs::write(&posterior, "short").expect("damage");
+    let mut bytes = std::fs::read(&posterior).expect("draws");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&posterior, bytes).expect("one bit of damage");
     let before = modified(&killed.join("targets/star%202.json"));
     let output = place.predict(&place.catalogue, &killed, &[]);
     assert_eq!(status(&output), 3, "{}", errors(&output));

@@ -132,7 +132,7 @@ impl CatalogueDirectory {
             let found = target.observation.as_ref().map(Observation::sha256);
             if found.as_ref() != Ok(&record.observation_sha256) {
                 changed.push(target.id.to_string());
-            } else if self.is_there(&record.posterior) {
+            } else if self.is_whole(&record.posterior) {
                 row_by_id.insert(target.id.clone(), record.row);
             } else {
                 self.remove_rest(&name)?;
@@ -211,9 +211,10 @@ impl CatalogueDirectory {
         is_ours.then_some(record)
     }
 
-    fn is_there(&self, posterior: &StoredFile) -> bool {
-        let found = files::check_regular(&self.root.join(&posterior.path));
-        found.is_ok_and(|metadata| metadata.len() == posterior.n_bytes)
+    /// Whether the draws are those that were written.
+    fn is_whole(&self, posterior: &StoredFile) -> bool {
+        let found = files::read(&self.root.join(&posterior.path), posterior.n_bytes);
+        found.is_ok_and(|bytes| files::sha256_hex(&bytes) == posterior.sha256)
     }
 
     /// Removes what there is of a target that is not done: first that it is done, then its draws.
