@@ -1,7 +1,7 @@
 //! How many simulations a round gets within a budget.
 
 use super::past::Past;
-use super::refinement::{SURROGATE_IS_GOOD, fewest_draws};
+use super::refinement::{SURROGATE_IS_FAIR, SURROGATE_IS_GOOD, fewest_draws};
 use crate::campaign::{Refinement, Rounds};
 use crate::weights::{Component, Objective};
 
@@ -21,9 +21,10 @@ const FIRST_A_PARAMETER: u64 = 64;
 /// Rows of a round that a surrogate's posterior is tried with, and for each parameter.
 const TRIAL: u64 = 250;
 const TRIAL_A_PARAMETER: u64 = 50;
-/// Effective draws, in units of the fewest that a flow is fitted to, that a good flow of a surrogate brings before true draws
-/// teach the next one.
+/// Effective draws, in units of the fewest that a flow is fitted to, that a good and a fair flow of a surrogate bring before true
+/// draws teach the next one.
 const OF_GOOD_SURROGATE: f64 = 3.0;
+const OF_FAIR_SURROGATE: f64 = 1.2;
 /// A round of a good flow multiplies the effective draws so far by at most this: the next flow, fitted to
 /// more of them, is better still.
 const GROWTH: f64 = 3.0;
@@ -148,17 +149,21 @@ pub(crate) fn prior_round_size(rounds: &Rounds, past: &Past) -> Option<u64> {
     Some(n_rows.max(fewest_exploring(past.n_parameters)).min(left))
 }
 
-/// Rows of another round from the newest flow; None where the next one is fitted first. A surrogate's flow that is good is
-/// drawn from until true draws teach more than it knows.
+/// Rows of another round from the newest flow; None where the next one is fitted first. A surrogate's flow that is fair is
+/// drawn from until true draws teach more than it knows: the next one may well be far worse.
 pub(crate) fn repeated_size(rounds: &Rounds, past: &Past) -> Option<u64> {
     let last = past.history.last()?;
     let Component::Flow(flow) = last.proposal.newest() else {
         return None;
     };
     let efficiency = last.all.efficiency;
-    let missing = OF_GOOD_SURROGATE * fewest_draws(past.n_parameters) - past.combined.n_eff;
+    let wanted = match efficiency >= SURROGATE_IS_GOOD {
+        true => OF_GOOD_SURROGATE,
+        false => OF_FAIR_SURROGATE,
+    };
+    let missing = wanted * fewest_draws(past.n_parameters) - past.combined.n_eff;
     let is_of_surrogate = past.objectives.get(&flow) == Some(&Objective::SurrogateDraws);
-    if !is_of_surrogate || efficiency < SURROGATE_IS_GOOD || missing <= 0.0 {
+    if !is_of_surrogate || efficiency < SURROGATE_IS_FAIR || missing <= 0.0 {
         return None;
     }
     let budget = rounds.stop.simulations.unwrap_or(u64::MAX);
@@ -437,7 +442,10 @@ mod tests {
         assert_eq!(size(surrogate, 0.8, 50.0, 820), Some(525));
         assert_eq!(size(surrogate, 0.8, 440.0, 820), Some(250));
         assert_eq!(size(surrogate, 0.8, 450.0, 820), None);
-        assert_eq!(size(surrogate, 0.49, 50.0, 820), None);
+        // 1.05 · (180 - 50) / 0.25 of a fair one, which is left sooner.
+        assert_eq!(size(surrogate, 0.25, 50.0, 820), Some(546));
+        assert_eq!(size(surrogate, 0.25, 180.0, 820), None);
+        assert_eq!(size(surrogate, 0.19, 50.0, 820), None);
         // More than half of what is left.
         assert_eq!(size(surrogate, 0.8, 50.0, 12_000), None);
         let drawn = Objective::WeightedDraws { exponent: 0.9 };

@@ -18,12 +18,14 @@ const SMALLEST_EXPONENT: f64 = 1e-8;
 /// A step of the exponent is as large as it may be where it leaves this part of the effective draws.
 const UNCHANGED: f64 = 0.7;
 
-/// Flows that are fitted to a surrogate at most, and those after which it must have brought something: two rounds in a row of
-/// no more than this efficiency.
-const MOST_OF_SURROGATE: usize = 8;
+/// Flows that are fitted to a surrogate at most, and those after which it must have brought something within two rounds: one of
+/// more than this efficiency, or a log-likelihood that exceeds all earlier ones by so much.
+const MOST_OF_SURROGATE: usize = 12;
 const PATIENCE: usize = 4;
 const HOPELESS: f64 = 0.02;
-/// Efficiency of a round from which on a surrogate's flow is drawn from as any other.
+const RISE: f64 = 10.0;
+/// Efficiency of a round from which on a surrogate's flow is drawn from again, and from which on as any other.
+pub(crate) const SURROGATE_IS_FAIR: f64 = 0.2;
 pub(crate) const SURROGATE_IS_GOOD: f64 = 0.5;
 
 /// Weights of all rounds' draws, tempered as far as their number asks for.
@@ -94,9 +96,10 @@ pub fn asks_surrogate(
         Objective::SurrogateDraws => false,
         Objective::Simulations | Objective::WeightedDraws { .. } => true,
     });
-    let newest = || rounds.iter().rev().take(2);
-    let is_hopeless =
-        earlier.len() >= PATIENCE && newest().all(|round| efficiency(round) <= HOPELESS);
+    let (older, newest) = rounds.split_at(rounds.len().saturating_sub(2));
+    let is_hopeless = earlier.len() >= PATIENCE
+        && newest.iter().all(|round| efficiency(round) <= HOPELESS)
+        && best_log_likelihood(newest) <= best_log_likelihood(older) + RISE;
     if is_over || is_hopeless || earlier.len() >= MOST_OF_SURROGATE {
         return Ok(false);
     }
@@ -107,6 +110,11 @@ pub fn asks_surrogate(
 fn efficiency(round: &RoundColumns) -> f64 {
     let log_weights = round_log_weights(round);
     effective_sample_size(&log_weights) / log_weights.len().max(1) as f64
+}
+
+fn best_log_likelihood(rounds: &[RoundColumns]) -> f64 {
+    let all = rounds.iter().flat_map(|round| &round.log_likelihood);
+    all.flatten().copied().fold(f64::NEG_INFINITY, f64::max)
 }
 
 /// Draws whose likelihood is above zero.
@@ -360,7 +368,16 @@ mod tests {
         assert!(asks(&[poor(), poor()], &surrogate(3)));
         assert!(!asks(&[poor(), fair(), poor(), poor()], &surrogate(4)));
         assert!(asks(&[poor(), poor(), fair(), poor()], &surrogate(4)));
-        assert!(!asks(&[poor(), fair()], &surrogate(8)));
+        assert!(!asks(&[poor(), fair()], &surrogate(12)));
+        // As poor, but on their way up.
+        let risen = |by: f64| {
+            let mut round = poor();
+            let values = round.log_likelihood.iter_mut().flatten();
+            values.for_each(|value| *value += by);
+            round
+        };
+        assert!(asks(&[poor(), risen(5.0), risen(15.1), poor()], &surrogate(4)));
+        assert!(!asks(&[poor(), risen(5.0), risen(14.9), poor()], &surrogate(4)));
     }
 
     #[test]
