@@ -1,7 +1,7 @@
 //! One campaign in this process, with coordinator, worker and trainer as `sidereal fit` has them.
 
-use crate::Fallible;
 use crate::problems::{Mirrored, Problem, Source};
+use crate::{Fallible, How};
 use sidereal_coordinator::{AfterTheEnd, CoordinatorConfig, Earlier, ServeConfig, start};
 use sidereal_inference::campaign::{Campaign, DeviceChoice};
 use sidereal_inference::campaign_file;
@@ -29,14 +29,15 @@ pub struct Found {
     pub warnings: Vec<String>,
 }
 
-pub async fn run(problem: &Problem, is_cut: bool, seed: u64) -> Fallible<Found> {
+pub async fn run(problem: &Problem, how: How, seed: u64) -> Fallible<Found> {
     let place = tempfile::tempdir()?;
     let location = place.path().to_str().ok_or("a path that is not UTF-8")?;
     let directory = sidereal_store::create(location)?;
-    let campaign = Campaign {
+    let mut campaign = Campaign {
         seed,
         ..campaign(problem)?
     };
+    campaign.training.surrogate = how.has_surrogate;
     let running = start(CoordinatorConfig {
         directory: directory.clone(),
         campaign: campaign.clone(),
@@ -86,7 +87,7 @@ pub async fn run(problem: &Problem, is_cut: bool, seed: u64) -> Fallible<Found> 
             idle_timeout: None,
             grace: Duration::ZERO,
         },
-        is_cut.then_some(problem.mode),
+        how.is_cut.then_some(problem.mode),
         shutdown,
     ));
     let outcome = running.wait().await?;

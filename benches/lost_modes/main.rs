@@ -1,7 +1,7 @@
 //! What becomes of lost modes: campaigns whose flows are blind to one of two equal modes until one has come to the
 //! posterior, beside campaigns that are left alone; `benches/README.md` says what they showed.
 //!
-//! `cargo bench --bench lost_modes [-- --seeds 0-9] [NAME ...]`. Two campaigns run at a time, one training thread each.
+//! `cargo bench --bench lost_modes [-- --seeds 0-9] [--surrogate] [NAME ...]`. Two campaigns run at a time, one training thread each.
 
 mod campaign;
 mod problems;
@@ -20,6 +20,14 @@ pub type Fallible<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 const CAMPAIGNS_AT_A_TIME: usize = 2;
 /// A mode's posterior mass, one half, must be found to this.
 const MASS_TOLERANCE: f64 = 0.1;
+
+/// How a campaign is run.
+#[derive(Debug, Clone, Copy)]
+pub struct How {
+    pub is_cut: bool,
+    /// `training.surrogate`.
+    pub has_surrogate: bool,
+}
 
 /// How one campaign ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,12 +52,17 @@ fn main() -> ExitCode {
 
 fn run(arguments: impl Iterator<Item = String>) -> Fallible {
     let mut seeds = 0..=9;
+    let mut has_surrogate = false;
     let mut problems = Vec::new();
     // Cargo adds `--bench`.
     let mut arguments = arguments.filter(|argument| argument != "--bench");
     while let Some(argument) = arguments.next() {
         if argument == "--seeds" {
             seeds = parsed(&arguments.next().unwrap_or_default())?;
+            continue;
+        }
+        if argument == "--surrogate" {
+            has_surrogate = true;
             continue;
         }
         match PROBLEMS.iter().find(|problem| problem.name == argument) {
@@ -66,7 +79,11 @@ fn run(arguments: impl Iterator<Item = String>) -> Fallible {
     );
     for problem in problems {
         for is_cut in [true, false] {
-            let endings = runtime.block_on(all(problem, is_cut, seeds.clone()))?;
+            let how = How {
+                is_cut,
+                has_surrogate,
+            };
+            let endings = runtime.block_on(all(problem, how, seeds.clone()))?;
             let n = |ending| endings.iter().filter(|other| **other == ending).count();
             println!(
                 "| {} | {} | {} | {} | {} | {} |",
@@ -89,7 +106,7 @@ fn parsed(seeds: &str) -> Fallible<RangeInclusive<u64>> {
 
 async fn all(
     problem: &'static Problem,
-    is_cut: bool,
+    how: How,
     seeds: RangeInclusive<u64>,
 ) -> Fallible<Vec<Ending>> {
     let places = Arc::new(Semaphore::new(CAMPAIGNS_AT_A_TIME));
@@ -98,7 +115,7 @@ async fn all(
         let places = Arc::clone(&places);
         runs.spawn(async move {
             let _place = places.acquire().await?;
-            one(problem, is_cut, seed).await
+            one(problem, how, seed).await
         });
     }
     let mut endings = Vec::new();
@@ -108,15 +125,15 @@ async fn all(
     Ok(endings)
 }
 
-async fn one(problem: &Problem, is_cut: bool, seed: u64) -> Fallible<Ending> {
-    let found = campaign::run(problem, is_cut, seed).await?;
+async fn one(problem: &Problem, how: How, seed: u64) -> Fallible<Ending> {
+    let found = campaign::run(problem, how, seed).await?;
     let is_whole = (found.mass - 0.5).abs() <= MASS_TOLERANCE;
     let ending = match (found.warnings.is_empty(), is_whole) {
         (false, _) => Ending::Said,
         (true, true) => Ending::Right,
         (true, false) => Ending::Silent,
     };
-    let cut = if is_cut { "cut" } else { "untouched" };
+    let cut = if how.is_cut { "cut" } else { "untouched" };
     eprintln!(
         "{} {cut}, seed {seed}: {ending:?}, mass {:.3}, n_eff {:.0}, {} simulations, searches {:?} {:?}",
         problem.name, found.mass, found.n_eff, found.simulations, found.outcomes, found.warnings

@@ -10,9 +10,9 @@ mod seeds;
 mod weighted;
 
 pub use ids::{AttemptId, CampaignHash, FlowId, LocalId, PeerId, RoundId, RowId, RunId, TargetId};
-pub use matrices::{cholesky, moments, offset};
+pub use matrices::{cholesky, moments, offset, solved_upper};
 pub(crate) use matrices::{
-    cholesky_of_pivots, column, mahalanobis_squared, solved_lower, solved_upper, squared_distance,
+    cholesky_of_pivots, column, mahalanobis_squared, solved_lower, squared_distance,
 };
 pub use panics::words_of_panic;
 pub use retry::while_store_fails;

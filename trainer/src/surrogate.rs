@@ -8,6 +8,7 @@ mod descent;
 mod emulator;
 mod kernel;
 mod particles;
+mod peaks;
 
 use emulator::{Lesson, Surrogate};
 use particles::{Swarm, temper};
@@ -100,10 +101,17 @@ impl<'a> Simulations<'a> {
             FIRST_FLOW => FIRST_EXPONENT * final_exponent(d),
             _ => final_exponent(d),
         };
-        let found = temper(swarm, exponent, log_likelihood, &mut rng);
+        let (found, way) = temper(swarm, exponent, &log_likelihood, &mut rng);
+        let log_posterior = |at: &[f64]| {
+            let places = at.chunks_exact(d).map(|at| found.log_prior(at));
+            let both = log_likelihood(at).into_iter().zip(places);
+            both.map(|(likelihood, prior)| likelihood + prior).collect()
+        };
+        let lost = peaks::left_behind(&way, &found, &log_posterior, pool, &mut rng);
         let z = found
             .at
             .iter()
+            .chain(&lost)
             .enumerate()
             .map(|(i, &at)| match circles[i % d] {
                 true => circle::quantile(at),

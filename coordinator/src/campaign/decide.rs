@@ -58,7 +58,9 @@ pub fn decide(state: &mut State, input: Input, now_s: f64) -> Result<Vec<Event>,
 }
 
 /// Share of a budget that searches for lost modes may take.
-const MOST_PROBING: f64 = 0.06;
+const MOST_PROBING: f64 = 0.1;
+/// A scan may take as much as leaves the searches after it twice that.
+const SCANS: u64 = 3;
 
 /// A journal record in the making.
 struct Draft<'a> {
@@ -139,7 +141,8 @@ impl Draft<'_> {
             return Ok(());
         }
         let settings = &run.opened.settings;
-        let probing = probing.and_then(|probing| self.affordable(settings, probing));
+        let has_begun = summary.kind == RoundKind::Probe;
+        let probing = probing.and_then(|probing| self.affordable(settings, probing, has_begun));
         let search = probing
             .as_ref()
             .and_then(|probing| probing.next_round(settings.n_parameters));
@@ -169,10 +172,22 @@ impl Draft<'_> {
         }
     }
 
-    /// A session whose next step budget and time have room for, or its end; None where it has not begun.
-    fn affordable(&self, settings: &Settings, probing: Probing) -> Option<Probing> {
+    /// A session whose next step budget and time have room for, or its end; None where it has not begun. A scan that leaves
+    /// too little for the searches is left out.
+    fn affordable(
+        &self,
+        settings: &Settings,
+        probing: Probing,
+        has_begun: bool,
+    ) -> Option<Probing> {
         let Some((_, n_rows)) = probing.next_round(settings.n_parameters) else {
-            return Some(probing);
+            return has_begun.then_some(probing);
+        };
+        let is_scan = !probing.scan.is_empty();
+        let n_rows = if is_scan {
+            n_rows.saturating_mul(SCANS)
+        } else {
+            n_rows
         };
         let stop = &settings.rounds.stop;
         let budget = stop.simulations.unwrap_or(u64::MAX);
@@ -182,7 +197,9 @@ impl Draft<'_> {
             || stop
                 .wall_time_s
                 .is_some_and(|max_s| self.elapsed_s >= max_s);
-        let has_begun = probing.has_begun();
+        if is_too_much && is_scan {
+            return self.affordable(settings, probing.without_scan(), has_begun);
+        }
         match (is_too_much, has_begun) {
             (false, _) => Some(probing),
             (true, true) => Some(probing.given_up()),

@@ -8,10 +8,11 @@ use super::state::{Phase, State};
 use super::test_inputs::*;
 use crate::weigh::Findings;
 use sidereal_inference::account::Progress;
-use sidereal_inference::base::{FlowId, RoundId};
+use sidereal_inference::base::{FlowId, LocalId, RoundId};
 use sidereal_inference::method::{Outcome, Probing, StopReason};
 use sidereal_inference::records::DrawTask;
 use sidereal_inference::weights::{Component, Proposal, RoundKind};
+use std::collections::BTreeMap;
 
 /// Round 0 is simulated and weighed; what is next is up to `settings`.
 fn after_round_0(settings: Settings) -> (Played, Decided) {
@@ -482,14 +483,31 @@ fn searches_are_rounds_of_their_own_until_they_end_and_then_the_campaign_goes_on
     );
 }
 
+/// Two searches after round 1 and, where they could be drawn, their second step: how they ended.
+fn searched(settings: Settings) -> (Played, Decided) {
+    let mut played = simulated_round_1(settings);
+    let input = weighed(1, RoundKind::Training, 100, proposal_of_flow_0(), 0.5);
+    played.step(weighed_with(input, session(&[0, 1])), 41.0);
+    let (proposal, n_rows) = session(&[0, 1]).next_round(1).expect("two searches");
+    let draw = DrawTask {
+        round: RoundId(2),
+        n_rows,
+        proposal: proposal.clone(),
+    };
+    let result = task_result(None, Some(&draw), 2);
+    played.step(Input::TaskChecked(Box::new(result)), 42.0);
+    played.step(Input::ShardsChecked(vec![shard(2, 0..16)]), 43.0);
+    let input = weighed(2, RoundKind::Probe, 16, proposal, 0.0);
+    let decision = played.step(weighed_with(input, session(&[2, 3])), 44.0);
+    (played, decision)
+}
+
 #[test]
 fn searches_end_where_the_budget_does() {
     let mut settings = settings();
-    settings.rounds.stop.simulations = Some(215);
+    settings.rounds.stop.simulations = Some(231);
     settings.rounds.max = 2;
-    let mut played = simulated_round_1(settings);
-    let input = weighed(1, RoundKind::Training, 100, proposal_of_flow_0(), 0.5);
-    let decision = played.step(weighed_with(input, session(&[0, 1])), 41.0);
+    let (played, decision) = searched(settings);
     assert_eq!(
         played.state.outcomes(),
         [Outcome::GivenUp { share: 0.0 }; 2]
@@ -506,25 +524,40 @@ fn searches_take_no_more_than_their_share_of_the_budget() {
     let play = |budget: u64| {
         let mut settings = settings();
         settings.rounds.stop.simulations = Some(budget);
-        let mut played = simulated_round_1(settings);
-        let input = weighed(1, RoundKind::Training, 100, proposal_of_flow_0(), 0.5);
-        played.step(weighed_with(input, session(&[0, 1])), 41.0);
-        let (proposal, n_rows) = session(&[0, 1]).next_round(1).expect("two searches");
-        let draw = DrawTask {
-            round: RoundId(2),
-            n_rows,
-            proposal: proposal.clone(),
-        };
-        let result = task_result(None, Some(&draw), 2);
-        played.step(Input::TaskChecked(Box::new(result)), 42.0);
-        played.step(Input::ShardsChecked(vec![shard(2, 0..16)]), 43.0);
-        let input = weighed(2, RoundKind::Probe, 16, proposal, 0.0);
-        played.step(weighed_with(input, session(&[2, 3])), 44.0);
-        played.state.outcomes()
+        searched(settings).0.state.outcomes()
     };
-    // Two steps of 16 rows are 6 % of 533.
-    assert_eq!(play(530), [Outcome::GivenUp { share: 0.0 }; 2]);
-    assert_eq!(play(540), []);
+    // Two steps of 16 rows are 10 % of 320.
+    assert_eq!(play(319), [Outcome::GivenUp { share: 0.0 }; 2]);
+    assert_eq!(play(320), []);
+}
+
+#[test]
+fn a_scan_is_drawn_before_the_searches_where_it_leaves_them_enough() {
+    let begun = |budget: u64| {
+        let mut settings = settings();
+        settings.rounds.stop.simulations = Some(budget);
+        let mut played = simulated_round_1(settings);
+        let mut session = session(&[0, 1]);
+        let density = session.searches[&LocalId(0)].density.clone();
+        session.scan = BTreeMap::from([(LocalId(2), density)]);
+        let input = weighed(1, RoundKind::Training, 100, proposal_of_flow_0(), 0.5);
+        let decision = played.step(weighed_with(input, session), 41.0);
+        let task = Played::facts(&decision).last().cloned();
+        let Some(Fact::TaskOpened(Task {
+            draw: Some(draw), ..
+        })) = task
+        else {
+            panic!("nothing is drawn");
+        };
+        draw.proposal
+            .locals
+            .into_keys()
+            .map(|id| id.0)
+            .collect::<Vec<_>>()
+    };
+    // Thrice its 8 rows are 10 % of 240.
+    assert_eq!(begun(240), [2]);
+    assert_eq!(begun(239), [0, 1]);
 }
 
 #[test]

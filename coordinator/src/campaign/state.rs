@@ -267,8 +267,8 @@ impl State {
     /// Whether lost modes were searched for, and no search goes on.
     fn is_searched(&self) -> bool {
         let searches = |round: &WeighedRound| round.summary.kind == RoundKind::Probe;
-        let goes_on = |probing: &Probing| !probing.searches.is_empty();
-        self.rounds.iter().any(searches) && !self.probing.as_ref().is_some_and(goes_on)
+        let goes_on = self.probing.as_ref().is_some_and(Probing::goes_on);
+        self.rounds.iter().any(searches) && !goes_on
     }
 
     /// How all searches for lost modes ended.

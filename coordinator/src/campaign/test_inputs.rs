@@ -206,6 +206,7 @@ pub fn session(ids: &[u32]) -> Probing {
         aim: Aim::default(),
     };
     Probing {
+        scan: Default::default(),
         session: 1,
         flow: FlowId(0),
         searches: ids

@@ -8,10 +8,14 @@
 //! others, so they are rows of a round of their own and weigh in the posterior with all others: what a search finds is
 //! taken in by being found.
 //!
+//! Before that, a scan (`scan.rs`) looks around what is known: where most parameters of a lost mode are those of a known one, a few
+//! draws come into its basin.
+//!
 //! A narrow mode may also lie within a wide one, where the flow draws but far too rarely: one search climbs to the top of what
 //! is known and looks closer there, and one begins at a draw that is far heavier than the others of its round.
 
 mod ascent;
+mod scan;
 mod search;
 mod starts;
 mod steps;
@@ -23,6 +27,7 @@ pub use search::{Aim, Knowledge, Outcome, Probing, Search};
 
 use crate::base::LocalId;
 use crate::weights::{Component, MIN_N_EFF, effective_sample_size, round_log_weights};
+use scan::scan;
 use search::next_local;
 use starts::starts;
 use std::collections::BTreeMap;
@@ -40,7 +45,10 @@ pub fn probe(knowledge: &Knowledge) -> Option<Probing> {
     let (last, evidence) = (knowledge.rounds.last()?, knowledge.evidence?);
     if last.proposal.is_local() {
         let previous = knowledge.previous?;
-        return Some(step(knowledge, previous, last, evidence));
+        return Some(match previous.scan.is_empty() {
+            true => step(knowledge, previous, last, evidence),
+            false => scanned(knowledge, previous),
+        });
     }
     let (Component::Flow(flow), Some(objective)) = (last.proposal.newest(), knowledge.objective)
     else {
@@ -60,21 +68,41 @@ pub fn probe(knowledge: &Knowledge) -> Option<Probing> {
     if !is_good && !summits.is_heavy {
         return None;
     }
+    let first = next_local(knowledge.rounds);
+    let scan = match is_good {
+        true => numbered(first, scan(knowledge.space, last)),
+        false => BTreeMap::new(),
+    };
     let mut starting = summits.starts;
     if is_good {
         starting.extend(starts(knowledge, flow)?);
     }
-    let searches: BTreeMap<LocalId, Search> = (next_local(knowledge.rounds)..)
-        .map(LocalId)
-        .zip(starting)
-        .collect();
-    (!searches.is_empty()).then_some(Probing {
+    let searches = numbered(first + scan.len() as u32, starting);
+    (!searches.is_empty() || !scan.is_empty()).then_some(Probing {
         session,
         flow,
+        scan,
         searches,
         outcomes: Vec::new(),
         found: knowledge
             .previous
             .map_or_else(BTreeMap::new, |previous| previous.found.clone()),
     })
+}
+
+/// A session after its scan: searches at summits as they were to be, and all others begun anew by what it has shown.
+fn scanned(knowledge: &Knowledge, previous: &Probing) -> Probing {
+    let at_summits = previous.searches.values();
+    let at_summits = at_summits.filter(|search| search.aim != Aim::LeftBehind);
+    let mut starting: Vec<Search> = at_summits.cloned().collect();
+    starting.extend(starts(knowledge, previous.flow).unwrap_or_default());
+    Probing {
+        scan: BTreeMap::new(),
+        searches: numbered(next_local(knowledge.rounds), starting),
+        ..previous.clone()
+    }
+}
+
+fn numbered<T>(first: u32, all: Vec<T>) -> BTreeMap<LocalId, T> {
+    (first..).map(LocalId).zip(all).collect()
 }

@@ -376,8 +376,14 @@ mod tests {
             values.for_each(|value| *value += by);
             round
         };
-        assert!(asks(&[poor(), risen(5.0), risen(15.1), poor()], &surrogate(4)));
-        assert!(!asks(&[poor(), risen(5.0), risen(14.9), poor()], &surrogate(4)));
+        assert!(asks(
+            &[poor(), risen(5.0), risen(15.1), poor()],
+            &surrogate(4)
+        ));
+        assert!(!asks(
+            &[poor(), risen(5.0), risen(14.9), poor()],
+            &surrogate(4)
+        ));
     }
 
     #[test]

@@ -335,6 +335,7 @@ mod tests {
         let good = diagnostics(500.0, 0.1, 0.0, 0.1);
         let warnings = |outcomes: Vec<Outcome>| {
             let last = Probing {
+                scan: BTreeMap::new(),
                 session: 2,
                 flow: FlowId(7),
                 searches: BTreeMap::new(),

@@ -17,6 +17,8 @@ const WHOLE: f64 = 0.1;
 /// Steps of the exponent are halved this often at most.
 const MOST_HALVINGS: u32 = 60;
 const MOST_STEPS: u32 = 200;
+/// Particles of each step that are kept as waypoints.
+pub const WAYPOINTS: usize = 8;
 
 /// Places of the prior in the coordinates that particles move in: z on lines, turns on circles.
 #[derive(Debug, Clone)]
@@ -40,7 +42,7 @@ impl Swarm {
         Self { circles, at }
     }
 
-    fn log_prior(&self, at: &[f64]) -> f64 {
+    pub fn log_prior(&self, at: &[f64]) -> f64 {
         let lines = at
             .iter()
             .zip(&self.circles)
@@ -49,13 +51,44 @@ impl Swarm {
     }
 }
 
-/// Draws of prior · likelihood^exponent. `log_likelihood` takes places `[n, d]`; what is not finite is impossible.
+/// Where a particle was on the way, and how far particles spread there along each coordinate.
+#[derive(Debug, Clone)]
+pub struct Waypoint {
+    pub at: Vec<f64>,
+    pub spread: Vec<f64>,
+}
+
+impl Swarm {
+    /// Some of the particles.
+    fn waypoints(&self) -> Vec<Waypoint> {
+        let d = self.circles.len();
+        let n = self.at.len() / d.max(1);
+        let spread = (0..d).map(|k| {
+            let values = || self.at.iter().skip(k).step_by(d);
+            let mean = values().sum::<f64>() / n as f64;
+            let square = values().map(|x| (x - mean).powi(2)).sum::<f64>() / n as f64;
+            square.sqrt().max(1e-9)
+        });
+        let spread: Vec<f64> = spread.collect();
+        let chosen = self.at.chunks_exact(d);
+        chosen
+            .step_by((n / WAYPOINTS).max(1))
+            .map(|at| Waypoint {
+                at: at.to_vec(),
+                spread: spread.clone(),
+            })
+            .collect()
+    }
+}
+
+/// Draws of prior · likelihood^exponent, and where some were on the way. `log_likelihood` takes places `[n, d]`; what is not
+/// finite is impossible.
 pub fn temper(
     mut swarm: Swarm,
     exponent: f64,
     log_likelihood: impl Fn(&[f64]) -> Vec<f64>,
     rng: &mut ChaCha8Rng,
-) -> Swarm {
+) -> (Swarm, Vec<Waypoint>) {
     let d = swarm.circles.len();
     let n = swarm.at.len() / d.max(1);
     let known = |at: &[f64]| -> Vec<f64> {
@@ -72,6 +105,7 @@ pub fn temper(
     };
     let mut value = known(&swarm.at);
     let mut reached = 0.0;
+    let mut way = Vec::new();
     for _ in 0..MOST_STEPS {
         if reached >= exponent {
             break;
@@ -98,8 +132,9 @@ pub fn temper(
                 break;
             }
         }
+        way.extend(swarm.waypoints());
     }
-    swarm
+    (swarm, way)
 }
 
 /// The largest rise of the exponent, up to `most`, that leaves enough effective particles.
@@ -220,7 +255,7 @@ mod tests {
             };
             at.chunks_exact(2).map(of_row).collect()
         };
-        let found = temper(swarm, 1.0, log_likelihood, &mut rng);
+        let (found, _) = temper(swarm, 1.0, log_likelihood, &mut rng);
         let mean = |k: usize| found.at.iter().skip(k).step_by(2).sum::<f64>() / 2000.0;
         assert!((mean(0) - 1.0).abs() < 0.003 && (mean(1) + 0.5).abs() < 0.003);
         let product: f64 = found
@@ -243,7 +278,7 @@ mod tests {
             };
             at.chunks_exact(2).map(of_row).collect()
         };
-        let found = temper(swarm, 1.0, log_likelihood, &mut rng);
+        let (found, _) = temper(swarm, 1.0, log_likelihood, &mut rng);
         let share = |is: &dyn Fn(&[f64]) -> bool| {
             found.at.chunks_exact(2).filter(|x| is(x)).count() as f64 / 2000.0
         };
@@ -260,7 +295,7 @@ mod tests {
             let of_place = |z: &f64| if *z > 1.5 { 0.0 } else { f64::NAN };
             at.iter().map(of_place).collect()
         };
-        let found = temper(swarm, 1.0, log_likelihood, &mut rng);
+        let (found, _) = temper(swarm, 1.0, log_likelihood, &mut rng);
         assert!(found.at.iter().all(|&z| z > 1.5));
     }
 }

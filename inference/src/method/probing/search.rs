@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 /// Draws of a search at each step: so many, and as many for each parameter.
 const DRAWS: usize = 4;
+/// Draws of each density of a scan.
+const DRAWS_OF_SCAN: usize = 8;
 
 /// A flow knows where it is denser than at the least dense of this share of its own draws, or not much less dense: the
 /// outskirts of what it knows are no modes.
@@ -22,6 +24,13 @@ pub struct Probing {
     pub session: u32,
     /// The flow whose knowledge is doubted.
     pub flow: FlowId,
+    /// What is to be drawn once, before the searches begin (see `scan.rs`): they begin by what it shows.
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        with = "crate::weights::pairs"
+    )]
+    pub scan: BTreeMap<LocalId, LocalDensity>,
     /// What is to be drawn next; empty once the session is over.
     pub searches: BTreeMap<LocalId, Search>,
     /// Searches of this session that came to an end, in that order.
@@ -106,6 +115,10 @@ pub enum Outcome {
 impl Probing {
     /// What the next step draws from, and how many rows; None once the session is over.
     pub fn next_round(&self, n_parameters: usize) -> Option<(Proposal, u64)> {
+        if !self.scan.is_empty() {
+            let n_rows = self.scan.len() * DRAWS_OF_SCAN;
+            return Some((Proposal::of_locals(self.scan.clone()), n_rows as u64));
+        }
         if self.searches.is_empty() {
             return None;
         }
@@ -144,9 +157,15 @@ impl Probing {
         shares.max_by(f64::total_cmp)
     }
 
-    /// Whether any step was made.
-    pub fn has_begun(&self) -> bool {
-        !self.outcomes.is_empty() || self.searches.values().any(|search| search.n_steps > 0)
+    /// Whether there is anything to draw yet.
+    pub fn goes_on(&self) -> bool {
+        !self.scan.is_empty() || !self.searches.is_empty()
+    }
+
+    /// The session with its searches alone, which then begin by what is known without a scan.
+    pub fn without_scan(mut self) -> Self {
+        self.scan = BTreeMap::new();
+        self
     }
 
     /// The session with its searches given up, because nothing is left for them.

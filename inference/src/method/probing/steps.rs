@@ -10,6 +10,8 @@ use crate::weights::{
     Component, Evidence, LocalDensity, RoundColumns, effective_sample_size, normalized,
 };
 
+use std::collections::BTreeMap;
+
 /// Effective draws of a step, for each parameter, that show a peak.
 const EFFECTIVE_PER_PARAMETER: f64 = 1.0;
 /// A search ends at a peak once that does not seem to hold more than so many times what it seemed to hold before.
@@ -57,7 +59,7 @@ pub(super) fn step(
     evidence: Evidence,
 ) -> Probing {
     let mut probing = Probing {
-        searches: Default::default(),
+        searches: BTreeMap::new(),
         ..previous.clone()
     };
     let level = known_level(knowledge.rounds, previous.flow);

@@ -271,6 +271,7 @@ fn searches_at_a_peak_go_on_however_low_they_stand() {
     };
     let searches = modes.means[1..].iter().map(search);
     let previous = Probing {
+        scan: BTreeMap::new(),
         session: 1,
         flow: FLOW,
         searches: (0..).map(LocalId).zip(searches).collect(),

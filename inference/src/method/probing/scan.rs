@@ -1,0 +1,293 @@
+//! A look around what is known, before searches begin: one or two parameters of known draws are drawn anew from the prior, known
+//! modes are mirrored, and shifted by what parts two of them.
+//!
+//! Modes that a posterior has by a symmetry of the model share most parameters with each other: of a sinusoid of the other sign
+//! the frequency is known, and of the next alias all but the frequency. From the prior such a mode is met by luck; from the
+//! known one, two parameters away, a few draws come into its basin. Searches begin there like anywhere else (`starts.rs`).
+
+use crate::base::{cholesky, equal_draws, moments};
+use crate::method::modes::far_apart;
+use crate::space::ParameterSpace;
+use crate::space::circle::{embedded, opposite_seams, quantile, turns};
+use crate::weights::{LocalDensity, RoundColumns, normalized, round_log_weights};
+
+/// Known draws that stand for all.
+const N_STAND: usize = 400;
+/// Pairs of parameters that are drawn anew at most, spread over all there are.
+const MOST_PAIRS: usize = 60;
+/// Known draws that a pair is drawn anew at.
+const PER_PAIR: usize = 2;
+/// How wide the parameters are that stay, in standard deviations of the posterior: next to nothing, so that they stay on
+/// whatever narrow ridge they are on.
+const HELD: f64 = 1e-3;
+/// Modes that are mirrored and shifted, and shifts, at most.
+const MOST_MODES: usize = 16;
+const MOST_SHIFTS: usize = 24;
+/// How much wider than the known mode its copy is looked for.
+const WIDER: f64 = 2.0;
+
+/// What to draw from; `last` is a round of a flow that knows the posterior. None in one dimension, where all is drawn anew.
+pub(super) fn scan(space: &ParameterSpace, last: &RoundColumns) -> Vec<LocalDensity> {
+    let d = space.len();
+    let weight = normalized(&round_log_weights(last));
+    let mut rows = equal_draws(&weight, N_STAND, 0.5);
+    rows.dedup();
+    let known: Vec<&[f64]> = rows.iter().map(|&i| &last.z[i * d..(i + 1) * d]).collect();
+    if d < 2 || known.len() < 2 * d {
+        return Vec::new();
+    }
+    let mut densities = drawn_anew(space, &known);
+    densities.extend(copies(space, &known));
+    densities.retain(|density| density.is_valid(d));
+    densities
+}
+
+/// At known draws, one after the other, with the parameters of each set drawn anew.
+fn drawn_anew(space: &ParameterSpace, known: &[&[f64]]) -> Vec<LocalDensity> {
+    let d = space.len();
+    let sd = spread(space, known);
+    let density = |(i, set): (usize, Vec<usize>)| {
+        // Neighbours in a round's order are nothing to each other; a stride that is no divisor takes all of them in turn.
+        let draw = known[(i * 7) % known.len()];
+        let mut seams = opposite_seams(space, draw);
+        let mut factor = vec![0.0; d * d];
+        for j in 0..d {
+            factor[j * d + j] = (HELD * sd[j]).max(1e-9);
+        }
+        let mut mean = cut(&seams, draw);
+        for j in set {
+            seams[j] = 0.0;
+            mean[j] = 0.0;
+            factor[j * d + j] = 1.0;
+        }
+        LocalDensity {
+            seams,
+            leans: Vec::new(),
+            mean,
+            factor,
+        }
+    };
+    sets(d).into_iter().enumerate().map(density).collect()
+}
+
+/// Sets of one and of two parameters, the latter as often as they are drawn anew.
+fn sets(d: usize) -> Vec<Vec<usize>> {
+    let singles = (0..d).map(|i| vec![i]);
+    let pairs: Vec<Vec<usize>> = (0..d)
+        .flat_map(|i| (i + 1..d).map(move |j| vec![i, j]))
+        .filter(|pair| pair.len() < d)
+        .collect();
+    let stride = pairs.len().div_ceil(MOST_PAIRS).max(1);
+    let pairs = pairs.into_iter().step_by(stride);
+    let pairs = pairs.flat_map(|pair| vec![pair; PER_PAIR]);
+    singles.chain(pairs).collect()
+}
+
+/// The modes that are far apart, mirrored in the middle of the prior, and each moved on by what leads to it from another.
+fn copies(space: &ParameterSpace, known: &[&[f64]]) -> Vec<LocalDensity> {
+    let places: Vec<Vec<f64>> = known.iter().map(|z| embedded(space, z)).collect();
+    let mode_of = far_apart(&places);
+    let n_modes = mode_of.iter().max().map_or(0, |last| last + 1);
+    let modes: Vec<Vec<&[f64]>> = (0..n_modes.min(MOST_MODES))
+        .map(|mode| {
+            let own = known.iter().zip(&mode_of).filter(|(_, of)| **of == mode);
+            own.map(|(z, _)| *z).collect()
+        })
+        .collect();
+    let mirrored = modes.iter().filter_map(|mode| {
+        let moved: Vec<Vec<f64>> = mode
+            .iter()
+            .map(|z| z.iter().map(|z| -z).collect())
+            .collect();
+        density_of(space, &moved)
+    });
+    let middles: Vec<Vec<f64>> = modes.iter().map(|mode| middle(space, mode)).collect();
+    let mut shifts: Vec<(f64, usize, Vec<f64>)> = Vec::new();
+    for (a, from) in middles.iter().enumerate() {
+        for (b, to) in middles.iter().enumerate() {
+            if a == b {
+                continue;
+            }
+            let shift = shift(space, from, to);
+            let size: f64 = shift.iter().map(|shift| shift * shift).sum();
+            let is_inside =
+                (0..space.len()).all(|j| space.parameters[j].periodic || within(to[j] + shift[j]));
+            if is_inside {
+                shifts.push((size, b, shift));
+            }
+        }
+    }
+    shifts.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+    let shifted = shifts.iter().filter_map(|(_, mode, shift)| {
+        let moved: Vec<Vec<f64>> = modes[*mode]
+            .iter()
+            .map(|z| moved_by(space, z, shift))
+            .collect();
+        density_of(space, &moved)
+    });
+    mirrored.chain(shifted.take(MOST_SHIFTS)).collect()
+}
+
+/// In turns, where a prior is level.
+fn middle(space: &ParameterSpace, mode: &[&[f64]]) -> Vec<f64> {
+    let seams = mode
+        .first()
+        .map_or_else(Vec::new, |z| opposite_seams(space, z));
+    let mean = |j: usize| {
+        let from_seam = |z: &&[f64]| match space.parameters[j].periodic {
+            true => (turns(z[j]) - seams[j]).rem_euclid(1.0),
+            false => turns(z[j]),
+        };
+        seams[j] + mode.iter().map(from_seam).sum::<f64>() / mode.len() as f64
+    };
+    (0..space.len()).map(mean).collect()
+}
+
+/// From one place in turns to another, the shorter way on circles.
+fn shift(space: &ParameterSpace, from: &[f64], to: &[f64]) -> Vec<f64> {
+    let parameters = space.parameters.iter().zip(from.iter().zip(to));
+    parameters
+        .map(|(parameter, (from, to))| match parameter.periodic {
+            true => (to - from + 0.5).rem_euclid(1.0) - 0.5,
+            false => to - from,
+        })
+        .collect()
+}
+
+fn within(turns: f64) -> bool {
+    (0.0..=1.0).contains(&turns)
+}
+
+fn moved_by(space: &ParameterSpace, z: &[f64], shift: &[f64]) -> Vec<f64> {
+    let moved = |(j, shift): (usize, &f64)| {
+        let moved = turns(z[j]) + shift;
+        quantile(match space.parameters[j].periodic {
+            true => moved.rem_euclid(1.0),
+            false => moved.clamp(0.0, 1.0),
+        })
+    };
+    shift.iter().enumerate().map(moved).collect()
+}
+
+/// A density with the draws' own mean and, a little wider, their covariance.
+fn density_of(space: &ParameterSpace, draws: &[Vec<f64>]) -> Option<LocalDensity> {
+    let d = space.len();
+    let seams = opposite_seams(space, draws.first()?);
+    let cut: Vec<Vec<f64>> = draws.iter().map(|z| cut(&seams, z)).collect();
+    let (mean, mut covariance) = moments(&cut, &vec![1.0 / cut.len() as f64; cut.len()]);
+    for j in 0..d {
+        // Few draws may lie on a plane.
+        covariance[j * d + j] *= 1.0 + 1e-6;
+        covariance[j * d + j] += 1e-18;
+    }
+    let factor = cholesky(&covariance, d)?;
+    Some(LocalDensity {
+        seams,
+        leans: Vec::new(),
+        mean,
+        factor: factor.iter().map(|entry| WIDER * entry).collect(),
+    })
+}
+
+/// Standard deviations of known draws around the first, on circles the shorter way.
+fn spread(space: &ParameterSpace, known: &[&[f64]]) -> Vec<f64> {
+    let d = space.len();
+    let Some(first) = known.first() else {
+        return vec![1.0; d];
+    };
+    let seams = opposite_seams(space, first);
+    let cut: Vec<Vec<f64>> = known.iter().map(|z| cut(&seams, z)).collect();
+    let (_, covariance) = moments(&cut, &vec![1.0 / cut.len() as f64; cut.len()]);
+    (0..d).map(|j| covariance[j * d + j].sqrt()).collect()
+}
+
+fn cut(seams: &[f64], z: &[f64]) -> Vec<f64> {
+    let both = seams.iter().zip(z);
+    both.map(|(&seam, &z)| crate::space::circle::cut_at(seam, z).0)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::space::{Parameter, Prior};
+
+    /// Uniform on [0, 1]; the last one is a circle.
+    fn space(d: usize) -> ParameterSpace {
+        let parameter = |j: usize| Parameter {
+            name: format!("p{j}"),
+            prior: Prior::Uniform {
+                low: 0.0,
+                high: 1.0,
+            },
+            periodic: j == d - 1,
+        };
+        ParameterSpace::independent((0..d).map(parameter).collect())
+    }
+
+    /// A grid of draws around each middle, in turns.
+    fn draws(middles: &[[f64; 2]]) -> Vec<Vec<f64>> {
+        let steps = || (-3..=3).map(|i| 0.004 * f64::from(i));
+        let of_middle = |middle: &[f64; 2]| {
+            let [a, b] = *middle;
+            steps().flat_map(move |i| steps().map(move |j| vec![quantile(a + i), quantile(b + j)]))
+        };
+        middles.iter().flat_map(of_middle).collect()
+    }
+
+    fn middle_in_turns(density: &LocalDensity) -> Vec<f64> {
+        let z = density.uncut(&density.mean);
+        z.iter().map(|&z| (turns(z) * 1e3).round() / 1e3).collect()
+    }
+
+    #[test]
+    fn one_and_two_parameters_are_drawn_anew_and_never_all() {
+        assert_eq!(sets(2), [vec![0], vec![1]]);
+        let pairs = [[0, 1], [0, 1], [0, 2], [0, 2], [1, 2], [1, 2]];
+        assert_eq!(sets(3)[..3], [vec![0], vec![1], vec![2]]);
+        assert_eq!(sets(3)[3..], pairs);
+        // Of 190 pairs every fourth.
+        assert_eq!(sets(20).len(), 20 + 2 * 48);
+    }
+
+    #[test]
+    fn what_is_not_drawn_anew_stays_where_a_draw_is() {
+        let own = draws(&[[0.3, 0.9]]);
+        let known: Vec<&[f64]> = own.iter().map(Vec::as_slice).collect();
+        let [first, second] = &drawn_anew(&space(2), &known)[..] else {
+            panic!("not two");
+        };
+        assert_eq!((first.mean[0], first.factor[0]), (0.0, 1.0));
+        assert!(first.factor[3] < 1e-3);
+        assert!(
+            known
+                .iter()
+                .any(|z| (first.uncut(&first.mean)[1] - z[1]).abs() < 1e-9)
+        );
+        // A circle that is drawn anew is cut at its bound, as the prior is.
+        assert_eq!((second.seams[1], second.factor[3]), (0.0, 1.0));
+        assert!(known.iter().any(|z| (second.mean[0] - z[0]).abs() < 1e-9));
+    }
+
+    #[test]
+    fn known_modes_are_mirrored_and_shifted_by_what_parts_them() {
+        let own = draws(&[[0.3, 0.9], [0.42, 0.2]]);
+        let known: Vec<&[f64]> = own.iter().map(Vec::as_slice).collect();
+        let mut found: Vec<Vec<f64>> = copies(&space(2), &known)
+            .iter()
+            .map(middle_in_turns)
+            .collect();
+        found.sort_by(|a, b| a[0].total_cmp(&b[0]));
+        // Over the circle's seam, from 0.9 to 0.2 and on to 0.5, and back to 0.6.
+        assert_eq!(found, [[0.18, 0.6], [0.54, 0.5], [0.58, 0.8], [0.7, 0.1]]);
+    }
+
+    #[test]
+    fn no_mode_is_shifted_out_of_the_prior() {
+        let own = draws(&[[0.1, 0.3], [0.6, 0.35]]);
+        let known: Vec<&[f64]> = own.iter().map(Vec::as_slice).collect();
+        let found = copies(&space(2), &known);
+        // The mirrored ones alone.
+        assert_eq!(found.len(), 2);
+    }
+}
