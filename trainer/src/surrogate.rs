@@ -107,7 +107,13 @@ impl<'a> Simulations<'a> {
             let both = log_likelihood(at).into_iter().zip(places);
             both.map(|(likelihood, prior)| likelihood + prior).collect()
         };
-        let lost = peaks::left_behind(&way, &found, &log_posterior, pool, &mut rng);
+        let simulated = self.z.iter().enumerate();
+        let simulated = simulated.map(|(i, &z)| match circles[i % d] {
+            true => circle::turns(z),
+            false => z,
+        });
+        let simulated: Vec<f64> = simulated.collect();
+        let lost = peaks::left_behind(&way, &found, &simulated, &log_posterior, pool, &mut rng);
         let z = found
             .at
             .iter()

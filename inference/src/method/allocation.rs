@@ -161,7 +161,10 @@ pub(crate) fn repeated_size(rounds: &Rounds, past: &Past) -> Option<u64> {
         true => OF_GOOD_SURROGATE,
         false => OF_FAIR_SURROGATE,
     };
-    let missing = wanted * fewest_draws(past.n_parameters) - past.combined.n_eff;
+    let of_flow = past.history.iter();
+    let of_flow = of_flow.filter(|round| round.proposal.newest() == Component::Flow(flow));
+    let n_eff: f64 = of_flow.map(|round| round.all.n_eff).sum();
+    let missing = wanted * fewest_draws(past.n_parameters) - n_eff;
     let is_of_surrogate = past.objectives.get(&flow) == Some(&Objective::SurrogateDraws);
     if !is_of_surrogate || efficiency < SURROGATE_IS_FAIR || missing <= 0.0 {
         return None;
@@ -412,44 +415,49 @@ mod tests {
 
     #[test]
     fn a_good_flow_of_a_surrogate_is_drawn_from_again() {
-        let size = |objective, efficiency: f64, n_eff, simulations| {
-            let last = diagnostics(250, 250.0 * efficiency);
-            let history = [RoundSummary {
-                round: RoundId(1),
-                kind: RoundKind::Training,
-                proposal: Proposal::of(vec![(Component::Flow(FlowId(0)), 1.0)]),
-                n_failed: 0,
-                n_possible: 250,
-                failed_median: None,
-                newest_component: last.clone(),
-                all: last,
-                efficiency_error: 0.01,
-            }];
+        let size = |objective, rounds_of_flow: &[(u64, f64)], simulations| {
+            let history: Vec<RoundSummary> = rounds_of_flow
+                .iter()
+                .map(|&(n, efficiency)| {
+                    let all = diagnostics(n, n as f64 * efficiency);
+                    RoundSummary {
+                        round: RoundId(1),
+                        kind: RoundKind::Training,
+                        proposal: Proposal::of(vec![(Component::Flow(FlowId(0)), 1.0)]),
+                        n_failed: 0,
+                        n_possible: n,
+                        failed_median: None,
+                        newest_component: all.clone(),
+                        all,
+                        efficiency_error: 0.01,
+                    }
+                })
+                .collect();
             let past = Past {
                 n_parameters: 3,
                 refinement: Refinement::Surrogate,
                 history: &history,
                 blind: None,
                 objectives: &BTreeMap::from([(FlowId(0), objective)]),
-                combined: &diagnostics(simulations, n_eff),
+                combined: &diagnostics(simulations, 9.0),
                 simulations,
                 elapsed_s: 0.0,
             };
             repeated_size(&rounds(Some(6000.0), Some(12_800)), &past)
         };
         let surrogate = Objective::SurrogateDraws;
-        // 1.05 · (450 - 50) / 0.8.
-        assert_eq!(size(surrogate, 0.8, 50.0, 820), Some(525));
-        assert_eq!(size(surrogate, 0.8, 440.0, 820), Some(250));
-        assert_eq!(size(surrogate, 0.8, 450.0, 820), None);
-        // 1.05 · (180 - 50) / 0.25 of a fair one, which is left sooner.
-        assert_eq!(size(surrogate, 0.25, 50.0, 820), Some(546));
-        assert_eq!(size(surrogate, 0.25, 180.0, 820), None);
-        assert_eq!(size(surrogate, 0.19, 50.0, 820), None);
+        // 1.05 · (450 - 200) / 0.8.
+        assert_eq!(size(surrogate, &[(250, 0.8)], 820), Some(329));
+        assert_eq!(size(surrogate, &[(250, 0.8), (300, 0.8)], 820), Some(250));
+        assert_eq!(size(surrogate, &[(250, 0.8), (329, 0.8)], 820), None);
+        // 1.05 · (180 - 75) / 0.3 of a fair one, which is left sooner.
+        assert_eq!(size(surrogate, &[(250, 0.3)], 820), Some(368));
+        assert_eq!(size(surrogate, &[(250, 0.3), (368, 0.3)], 820), None);
+        assert_eq!(size(surrogate, &[(250, 0.29)], 820), None);
         // More than half of what is left.
-        assert_eq!(size(surrogate, 0.8, 50.0, 12_000), None);
+        assert_eq!(size(surrogate, &[(250, 0.8)], 12_300), None);
         let drawn = Objective::WeightedDraws { exponent: 0.9 };
-        assert_eq!(size(drawn, 0.8, 50.0, 820), None);
+        assert_eq!(size(drawn, &[(250, 0.8)], 820), None);
     }
 
     #[test]

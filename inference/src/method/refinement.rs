@@ -25,7 +25,7 @@ const PATIENCE: usize = 4;
 const HOPELESS: f64 = 0.02;
 const RISE: f64 = 10.0;
 /// Efficiency of a round from which on a surrogate's flow is drawn from again, and from which on as any other.
-pub(crate) const SURROGATE_IS_FAIR: f64 = 0.2;
+pub(crate) const SURROGATE_IS_FAIR: f64 = 0.3;
 pub(crate) const SURROGATE_IS_GOOD: f64 = 0.5;
 
 /// Weights of all rounds' draws, tempered as far as their number asks for.

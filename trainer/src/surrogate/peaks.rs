@@ -11,9 +11,11 @@ use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 use sidereal_inference::base::{cholesky, solved_upper};
 
-/// Peaks that are drawn from, the highest ones, and draws of each.
+/// Peaks that are drawn from, the highest ones, and draws of each: a flow sees so many as a piece of its own.
 const MOST: usize = 6;
-const DRAWS_OF_EACH: usize = 40;
+const DRAWS_OF_EACH: usize = 60;
+/// Simulations around a peak by which it has been tried.
+const TRIED: usize = 3;
 /// A peak is no mode that lies further below the highest one than this part of what lies between that and the prior.
 const LOW: f64 = 0.1;
 /// Particles around a peak, within so many squared standard deviations and as many for each parameter, by which it is not lost.
@@ -34,10 +36,12 @@ struct Peak {
     factor: Vec<f64>,
 }
 
-/// Draws `[n, d]` around the peaks that `swarm` has left, climbed to from `way`; `log_posterior` takes places `[n, d]`.
+/// Draws `[n, d]` around the peaks that `swarm` has left and none of the simulations at `simulated` `[n, d]` has tried, climbed
+/// to from `way`; `log_posterior` takes places `[n, d]`.
 pub fn left_behind(
     way: &[Waypoint],
     swarm: &Swarm,
+    simulated: &[f64],
     log_posterior: &(impl Fn(&[f64]) -> Vec<f64> + Sync),
     pool: &rayon::ThreadPool,
     rng: &mut ChaCha8Rng,
@@ -60,12 +64,13 @@ pub fn left_behind(
             apart.push(peak);
         }
     }
+    let n_around = |peak: &Peak, places: &[f64]| {
+        let squares = places.chunks_exact(d);
+        let squares = squares.map(|at| peak.square(&swarm.circles, at));
+        squares.filter(|square| *square < near).count()
+    };
     apart.retain(|peak| {
-        let squares = swarm
-            .at
-            .chunks_exact(d)
-            .map(|at| peak.square(&swarm.circles, at));
-        squares.filter(|square| *square < near).count() < FEWEST_AROUND
+        n_around(peak, &swarm.at) < FEWEST_AROUND && n_around(peak, simulated) < TRIED
     });
     let mut draws = Vec::new();
     for peak in apart.iter().take(MOST) {
@@ -211,7 +216,7 @@ mod tests {
         }
     }
 
-    fn found(lower: f64, swarm: &[f64]) -> Vec<f64> {
+    fn found(lower: f64, swarm: &[f64], simulated: &[f64]) -> Vec<f64> {
         let starts = [[0.7, -0.6], [-0.8, 0.3], [-1.3, 0.6]];
         let way = starts.map(|at| Waypoint {
             at: at.to_vec(),
@@ -224,33 +229,47 @@ mod tests {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         let pool = pool.expect("one thread");
-        left_behind(&way, &swarm, &log_posterior(lower), &pool, &mut rng)
+        left_behind(
+            &way,
+            &swarm,
+            simulated,
+            &log_posterior(lower),
+            &pool,
+            &mut rng,
+        )
     }
 
     #[test]
     fn a_peak_that_no_particle_is_at_is_drawn_from_once() {
-        let draws = found(5.0, &[1.0, -0.5].repeat(100));
+        let draws = found(5.0, &[1.0, -0.5].repeat(100), &[0.0; 10]);
         assert_eq!(draws.len(), 2 * DRAWS_OF_EACH);
-        let mean = |k: usize| draws.iter().skip(k).step_by(2).sum::<f64>() / 40.0;
+        let mean = |k: usize| draws.iter().skip(k).step_by(2).sum::<f64>() / DRAWS_OF_EACH as f64;
         assert!((mean(0) + 1.0).abs() < 0.02 && (mean(1) - 0.5).abs() < 0.01);
         let squares = draws.chunks_exact(2).map(|x| {
             let (a, b) = ((x[0] + 1.0) / 0.02, (x[1] - 0.5) / 0.01);
             (a * a + b * b - 1.8 * a * b) / 0.19
         });
         // Of two dimensions.
-        let square = squares.sum::<f64>() / 40.0;
+        let square = squares.sum::<f64>() / DRAWS_OF_EACH as f64;
         assert!((square - 2.0).abs() < 1.0, "{square}");
     }
 
     #[test]
     fn what_particles_are_at_is_left_alone() {
         let both = [[1.0, -0.5].repeat(50), [-1.0, 0.5].repeat(50)].concat();
-        assert!(found(5.0, &both).is_empty());
+        assert!(found(5.0, &both, &[]).is_empty());
+    }
+
+    #[test]
+    fn what_simulations_have_tried_is_left_alone() {
+        let known = [1.0, -0.5].repeat(100);
+        let tried = |n: usize| found(5.0, &known, &[-1.01, 0.5].repeat(n)).len();
+        assert_eq!([tried(2), tried(3)], [2 * DRAWS_OF_EACH, 0]);
     }
 
     #[test]
     fn what_is_far_too_low_is_no_mode() {
         // The starts are hundreds of nats below.
-        assert!(found(500.0, &[1.0, -0.5].repeat(100)).is_empty());
+        assert!(found(500.0, &[1.0, -0.5].repeat(100), &[]).is_empty());
     }
 }
