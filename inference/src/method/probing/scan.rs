@@ -5,14 +5,14 @@
 //! the frequency is known, and of the next alias all but the frequency. From the prior such a mode is met by luck; from the
 //! known one, two parameters away, a few draws come into its basin. Searches begin there like anywhere else (`starts.rs`).
 
-use crate::base::{cholesky, equal_draws, moments};
+use crate::base::{cholesky, equal_draws, mahalanobis_squared, moments};
 use crate::method::modes::far_apart;
 use crate::space::ParameterSpace;
 use crate::space::circle::{embedded, opposite_seams, quantile, turns};
 use crate::weights::{LocalDensity, RoundColumns, normalized, round_log_weights};
 
 /// Known draws that stand for all.
-const N_STAND: usize = 400;
+const N_STAND: usize = 1000;
 /// Pairs of parameters that are drawn anew at most, spread over all there are.
 const MOST_PAIRS: usize = 60;
 /// Known draws that a pair is drawn anew at.
@@ -20,11 +20,13 @@ const PER_PAIR: usize = 2;
 /// How wide the parameters are that stay, in standard deviations of the posterior: next to nothing, so that they stay on
 /// whatever narrow ridge they are on.
 const HELD: f64 = 1e-3;
-/// Modes that are mirrored and shifted, and shifts, at most.
-const MOST_MODES: usize = 16;
-const MOST_SHIFTS: usize = 24;
+/// Modes that are mirrored and shifted, and copies, at most.
+const MOST_MODES: usize = 40;
+const MOST_COPIES: usize = 24;
 /// How much wider than the known mode its copy is looked for.
 const WIDER: f64 = 2.0;
+/// Squared standard deviations of such a density within which a copy is of a mode that is known, or is tried already.
+const KNOWN: f64 = 9.0;
 
 /// What to draw from; `last` is a round of a flow that knows the posterior. None in one dimension, where all is drawn anew.
 pub(super) fn scan(space: &ParameterSpace, last: &RoundColumns) -> Vec<LocalDensity> {
@@ -83,7 +85,8 @@ fn sets(d: usize) -> Vec<Vec<usize>> {
     singles.chain(pairs).collect()
 }
 
-/// The modes that are far apart, mirrored in the middle of the prior, and each moved on by what leads to it from another.
+/// The modes that are far apart, mirrored in the middle of the prior, and each moved on by what leads to it from another, the
+/// shortest ways first; only what comes to a new place.
 fn copies(space: &ParameterSpace, known: &[&[f64]]) -> Vec<LocalDensity> {
     let places: Vec<Vec<f64>> = known.iter().map(|z| embedded(space, z)).collect();
     let mode_of = far_apart(&places);
@@ -94,38 +97,63 @@ fn copies(space: &ParameterSpace, known: &[&[f64]]) -> Vec<LocalDensity> {
             own.map(|(z, _)| *z).collect()
         })
         .collect();
-    let mirrored = modes.iter().filter_map(|mode| {
-        let moved: Vec<Vec<f64>> = mode
+    let mut seen: Vec<LocalDensity> = modes
+        .iter()
+        .filter_map(|mode| density_of(space, mode))
+        .collect();
+    let n_known = seen.len();
+    for mode in &modes {
+        let mirrored: Vec<Vec<f64>> = mode
             .iter()
             .map(|z| z.iter().map(|z| -z).collect())
             .collect();
-        density_of(space, &moved)
-    });
+        push_new(&mut seen, density_of(space, &mirrored));
+    }
+    for (mode, shift) in shifts(space, &modes) {
+        if seen.len() >= n_known + MOST_COPIES {
+            break;
+        }
+        let moved: Vec<Vec<f64>> = modes[mode]
+            .iter()
+            .map(|z| moved_by(space, z, &shift))
+            .collect();
+        push_new(&mut seen, density_of(space, &moved));
+    }
+    seen.split_off(n_known)
+}
+
+fn push_new(seen: &mut Vec<LocalDensity>, density: Option<LocalDensity>) {
+    let Some(density) = density else {
+        return;
+    };
+    let z = density.uncut(&density.mean);
+    let square =
+        |other: &LocalDensity| mahalanobis_squared(&other.cut(&z), &other.mean, &other.factor);
+    if seen.iter().all(|other| square(other) > KNOWN) {
+        seen.push(density);
+    }
+}
+
+/// A mode and a shift that takes it to where another mode may be, the shortest first.
+fn shifts(space: &ParameterSpace, modes: &[Vec<&[f64]>]) -> Vec<(usize, Vec<f64>)> {
     let middles: Vec<Vec<f64>> = modes.iter().map(|mode| middle(space, mode)).collect();
     let mut shifts: Vec<(f64, usize, Vec<f64>)> = Vec::new();
     for (a, from) in middles.iter().enumerate() {
         for (b, to) in middles.iter().enumerate() {
-            if a == b {
-                continue;
-            }
             let shift = shift(space, from, to);
-            let size: f64 = shift.iter().map(|shift| shift * shift).sum();
             let is_inside =
                 (0..space.len()).all(|j| space.parameters[j].periodic || within(to[j] + shift[j]));
-            if is_inside {
+            if a != b && is_inside {
+                let size = shift.iter().map(|shift| shift * shift).sum();
                 shifts.push((size, b, shift));
             }
         }
     }
     shifts.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    let shifted = shifts.iter().filter_map(|(_, mode, shift)| {
-        let moved: Vec<Vec<f64>> = modes[*mode]
-            .iter()
-            .map(|z| moved_by(space, z, shift))
-            .collect();
-        density_of(space, &moved)
-    });
-    mirrored.chain(shifted.take(MOST_SHIFTS)).collect()
+    shifts
+        .into_iter()
+        .map(|(_, mode, shift)| (mode, shift))
+        .collect()
 }
 
 /// In turns, where a prior is level.
@@ -170,10 +198,10 @@ fn moved_by(space: &ParameterSpace, z: &[f64], shift: &[f64]) -> Vec<f64> {
 }
 
 /// A density with the draws' own mean and, a little wider, their covariance.
-fn density_of(space: &ParameterSpace, draws: &[Vec<f64>]) -> Option<LocalDensity> {
+fn density_of<Z: AsRef<[f64]>>(space: &ParameterSpace, draws: &[Z]) -> Option<LocalDensity> {
     let d = space.len();
-    let seams = opposite_seams(space, draws.first()?);
-    let cut: Vec<Vec<f64>> = draws.iter().map(|z| cut(&seams, z)).collect();
+    let seams = opposite_seams(space, draws.first()?.as_ref());
+    let cut: Vec<Vec<f64>> = draws.iter().map(|z| cut(&seams, z.as_ref())).collect();
     let (mean, mut covariance) = moments(&cut, &vec![1.0 / cut.len() as f64; cut.len()]);
     for j in 0..d {
         // Few draws may lie on a plane.
@@ -280,6 +308,23 @@ mod tests {
         found.sort_by(|a, b| a[0].total_cmp(&b[0]));
         // Over the circle's seam, from 0.9 to 0.2 and on to 0.5, and back to 0.6.
         assert_eq!(found, [[0.18, 0.6], [0.54, 0.5], [0.58, 0.8], [0.7, 0.1]]);
+    }
+
+    #[test]
+    fn copies_of_known_modes_are_not_looked_for() {
+        // Three of an even row, the middle one in the middle of the prior.
+        let own = draws(&[[0.3, 0.1], [0.5, 0.1], [0.7, 0.1]]);
+        let known: Vec<&[f64]> = own.iter().map(Vec::as_slice).collect();
+        let mut found: Vec<Vec<f64>> = copies(&space(2), &known)
+            .iter()
+            .map(middle_in_turns)
+            .collect();
+        found.sort_by(|a, b| a[0].total_cmp(&b[0]));
+        // Mirrored in the circle, too; the row goes on at both ends, by one and by two steps.
+        assert_eq!(
+            found,
+            [[0.1, 0.1], [0.3, 0.9], [0.5, 0.9], [0.7, 0.9], [0.9, 0.1]]
+        );
     }
 
     #[test]
