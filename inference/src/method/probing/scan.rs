@@ -239,6 +239,9 @@ fn cut(seams: &[f64], z: &[f64]) -> Vec<f64> {
 mod tests {
     use super::*;
     use crate::space::{Parameter, Prior};
+    use rand_chacha::ChaCha8Rng;
+    use rand_chacha::rand_core::SeedableRng;
+    use rand_distr::{Distribution, StandardNormal};
 
     /// Uniform on [0, 1]; the last one is a circle.
     fn space(d: usize) -> ParameterSpace {
@@ -253,19 +256,20 @@ mod tests {
         ParameterSpace::independent((0..d).map(parameter).collect())
     }
 
-    /// A grid of draws around each middle, in turns.
+    /// A cloud of draws around each middle, in turns.
     fn draws(middles: &[[f64; 2]]) -> Vec<Vec<f64>> {
-        let steps = || (-3..=3).map(|i| 0.004 * f64::from(i));
-        let of_middle = |middle: &[f64; 2]| {
-            let [a, b] = *middle;
-            steps().flat_map(move |i| steps().map(move |j| vec![quantile(a + i), quantile(b + j)]))
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let mut near = |at: f64| {
+            let normal: f64 = StandardNormal.sample(&mut rng);
+            quantile(at + 0.004 * normal)
         };
-        middles.iter().flat_map(of_middle).collect()
+        let clouds = middles.iter().flat_map(|middle| vec![middle; 80]);
+        clouds.map(|[a, b]| vec![near(*a), near(*b)]).collect()
     }
 
     fn middle_in_turns(density: &LocalDensity) -> Vec<f64> {
         let z = density.uncut(&density.mean);
-        z.iter().map(|&z| (turns(z) * 1e3).round() / 1e3).collect()
+        z.iter().map(|&z| (turns(z) * 1e2).round() / 1e2).collect()
     }
 
     #[test]
