@@ -101,7 +101,7 @@ impl<'a> Simulations<'a> {
             FIRST_FLOW => FIRST_EXPONENT * final_exponent(d),
             _ => final_exponent(d),
         };
-        let (found, way) = temper(swarm, exponent, &log_likelihood, &mut rng);
+        let (found, way) = temper(swarm, exponent, log_likelihood, &mut rng);
         let log_posterior = |at: &[f64]| {
             let places = at.chunks_exact(d).map(|at| found.log_prior(at));
             let both = log_likelihood(at).into_iter().zip(places);

@@ -134,7 +134,7 @@ impl Driver {
             Message::RoundWeighed { round, result } => {
                 let weighed = result.map_err(|source| CampaignFailure::Weigh { round, source })?;
                 if let Some(weighed) = weighed {
-                    self.step(Input::RoundWeighed(Box::new(weighed))).await?;
+                    self.step(Input::RoundWeighed(weighed)).await?;
                 }
             }
             Message::TaskChecked {

@@ -205,6 +205,7 @@ impl Driver {
             let probing = probing.as_ref();
             let weigh = || weigh(directory, campaign, &rounds, kind, &objectives, probing);
             let result = desk.patiently(WeighError::is_store_fault, weigh);
+            let result = result.map(|findings| findings.map(Box::new));
             Some(Message::RoundWeighed { round, result })
         });
     }

@@ -89,7 +89,7 @@ pub enum Message {
     },
     RoundWeighed {
         round: RoundId,
-        result: Result<Option<Findings>, WeighError>,
+        result: Result<Option<Box<Findings>>, WeighError>,
     },
     TaskChecked {
         peer: PeerId,
