@@ -291,7 +291,7 @@ mod tests {
             [
                 (
                     "will take",
-                    "25 to 26 min and the trainings: 1,000 simulations of 1.5 s, and 3 trainings".to_owned()
+                    "25 to 26 min and the trainings: 1,000 simulations of 1.5 s, and 1 training".to_owned()
                 ),
                 (
                     "which rests on",

@@ -2,7 +2,7 @@
 
 mod setup;
 
-use setup::{Results, fit, results};
+use setup::{Results, fit, results, write};
 use std::path::{Path, PathBuf};
 
 fn example(name: &str) -> PathBuf {
@@ -14,9 +14,20 @@ fn example(name: &str) -> PathBuf {
 
 /// Runs an example, whose result must be trusted, and checks n_eff and log evidence.
 fn run(name: &str, min_n_eff: f64, log_evidence: f64, tolerance: f64) -> Results {
+    check(&example(name), &[], min_n_eff, log_evidence, tolerance)
+}
+
+/// As [`run`], of a campaign file and with more options.
+fn check(
+    campaign: &Path,
+    more: &[&str],
+    min_n_eff: f64,
+    log_evidence: f64,
+    tolerance: f64,
+) -> Results {
     let directory = tempfile::tempdir().expect("temporary directory");
     let out = directory.path().join("out");
-    fit(&example(name), &out, &[], &[0]);
+    fit(campaign, &out, more, &[0]);
     let found = results(&out);
     let combined = found
         .summary
@@ -50,6 +61,25 @@ fn sine_has_both_modes_and_the_exact_evidence() {
     assert!((positive - 0.5).abs() < 0.05, "mass of A > 0: {positive}");
     let omega = mean(&found, |theta| theta[2]);
     assert!((omega - 36.7945).abs() < 0.02, "mean of omega: {omega}");
+}
+
+/// With this seed the surrogate's draws lost the mode of A > 0, with status 0 and a log evidence of 27.843.
+#[test]
+fn a_mode_that_a_surrogate_has_left_is_drawn_from() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let sine = example("sine");
+    let text = std::fs::read_to_string(&sine).expect("the example");
+    let lines = text.lines().filter(|line| !line.starts_with("periodic"));
+    let text = lines.collect::<Vec<&str>>().join("\n");
+    assert!(text.contains("n_eff = 6500"));
+    let text = text.replace("n_eff = 6500", "n_eff = 1500");
+    let text = text + "\n[training]\nsurrogate = true\n";
+    let campaign = write(directory.path(), "campaign.toml", &text);
+    let observation = directory.path().join("observation.csv");
+    std::fs::copy(sine.with_file_name("observation.csv"), observation).expect("a copy");
+    let found = check(&campaign, &["--seed", "303"], 1500.0, 28.4925, 0.05);
+    let positive = mean(&found, |theta| if theta[1] > 0.0 { 1.0 } else { 0.0 });
+    assert!((positive - 0.5).abs() < 0.06, "mass of A > 0: {positive}");
 }
 
 /// Evidence, means and standard deviations of nautilus with 2,000 live points.

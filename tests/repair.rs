@@ -32,7 +32,6 @@ hidden = 8
 components = 2
 [training]
 max_epochs = 5
-surrogate = false
 [rounds]
 max = 2
 simulations = 300

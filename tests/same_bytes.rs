@@ -30,7 +30,6 @@ hidden = 32
 components = 3
 [training]
 max_epochs = 40
-surrogate = false
 [rounds]
 max = 3
 simulations = 600
@@ -94,7 +93,7 @@ fn one_or_four_workers_and_any_batch_size() {
 #[test]
 fn a_surrogate_with_other_threads_and_a_kill() {
     let directory = tempfile::tempdir().expect("temporary directory");
-    let surrogate = CAMPAIGN.replace("surrogate = false", "surrogate = true");
+    let surrogate = CAMPAIGN.replace("max_epochs = 40", "max_epochs = 40\nsurrogate = true");
     let campaign = write(directory.path(), "campaign.toml", &surrogate);
     let (calm, killed) = (
         directory.path().join("calm"),

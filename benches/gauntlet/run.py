@@ -45,7 +45,8 @@ def is_choice(name):
 def run_one(name, seed, args):
     problem = catalogue(args.reference)[name]
     version = methods_hash(args.sampler)
-    folder = args.out / f"{args.sampler}-{version}-{args.n_eff}"
+    way = "-surrogate" if args.surrogate else ""
+    folder = args.out / f"{args.sampler}-{version}{way}-{args.n_eff}"
     path = folder / f"{name}-seed-{seed}.json"
     if path.exists():
         return json.loads(path.read_text())
@@ -113,6 +114,7 @@ def main():
     parser.add_argument("--choices", action="store_true", help="only problems that choices may be made on")
     parser.add_argument("--seeds", type=seeds, default=[0])
     parser.add_argument("--n-eff", type=int, default=2_500)
+    parser.add_argument("--surrogate", action="store_true", help="training.surrogate = true in campaigns of built-in models")
     parser.add_argument("--budget-minutes", type=float, default=float("inf"))
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)

@@ -62,7 +62,8 @@ def of_campaign(problem, seed, args, folder):
 
     folder.mkdir(parents=True)
     stop = f"[rounds]\nstop = {{ n_eff = {args.n_eff}, simulations = {problem.budget} }}\n"
-    (folder / "campaign.toml").write_text(problem.campaign + stop)
+    training = "[training]\nsurrogate = true\n" if args.surrogate else ""
+    (folder / "campaign.toml").write_text(problem.campaign + training + stop)
     command = [os.environ["SIDEREAL_BINARY"], "fit", str(folder / "campaign.toml"), "--out", str(folder / "run"), "--seed", str(seed), "--quiet"]
     done = subprocess.run(command + ["--workers", str(args.workers), "--device", "cpu"], capture_output=True, text=True)
     if done.returncode not in (0, 3):

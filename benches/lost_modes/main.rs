@@ -1,7 +1,7 @@
 //! What becomes of lost modes: campaigns whose flows are blind to one of two equal modes until one has come to the
 //! posterior, beside campaigns that are left alone; `benches/README.md` says what they showed.
 //!
-//! `cargo bench --bench lost_modes [-- --seeds 0-9] [--tempered] [NAME ...]`. Two campaigns run at a time, one training thread each.
+//! `cargo bench --bench lost_modes [-- --seeds 0-9] [--surrogate] [NAME ...]`. Two campaigns run at a time, one training thread each.
 
 mod campaign;
 mod problems;
@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: impl Iterator<Item = String>) -> Fallible {
     let mut seeds = 0..=9;
-    let mut has_surrogate = true;
+    let mut has_surrogate = false;
     let mut problems = Vec::new();
     // Cargo adds `--bench`.
     let mut arguments = arguments.filter(|argument| argument != "--bench");
@@ -61,8 +61,8 @@ fn run(arguments: impl Iterator<Item = String>) -> Fallible {
             seeds = parsed(&arguments.next().unwrap_or_default())?;
             continue;
         }
-        if argument == "--tempered" {
-            has_surrogate = false;
+        if argument == "--surrogate" {
+            has_surrogate = true;
             continue;
         }
         match PROBLEMS.iter().find(|problem| problem.name == argument) {

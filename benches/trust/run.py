@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Are results with status 0 right? Problems with exact answers, several seeds of each.
 
-usage: run.py SET [--problems a,b] [--seeds 0-9] [--binary target/release/sidereal] [--out target/trust] [--epochs 4] [--jobs 1] [--tempered]
+usage: run.py SET [--problems a,b] [--seeds 0-9] [--binary target/release/sidereal] [--out target/trust] [--epochs 4] [--jobs 1] [--surrogate]
 
 SET is `bounds` (posteriors that lean on their priors' bounds) or `modes` (narrow modes in wide ones, equal modes, skewed
 posteriors). Flows on simulations are hardly trained (`training.max_epochs`): what is tested is what follows. A problem and seed
@@ -36,7 +36,7 @@ def run_one(problem, seed, args):
     shutil.rmtree(run, ignore_errors=True)
     campaign = args.out / f"{stem}.toml"
     campaign.write_text(
-        f'name = "{problem.name}"\nseed = {seed}\n\n{problem.toml}[training]\nmax_epochs = {args.epochs}\nsurrogate = {str(not args.tempered).lower()}\n\n'
+        f'name = "{problem.name}"\nseed = {seed}\n\n{problem.toml}[training]\nmax_epochs = {args.epochs}\nsurrogate = {str(args.surrogate).lower()}\n\n'
         f"[rounds]\nstop = {{ n_eff = {problem.n_eff}, simulations = {problem.budget} }}\n"
     )
     started = time.monotonic()
@@ -134,7 +134,7 @@ def main():
     parser.add_argument("--binary", default="target/release/sidereal")
     parser.add_argument("--out", default=pathlib.Path("target/trust"), type=pathlib.Path)
     parser.add_argument("--epochs", default=4, type=int, help="of the flow on simulations")
-    parser.add_argument("--tempered", action="store_true", help="`training.surrogate = false`")
+    parser.add_argument("--surrogate", action="store_true", help="`training.surrogate = true`")
     parser.add_argument("--jobs", default=1, type=int, help="campaigns at a time")
     parser.add_argument("--keep", action="store_true", help="keep the campaign directories")
     args = parser.parse_args()

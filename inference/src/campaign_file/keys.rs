@@ -406,7 +406,7 @@ pub mod training {
         "of the loss apt: parameter vectors, a row's own among them, that it is told from");
     pub const REFINEMENT: Key = key("refinement", Boolean, Value("true"),
         "whether later flows are fitted to the weighted draws of all rounds");
-    pub const SURROGATE: Key = key("surrogate", Boolean, Value("true"),
+    pub const SURROGATE: Key = key("surrogate", Boolean, Value("false"),
         "whether a surrogate of the forward model leads the first proposals, where there can be one");
 
     pub const KEYS: &[Key] = &[

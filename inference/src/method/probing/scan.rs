@@ -8,7 +8,7 @@
 use crate::base::{cholesky, equal_draws, mahalanobis_squared, moments};
 use crate::method::modes::far_apart;
 use crate::space::ParameterSpace;
-use crate::space::circle::{embedded, opposite_seams, quantile, turns};
+use crate::space::circle::{cut_at, embedded, opposite_seams, quantile, turns};
 use crate::weights::{LocalDensity, RoundColumns, normalized, round_log_weights};
 
 /// Known draws that stand for all.
@@ -200,9 +200,7 @@ fn moved_by(space: &ParameterSpace, z: &[f64], shift: &[f64]) -> Vec<f64> {
 /// A density with the draws' own mean and, a little wider, their covariance.
 fn density_of<Z: AsRef<[f64]>>(space: &ParameterSpace, draws: &[Z]) -> Option<LocalDensity> {
     let d = space.len();
-    let seams = opposite_seams(space, draws.first()?.as_ref());
-    let cut: Vec<Vec<f64>> = draws.iter().map(|z| cut(&seams, z.as_ref())).collect();
-    let (mean, mut covariance) = moments(&cut, &vec![1.0 / cut.len() as f64; cut.len()]);
+    let (seams, mean, mut covariance) = cut_moments(space, draws)?;
     for j in 0..d {
         // Few draws may lie on a plane.
         covariance[j * d + j] *= 1.0 + 1e-6;
@@ -217,22 +215,29 @@ fn density_of<Z: AsRef<[f64]>>(space: &ParameterSpace, draws: &[Z]) -> Option<Lo
     })
 }
 
-/// Standard deviations of known draws around the first, on circles the shorter way.
+/// Standard deviations of known draws, on circles the shorter way from the first.
 fn spread(space: &ParameterSpace, known: &[&[f64]]) -> Vec<f64> {
     let d = space.len();
-    let Some(first) = known.first() else {
-        return vec![1.0; d];
-    };
-    let seams = opposite_seams(space, first);
-    let cut: Vec<Vec<f64>> = known.iter().map(|z| cut(&seams, z)).collect();
-    let (_, covariance) = moments(&cut, &vec![1.0 / cut.len() as f64; cut.len()]);
-    (0..d).map(|j| covariance[j * d + j].sqrt()).collect()
+    cut_moments(space, known).map_or_else(
+        || vec![1.0; d],
+        |(_, _, covariance)| (0..d).map(|j| covariance[j * d + j].sqrt()).collect(),
+    )
+}
+
+/// Circles cut opposite of the first draw, and mean and covariance of all draws cut there; None for no draws.
+fn cut_moments<Z: AsRef<[f64]>>(
+    space: &ParameterSpace,
+    draws: &[Z],
+) -> Option<(Vec<f64>, Vec<f64>, Vec<f64>)> {
+    let seams = opposite_seams(space, draws.first()?.as_ref());
+    let cut: Vec<Vec<f64>> = draws.iter().map(|z| cut(&seams, z.as_ref())).collect();
+    let (mean, covariance) = moments(&cut, &vec![1.0 / cut.len() as f64; cut.len()]);
+    Some((seams, mean, covariance))
 }
 
 fn cut(seams: &[f64], z: &[f64]) -> Vec<f64> {
     let both = seams.iter().zip(z);
-    both.map(|(&seam, &z)| crate::space::circle::cut_at(seam, z).0)
-        .collect()
+    both.map(|(&seam, &z)| cut_at(seam, z).0).collect()
 }
 
 #[cfg(test)]
@@ -267,9 +272,17 @@ mod tests {
         clouds.map(|[a, b]| vec![near(*a), near(*b)]).collect()
     }
 
-    fn middle_in_turns(density: &LocalDensity) -> Vec<f64> {
-        let z = density.uncut(&density.mean);
-        z.iter().map(|&z| (turns(z) * 1e2).round() / 1e2).collect()
+    /// Where copies of these modes are looked for, in turns.
+    fn copies_of(middles: &[[f64; 2]]) -> Vec<Vec<f64>> {
+        let own = draws(middles);
+        let known: Vec<&[f64]> = own.iter().map(Vec::as_slice).collect();
+        let middle = |density: &LocalDensity| -> Vec<f64> {
+            let z = density.uncut(&density.mean);
+            z.iter().map(|&z| (turns(z) * 1e2).round() / 1e2).collect()
+        };
+        let mut found: Vec<Vec<f64>> = copies(&space(2), &known).iter().map(middle).collect();
+        found.sort_by(|a, b| a[0].total_cmp(&b[0]));
+        found
     }
 
     #[test]
@@ -303,40 +316,29 @@ mod tests {
 
     #[test]
     fn known_modes_are_mirrored_and_shifted_by_what_parts_them() {
-        let own = draws(&[[0.3, 0.9], [0.42, 0.2]]);
-        let known: Vec<&[f64]> = own.iter().map(Vec::as_slice).collect();
-        let mut found: Vec<Vec<f64>> = copies(&space(2), &known)
-            .iter()
-            .map(middle_in_turns)
-            .collect();
-        found.sort_by(|a, b| a[0].total_cmp(&b[0]));
         // Over the circle's seam, from 0.9 to 0.2 and on to 0.5, and back to 0.6.
-        assert_eq!(found, [[0.18, 0.6], [0.54, 0.5], [0.58, 0.8], [0.7, 0.1]]);
+        assert_eq!(
+            copies_of(&[[0.3, 0.9], [0.42, 0.2]]),
+            [[0.18, 0.6], [0.54, 0.5], [0.58, 0.8], [0.7, 0.1]]
+        );
     }
 
     #[test]
     fn copies_of_known_modes_are_not_looked_for() {
-        // Three of an even row, the middle one in the middle of the prior.
-        let own = draws(&[[0.3, 0.1], [0.5, 0.1], [0.7, 0.1]]);
-        let known: Vec<&[f64]> = own.iter().map(Vec::as_slice).collect();
-        let mut found: Vec<Vec<f64>> = copies(&space(2), &known)
-            .iter()
-            .map(middle_in_turns)
-            .collect();
-        found.sort_by(|a, b| a[0].total_cmp(&b[0]));
-        // Mirrored in the circle, too; the row goes on at both ends, by one and by two steps.
+        // Three of an even row, the middle one in the middle of the prior: mirrored in the circle alone they are new, and the row
+        // goes on at both ends.
         assert_eq!(
-            found,
+            copies_of(&[[0.3, 0.1], [0.5, 0.1], [0.7, 0.1]]),
             [[0.1, 0.1], [0.3, 0.9], [0.5, 0.9], [0.7, 0.9], [0.9, 0.1]]
         );
     }
 
     #[test]
     fn no_mode_is_shifted_out_of_the_prior() {
-        let own = draws(&[[0.1, 0.3], [0.6, 0.35]]);
-        let known: Vec<&[f64]> = own.iter().map(Vec::as_slice).collect();
-        let found = copies(&space(2), &known);
         // The mirrored ones alone.
-        assert_eq!(found.len(), 2);
+        assert_eq!(
+            copies_of(&[[0.1, 0.3], [0.6, 0.35]]),
+            [[0.4, 0.65], [0.9, 0.7]]
+        );
     }
 }
