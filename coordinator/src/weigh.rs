@@ -2,7 +2,7 @@
 
 use crate::campaign::state::newest_flow;
 use sidereal_inference::base::{FlowId, Purpose, RowId, stream};
-use sidereal_inference::campaign::{Campaign, StopRule};
+use sidereal_inference::campaign::{Campaign, Refinement, StopRule};
 use sidereal_inference::method::{Knowledge, Probing, probe};
 use sidereal_inference::records::table::TableError;
 use sidereal_inference::records::{Directory, FinalRound, load_rows};
@@ -78,6 +78,7 @@ pub fn weigh(
             rounds: &columns,
             evidence: combined.evidence,
             objective: newest,
+            is_led: campaign.refinement() == Refinement::Surrogate,
             previous: probing,
         }),
         (RoundKind::TopUp, _) | (_, StopRule::Paper) => None,

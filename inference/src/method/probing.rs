@@ -8,7 +8,7 @@
 //! others, so they are rows of a round of their own and weigh in the posterior with all others: what a search finds is
 //! taken in by being found.
 //!
-//! Before that, a scan (`scan.rs`) looks around what is known: where most parameters of a lost mode are those of a known one, a few
+//! Where a surrogate led, a scan (`scan.rs`) looks around what is known before that: where most parameters of a lost mode are those of a known one, a few
 //! draws come into its basin.
 //!
 //! A narrow mode may also lie within a wide one, where the flow draws but far too rarely: one search climbs to the top of what
@@ -69,7 +69,7 @@ pub fn probe(knowledge: &Knowledge) -> Option<Probing> {
         return None;
     }
     let first = next_local(knowledge.rounds);
-    let scan = match is_good {
+    let scan = match is_good && knowledge.is_led {
         true => numbered(first, scan(knowledge.space, last)),
         false => BTreeMap::new(),
     };

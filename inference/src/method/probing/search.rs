@@ -189,6 +189,8 @@ pub struct Knowledge<'a> {
     pub evidence: Option<Evidence>,
     /// What the newest flow that drew was fitted to.
     pub objective: Option<Objective>,
+    /// Whether a surrogate led the first flows: few draws of the prior then say where modes may be, and a scan is made.
+    pub is_led: bool,
     /// The session so far, or the last one.
     pub previous: Option<&'a Probing>,
 }

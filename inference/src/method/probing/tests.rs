@@ -153,6 +153,7 @@ fn search(modes: &Modes, rounds: &mut Vec<RoundColumns>, seed: u64) -> (Option<P
                 error: 0.01,
             }),
             objective: Some(Objective::WeightedDraws { exponent: 1.0 }),
+            is_led: true,
             previous: previous.as_ref(),
         });
         let drawn = found
@@ -288,6 +289,7 @@ fn searches_at_a_peak_go_on_however_low_they_stand() {
             error: 0.01,
         }),
         objective: Some(Objective::WeightedDraws { exponent: 1.0 }),
+        is_led: true,
         previous: Some(&previous),
     });
     let next = next.unwrap();
