@@ -140,7 +140,7 @@ fn best_round(summary: &Summary) -> Option<&RoundSummary> {
     let best = Component::Flow(summary.best_flow?);
     summary.rounds.iter().rfind(|round| match round.kind {
         RoundKind::Training => round.proposal.newest() == best,
-        RoundKind::Probe | RoundKind::TopUp => false,
+        RoundKind::Probe | RoundKind::TopUp | RoundKind::Reused => false,
     })
 }
 

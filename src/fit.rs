@@ -6,7 +6,7 @@ use crate::one_process::{self, LocalCampaign, LocalEnding};
 use crate::services::{create_directory, earlier, n_cores, n_threads};
 use crate::settings::SettingArguments;
 use crate::terminal::{CampaignView, Terminal};
-use crate::{estimate, noise, report, results, words};
+use crate::{estimate, noise, report, results, reuse, words};
 use clap::Args;
 use sidereal_inference::account::{Stage, Summary};
 use sidereal_inference::campaign::{Campaign, MOST_WORKERS};
@@ -25,6 +25,11 @@ pub struct FitArguments {
     /// s3://bucket/prefix [default: runs/<campaign name>]
     #[arg(long, value_name = "DIR")]
     out: Option<String>,
+
+    /// Begin with the simulations of these campaigns, which have the same model: another observation on the same grid,
+    /// other errors, other priors, or more draws; nothing is simulated as long as they are enough
+    #[arg(long, value_name = "DIR", num_args = 1..)]
+    from: Vec<String>,
 
     #[command(flatten)]
     settings: SettingArguments,
@@ -74,9 +79,13 @@ pub fn run(
     });
     let found =
         campaign_directory::inspect(&directory, &campaign, arguments.settings.changed_model())?;
+    let earlier_ones = reuse::open(&arguments.from)?;
     if arguments.dry_run {
         let state = state(&directory, &campaign, found)?;
-        let data = words::data(&campaign, source.as_ref(), models);
+        let mut data = words::data(&campaign, source.as_ref(), models);
+        if !earlier_ones.is_empty() {
+            data.push(("reuses", reuse::plan(&campaign, &earlier_ones)?));
+        }
         results::print(&plan(&campaign, data, &directory, &state));
         if found == Found::Nothing {
             let model = models.build(&campaign, 1).map_err(CommandError::unusable)?;
@@ -128,6 +137,10 @@ pub fn run(
     }
     one_process::allow_open_files(n_workers)?;
     let directory = create_directory(&directory)?;
+    if !earlier_ones.is_empty() {
+        let n_threads = n_threads(arguments.threads);
+        reuse::begin(&directory, &campaign, &earlier_ones, n_threads, terminal)?;
+    }
     let local = LocalCampaign {
         campaign: campaign.clone(),
         directory: directory.clone(),

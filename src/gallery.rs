@@ -144,6 +144,7 @@ fn summary(parameters: Vec<ParameterSummary>) -> Summary {
         campaign: "gallery".to_owned(),
         seed: 0,
         simulations: 12_800,
+        reused: Vec::new(),
         rounds: (0..)
             .zip(n_effs)
             .map(|(i, n_eff)| round(i, n_eff))

@@ -30,6 +30,7 @@ mod predict;
 mod repair;
 mod report;
 mod results;
+mod reuse;
 mod schema;
 mod services;
 mod settings;

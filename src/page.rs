@@ -240,7 +240,7 @@ fn figures_of(combined: &WeightDiagnostics, summary: &Summary) -> String {
         ("efficiency", numbers::percent(combined.efficiency)),
         ("Pareto k̂", words::pareto_k(combined.pareto_k)),
         ("log evidence", evidence),
-        ("simulations", numbers::count(summary.simulations)),
+        ("simulations", words::simulations(summary)),
         ("time", numbers::seconds(summary.timing.total_s)),
     ];
     let mut text = "<dl class=figures>".to_owned();

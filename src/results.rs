@@ -62,11 +62,7 @@ pub fn campaign(summary: &Summary) -> String {
             line(&mut text, "lost modes", &words::lost_modes(missing_mass));
         }
     }
-    line(
-        &mut text,
-        "simulations",
-        &numbers::count(summary.simulations),
-    );
+    line(&mut text, "simulations", &words::simulations(summary));
     if let Some(reason) = &summary.stop_reason {
         line(&mut text, "stopped", &words::stop_reason(reason));
     }

@@ -206,7 +206,9 @@ impl<'a> CampaignView<'a> {
                     RoundKind::Probe => {
                         self.searches.get_or_insert_default();
                     }
-                    RoundKind::Training | RoundKind::TopUp => self.end_searches(),
+                    RoundKind::Training | RoundKind::TopUp | RoundKind::Reused => {
+                        self.end_searches()
+                    }
                 }
                 let what = round_label(round.0, *kind);
                 // Only the first rows of all may take long before anything else is said.
@@ -312,7 +314,8 @@ impl<'a> CampaignView<'a> {
                 searches.n_found = n_found;
                 return;
             }
-            (RoundKind::Probe, None) | (RoundKind::Training | RoundKind::TopUp, _) => {}
+            (RoundKind::Probe, None)
+            | (RoundKind::Training | RoundKind::TopUp | RoundKind::Reused, _) => {}
         }
         let tells_n_eff = standing.is_some_and(|standing| standing.way.is_none());
         if tells_n_eff && !self.is_n_eff_explained {
@@ -409,6 +412,7 @@ fn round_label(round: u32, kind: RoundKind) -> String {
         RoundKind::Training => format!("round {round}"),
         RoundKind::Probe => format!("round {round} (search for lost modes)"),
         RoundKind::TopUp => format!("round {round} (extra draws)"),
+        RoundKind::Reused => format!("round {round} (reused)"),
     }
 }
 

@@ -132,6 +132,7 @@ pub enum RoundPurpose {
     Finding,
     Search,
     ExtraDraws,
+    Reused,
 }
 
 impl RoundPurpose {
@@ -142,6 +143,7 @@ impl RoundPurpose {
             RoundKind::Training => None,
             RoundKind::Probe => Some(Self::Search),
             RoundKind::TopUp => Some(Self::ExtraDraws),
+            RoundKind::Reused => Some(Self::Reused),
         }
     }
 
@@ -150,6 +152,7 @@ impl RoundPurpose {
             Self::Finding => "finding",
             Self::Search => "search",
             Self::ExtraDraws => "extra draws",
+            Self::Reused => "reused",
         }
     }
 
@@ -160,6 +163,7 @@ impl RoundPurpose {
             }
             Self::Search => "a few draws around places where a mode may have been lost",
             Self::ExtraDraws => "of the best proposal, to make up what was missing of n_eff",
+            Self::Reused => "simulated by an earlier campaign, and weighed anew",
         }
     }
 }
@@ -176,6 +180,17 @@ pub fn is_on_the_way(campaign: &Campaign, summary: &Summary, round: &RoundSummar
     campaign.is_refined()
         && campaign.observation.is_some()
         && training.is_some_and(|training| !training.objective.is_final(campaign.space.len()))
+}
+
+/// `8,260`, or `0 (11,400 of runs/sine reused)`
+pub fn simulations(summary: &Summary) -> String {
+    let own = numbers::count(summary.simulations);
+    if summary.reused.is_empty() {
+        return own;
+    }
+    let reused = summary.reused.iter();
+    let each = reused.map(|one| format!("{} of {}", numbers::count(one.n_rows), one.location));
+    format!("{own} ({} reused)", each.collect::<Vec<_>>().join(", "))
 }
 
 /// `7`, `9 (search)`

@@ -112,6 +112,7 @@ fn recorded(directory: &Directory) -> Fallible<(u64, usize)> {
     let is_lease = |event: &Event| match &event.fact {
         Fact::ShardCommitted(shard) => shard.n_rows == 1,
         Fact::Opened(_)
+        | Fact::Reused(_)
         | Fact::Closed
         | Fact::RoundOpened(_)
         | Fact::RowGivenUp { .. }

@@ -162,7 +162,7 @@ pub fn so_far(
             summary.parameters = parameter_summaries(&campaign.space, &posterior);
             summary.modes = modes(&campaign.space, &posterior, diagnostics.n_eff);
         }
-        let missing = missing_mass(&columns, &combined, summary.best_flow, state.outcomes());
+        let missing = missing_mass(&columns, &combined, state.final_flow(), state.outcomes());
         if let (Some(last), Some(_)) = (state.final_round(), &state.stopped) {
             let fresh: &WeightDiagnostics = &last.summary.all;
             let tempered = tempered(campaign, state);
@@ -209,6 +209,10 @@ fn summary_without_results(campaign: &Campaign, settings: &Settings, state: &Sta
         campaign: campaign.name.clone(),
         seed: campaign.seed,
         simulations: state.n_simulations(),
+        reused: state
+            .reused
+            .as_ref()
+            .map_or_else(Vec::new, |reused| reused.sources.clone()),
         rounds: state
             .rounds
             .iter()

@@ -183,6 +183,7 @@ fn last_finished(events: &[Event]) -> Option<(usize, &Results)> {
     newest_first.find_map(|(position, event)| match &event.fact {
         Fact::Finished(results) => Some((position, results)),
         Fact::Opened(_)
+        | Fact::Reused(_)
         | Fact::Closed
         | Fact::RoundOpened(_)
         | Fact::ShardCommitted(_)

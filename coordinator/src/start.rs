@@ -339,7 +339,7 @@ fn read_campaign(directory: &Directory) -> Result<Option<Campaign>, StartError> 
 }
 
 /// `campaign.toml` as it runs now; stops and budgets may have changed.
-fn write_campaign(directory: &Directory, campaign: &Campaign) -> Result<(), FileError> {
+pub fn write_campaign(directory: &Directory, campaign: &Campaign) -> Result<(), FileError> {
     let text = campaign_file::to_toml(campaign);
     let found = directory.read_if_there(CAMPAIGN_FILE)?;
     if found.is_some_and(|found| found == text) {
@@ -361,7 +361,7 @@ pub fn settings(campaign: &Campaign) -> Settings {
 }
 
 /// Tells this run from every other one; decides nothing.
-fn fresh_run_id() -> RunId {
+pub fn fresh_run_id() -> RunId {
     let word = || RandomState::new().hash_one(std::process::id());
     RunId(format!("{:016x}{:016x}", word(), word()))
 }

@@ -81,7 +81,7 @@ pub fn weigh(
             is_led: campaign.refinement() == Refinement::Surrogate,
             previous: probing,
         }),
-        (RoundKind::TopUp, _) | (_, StopRule::Paper) => None,
+        (RoundKind::TopUp | RoundKind::Reused, _) | (_, StopRule::Paper) => None,
     };
     Ok(Some(Findings {
         summary,

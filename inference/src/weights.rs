@@ -14,8 +14,8 @@ mod pareto;
 mod proposal;
 mod round_summary;
 
-pub use columns::{RoundColumns, WeightsError, mixture_log_proposal};
-pub(crate) use columns::{log_density_under, round_log_weights};
+pub(crate) use columns::round_log_weights;
+pub use columns::{RoundColumns, WeightsError, log_density_under, mixture_log_proposal};
 pub use combine::combine;
 pub use combined::CombinedWeights;
 pub(crate) use combined::mass_below;

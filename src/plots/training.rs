@@ -31,7 +31,7 @@ pub fn draw(summary: &Summary, posterior: Option<&Posterior>) -> Result<Vec<u8>,
         .any(|flow| !flow.validation_loss.is_empty());
     // Draws of searches know some places only: their efficiency is not the proposal's.
     let rounds = summary.rounds.iter().filter(|round| match round.kind {
-        RoundKind::Training | RoundKind::TopUp => true,
+        RoundKind::Training | RoundKind::TopUp | RoundKind::Reused => true,
         RoundKind::Probe => false,
     });
     let rounds: Vec<RoundSummary> = rounds.cloned().collect();
@@ -387,7 +387,7 @@ fn draw_rounds(canvas: &mut Canvas, panel: Rectangle, rounds: &[RoundSummary]) {
     let every = rounds.len().div_ceil(12).max(1);
     for (i, round) in rounds.iter().enumerate().step_by(every) {
         let label = match round.kind {
-            RoundKind::Training | RoundKind::Probe => round.round.0.to_string(),
+            RoundKind::Training | RoundKind::Probe | RoundKind::Reused => round.round.0.to_string(),
             RoundKind::TopUp => format!("{} (top-up)", round.round.0),
         };
         draw_x_tick(

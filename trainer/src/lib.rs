@@ -45,6 +45,7 @@ pub mod noise_sequence;
 mod optimizer;
 pub mod parameters;
 mod pieces;
+pub mod reused;
 mod rows;
 mod scales;
 mod service;

@@ -6,6 +6,7 @@ use crate::draw::{self, DrawPlan};
 use crate::estimator::Estimator;
 use crate::model::{Model, ModelError, Scorer};
 use crate::noise::{AddNoise, not_run};
+use crate::reused::{ReusedFlows, ReusedScoresError};
 use crate::rows::{self, BlindSpot, RowsError};
 use crate::standardization::Standardization;
 use crate::training::{self, Observer, TrainingError, TrainingState};
@@ -48,6 +49,9 @@ pub enum TaskError {
     /// The recorded rows cannot be read.
     #[error(transparent)]
     Rows(#[from] RowsError),
+    /// What reused rounds were drawn from cannot be read.
+    #[error(transparent)]
+    Reused(#[from] ReusedScoresError),
     /// A file of draws or scores cannot be read.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -79,6 +83,7 @@ impl TaskError {
         match self {
             Self::Table(error) | Self::Rows(RowsError::Table(error)) => error.is_store_fault(),
             Self::File(error) | Self::Model(ModelError::File(error)) => error.is_store_fault(),
+            Self::Reused(error) => error.is_store_fault(),
             Self::Training(_)
             | Self::Model(
                 ModelError::Invalid { .. }
@@ -361,7 +366,14 @@ fn score_and_draw(
         rows: 0..draw_task.n_rows,
         proposal: &draw_task.proposal,
     };
-    let (draws, scores) = draw::draw(&plan, &scorers, pool)?;
+    let (draws, mut scores) = draw::draw(&plan, &scorers, pool)?;
+    for file in &task.reused {
+        let device = context.device;
+        let reused = patiently(context, || ReusedFlows::load(directory, file, device))?;
+        let (flows, log_density) = reused.score(&campaign.space, &draws, pool)?;
+        scores.flows.extend(flows);
+        scores.log_density.extend(log_density);
+    }
     let name = format!("{}/draws.parquet", task.output);
     let draws = patiently(context, || draws.store(&campaign.space, directory, &name))?;
     stored.push(store_scores(&scores, &task.output, context)?);

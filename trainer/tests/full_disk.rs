@@ -124,6 +124,7 @@ fn a_full_disk_costs_no_training_and_is_told() {
             scores: Vec::new(),
         }],
         models: Vec::new(),
+        reused: Vec::new(),
         output: "rounds/000/model".to_owned(),
         earlier_attempts: Vec::new(),
         lease_s: 30.0,

@@ -1,7 +1,8 @@
 //! What an event does to the state: the same function live and after a restart.
 
-use super::event::{Event, Fact, RoundPlan, Task, TaskResult};
+use super::event::{Event, Fact, Reused, RoundPlan, Task, TaskResult};
 use super::state::{CompleteRound, OpenRound, OpenTask, Phase, Run, State, WeighedRound, rows_of};
+use sidereal_inference::base::RoundId;
 use sidereal_inference::method::RoundTiming;
 use sidereal_inference::records::{FinalRound, ShardFile};
 use sidereal_inference::weights::{RoundSummary, WeightDiagnostics};
@@ -35,6 +36,7 @@ pub fn apply(state: &mut State, event: &Event) -> Result<(), Misfit> {
                 run.opened.address = None;
             }
         }
+        Fact::Reused(reused) => apply_reused(state, reused)?,
         Fact::RoundOpened(plan) => apply_round_opened(state, plan, elapsed_s)?,
         Fact::ShardCommitted(shard) => apply_shard_committed(state, shard, elapsed_s)?,
         Fact::RowGivenUp(given_up) => state.given_up.push(given_up.clone()),
@@ -78,6 +80,32 @@ pub fn apply(state: &mut State, event: &Event) -> Result<(), Misfit> {
         }
     }
     state.elapsed_s = elapsed_s;
+    Ok(())
+}
+
+fn apply_reused(state: &mut State, reused: &Reused) -> Result<(), Misfit> {
+    let follow = reused.rounds.iter().zip(0..);
+    let is_in_order = follow
+        .clone()
+        .all(|(round, number)| round.files.round == RoundId(number));
+    if !matches!(state.phase, Phase::New) || !is_in_order || reused.rounds.is_empty() {
+        let detail = format!(" with {} rounds", reused.rounds.len());
+        return Err(misfit(state, "simulations reused", Some(detail)));
+    }
+    state.rounds = follow
+        .map(|(round, number)| WeighedRound {
+            files: round.files.clone(),
+            summary: round.summary.clone(),
+            timing: RoundTiming {
+                round: number,
+                simulating_s: 0.0,
+                training_s: 0.0,
+            },
+        })
+        .collect();
+    state.combined = reused.combined.clone();
+    state.reused = Some(reused.clone());
+    state.phase = Phase::Deciding;
     Ok(())
 }
 

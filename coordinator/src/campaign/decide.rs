@@ -92,11 +92,12 @@ impl Draft<'_> {
                 settings.n_parameters,
                 settings.refinement,
             )),
+            // It begins with the simulations of others.
+            Phase::Deciding => self.judge(),
             // With other targets it may have to go on.
             Phase::Finishing | Phase::Finished(_) if is_changed => self.judge(),
             Phase::Simulating(_)
             | Phase::Weighing(_)
-            | Phase::Deciding
             | Phase::Training(_)
             | Phase::Finishing
             | Phase::Finished(_) => Ok(()),

@@ -43,6 +43,7 @@ fn ends_work(state: &State, fact: &Fact) -> bool {
         Fact::ShardCommitted(_) => !matches!(state.phase, Phase::Simulating(_)),
         Fact::RowGivenUp { .. } | Fact::Closed => false,
         Fact::Opened(_)
+        | Fact::Reused(_)
         | Fact::RoundOpened(_)
         | Fact::RoundWeighed { .. }
         | Fact::TaskOpened(_)
@@ -62,7 +63,7 @@ fn progress_of(state: &State, fact: &Fact) -> Option<Progress> {
         } => {
             let standing = match summary.kind {
                 RoundKind::Training | RoundKind::Probe => state.standing().map(Box::new),
-                RoundKind::TopUp => None,
+                RoundKind::TopUp | RoundKind::Reused => None,
             };
             Some(Progress::RoundWeighed {
                 summary: summary.clone(),
@@ -78,6 +79,7 @@ fn progress_of(state: &State, fact: &Fact) -> Option<Progress> {
         Fact::Stopped { .. } => stopped(state),
         Fact::Finished { .. } => Some(Progress::Finished),
         Fact::Opened(_)
+        | Fact::Reused(_)
         | Fact::Closed
         | Fact::ShardCommitted(_)
         | Fact::RowGivenUp { .. }
@@ -104,6 +106,9 @@ pub fn progress_so_far(state: &State) -> Vec<Progress> {
     let mut trained = state.training.iter().peekable();
     let n_rounds = state.rounds.len();
     for (index, round) in state.rounds.iter().enumerate() {
+        if round.summary.kind == RoundKind::Reused {
+            continue;
+        }
         progress.push(Progress::RoundOpened {
             round: round.files.round,
             kind: round.summary.kind,

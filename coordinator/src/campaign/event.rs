@@ -5,7 +5,8 @@ use sidereal_inference::base::{CampaignHash, FlowId, RoundId, RunId};
 use sidereal_inference::campaign::{DeviceChoice, Refinement, Rounds, Workers};
 use sidereal_inference::method::{Probing, StopReason};
 use sidereal_inference::records::{
-    DrawTask, ModelFiles, ScoresFile, ShardFile, StoredFile, TrainingSummary,
+    DrawTask, FinalRound, ModelFiles, ReusedSource, ScoresFile, ShardFile, StoredFile,
+    TrainingSummary,
 };
 use sidereal_inference::weights::{Proposal, RoundKind, RoundSummary, WeightDiagnostics};
 
@@ -26,6 +27,8 @@ pub enum Fact {
     Opened(Box<Opened>),
     /// The newest coordinator has ended; nobody needs to ask whether it lives.
     Closed,
+    /// Simulations of earlier campaigns are this one's first rounds.
+    Reused(Box<Reused>),
     /// The rows of a round are to be simulated.
     RoundOpened(RoundPlan),
     /// These rows are final.
@@ -90,6 +93,35 @@ pub struct Settings {
     pub workers: Workers,
     /// Where flows are trained.
     pub device: DeviceChoice,
+}
+
+/// Simulations of earlier campaigns, copied and weighed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reused {
+    /// Where they are from.
+    pub sources: Vec<ReusedSource>,
+    /// What they were drawn from, a file for each source.
+    pub proposals: Vec<StoredFile>,
+    /// In the order of the sources.
+    pub rounds: Vec<ReusedRound>,
+    /// All of them together.
+    pub combined: Option<WeightDiagnostics>,
+}
+
+impl Reused {
+    /// Rows of all rounds.
+    pub fn n_rows(&self) -> u64 {
+        self.sources.iter().map(|source| source.n_rows).sum()
+    }
+}
+
+/// One of its rounds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ReusedRound {
+    /// As copied.
+    pub files: FinalRound,
+    /// By itself, weighed as here.
+    pub summary: RoundSummary,
 }
 
 /// What a round is made of before any row is simulated.

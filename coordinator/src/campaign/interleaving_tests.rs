@@ -394,7 +394,7 @@ impl World {
                 (1, RoundKind::Training) => Some(session(&[0, 1])),
                 (_, RoundKind::Probe) if plan.proposal.locals.len() == 2 => Some(session(&[2])),
                 (_, RoundKind::Probe) => Some(session(&[])),
-                (_, RoundKind::Training | RoundKind::TopUp) => None,
+                (_, RoundKind::Training | RoundKind::TopUp | RoundKind::Reused) => None,
             };
             self.step(Input::RoundWeighed(Box::new(Findings {
                 summary,
@@ -463,7 +463,8 @@ fn story(world: &World) -> Vec<String> {
             Fact::Opened(_) | Fact::Closed | Fact::ShardCommitted(_) | Fact::RowGivenUp { .. } => {
                 None
             }
-            Fact::RoundOpened(_)
+            Fact::Reused(_)
+            | Fact::RoundOpened(_)
             | Fact::RoundWeighed { .. }
             | Fact::TaskOpened(_)
             | Fact::TaskCommitted(_)

@@ -1,6 +1,6 @@
 //! The durable state of a campaign: what the events so far add up to.
 
-use super::event::{GivenUp, Opened, Results, RoundPlan, Stopped, Task};
+use super::event::{GivenUp, Opened, Results, Reused, RoundPlan, Stopped, Task};
 use sidereal_inference::base::{FlowId, RoundId};
 use sidereal_inference::campaign::Rounds;
 use sidereal_inference::method::{
@@ -22,6 +22,8 @@ pub struct State {
     pub run: Option<Run>,
     /// Seconds spent on the campaign up to the last event.
     pub elapsed_s: f64,
+    /// What the campaign began with, where it did not begin with its prior; its rounds are the first ones of `rounds`.
+    pub reused: Option<Reused>,
     /// Rounds that are weighed, in order.
     pub rounds: Vec<WeighedRound>,
     /// All flows, in the order of their training.
@@ -133,11 +135,12 @@ impl State {
         }
     }
 
-    /// Final rows of all rounds, the current one included.
+    /// Final rows of all rounds that were simulated here, the current one included.
     fn n_rows_by_round(&self) -> impl Iterator<Item = (RoundKind, u64)> {
         let weighed = self.rounds.iter();
         let current = self.current_round();
         weighed
+            .filter(|round| round.summary.kind != RoundKind::Reused)
             .map(|round| (round.summary.kind, round.files.n_rows))
             .chain(current.map(|round| (round.plan.kind, round.n_committed)))
     }
@@ -171,12 +174,15 @@ impl State {
         self.elapsed_s.max(opened_s + now_s)
     }
 
-    /// Summaries of the rounds that flows are trained on, in order.
+    /// Summaries of the rounds that flows are trained on, reused ones first, in order.
     pub fn training_history(&self) -> Vec<RoundSummary> {
         self.rounds
             .iter()
             .map(|round| &round.summary)
-            .filter(|summary| summary.kind == RoundKind::Training)
+            .filter(|summary| match summary.kind {
+                RoundKind::Training | RoundKind::Reused => true,
+                RoundKind::Probe | RoundKind::TopUp => false,
+            })
             .cloned()
             .collect()
     }
@@ -244,7 +250,7 @@ impl State {
             blind: self.blind,
             objectives: &self.objectives(),
             combined: self.combined.as_ref()?,
-            simulations: self.rounds.iter().map(|round| round.files.n_rows).sum(),
+            simulations: self.n_simulations(),
             elapsed_s: self.elapsed_s,
         };
         Some(judge(&settings.rounds, &past))
@@ -281,8 +287,13 @@ impl State {
         self.models.iter().map(|model| model.flow).collect()
     }
 
-    /// The flow that the campaign ended with; None for the prior, or while it goes on.
+    /// The flow that the campaign ended with; None for the prior, where it was an earlier campaign's, or while it goes on.
     pub fn best_flow(&self) -> Option<FlowId> {
+        self.final_flow().filter(|flow| !flow.is_of_reused())
+    }
+
+    /// As [`Self::best_flow`], or what stands for the proposal of an earlier campaign.
+    pub fn final_flow(&self) -> Option<FlowId> {
         let stopped = self.stopped.as_ref()?;
         let proposal = self
             .weighed(stopped.best_round)
@@ -298,10 +309,13 @@ impl State {
         }
     }
 
-    /// The newest training round.
+    /// The newest round that flows are trained on.
     fn last_training_round(&self) -> Option<&WeighedRound> {
         let mut rounds = self.rounds.iter();
-        rounds.rfind(|round| round.summary.kind == RoundKind::Training)
+        rounds.rfind(|round| match round.summary.kind {
+            RoundKind::Training | RoundKind::Reused => true,
+            RoundKind::Probe | RoundKind::TopUp => false,
+        })
     }
 
     /// The round that judges the result with fresh draws of the final proposal: the top-up round
@@ -310,7 +324,7 @@ impl State {
         let last = self.rounds.last()?;
         match last.summary.kind {
             RoundKind::TopUp => Some(last),
-            RoundKind::Training | RoundKind::Probe => self
+            RoundKind::Training | RoundKind::Probe | RoundKind::Reused => self
                 .stopped
                 .as_ref()
                 .and_then(|stopped| self.weighed(stopped.best_round))

@@ -68,6 +68,11 @@ impl Driver {
             draw: open.task.draw.clone(),
             rounds: self.weighed_files(),
             models: self.state.models.clone(),
+            reused: self
+                .state
+                .reused
+                .as_ref()
+                .map_or_else(Vec::new, |reused| reused.proposals.clone()),
             output,
             earlier_attempts: Vec::new(),
             lease_s: self.leases.lease_s(),

@@ -55,6 +55,11 @@ impl Driver {
                     metrics.effective_sample_size.set(combined.n_eff);
                 }
             }
+            Fact::Reused(reused) => {
+                if let Some(combined) = &reused.combined {
+                    metrics.effective_sample_size.set(combined.n_eff);
+                }
+            }
             Fact::Opened(_)
             | Fact::Closed
             | Fact::RowGivenUp { .. }

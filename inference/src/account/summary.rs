@@ -3,7 +3,7 @@
 use crate::base::FlowId;
 use crate::method::fit_check::Fit;
 use crate::method::{MissingMass, Mode, RoundTiming, StopReason};
-use crate::records::{ParameterSummary, TrainingSummary};
+use crate::records::{ParameterSummary, ReusedSource, TrainingSummary};
 use crate::weights::{RoundSummary, WeightDiagnostics};
 use serde::{Deserialize, Serialize};
 
@@ -24,8 +24,11 @@ pub struct Summary {
     pub campaign: String,
     /// The campaign's seed.
     pub seed: u64,
-    /// Rows of all rounds, failed ones and searches included.
+    /// Rows of all rounds, failed ones and searches included, but for those that were reused.
     pub simulations: u64,
+    /// Earlier campaigns whose simulations are the first rounds of this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reused: Vec<ReusedSource>,
     /// In their order.
     pub rounds: Vec<RoundSummary>,
     /// Weights of all rounds combined; None for amortized campaigns without an observation.
@@ -36,7 +39,7 @@ pub struct Summary {
     pub parameters: Vec<ParameterSummary>,
     /// Pieces of the posterior, the heaviest first; empty where too few draws are worth anything.
     pub modes: Vec<Mode>,
-    /// What the final proposal is made of; None where that is the prior.
+    /// What the final proposal is made of; None where that is the prior, or was an earlier campaign's.
     pub best_flow: Option<FlowId>,
     /// Directory of the best flow's model, in the campaign directory; what `sidereal predict` takes.
     pub model: Option<String>,

@@ -26,10 +26,35 @@ id!(
     /// A row within its round, counted from 0.
     RowId, u64, "row "
 );
-id!(
-    /// A flow, numbered by the round whose end it was trained at: flow 0 is trained on round 0.
-    FlowId, u32, "flow "
-);
+/// A flow, numbered by the round whose end it was trained at: flow 0 is trained on round 0. The proposals of reused rounds
+/// are known by such numbers too, far beyond those of flows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FlowId(pub u32);
+
+impl FlowId {
+    const FIRST_REUSED: u32 = 1 << 30;
+
+    /// The whole proposal of a round that another campaign has simulated; `round` is its number here.
+    pub fn of_reused(round: RoundId) -> Self {
+        Self(Self::FIRST_REUSED.saturating_add(round.0))
+    }
+
+    /// Whether it stands for the proposal of a reused round.
+    pub fn is_of_reused(self) -> bool {
+        self.0 >= Self::FIRST_REUSED
+    }
+}
+
+impl fmt::Display for FlowId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.checked_sub(Self::FIRST_REUSED) {
+            Some(round) => write!(f, "the proposal of reused round {round}"),
+            None => write!(f, "flow {}", self.0),
+        }
+    }
+}
+
 id!(
     /// A local density that probing draws from, counted from 0 over the whole campaign.
     LocalId, u32, "local density "

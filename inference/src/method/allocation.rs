@@ -120,7 +120,7 @@ impl Stage {
 pub fn round_size(rounds: &Rounds, past: &Past, objective: Option<Objective>) -> Result<u64, u64> {
     let spent = past.history.last().map(|last| Spent {
         n_parameters: past.n_parameters,
-        n_rounds: past.history.len() as u64,
+        n_rounds: past.n_rounds(),
         simulations: past.simulations,
         n_eff: past.combined.n_eff,
         efficiency: last.all.efficiency,

@@ -156,7 +156,7 @@ pub fn standing(rounds: &Rounds, past: &Past, pace: &Pace, goes_on: bool) -> Opt
     let now = Play::begin(rounds, past, pace)?;
     let well = now.clone().play(rounds, Luck::Good);
     let badly = now.clone().play(rounds, Luck::Bad);
-    let n_rounds = u32::try_from(past.history.len()).unwrap_or(u32::MAX);
+    let n_rounds = u32::try_from(past.n_rounds()).unwrap_or(u32::MAX);
     let is_refined = past.refinement != Refinement::Off;
     let way = (is_refined && !now.spent.is_final()).then(|| Way {
         n_done: n_rounds,
@@ -369,7 +369,7 @@ impl Play {
         Some(Self {
             spent: Spent {
                 n_parameters,
-                n_rounds: past.history.len() as u64,
+                n_rounds: past.n_rounds(),
                 simulations: past.simulations,
                 n_eff: past.combined.n_eff,
                 efficiency: last.all.efficiency,

@@ -143,7 +143,7 @@ fn has_levelled_off(past: &Past) -> bool {
 }
 
 /// The training round whose newest component was the most efficient; of equals the later one. Round 0,
-/// the prior, only where there is no other, and flows up to `blind`, which a mode was lost by, only where there
+/// the prior, and reused rounds, only where there is no other, and flows up to `blind`, which a mode was lost by, only where there
 /// are no later ones: one mode is easier to be efficient at than all.
 pub fn most_efficient(history: &[RoundSummary], blind: Option<FlowId>) -> RoundId {
     let by_efficiency = |a: &&RoundSummary, b: &&RoundSummary| {
@@ -154,6 +154,12 @@ pub fn most_efficient(history: &[RoundSummary], blind: Option<FlowId>) -> RoundI
         .filter(|summary| sees_all(summary, blind))
         .max_by(by_efficiency)
         .or_else(|| flow_rounds(history).max_by(by_efficiency))
+        .or_else(|| {
+            let reused = history.iter();
+            reused
+                .filter(|summary| summary.kind == RoundKind::Reused)
+                .max_by(by_efficiency)
+        })
         .map_or(RoundId(0), |summary| summary.round)
 }
 
@@ -233,10 +239,12 @@ pub fn top_up_size(
     if missing <= 0.0 {
         return 0;
     }
-    let efficiency = history
-        .iter()
-        .find(|summary| summary.round == best)
-        .map_or(0.0, |summary| summary.all.efficiency);
+    let best = history.iter().find(|summary| summary.round == best);
+    if best.is_some_and(|best| best.kind == RoundKind::Reused) {
+        // It was drawn from what is no proposal here.
+        return 0;
+    }
+    let efficiency = best.map_or(0.0, |summary| summary.all.efficiency);
     let wanted = fresh_draws_for(missing, efficiency);
     let left = stop
         .simulations
@@ -335,7 +343,7 @@ fn objective_of(
 
 /// The size of another round, or what forbids one.
 fn budget_left(rounds: &Rounds, past: &Past) -> Result<u64, StopReason> {
-    if past.history.len() >= rounds.max as usize {
+    if past.n_rounds() >= u64::from(rounds.max) {
         return Err(StopReason::Rounds { max: rounds.max });
     }
     let last = past.history.last().map(|summary| summary.proposal.newest());

@@ -100,6 +100,8 @@ pub struct TrainerTask {
     pub rounds: Vec<FinalRound>,
     /// All flows trained so far, in order.
     pub models: Vec<ModelFiles>,
+    /// What reused rounds were drawn from, a file for each campaign that they are of.
+    pub reused: Vec<StoredFile>,
     /// Directory that this attempt writes under; no other attempt does.
     pub output: String,
     /// Directories of earlier attempts at the same task, oldest first; checkpoints may be there.

@@ -127,9 +127,15 @@ pub(super) fn check(columns: &RoundColumns) -> Result<(), WeightsError> {
             ("log_prior", columns.log_prior[i]),
             ("log_proposal", columns.log_proposal[i]),
         ];
+        // A reused row that this campaign's prior rules out has no likelihood.
+        let is_ruled_out = |name: &str, value: f64| {
+            name == "log_prior"
+                && value == f64::NEG_INFINITY
+                && columns.log_likelihood[i].is_none_or(|value| value == f64::NEG_INFINITY)
+        };
         let mut wrong = densities
             .into_iter()
-            .filter(|(_, value)| !value.is_finite());
+            .filter(|&(name, value)| !value.is_finite() && !is_ruled_out(name, value));
         let flows = columns
             .log_flow
             .values()

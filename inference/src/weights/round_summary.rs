@@ -17,6 +17,8 @@ pub enum RoundKind {
     Probe,
     /// Fresh draws from the best proposal after the stop; nothing is trained on them.
     TopUp,
+    /// Simulated by another campaign, and weighed here.
+    Reused,
 }
 
 /// One round, weighed with the weights of its own proposal.

@@ -104,6 +104,7 @@ impl Workplace {
                 scores: Vec::new(),
             }],
             models: Vec::new(),
+            reused: Vec::new(),
             output: format!("rounds/000/model-{attempt}"),
             earlier_attempts: Vec::new(),
             lease_s: 30.0,
