@@ -287,6 +287,13 @@ impl State {
         self.models.iter().map(|model| model.flow).collect()
     }
 
+    /// What a new draw has a density under: all flows, and the proposals of reused rounds.
+    pub fn scored_under(&self) -> Vec<FlowId> {
+        let reused = self.reused.iter().flat_map(|reused| &reused.rounds);
+        let reused = reused.map(|round| FlowId::of_reused(round.files.round));
+        self.flows().into_iter().chain(reused).collect()
+    }
+
     /// The flow that the campaign ended with; None for the prior, where it was an earlier campaign's, or while it goes on.
     pub fn best_flow(&self) -> Option<FlowId> {
         self.final_flow().filter(|flow| !flow.is_of_reused())

@@ -181,7 +181,7 @@ impl Driver {
             task: open.task.clone(),
             output: format!("{}/attempt-{}", task_directory(open), attempt.0),
             rounds: self.state.rounds.clone(),
-            flows: self.state.flows(),
+            flows: self.state.scored_under(),
         };
         self.spawn(move |desk| {
             let (directory, campaign) = (&desk.directory, &desk.campaign);
