@@ -57,7 +57,7 @@ pub fn training_set<'a>(
     let space = &campaign.space;
     if campaign.refinement() == Refinement::Surrogate
         && asks_surrogate(&columns, space.len(), &objectives)?
-        && let Some(z) = surrogate_draws(campaign, flow, rounds, directory, pool)?
+        && let Some(z) = surrogate_draws(campaign, flow, earlier.is_empty(), rounds, directory, pool)?
     {
         let objective = Objective::SurrogateDraws;
         let weight = vec![1.0 / (z.len() / space.len()) as f64; z.len() / space.len()];
@@ -107,6 +107,7 @@ fn draws<'a>(
 fn surrogate_draws(
     campaign: &Campaign,
     flow: FlowId,
+    is_first: bool,
     rounds: &[FinalRound],
     directory: &Directory,
     pool: &rayon::ThreadPool,
@@ -118,7 +119,7 @@ fn surrogate_draws(
     for round in rounds {
         for_each_shard(campaign, round, directory, |rows| simulations.push(&rows))?;
     }
-    Ok(simulations.posterior_draws(flow, pool))
+    Ok(simulations.posterior_draws(flow, is_first, pool))
 }
 
 fn columns(

@@ -23,7 +23,6 @@ use sidereal_inference::weights::final_exponent;
 /// The first flow's exponent, as a part of the final one: nothing is known yet of how well this foretells, and what it draws wide
 /// of the posterior keeps later weights from growing heavy.
 const FIRST_EXPONENT: f64 = 0.3;
-const FIRST_FLOW: FlowId = FlowId(1);
 /// Draws of the surrogate's posterior.
 const N_PARTICLES: usize = 2000;
 /// Places whose data are foretold together: fixed, so that results never depend on threads.
@@ -77,7 +76,12 @@ impl<'a> Simulations<'a> {
 
     /// Draws `[n, parameters]` (z) of the surrogate's posterior, made a little wider as flows are, for the first flow much
     /// wider; none where nothing can be learnt.
-    pub fn posterior_draws(&self, flow: FlowId, pool: &rayon::ThreadPool) -> Option<Vec<f64>> {
+    pub fn posterior_draws(
+        &self,
+        flow: FlowId,
+        is_first: bool,
+        pool: &rayon::ThreadPool,
+    ) -> Option<Vec<f64>> {
         let space = &self.campaign.space;
         let d = space.len();
         let surrogate = Surrogate::fit(&self.lesson())?;
@@ -97,9 +101,9 @@ impl<'a> Simulations<'a> {
         let round = RoundId(flow.0);
         let mut rng = stream(self.campaign.seed, round, RowId(0), Purpose::Surrogate);
         let swarm = Swarm::of_prior(circles.clone(), N_PARTICLES, &mut rng);
-        let exponent = match flow {
-            FIRST_FLOW => FIRST_EXPONENT * final_exponent(d),
-            _ => final_exponent(d),
+        let exponent = match is_first {
+            true => FIRST_EXPONENT * final_exponent(d),
+            false => final_exponent(d),
         };
         let (found, way) = temper(swarm, exponent, log_likelihood, &mut rng);
         let log_posterior = |at: &[f64]| {
