@@ -107,6 +107,7 @@ pub fn run(
     }
     if found == Found::Begun {
         let begun = sidereal_store::open(&directory).map_err(CommandError::unusable)?;
+        reuse::check(&begun, &earlier_ones)?;
         if let Some(summary) = campaign_directory::finished_before(&begun, &campaign, terminal)? {
             return show_again(&begun, &campaign, &summary, arguments, terminal, models);
         }

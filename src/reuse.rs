@@ -31,6 +31,14 @@ pub fn plan(campaign: &Campaign, earlier: &[Directory]) -> Result<String, Comman
     Ok(each.collect::<Vec<_>>().join(", "))
 }
 
+/// Refuses a campaign that was begun with others.
+pub fn check(directory: &Directory, earlier: &[Directory]) -> Result<(), CommandError> {
+    match earlier.is_empty() {
+        true => Ok(()),
+        false => sidereal_coordinator::check_reused(directory, earlier).map_err(refused),
+    }
+}
+
 /// Makes the simulations of `earlier` the first rounds of the campaign in `directory`, and says what they are worth here.
 pub fn begin(
     directory: &Directory,

@@ -81,8 +81,8 @@ fn inverse(matrix: &[Vec<f64>]) -> (Vec<Vec<f64>>, f64) {
     (right, log_determinant)
 }
 
-/// `training` is appended to `[training]`.
-fn check(d: usize, simulations: u64, epochs: u32, training: &str) {
+/// `training` is appended to `[training]`; the last `n_linear` of the parameters are integrated out.
+fn check(d: usize, n_linear: usize, simulations: u64, epochs: u32, training: &str) {
     let directory = tempfile::tempdir().expect("temporary directory");
     let sigma = 0.5;
     let n_data = d + 3;
@@ -101,6 +101,10 @@ fn check(d: usize, simulations: u64, epochs: u32, training: &str) {
          [rounds]\nmax = 4\nsimulations = {simulations}\n[rounds.stop]\nn_eff = 1500\n\
          [simulator]\nbuiltin = \"linear-gaussian\"\nmatrix = {matrix:?}\n"
     );
+    if n_linear > 0 {
+        let names: Vec<String> = (d - n_linear..d).map(|j| format!("p{j}")).collect();
+        writeln!(toml, "[likelihood]\nlinear = {names:?}").expect("writing to a string");
+    }
     for (i, value) in value.iter().enumerate() {
         writeln!(observation, "{i},{value},{sigma}").expect("writing to a string");
     }
@@ -130,10 +134,16 @@ fn check(d: usize, simulations: u64, epochs: u32, training: &str) {
         expected.log_evidence
     );
     let posterior = &found.posterior;
+    // Linear parameters stand behind the others here as there.
+    let all: Vec<Vec<f64>> = (0..posterior.n_rows())
+        .map(|row| {
+            let derived = &posterior.derived[row * n_linear..(row + 1) * n_linear];
+            [posterior.theta_row(row), derived].concat()
+        })
+        .collect();
     let average = |f: &dyn Fn(&[f64]) -> f64| -> f64 {
-        (0..posterior.n_rows())
-            .map(|row| posterior.weight[row] * f(posterior.theta_row(row)))
-            .sum()
+        let rows = all.iter().zip(&posterior.weight);
+        rows.map(|(theta, weight)| weight * f(theta)).sum()
     };
     for i in 0..d {
         let sd = expected.covariance[i][i].sqrt();
@@ -158,28 +168,33 @@ fn check(d: usize, simulations: u64, epochs: u32, training: &str) {
 
 #[test]
 fn two_dimensions() {
-    check(2, 1500, 40, "");
+    check(2, 0, 1500, 40, "");
 }
 
 #[test]
 fn five_dimensions() {
-    check(5, 2500, 60, "");
+    check(5, 0, 2500, 60, "");
 }
 
 #[test]
 fn ten_dimensions() {
-    check(10, 4000, 60, "");
+    check(10, 0, 4000, 60, "");
 }
 
 #[test]
 fn five_dimensions_by_a_surrogate() {
-    check(5, 2500, 60, "surrogate = true");
+    check(5, 0, 2500, 60, "surrogate = true");
+}
+
+#[test]
+fn forty_linear_parameters_beside_two_others() {
+    check(42, 40, 1500, 40, "");
 }
 
 #[test]
 fn losses_without_refinement() {
     for loss in ["nll", "apt"] {
         let training = format!("loss = \"{loss}\"\nrefinement = false");
-        check(2, 1000, 20, &training);
+        check(2, 0, 1000, 20, &training);
     }
 }

@@ -160,7 +160,8 @@ fn what_was_simulated_before_is_weighed_anew() {
     ]);
     assert_eq!(status(&refused), 2);
     assert!(
-        errors(&refused).contains("no round of its own is complete, so that there is nothing to reuse"),
+        errors(&refused)
+            .contains("no round of its own is complete, so that there is nothing to reuse"),
         "{}",
         errors(&refused)
     );
@@ -231,7 +232,8 @@ fn more_is_simulated_where_it_is_not_enough() {
         n_eff: 1500,
         ..FIRST
     };
-    let of_both = ["--from", text(&first), text(&out("one"))];
+    let one = out("one");
+    let of_both = ["--from", text(&first), text(&one)];
     fit(&both.write(place), &out("both"), &of_both, &[0]);
     assert_eq!(results(&out("both")).summary.reused.len(), 2);
     both.check(&out("both"), standard);
@@ -239,14 +241,10 @@ fn more_is_simulated_where_it_is_not_enough() {
     let refused = |arguments: &[&str], expected: &str| {
         let refused = run(&[&["fit", text(&file)], arguments].concat());
         assert_eq!(status(&refused), 2, "{}", errors(&refused));
-        assert!(
-            errors(&refused).contains(expected),
-            "{}",
-            errors(&refused)
-        );
+        assert!(errors(&refused).contains(expected), "{}", errors(&refused));
     };
-    let one = out("one");
     let new = out("new");
+    fs::create_dir(out("nowhere")).expect("an empty directory");
     refused(
         &["--out", text(&one), "--from", text(&out("both"))],
         "begun with the simulations of",
@@ -286,15 +284,11 @@ fn simulations_of_another_model_are_refused() {
             text(&first),
         ]);
         assert_eq!(status(&refused), 2, "{}", errors(&refused));
-        assert!(
-            errors(&refused).contains(expected),
-            "{}",
-            errors(&refused)
-        );
+        assert!(errors(&refused).contains(expected), "{}", errors(&refused));
     };
     changed(
         |toml| toml.replace("[1, -0.5]", "[1, -0.4]"),
-        "options of built-in linear-gaussian: other ones there than here",
+        "options of linear-gaussian (built in, version 1): other ones there than here",
     );
     changed(
         |toml| toml.replace("\"offset\"", "\"intercept\""),

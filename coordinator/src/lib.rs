@@ -49,7 +49,7 @@ pub use finished::{
     FinishedCampaign, ResultsError, Unfinished, read_or_restore, read_results, read_unfinished,
 };
 pub use repair::{Committed, DamagedShard, RepairError};
-pub use reuse::{Begun, ReuseError, ScoreReused, reusable, reuse};
+pub use reuse::{Begun, ReuseError, ScoreReused, check_reused, reusable, reuse};
 pub use serve::ServeConfig;
 pub use start::{CoordinatorConfig, Running, Stopper, start, start_with_check};
 pub use status::{StatusError, read_status};

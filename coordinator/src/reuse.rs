@@ -113,8 +113,6 @@ pub struct Begun {
     pub n_rows: u64,
     /// Of all of them; None where none has a weight.
     pub combined: Option<WeightDiagnostics>,
-    /// Whether this call has begun it; an earlier one had else.
-    pub is_new: bool,
 }
 
 /// Makes the simulations of `earlier` the first rounds of a campaign in a new directory. One that was begun so already is left as
@@ -126,8 +124,8 @@ pub fn reuse(
     score: &ScoreReused,
 ) -> Result<Begun, ReuseError> {
     let opened = Journal::open(directory, fresh_run_id())?;
-    if !opened.events.is_empty() {
-        return begun_before(directory, &opened.events, earlier);
+    if let Some(begun) = begun_before(directory, &opened.events, earlier)? {
+        return Ok(begun);
     }
     let sources = sources(campaign, earlier)?;
     let mut files = Vec::with_capacity(sources.len());
@@ -156,7 +154,6 @@ pub fn reuse(
     Ok(Begun {
         n_rows: reused.n_rows(),
         combined: reused.combined,
-        is_new: true,
     })
 }
 
@@ -194,11 +191,21 @@ fn sources<'a>(
     Ok(sources)
 }
 
+/// Refuses a campaign that was begun with other simulations than these, or with none; nothing is written.
+pub fn check_reused(directory: &Directory, earlier: &[Directory]) -> Result<(), ReuseError> {
+    let (events, _) = recorded(directory)?;
+    begun_before(directory, &events, earlier).map(|_| ())
+}
+
+/// None where nothing is recorded yet.
 fn begun_before(
     directory: &Directory,
     events: &[Event],
     earlier: &[Directory],
-) -> Result<Begun, ReuseError> {
+) -> Result<Option<Begun>, ReuseError> {
+    if events.is_empty() {
+        return Ok(None);
+    }
     let locations: Vec<&str> = earlier.iter().map(Directory::location).collect();
     let location = directory.location().to_owned();
     let state = replay(directory, events)?;
@@ -214,11 +221,10 @@ fn begun_before(
         let found = found.join(", ");
         return Err(ReuseError::Others { location, found });
     }
-    Ok(Begun {
+    Ok(Some(Begun {
         n_rows: reused.n_rows(),
         combined: reused.combined,
-        is_new: false,
-    })
+    }))
 }
 
 /// An earlier campaign with those of its rounds that are reused.
@@ -521,11 +527,11 @@ fn differences(old: &Campaign, campaign: &Campaign) -> Vec<String> {
     let follows = matches!(
         (&old.noise, &campaign.noise),
         (Noise::Gaussian(_), Noise::Gaussian(_))
-    );
+    ) && here.linear().next().is_none();
     if !follows && !is_same_likelihood(old, campaign) {
         reasons.push(
             "observation or likelihood: changed, and log-likelihoods follow from simulated data only where the noise is \
-             Gaussian"
+             Gaussian and no parameter linear"
                 .to_owned(),
         );
     }

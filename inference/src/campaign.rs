@@ -9,7 +9,9 @@ mod specification;
 
 pub(crate) use minibatch::fewest_slice_rows;
 pub use minibatch::{SLICE_ROWS, even_slices};
-pub use noise::{GaussianNoise, Labels, Noise, NoiseTerm, NoiseTerms, RowNoise, SigmaSource};
+pub use noise::{
+    GaussianNoise, Labels, LinearFit, Noise, NoiseTerm, NoiseTerms, RowNoise, SigmaSource,
+};
 pub use observation::{
     Column, ColumnNames, Errors, Format, Hdu, Missing, Observation, Reading, Source, TARGET_COLUMN,
     Target, is_catalogue,

@@ -11,6 +11,7 @@ mod external;
 mod forward_model;
 mod key;
 pub mod keys;
+mod linear;
 mod model;
 mod noise;
 mod noise_terms;

@@ -1,5 +1,6 @@
 //! One batch: draws in, shard rows out, as a pure function.
 
+use crate::model::Places;
 use crate::process::ChildError;
 use crate::simulator::{SimulationError, Simulator};
 use rayon::prelude::*;
@@ -131,6 +132,38 @@ pub(crate) fn run_batch_unless(
     Ok(rows)
 }
 
+/// The data before noise of a simulator at some places, on the current rayon pool.
+pub(crate) fn values_in_process(
+    campaign: &Campaign,
+    simulator: &dyn Simulator,
+    places: &Places<'_>,
+    abandoned: &AtomicBool,
+) -> Result<Vec<Result<Vec<f64>, String>>, BatchError> {
+    let run = |(index, theta): (usize, &[f64])| {
+        if abandoned.load(Ordering::Relaxed) {
+            return Err(String::new());
+        }
+        let row_id = RowId(places.first_row + index as u64);
+        let mut values = vec![0.0; simulator.n_data()];
+        run_row(
+            campaign,
+            simulator,
+            places.round,
+            row_id,
+            theta,
+            &mut values,
+        )?;
+        check_finite(&values)?;
+        Ok(values)
+    };
+    let d = campaign.space.len();
+    let found = places.theta.par_chunks(d).enumerate().map(run).collect();
+    match abandoned.load(Ordering::Relaxed) {
+        true => Err(BatchError::Abandoned),
+        false => Ok(found),
+    }
+}
+
 /// Refuses a model whose answers are not what the campaign asks for.
 pub(crate) fn check_data(
     campaign: &Campaign,
@@ -230,6 +263,19 @@ fn run_row(
     }
 }
 
+pub(crate) fn check_finite(values: &[f64]) -> Result<(), String> {
+    let mut all = values.iter().enumerate();
+    match all.find(|(_, value)| !(**value as f32).is_finite()) {
+        Some((datum, value)) if value.is_finite() => {
+            Err(format!("datum {datum} is {value}, beyond single precision"))
+        }
+        Some((datum, value)) => Err(format!(
+            "datum {datum} is {value}, expected a finite number"
+        )),
+        None => Ok(()),
+    }
+}
+
 /// Fills `row` with the simulated data in single precision and gives the log-likelihood where there
 /// is an observation; an error leaves `row` as it was. `own` is the model's own log-likelihood.
 pub(crate) fn judge(
@@ -239,16 +285,7 @@ pub(crate) fn judge(
     own: Option<f64>,
     row: &mut [f32],
 ) -> Result<Option<f64>, String> {
-    if let Some((datum, value)) = values
-        .iter()
-        .enumerate()
-        .find(|(_, value)| !(**value as f32).is_finite())
-    {
-        return Err(match value.is_finite() {
-            true => format!("datum {datum} is {value}, beyond single precision"),
-            false => format!("datum {datum} is {value}, expected a finite number"),
-        });
-    }
+    check_finite(values)?;
     let log_likelihood = match (&campaign.noise, &campaign.observation) {
         (Noise::Gaussian(noise), Some(observed)) => {
             let noise = noise.terms.of_row(&campaign.space, theta);

@@ -1,6 +1,7 @@
 //! The models that a program knows, and how one is set up for a campaign.
 
 use crate::external::External;
+use crate::linear::Linear;
 use crate::model::Model;
 use crate::noise::NoiseChildren;
 use crate::simulator::{SimulationError, Simulator, impossible};
@@ -95,6 +96,11 @@ impl Catalogue {
 
     /// A campaign's model, for as many rows at a time.
     pub fn build(&self, campaign: &Campaign, n_parallel: usize) -> Result<Model, BuildError> {
+        if campaign.space.linear().next().is_some() {
+            let asked = Linear::asked(campaign);
+            let inner = self.build(&asked, n_parallel)?;
+            return Ok(Model::Linear(Arc::new(Linear::new(inner, asked))));
+        }
         if let Some(external) = &campaign.simulator.external {
             let name = &campaign.simulator.model.name;
             check_digest(name, external.program.digest(), &external.digest)?;

@@ -1,6 +1,7 @@
 //! A campaign's model in processes of its own: children that are set up for it, and their answers as shard rows.
 
-use crate::batch::{BatchError, check_data, check_draws, judge};
+use crate::batch::{BatchError, check_data, check_draws, check_finite, judge};
+use crate::model::Places;
 use crate::process::{
     Answers, ChildError, ChildSettings, Children, Functions, Hello, Observed, Program, Rows,
     interpreter,
@@ -72,6 +73,40 @@ impl External {
         };
         let answers = children.run(&rows, abandoned)?;
         Ok(shard_rows(campaign, draws, &answers))
+    }
+
+    /// As [`Model::values`](crate::Model::values).
+    pub(crate) fn values(
+        &self,
+        campaign: &Campaign,
+        places: &Places<'_>,
+        abandoned: &AtomicBool,
+    ) -> Result<Vec<Result<Vec<f64>, String>>, BatchError> {
+        let n_data = campaign.simulator.grid.len();
+        let thetas = places.theta.chunks_exact(campaign.space.len());
+        let n_rows = thetas.len();
+        let rows = Rows {
+            first_row: places.first_row,
+            inputs: thetas
+                .flat_map(|theta| campaign.space.model_parameters(theta))
+                .collect(),
+            seeds: seeds(
+                campaign,
+                places.round,
+                places.first_row,
+                n_rows,
+                self.model.block,
+            ),
+        };
+        let answers = self.children(campaign)?.run(&rows, abandoned)?;
+        let outcomes = answers.outcomes.iter().enumerate();
+        let of_row = |(i, outcome): (usize, &Result<(), String>)| {
+            outcome.clone()?;
+            let values = &answers.x[i * n_data..(i + 1) * n_data];
+            check_finite(values)?;
+            Ok(values.to_vec())
+        };
+        Ok(outcomes.map(of_row).collect())
     }
 
     /// The processes that are set up for this campaign; those of another observation are ended.

@@ -63,6 +63,7 @@ mod catalogue;
 mod dormand_prince;
 mod external;
 mod gaussian_mixture;
+mod linear;
 mod linear_gaussian;
 mod lotka_volterra;
 mod microlensing;

@@ -1,7 +1,8 @@
 //! A model that is set up for a campaign, wherever it runs.
 
-use crate::batch::{BatchError, run_batch_unless};
+use crate::batch::{BatchError, run_batch_unless, values_in_process};
 use crate::external::External;
+use crate::linear::Linear;
 use crate::process::ChildError;
 use crate::simulator::Simulator;
 use sidereal_inference::base::RoundId;
@@ -11,6 +12,16 @@ use sidereal_inference::records::shard::{RowStatus, ShardRows};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+/// Where a model is asked for its data alone.
+pub(crate) struct Places<'a> {
+    /// Of the generators that a model is given.
+    pub round: RoundId,
+    /// As `round`: that of the first place; the others follow.
+    pub first_row: u64,
+    /// `[n, parameters]`, without fixed ones.
+    pub theta: &'a [f64],
+}
+
 /// A model that is set up for a campaign.
 #[derive(Clone)]
 pub enum Model {
@@ -18,6 +29,8 @@ pub enum Model {
     InProcess(Arc<dyn Simulator>),
     /// In processes of its own.
     External(Arc<External>),
+    /// Either of them, with parameters that the data are linear in.
+    Linear(Arc<Linear>),
 }
 
 /// Draws of the prior that a model is tried on before anything else is.
@@ -40,6 +53,23 @@ impl Model {
                 run_batch_unless(campaign, simulator.as_ref(), draws, abandoned)
             }
             Self::External(external) => external.run(campaign, draws, abandoned),
+            Self::Linear(linear) => linear.run(campaign, draws, abandoned),
+        }
+    }
+
+    /// The data before noise at places `[n, parameters]`, in double precision, each or why there are none.
+    pub(crate) fn values(
+        &self,
+        campaign: &Campaign,
+        places: &Places<'_>,
+        abandoned: &AtomicBool,
+    ) -> Result<Vec<Result<Vec<f64>, String>>, BatchError> {
+        match self {
+            Self::InProcess(simulator) => {
+                values_in_process(campaign, simulator.as_ref(), places, abandoned)
+            }
+            Self::External(external) => external.values(campaign, places, abandoned),
+            Self::Linear(linear) => linear.inner().values(campaign, places, abandoned),
         }
     }
 
@@ -48,15 +78,16 @@ impl Model {
         match self {
             Self::InProcess(_) => Ok(()),
             Self::External(external) => external.start(campaign),
+            Self::Linear(linear) => linear.start(),
         }
     }
 
-    /// Refuses a model in processes of its own that answers for none of a few draws of the prior: one that has no answer for
+    /// Refuses a model in processes of its own, or one with linear parameters, that answers for none of a few draws of the prior: one that has no answer for
     /// the first is asked for three more.
     pub fn try_out(&self, campaign: &Campaign) -> Result<(), BatchError> {
         match self {
             Self::InProcess(_) => return Ok(()),
-            Self::External(_) => {}
+            Self::External(_) | Self::Linear(_) => {}
         }
         let draws = Draws::from_prior(&campaign.space, campaign.seed, RoundId(0), 0..N_TRIED);
         let mut first = None;

@@ -365,3 +365,56 @@ def test_draws_are_the_prior_of_the_next_run(place):
     assert abs(mean["a"] - 0.8) < 0.07 and abs(mean["b"] - 0.48) < 0.12
     spread = np.average((posterior["b"] - mean["b"]) ** 2, weights=posterior["weight"])
     assert abs(spread / (0.64 + 0.36 * 0.2) - 1) < 0.2
+
+
+T = np.linspace(-1, 1, 5)
+
+
+def straight(theta):
+    return theta[0] + theta[1] * T
+
+
+def exact_line(y, sigma, sd):
+    """Log-evidence and mean of the slope, with priors of standard deviation 1 and `sd`."""
+    columns = np.stack([np.ones(5), sd * T], axis=1)
+    covariance = sigma**2 * np.eye(5) + columns @ columns.T
+    log_evidence = -0.5 * (y @ np.linalg.solve(covariance, y) + np.linalg.slogdet(2 * np.pi * covariance)[1])
+    return log_evidence, sd * (columns.T @ np.linalg.solve(covariance, y))[1]
+
+
+def is_line(result, y, sigma, sd):
+    log_evidence, slope = exact_line(y, sigma, sd)
+    assert abs(result.log_evidence - log_evidence) < 4.5 * result.log_evidence_error + 1e-3
+    posterior = result.to_pandas()
+    found = np.average(posterior["slope"], weights=posterior["weight"])
+    spread = np.average((posterior["slope"] - found) ** 2, weights=posterior["weight"]) ** 0.5
+    assert abs(found - slope) < 4.5 * spread / result.n_eff**0.5
+
+
+def test_what_was_simulated_before_is_weighed_anew(place):
+    y = np.array([1.8, 0.9, 0.5, 0.1, -0.8])
+    priors = {"offset": si.Normal(0, 1), "slope": si.Normal(0, 1)}
+    first = si.fit(straight, priors, x_obs=y, x_err=0.3, n_eff=800, progress=False)
+    narrow = {"offset": si.Normal(0, 1), "slope": si.Normal(0, 0.8)}
+    second = si.fit(straight, narrow, x_obs=y + 0.1, x_err=0.35, n_eff=200, reuse=first, progress=False)
+    summary = json.loads((second.dir / "summary.json").read_text())
+    assert summary["simulations"] == 0 and summary["reused"][0]["n_rows"] > 500
+    is_line(second, y + 0.1, 0.35, 0.8)
+    # The same call again, and one with more draws than there are.
+    again = si.fit(straight, narrow, x_obs=y + 0.1, x_err=0.35, n_eff=200, reuse=first, progress=False)
+    assert again.dir == second.dir
+    more = si.fit(straight, narrow, x_obs=y, x_err=0.3, n_eff=1500, reuse=[first.dir.parent], dir="more", progress=False)
+    assert json.loads((more.dir / "summary.json").read_text())["simulations"] > 0
+    is_line(more, y, 0.3, 0.8)
+    with pytest.raises(si.SiderealError, match=r"reuse: .* has simulations of other functions, different in simulate"):
+        si.fit(lambda theta: theta[0] - theta[1] * T, priors, x_obs=y, x_err=0.3, reuse=first, progress=False)
+
+
+def test_what_is_linear_is_integrated_out_and_drawn():
+    y = np.array([1.8, 0.9, 0.5, 0.1, -0.8])
+    priors = {"offset": si.Normal(0, 1), "slope": si.Normal(0, 0.8)}
+    result = si.fit(straight, priors, x_obs=y, x_err=0.3, linear=["slope"], n_eff=800, progress=False)
+    assert result.status == "ok", result.reasons
+    is_line(result, y, 0.3, 0.8)
+    with pytest.raises(si.SiderealError, match="the prior of slope is not normal"):
+        si.fit(straight, {**priors, "slope": (-3, 3)}, x_obs=y, x_err=0.3, linear=["slope"], progress=False)

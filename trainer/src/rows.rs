@@ -57,7 +57,8 @@ pub fn training_set<'a>(
     let space = &campaign.space;
     if campaign.refinement() == Refinement::Surrogate
         && asks_surrogate(&columns, space.len(), &objectives)?
-        && let Some(z) = surrogate_draws(campaign, flow, earlier.is_empty(), rounds, directory, pool)?
+        && let Some(z) =
+            surrogate_draws(campaign, flow, earlier.is_empty(), rounds, directory, pool)?
     {
         let objective = Objective::SurrogateDraws;
         let weight = vec![1.0 / (z.len() / space.len()) as f64; z.len() / space.len()];

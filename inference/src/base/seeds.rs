@@ -36,6 +36,8 @@ pub enum Purpose {
     Resample,
     /// Particles of a surrogate's posterior; the round is the number of the flow (row 0).
     Surrogate,
+    /// Values of linear parameters, which are not drawn with the row.
+    Linear,
 }
 
 impl Purpose {
@@ -52,6 +54,7 @@ impl Purpose {
             Self::Predict => (8, 0),
             Self::Resample => (9, 0),
             Self::Surrogate => (10, 0),
+            Self::Linear => (11, 0),
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The random step of the forward model: noise and likelihood are one definition.
 
+mod linear;
 mod terms;
 
+pub use linear::LinearFit;
 pub use terms::{Labels, NoiseTerm, NoiseTerms, RowNoise};
 
 use super::observation::Observation;

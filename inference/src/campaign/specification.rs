@@ -66,7 +66,10 @@ impl Campaign {
             return Refinement::Off;
         }
         let is_known = match &self.noise {
-            Noise::Gaussian(noise) => self.training_noise.is_none() && noise.terms.is_empty(),
+            Noise::Gaussian(noise) => {
+                let is_fixed = self.training_noise.is_none() && noise.terms.is_empty();
+                is_fixed && self.space.linear().next().is_none()
+            }
             Noise::Simulator => false,
         };
         let is_small = self.space.len() <= MOST_OF_SURROGATE;

@@ -244,12 +244,15 @@ pub(crate) mod likelihood {
     pub const KIND: Key = key("kind", Choice(names::<ModelNoise>), Words("by the model"),
         "gaussian: the density of the noise; simulator: the model gives it");
 
+    pub const LINEAR: Key = key("linear", Texts, Nothing,
+        "parameters with normal priors that the data are linear in: they are integrated out, and drawn given the others");
+
     pub use super::external::{
         BLOBS, COMMAND, DIGEST, DIRECTORY, GLOBAL_RNG, PROTOCOL, PYTHON, SETUP_TIMEOUT, TIMEOUT, VECTORIZED,
     };
 
     pub const KEYS: &[Key] = &[
-        KIND, PYTHON, COMMAND, DIRECTORY, PROTOCOL, DIGEST, VECTORIZED, BLOBS, GLOBAL_RNG, TIMEOUT, SETUP_TIMEOUT,
+        KIND, LINEAR, PYTHON, COMMAND, DIRECTORY, PROTOCOL, DIGEST, VECTORIZED, BLOBS, GLOBAL_RNG, TIMEOUT, SETUP_TIMEOUT,
     ];
 }
 

@@ -130,6 +130,7 @@ pub(super) fn parameters<'a>(root: &Section<'a>, directory: &Path) -> Parameters
                 name: named.name.to_owned(),
                 value,
                 position,
+                sd: None,
             }),
             Some((named, Given::Prior(prior))) => parameters.push(Some(Parameter {
                 name: named.name.to_owned(),

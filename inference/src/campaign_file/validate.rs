@@ -6,6 +6,7 @@ use super::keys::file::{NAME, NOISE, ROUNDS, SEED, TRAINING, TRUST, WORKERS};
 use super::keys::stop::{EFFICIENCY, N_EFF, RULE, SIMULATIONS, TOP_UP, WALL_TIME};
 use super::keys::trust::MISFIT;
 use super::keys::{FEWEST_SIMULATIONS, MOST_SIMULATIONS, rounds, workers};
+use super::linear::{Beside, without_linear};
 use super::model::Known;
 use super::parameters::with_blobs;
 use super::{defaults, estimator, forward_model, parameters};
@@ -58,6 +59,13 @@ pub(super) fn campaign(
     let of_noise = noise.terms().map_or_else(Vec::new, NoiseTerms::names);
     let mut space = with_blobs(root, parameters.space?, &forward.blobs, !is_alone)?;
     space.of_noise = of_noise.into_iter().map(str::to_owned).collect();
+    let stop_rule = rounds.as_ref().map(|rounds| rounds.stop.rule);
+    let beside = Beside {
+        noise: &noise,
+        is_observed: purpose == Purpose::Posterior,
+        is_refined: refinement && stop_rule != Some(StopRule::Paper),
+    };
+    let space = without_linear(root, space, &beside)?;
     let campaign = Campaign {
         name: name?,
         seed: seed?,

@@ -129,6 +129,14 @@ pub(super) fn parts(campaign: &Campaign) -> Vec<Part<'_>> {
         parts.push(part(file::NOISE, external::noise(noise)));
     }
     let mut entries = vec![(likelihood::KIND.name, named(likelihood))];
+    let linear: Vec<String> = campaign
+        .space
+        .linear()
+        .map(|linear| linear.name.clone())
+        .collect();
+    if !linear.is_empty() {
+        entries.push((likelihood::LINEAR.name, texts(linear)));
+    }
     if let Some(external) = &campaign.simulator.external {
         entries.extend(external::likelihood(external, &campaign.space));
     }
@@ -156,7 +164,13 @@ pub(super) fn parts(campaign: &Campaign) -> Vec<Part<'_>> {
 }
 
 fn fixed(fixed: &Fixed) -> Vec<Entry<'_>> {
-    let value = table([(parameters::FIXED, Value::Float(fixed.value))]);
+    let value = match fixed.sd {
+        None => table([(parameters::FIXED, Value::Float(fixed.value))]),
+        Some(sd) => {
+            let mean = fixed.value;
+            prior(&Prior::Normal { mean, sd })
+        }
+    };
     vec![
         (parameters::NAME.name, Value::from(fixed.name.as_str())),
         (parameters::PRIOR.name, value),

@@ -8,7 +8,7 @@
 
 use crate::base::equal_draws;
 use crate::base::normal::{LN_SQRT_2_PI, tail};
-use crate::campaign::{Noise, Observation};
+use crate::campaign::{Noise, Observation, RowNoise};
 use crate::records::{BAND_DRAWS, ModelBand, Posterior};
 use crate::space::ParameterSpace;
 use serde::{Deserialize, Serialize};
@@ -146,7 +146,33 @@ pub fn check_posterior<E>(
         }
     };
     let of_draw = |i: usize| terms.of_row(space, posterior.theta_row(i));
-    let distance = distances(observation, &posterior.log_likelihood);
+    let n_linear = space.linear().count();
+    let chosen = equal_draws(&posterior.weight, BAND_DRAWS, 0.5);
+    let asked: BTreeSet<usize> = match n_linear {
+        0 => BTreeSet::new(),
+        // Their likelihood is not that of a row's data.
+        _ => (0..posterior.n_rows())
+            .filter(|&i| posterior.weight[i] > 0.0)
+            .collect(),
+    };
+    let mut simulated = Some(simulated);
+    let mut rows = BTreeMap::new();
+    if n_linear > 0
+        && let Some(simulated) = simulated.take()
+    {
+        rows = simulated(&asked)?;
+    }
+    let distance = match n_linear {
+        0 => distances(observation, &posterior.log_likelihood),
+        _ => (0..posterior.n_rows())
+            .map(|i| {
+                let data = rows.get(&i).filter(|data| data.len() == observation.len());
+                data.map_or(f64::INFINITY, |data| {
+                    distance(&of_draw(i), observation, data)
+                })
+            })
+            .collect(),
+    };
     let best_draw = best_draw(&distance);
     let chi_square: Vec<f64> = distance
         .into_iter()
@@ -158,8 +184,9 @@ pub fn check_posterior<E>(
         .collect();
     let reduced = best_draw.map(|i| of_draw(i).reduced(observation));
     let observation = reduced.as_ref().unwrap_or(observation);
-    let chosen = equal_draws(&posterior.weight, BAND_DRAWS, 0.5);
-    let rows = simulated(&chosen.iter().copied().chain(best_draw).collect())?;
+    if let Some(simulated) = simulated {
+        rows = simulated(&chosen.iter().copied().chain(best_draw).collect())?;
+    }
     let data = |i: &usize| {
         let data = rows.get(i)?;
         (data.len() == observation.len()).then_some(data.as_slice())
@@ -168,7 +195,7 @@ pub fn check_posterior<E>(
     let drawn: Vec<&[f32]> = chosen.iter().filter_map(data).collect();
     let band =
         (!best.is_empty() && !drawn.is_empty()).then(|| ModelBand::new(observation, best, &drawn));
-    let n_parameters = posterior.n_parameters;
+    let n_parameters = posterior.n_parameters + n_linear;
     let fit = check(
         observation,
         n_parameters,
@@ -191,6 +218,12 @@ fn distances(observation: &Observation, log_likelihood: &[f64]) -> Vec<f64> {
         .iter()
         .map(|log_likelihood| (-2.0 * (log_likelihood + log_norm)).max(0.0))
         .collect()
+}
+
+/// As [`distances`], of one row's own data.
+fn distance(noise: &RowNoise<'_>, observation: &Observation, data: &[f32]) -> f64 {
+    let (log_likelihood, _) = noise.log_likelihood_of_rounded(observation, data);
+    distances(observation, &[log_likelihood])[0]
 }
 
 /// The first draw of the smallest finite distance.

@@ -27,6 +27,10 @@ pub struct Fixed {
     pub value: f64,
     /// Its place among all that the model takes, in the order of the campaign file.
     pub position: usize,
+    /// Of a linear parameter: the standard deviation of its normal prior, whose mean is `value`. Its own value is not the same for
+    /// every draw, but drawn where a row is simulated, given the row's parameters and the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sd: Option<f64>,
 }
 
 /// A quantity that the model gives with each draw.
@@ -47,6 +51,8 @@ pub enum DerivedKind {
     Transformed,
     /// The model gives it beside what it is asked for.
     Blob,
+    /// A linear parameter, integrated out of the likelihood, and drawn given all others.
+    Linear,
 }
 
 /// All parameters of a campaign, in the order of the campaign file. Never empty.
@@ -216,6 +222,53 @@ impl ParameterSpace {
             .filter(|(name, _)| !self.is_of_noise(name))
             .map(|(_, value)| value)
             .collect()
+    }
+
+    /// Linear parameters, in order.
+    pub fn linear(&self) -> impl Iterator<Item = &Fixed> {
+        self.fixed.iter().filter(|fixed| fixed.sd.is_some())
+    }
+
+    /// The same with linear parameters among the others: what the model is asked with. Derived quantities and correlations are
+    /// left out.
+    pub fn with_linear(&self) -> Self {
+        let mut parameters = self.parameters.clone();
+        let mut kept = Vec::new();
+        for fixed in &self.fixed {
+            match fixed.sd {
+                None => kept.push(fixed.clone()),
+                Some(sd) => parameters.insert(
+                    fixed.position - kept.len(),
+                    Parameter {
+                        name: fixed.name.clone(),
+                        prior: Prior::Normal {
+                            mean: fixed.value,
+                            sd,
+                        },
+                        periodic: false,
+                    },
+                ),
+            }
+        }
+        Self {
+            fixed: kept,
+            of_noise: self.of_noise.clone(),
+            ..Self::independent(parameters)
+        }
+    }
+
+    /// θ of [`Self::with_linear`] from θ of this space and the values of linear parameters.
+    pub fn theta_with_linear(&self, theta: &[f64], linear: &[f64]) -> Vec<f64> {
+        let mut all = theta.to_vec();
+        let mut n_kept = 0;
+        let mut values = linear.iter();
+        for fixed in &self.fixed {
+            match fixed.sd.and_then(|_| values.next()) {
+                Some(&value) => all.insert(fixed.position - n_kept, value),
+                None => n_kept += 1,
+            }
+        }
+        all
     }
 
     /// Whether θ itself is what the model takes, where that has the parameters in the campaign's order.

@@ -161,6 +161,7 @@ fn fixed_parameters_keep_their_places() {
     let space = read(directory.path(), &text).space;
     assert_eq!(space.names(), ["a", "b", "c"]);
     let fixed = |name: &str, value, position| Fixed {
+        sd: None,
         name: name.to_owned(),
         value,
         position,

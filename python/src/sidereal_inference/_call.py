@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,12 @@ from ._noise import terms_of
 from ._priors import Fixed, Prior, as_number, as_priors, check_names, check_periodic
 from ._process import NOT_TRUSTED, run
 from ._result import Result, load
-from ._runs import RUN, create, find_place, record_of, settled, write
+from ._runs import RUN, create, find_place, record_of, reused_call, settled, write
 from ._samples import Samples
 
 SIMULATIONS = 50_000
 Directory = str | os.PathLike[str] | None
+Earlier = Result | str | os.PathLike[str] | Sequence[Result | str | os.PathLike[str]]
 
 
 def sample(
@@ -42,6 +44,7 @@ def sample(
     workers: int | None = None,
     seed: int = 0,
     dir: Directory = None,
+    reuse: Earlier = (),
     global_rng: bool = False,
     timeout: float = 600.0,
     setup_timeout: float = 300.0,
@@ -76,6 +79,9 @@ def sample(
     dir
         Where the campaign lies; None: `sidereal-runs/NAME-NUMBER`. The same call goes on where it was, or gives its result
         again; a changed function begins a new number.
+    reuse
+        Earlier results, or their directories, of the same functions: their simulations come first, weighed anew for other priors (or
+        another `x_obs` and `x_err`), and no more are made as long as they are enough.
     global_rng
         Whether numpy's and Python's global generators are seeded before each call.
     timeout, setup_timeout
@@ -109,7 +115,7 @@ def sample(
         setup_timeout=setup_timeout,
         options=options,
     )
-    return carry_out(functions, campaign, (), dir, progress, listen)
+    return carry_out(functions, campaign, (), dir, progress, listen, reuse)
 
 
 def fit(
@@ -122,6 +128,7 @@ def fit(
     jitter: str | Mapping[str, str] | None = None,
     offset: str | Mapping[str, str] | None = None,
     instrument: Any = None,
+    linear: Sequence[str] = (),
     log_likelihood: Callable[..., Any] | str | None = None,
     prior_transform: Callable[..., Any] | str | None = None,
     names: Sequence[str] | None = None,
@@ -133,6 +140,7 @@ def fit(
     workers: int | None = None,
     seed: int = 0,
     dir: Directory = None,
+    reuse: Earlier = (),
     global_rng: bool = False,
     timeout: float = 600.0,
     setup_timeout: float = 300.0,
@@ -160,6 +168,9 @@ def fit(
         get neither these parameters nor those of the jitter: theta has the others, in their order.
     instrument
         What `jitter` and `offset` go by, one a datum: an array of shape [length] or of that of `x_obs`.
+    linear
+        Parameters with normal priors that x is linear in, such as fluxes, offsets and coefficients of a baseline: they are integrated
+        out in closed form, so that they cost no simulations, and drawn given the others.
     log_likelihood
         In place of `x_err`: a function of theta and x_obs (of x's shape) that gives a float.
 
@@ -193,9 +204,20 @@ def fit(
         global_rng=global_rng,
         timeout=timeout,
         setup_timeout=setup_timeout,
-        options=options,
+        options=with_linear(linear, options),
     )
-    return carry_out(functions, campaign, shape, dir, progress, listen)
+    return carry_out(functions, campaign, shape, dir, progress, listen, reuse)
+
+
+def with_linear(
+    linear: Sequence[str], options: Mapping[str, Mapping[str, Any]] | None
+) -> Mapping[str, Mapping[str, Any]] | None:
+    """Keys of the campaign file with those of linear parameters."""
+    names = names_of(linear, "linear")
+    if not names:
+        return options
+    options = options or {}
+    return {**options, "likelihood": {**options.get("likelihood", {}), "linear": names}}
 
 
 def train(
@@ -412,6 +434,19 @@ def name_of(functions: Functions) -> str:
     return name if name[0].isalpha() else use
 
 
+def reused(reuse: Earlier, record: Mapping[str, Any]) -> tuple[list[Path], bytes | None]:
+    """Directories of campaigns whose simulations come first, and their functions as they were stored: the same functions are
+    other bytes each time."""
+    one = isinstance(reuse, Result | str | os.PathLike)
+    runs, pickle = [], None
+    for earlier in [reuse] if one else reuse:
+        path = earlier.dir if isinstance(earlier, Result) else Path(earlier)
+        run, stored = reused_call(path, record)
+        runs.append(run)
+        pickle = stored if pickle is None else pickle
+    return runs, pickle
+
+
 def carry_out(
     functions: Functions,
     campaign: Campaign,
@@ -419,13 +454,15 @@ def carry_out(
     directory: Directory,
     progress: bool,
     listen: str | None = None,
+    reuse: Earlier = (),
 ) -> Result:
     """Runs the campaign, or goes on with it where the same call was there before."""
     command = binary()  # what is missing is told before anything is written
     record = record_of(functions, campaign)
+    earlier, earlier_pickle = reused(reuse, record)
     place = find_place(directory, campaign.name, record)
     if place.is_new:
-        pickle = functions.pickle()
+        pickle = functions.pickle() if earlier_pickle is None else earlier_pickle
         call_once(functions, campaign, shape)
         create(place, settled(record, functions), pickle)
     for prior in campaign.priors.values():
@@ -435,6 +472,8 @@ def carry_out(
     write(file, campaign.toml().encode())
     run_directory = place.directory / RUN
     arguments = ["fit", str(file), "--out", str(run_directory), "--json"]
+    if earlier:
+        arguments += ["--from", *map(str, earlier)]
     if listen is not None:
         arguments += ["--listen", listen]
         words = shlex.join([command, "worker", "--campaign", str(run_directory.resolve()), "--python", sys.executable])

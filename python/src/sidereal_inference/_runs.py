@@ -151,6 +151,23 @@ def read_record(directory: Path) -> dict[str, Any] | None:
     return record
 
 
+def reused_call(path: Path, record: Mapping[str, Any]) -> tuple[Path, bytes | None]:
+    """The campaign's own directory of an earlier call, found at its `dir` or in it, and its functions as stored; of a directory
+    that no call has made, the same and None. Other functions than those of `record` are refused."""
+    for directory in (path, path.parent):
+        found = read_record(directory)
+        if found is None or (directory == path.parent and path.name != RUN):
+            continue
+        settings = record["settings"]
+        words = differences({**found, "settings": settings}, record)
+        if words:
+            raise SiderealError(
+                f"reuse: {directory} has simulations of other functions, different in {', '.join(words)}{advice(words)}"
+            )
+        return directory / RUN, (directory / PICKLE).read_bytes()
+    return path, None
+
+
 def create(place: Place, record: Mapping[str, Any], pickle: bytes) -> None:
     """Makes the directory of a new call; its functions stay as they are from now on, byte for byte."""
     if place.note is not None:

@@ -305,6 +305,7 @@ mod tests {
         };
         let mut space = ParameterSpace::independent(vec![parameter("s_b"), parameter("gamma")]);
         space.fixed.push(Fixed {
+            sd: None,
             name: "s_a".to_owned(),
             value: 1.2,
             position: 1,

@@ -34,8 +34,13 @@ impl<'a> Weighed<'a> {
     /// By its observation and its noise.
     pub fn of(campaign: &'a Campaign) -> Self {
         match (&campaign.observation, &campaign.noise) {
-            (Some(observation), Noise::Gaussian(noise)) => Self::ByNoise(noise, observation),
-            (Some(_), Noise::Simulator) => Self::ByObservation,
+            // Linear parameters are integrated out: the data are those of one of their values.
+            (Some(observation), Noise::Gaussian(noise))
+                if campaign.space.linear().next().is_none() =>
+            {
+                Self::ByNoise(noise, observation)
+            }
+            (Some(_), Noise::Gaussian(_) | Noise::Simulator) => Self::ByObservation,
             (None, _) => Self::Never,
         }
     }
