@@ -1,6 +1,5 @@
 //! One batch: draws in, shard rows out, as a pure function.
 
-use crate::model::Places;
 use crate::process::ChildError;
 use crate::simulator::{SimulationError, Simulator};
 use rayon::prelude::*;
@@ -132,13 +131,26 @@ pub(crate) fn run_batch_unless(
     Ok(rows)
 }
 
+/// Where a model is asked for its data alone.
+pub(crate) struct Places<'a> {
+    /// Of the generators that a model is given.
+    pub round: RoundId,
+    /// As `round`: that of the first place; the others follow.
+    pub first_row: u64,
+    /// `[n, parameters]`, without fixed ones.
+    pub theta: &'a [f64],
+}
+
+/// The data before noise at each place, in double precision, or why there are none.
+pub(crate) type Values = Vec<Result<Vec<f64>, String>>;
+
 /// The data before noise of a simulator at some places, on the current rayon pool.
 pub(crate) fn values_in_process(
     campaign: &Campaign,
     simulator: &dyn Simulator,
     places: &Places<'_>,
     abandoned: &AtomicBool,
-) -> Result<Vec<Result<Vec<f64>, String>>, BatchError> {
+) -> Result<Values, BatchError> {
     let run = |(index, theta): (usize, &[f64])| {
         if abandoned.load(Ordering::Relaxed) {
             return Err(String::new());

@@ -1,7 +1,6 @@
 //! A campaign's model in processes of its own: children that are set up for it, and their answers as shard rows.
 
-use crate::batch::{BatchError, check_data, check_draws, check_finite, judge};
-use crate::model::Places;
+use crate::batch::{BatchError, Places, Values, check_data, check_draws, check_finite, judge};
 use crate::process::{
     Answers, ChildError, ChildSettings, Children, Functions, Hello, Observed, Program, Rows,
     interpreter,
@@ -75,13 +74,13 @@ impl External {
         Ok(shard_rows(campaign, draws, &answers))
     }
 
-    /// As [`Model::values`](crate::Model::values).
+    /// The data before noise at some places.
     pub(crate) fn values(
         &self,
         campaign: &Campaign,
         places: &Places<'_>,
         abandoned: &AtomicBool,
-    ) -> Result<Vec<Result<Vec<f64>, String>>, BatchError> {
+    ) -> Result<Values, BatchError> {
         let n_data = campaign.simulator.grid.len();
         let thetas = places.theta.chunks_exact(campaign.space.len());
         let n_rows = thetas.len();

@@ -5,8 +5,7 @@
 //! itself, for each row, unless it is the same everywhere. Each row ends with one more call, with the values that were
 //! drawn: those are its simulated data, and they must be what its columns foretell.
 
-use crate::batch::{BatchError, check_draws};
-use crate::model::{Model, Places};
+use crate::batch::{BatchError, Places, Values, check_draws};
 use crate::process::ChildError;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
@@ -27,9 +26,23 @@ const MOST_BESIDE: f64 = 1e-4;
 /// Columns that are the same at all places; None: asked for each row.
 type Constant = Vec<Option<Vec<f64>>>;
 
+/// What is asked for data: a model that knows of no linear parameters.
+pub(crate) trait Asked: Send + Sync {
+    /// Starts what runs it, where that takes time and may fail.
+    fn start(&self, campaign: &Campaign) -> Result<(), ChildError>;
+
+    /// The data before noise at some places.
+    fn values(
+        &self,
+        campaign: &Campaign,
+        places: &Places<'_>,
+        abandoned: &AtomicBool,
+    ) -> Result<Values, BatchError>;
+}
+
 /// A model some of whose parameters are linear.
 pub struct Linear {
-    inner: Model,
+    inner: Box<dyn Asked>,
     /// As `inner` is asked: linear parameters stand among the others.
     asked: Campaign,
     /// Found with the first row.
@@ -69,23 +82,28 @@ impl Linear {
     }
 
     /// `inner` is set up for `asked`.
-    pub(crate) fn new(inner: Model, asked: Campaign) -> Self {
+    pub(crate) fn new(inner: impl Asked + 'static, asked: Campaign) -> Self {
         Self {
-            inner,
+            inner: Box::new(inner),
             asked,
             constant: Mutex::new(None),
         }
-    }
-
-    pub(crate) fn inner(&self) -> &Model {
-        &self.inner
     }
 
     pub(crate) fn start(&self) -> Result<(), ChildError> {
         self.inner.start(&self.asked)
     }
 
-    /// As [`Model::run_unless`].
+    /// The data before noise at places with linear parameters among the others.
+    pub(crate) fn values(
+        &self,
+        places: &Places<'_>,
+        abandoned: &AtomicBool,
+    ) -> Result<Values, BatchError> {
+        self.inner.values(&self.asked, places, abandoned)
+    }
+
+    /// As [`Model::run_unless`](crate::Model::run_unless).
     pub(crate) fn run(
         &self,
         campaign: &Campaign,
@@ -158,7 +176,7 @@ impl Linear {
             first_row: 0,
             theta: &places,
         };
-        let values = self.inner.values(&self.asked, &places, abandoned)?;
+        let values = self.values(&places, abandoned)?;
         let found: Vec<Vec<Vec<f64>>> = values
             .chunks(k + 1)
             .filter_map(|values| columns(values).ok())
@@ -191,7 +209,7 @@ impl Linear {
             .iter()
             .flat_map(|&i| around(campaign, draws.theta_row(i), &varying));
         let around: Vec<f64> = around.collect();
-        let values = self.values(weighing, &around)?;
+        let values = self.values_of(weighing, &around)?;
         let of_row = |(&i, values): (&usize, &[Result<Vec<f64>, String>])| {
             let (base, asked) = columns(values)?;
             let mut asked = asked.iter();
@@ -210,7 +228,7 @@ impl Linear {
             Some(campaign.space.theta_with_linear(draws.theta_row(i), linear))
         });
         let drawn: Vec<f64> = drawn.flatten().collect();
-        let mut simulated = self.values(weighing, &drawn)?.into_iter();
+        let mut simulated = self.values_of(weighing, &drawn)?.into_iter();
         let mut answers = Vec::with_capacity(which.len());
         for (&i, foretold) in which.iter().zip(foretold) {
             answers.push(match foretold {
@@ -225,11 +243,7 @@ impl Linear {
         Ok(answers)
     }
 
-    fn values(
-        &self,
-        weighing: &Weighing<'_>,
-        theta: &[f64],
-    ) -> Result<Vec<Result<Vec<f64>, String>>, BatchError> {
+    fn values_of(&self, weighing: &Weighing<'_>, theta: &[f64]) -> Result<Values, BatchError> {
         if theta.is_empty() {
             return Ok(Vec::new());
         }
@@ -238,7 +252,7 @@ impl Linear {
             first_row: weighing.draws.first_row,
             theta,
         };
-        self.inner.values(&self.asked, &places, weighing.abandoned)
+        self.values(&places, weighing.abandoned)
     }
 }
 

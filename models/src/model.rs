@@ -1,8 +1,8 @@
 //! A model that is set up for a campaign, wherever it runs.
 
-use crate::batch::{BatchError, run_batch_unless, values_in_process};
+use crate::batch::{BatchError, Places, Values, run_batch_unless, values_in_process};
 use crate::external::External;
-use crate::linear::Linear;
+use crate::linear::{Asked, Linear};
 use crate::process::ChildError;
 use crate::simulator::Simulator;
 use sidereal_inference::base::RoundId;
@@ -11,16 +11,6 @@ use sidereal_inference::records::Draws;
 use sidereal_inference::records::shard::{RowStatus, ShardRows};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-
-/// Where a model is asked for its data alone.
-pub(crate) struct Places<'a> {
-    /// Of the generators that a model is given.
-    pub round: RoundId,
-    /// As `round`: that of the first place; the others follow.
-    pub first_row: u64,
-    /// `[n, parameters]`, without fixed ones.
-    pub theta: &'a [f64],
-}
 
 /// A model that is set up for a campaign.
 #[derive(Clone)]
@@ -54,22 +44,6 @@ impl Model {
             }
             Self::External(external) => external.run(campaign, draws, abandoned),
             Self::Linear(linear) => linear.run(campaign, draws, abandoned),
-        }
-    }
-
-    /// The data before noise at places `[n, parameters]`, in double precision, each or why there are none.
-    pub(crate) fn values(
-        &self,
-        campaign: &Campaign,
-        places: &Places<'_>,
-        abandoned: &AtomicBool,
-    ) -> Result<Vec<Result<Vec<f64>, String>>, BatchError> {
-        match self {
-            Self::InProcess(simulator) => {
-                values_in_process(campaign, simulator.as_ref(), places, abandoned)
-            }
-            Self::External(external) => external.values(campaign, places, abandoned),
-            Self::Linear(linear) => linear.inner().values(campaign, places, abandoned),
         }
     }
 
@@ -108,5 +82,26 @@ impl Model {
     /// [`Self::run_unless`], to its end.
     pub fn run(&self, campaign: &Campaign, draws: Draws) -> Result<ShardRows, BatchError> {
         self.run_unless(campaign, draws, &AtomicBool::new(false))
+    }
+}
+
+impl Asked for Model {
+    fn start(&self, campaign: &Campaign) -> Result<(), ChildError> {
+        Self::start(self, campaign)
+    }
+
+    fn values(
+        &self,
+        campaign: &Campaign,
+        places: &Places<'_>,
+        abandoned: &AtomicBool,
+    ) -> Result<Values, BatchError> {
+        match self {
+            Self::InProcess(simulator) => {
+                values_in_process(campaign, simulator.as_ref(), places, abandoned)
+            }
+            Self::External(external) => external.values(campaign, places, abandoned),
+            Self::Linear(linear) => linear.values(places, abandoned),
+        }
     }
 }
