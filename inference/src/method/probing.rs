@@ -40,7 +40,7 @@ const MOST_SESSIONS: u32 = 12;
 /// The session that goes on or begins after the last round; None where there is nothing to probe.
 ///
 /// A session begins after the first round of a flow that was fitted to untempered draws, once more after
-/// one that found something, and where a draw is far too heavy.
+/// one that found something or gave a search up where much lies, and where a draw is far too heavy.
 pub fn probe(knowledge: &Knowledge) -> Option<Probing> {
     let (last, evidence) = (knowledge.rounds.last()?, knowledge.evidence?);
     if last.proposal.is_local() {
@@ -61,7 +61,7 @@ pub fn probe(knowledge: &Knowledge) -> Option<Probing> {
     let session = match knowledge.previous {
         None => 1,
         Some(previous) if previous.session >= MOST_SESSIONS => return None,
-        Some(previous) if previous.has_found() || summits.is_heavy => previous.session + 1,
+        Some(previous) if previous.is_to_go_on() || summits.is_heavy => previous.session + 1,
         Some(_) => return None,
     };
     let is_good = effective_sample_size(&round_log_weights(last)) >= MIN_N_EFF;

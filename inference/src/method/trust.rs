@@ -148,6 +148,16 @@ fn lost_modes(missing: &MissingMass) -> Vec<String> {
 }
 
 fn open_searches(last: &Probing) -> Option<String> {
+    if let Some(share) = last
+        .largest_given_up()
+        .filter(|&share| share > MAX_MISSING_MASS)
+    {
+        return Some(format!(
+            "the last searches for lost modes ended at a place with {:.0} % of the posterior before it was known, and there were \
+             none after them: it may be missing",
+            100.0 * share
+        ));
+    }
     let largest = last
         .largest_found()
         .filter(|&share| share > MAX_FOUND_LAST)?;

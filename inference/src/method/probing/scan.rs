@@ -23,6 +23,8 @@ const HELD: f64 = 1e-3;
 /// Modes that are mirrored and shifted, and copies, at most.
 const MOST_MODES: usize = 40;
 const MOST_COPIES: usize = 24;
+/// Modes that are moved by what parts two of them, at most: copies are sought for each three of them.
+const MOST_MOVED: usize = 16;
 /// How much wider than the known mode its copy is looked for.
 const WIDER: f64 = 2.0;
 /// Squared standard deviations of such a density within which a copy is of a mode that is known, or is tried already.
@@ -85,8 +87,8 @@ fn sets(d: usize) -> Vec<Vec<usize>> {
     singles.chain(pairs).collect()
 }
 
-/// The modes that are far apart, mirrored in the middle of the prior, and each moved on by what leads to it from another, the
-/// shortest ways first; only what comes to a new place.
+/// The modes that are far apart, mirrored in the middle of the prior, and moved by what parts two of them; only what comes to a
+/// new place.
 fn copies(space: &ParameterSpace, known: &[&[f64]]) -> Vec<LocalDensity> {
     let places: Vec<Vec<f64>> = known.iter().map(|z| embedded(space, z)).collect();
     let mode_of = far_apart(&places);
@@ -109,7 +111,7 @@ fn copies(space: &ParameterSpace, known: &[&[f64]]) -> Vec<LocalDensity> {
             .collect();
         push_new(&mut seen, density_of(space, &mirrored));
     }
-    for (mode, shift) in shifts(space, &modes) {
+    for Copy { mode, shift, .. } in moved_modes(space, &modes) {
         if seen.len() >= n_known + MOST_COPIES {
             break;
         }
@@ -134,25 +136,82 @@ fn push_new(seen: &mut Vec<LocalDensity>, density: Option<LocalDensity>) {
     }
 }
 
-/// A mode and a shift that takes it to where another mode may be, the shortest first.
-fn shifts(space: &ParameterSpace, modes: &[Vec<&[f64]>]) -> Vec<(usize, Vec<f64>)> {
+/// A mode and a shift that takes it to where another one may be.
+struct Copy {
+    mode: usize,
+    shift: Vec<f64>,
+    /// In turns.
+    place: Vec<f64>,
+    /// Pairs of known modes whose difference leads there from a third one, or from one of them.
+    n_votes: u32,
+    size: f64,
+}
+
+/// Known modes moved by what parts any two of them: the next of a row (aliases), or the fourth corner of three (aliases of either
+/// sign). Where several pairs lead to one place it comes before others, of equals the shortest way first; what is known
+/// is left out.
+fn moved_modes(space: &ParameterSpace, modes: &[Vec<&[f64]>]) -> Vec<Copy> {
+    let modes = &modes[..modes.len().min(MOST_MOVED)];
     let middles: Vec<Vec<f64>> = modes.iter().map(|mode| middle(space, mode)).collect();
-    let mut shifts: Vec<(f64, usize, Vec<f64>)> = Vec::new();
+    let widths: Vec<Vec<f64>> = modes
+        .iter()
+        .zip(&middles)
+        .map(|(mode, middle)| width(space, mode, middle))
+        .collect();
+    let is_at = |a: &[f64], b: &[f64], width: &[f64]| {
+        let away = shift(space, a, b);
+        away.iter()
+            .zip(width)
+            .all(|(away, width)| away * away <= KNOWN * width * width)
+    };
+    let mut copies: Vec<Copy> = Vec::new();
     for (a, from) in middles.iter().enumerate() {
-        for (b, to) in middles.iter().enumerate() {
+        for (_, to) in middles.iter().enumerate().filter(|(b, _)| *b != a) {
             let shift = shift(space, from, to);
-            let is_inside =
-                (0..space.len()).all(|j| space.parameters[j].periodic || within(to[j] + shift[j]));
-            if a != b && is_inside {
-                let size = shift.iter().map(|shift| shift * shift).sum();
-                shifts.push((size, b, shift));
+            let size = shift.iter().map(|shift| shift * shift).sum();
+            for (mode, middle) in middles.iter().enumerate().filter(|(mode, _)| *mode != a) {
+                let place: Vec<f64> = middle.iter().zip(&shift).map(|(x, s)| x + s).collect();
+                let is_inside =
+                    (0..space.len()).all(|j| space.parameters[j].periodic || within(place[j]));
+                let mut known = middles.iter().zip(&widths);
+                if !is_inside || known.any(|(known, width)| is_at(&place, known, width)) {
+                    continue;
+                }
+                let at_it = |copy: &&mut Copy| is_at(&place, &copy.place, &widths[mode]);
+                match copies.iter_mut().find(at_it) {
+                    Some(copy) => copy.n_votes += 1,
+                    None => copies.push(Copy {
+                        mode,
+                        shift: shift.clone(),
+                        place,
+                        n_votes: 1,
+                        size,
+                    }),
+                }
             }
         }
     }
-    shifts.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
-    shifts
-        .into_iter()
-        .map(|(_, mode, shift)| (mode, shift))
+    copies.sort_by(|a, b| {
+        let votes = b.n_votes.cmp(&a.n_votes);
+        votes
+            .then(a.size.total_cmp(&b.size))
+            .then(a.mode.cmp(&b.mode))
+    });
+    copies
+}
+
+/// Standard deviations of a mode's draws from its middle, in turns.
+fn width(space: &ParameterSpace, mode: &[&[f64]], middle: &[f64]) -> Vec<f64> {
+    let mut squares = vec![0.0; space.len()];
+    for z in mode {
+        let at: Vec<f64> = z.iter().map(|&z| turns(z)).collect();
+        for (square, away) in squares.iter_mut().zip(shift(space, middle, &at)) {
+            *square += away * away / mode.len() as f64;
+        }
+    }
+    squares
+        .iter()
+        .map(|square| square.sqrt().max(1e-9))
         .collect()
 }
 
@@ -330,6 +389,33 @@ mod tests {
         assert_eq!(
             copies_of(&[[0.3, 0.1], [0.5, 0.1], [0.7, 0.1]]),
             [[0.1, 0.1], [0.3, 0.9], [0.5, 0.9], [0.7, 0.9], [0.9, 0.1]]
+        );
+    }
+
+    #[test]
+    fn fourth_corners_of_three_come_first() {
+        // Two aliases, one of them of either sign: three modes have three fourth corners, one of them beside each.
+        let own = draws(&[[0.3, 0.1], [0.3, 0.5], [0.5, 0.1]]);
+        let known: Vec<&[f64]> = own.iter().map(Vec::as_slice).collect();
+        let modes: Vec<Vec<&[f64]>> = known.chunks(80).map(<[_]>::to_vec).collect();
+        let copies = moved_modes(&space(2), &modes);
+        let mut corners: Vec<(Vec<f64>, u32)> = copies
+            .iter()
+            .take(3)
+            .map(|copy| {
+                let place = copy.place.iter();
+                let place = place.map(|x| (x.rem_euclid(1.0) * 1e2).round() / 1e2);
+                (place.collect(), copy.n_votes)
+            })
+            .collect();
+        corners.sort_by(|a, b| a.0[0].total_cmp(&b.0[0]).then(a.0[1].total_cmp(&b.0[1])));
+        assert_eq!(
+            corners,
+            [
+                (vec![0.1, 0.5], 2),
+                (vec![0.5, -0.3], 2),
+                (vec![0.5, 0.5], 2)
+            ]
         );
     }
 

@@ -17,6 +17,9 @@ const KNOWN_QUANTILE: f64 = 0.003;
 
 const KNOWN_MARGIN: f64 = 2.0;
 
+/// The share of the posterior at a place where a search was given up that asks for another session.
+const MUCH: f64 = 0.05;
+
 /// A session of searches, from one round to the next.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Probing {
@@ -135,6 +138,11 @@ impl Probing {
         self.n_found() > 0
     }
 
+    /// Whether another session is to follow: something was found, or a search ended before its time where much lies.
+    pub(super) fn is_to_go_on(&self) -> bool {
+        self.has_found() || self.largest_given_up().is_some_and(|share| share >= MUCH)
+    }
+
     /// Modes that searches of this session found.
     pub fn n_found(&self) -> u64 {
         let found = self.outcomes.iter().filter(|outcome| match outcome {
@@ -144,6 +152,15 @@ impl Probing {
             }
         });
         found.count() as u64
+    }
+
+    /// The largest share of the posterior at a place where a search of this session was given up.
+    pub fn largest_given_up(&self) -> Option<f64> {
+        let shares = self.outcomes.iter().filter_map(|outcome| match outcome {
+            Outcome::GivenUp { share } => Some(*share),
+            Outcome::Found { .. } | Outcome::Known | Outcome::Negligible | Outcome::Merged => None,
+        });
+        shares.max_by(f64::total_cmp)
     }
 
     /// The largest share of the posterior that was found in a place of this session; None where none was.
