@@ -6,6 +6,7 @@
 //! are worth.
 
 use super::particles::{Swarm, WAYPOINTS, Waypoint};
+use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
@@ -22,6 +23,14 @@ const LOW: f64 = 0.1;
 const FEWEST_AROUND: usize = 10;
 const NEAR: (f64, f64) = (9.0, 4.0);
 const STEPS: u32 = 60;
+/// Pairs of parameters that are tried anew at most, particles that each is tried at, places of each try, and how many of them are
+/// climbed from; and in what units, for what is tried anew and what is held.
+const MOST_PAIRS: usize = 24;
+const PER_PAIR: usize = 4;
+const PLACES: usize = 64;
+const BEST: usize = 2;
+const ASIDE: f64 = 0.1;
+const HELD: f64 = 0.01;
 /// Slopes are differences over this part of the particles' spread.
 const DIFFERENCE: f64 = 1e-3;
 /// Nats that a step for the curvature should go down by, and how often it is halved or doubled for that.
@@ -47,8 +56,11 @@ pub fn left_behind(
     rng: &mut ChaCha8Rng,
 ) -> Vec<f64> {
     let climbed = |start: &Waypoint| climb(start, log_posterior);
-    let mut peaks: Vec<Peak> =
-        pool.install(|| way.par_iter().filter_map(climbed).collect::<Vec<Peak>>());
+    let starts = [way, &aside(swarm, log_posterior, rng)].concat();
+    let mut peaks: Vec<Peak> = pool.install(|| {
+        let climbed = starts.par_iter().filter_map(climbed);
+        climbed.collect::<Vec<Peak>>()
+    });
     peaks.sort_by(|a, b| b.height.total_cmp(&a.height));
     let d = swarm.circles.len();
     let highest = peaks.first().map_or(f64::NEG_INFINITY, |peak| peak.height);
@@ -79,6 +91,48 @@ pub fn left_behind(
         }
     }
     draws
+}
+
+/// The best of places that share all but two parameters with a particle: modes that a posterior has by a symmetry of the model do.
+fn aside(
+    swarm: &Swarm,
+    log_posterior: &(impl Fn(&[f64]) -> Vec<f64> + Sync),
+    rng: &mut ChaCha8Rng,
+) -> Vec<Waypoint> {
+    let d = swarm.circles.len();
+    let n = swarm.at.len() / d.max(1);
+    let pairs: Vec<[usize; 2]> = (0..d)
+        .flat_map(|i| (i + 1..d).map(move |j| [i, j]))
+        .collect();
+    let stride = pairs.len().div_ceil(MOST_PAIRS).max(1);
+    let mut starts = Vec::new();
+    let particles = swarm.at.chunks_exact(d).step_by((n / PER_PAIR).max(1));
+    for particle in particles.take(PER_PAIR) {
+        for pair in pairs.iter().step_by(stride) {
+            let mut places = Vec::with_capacity(PLACES * d);
+            for _ in 0..PLACES {
+                let mut at = particle.to_vec();
+                for &k in pair {
+                    at[k] = match swarm.circles[k] {
+                        true => rng.random(),
+                        false => StandardNormal.sample(rng),
+                    };
+                }
+                places.extend(at);
+            }
+            let height = log_posterior(&places);
+            let mut order: Vec<usize> = (0..PLACES).collect();
+            order.sort_by(|&a, &b| height[b].total_cmp(&height[a]));
+            let spread: Vec<f64> = (0..d)
+                .map(|k| if pair.contains(&k) { ASIDE } else { HELD })
+                .collect();
+            starts.extend(order.into_iter().take(BEST).map(|i| Waypoint {
+                at: places[i * d..(i + 1) * d].to_vec(),
+                spread: spread.clone(),
+            }));
+        }
+    }
+    starts
 }
 
 /// The median at the first of the way, which are all but draws of the prior.
