@@ -5,7 +5,7 @@ use crate::one_process::{self, LocalCampaign, LocalEnding};
 use crate::services::{earlier, n_cores};
 use crate::settings::positive;
 use crate::terminal::{CampaignView, Terminal};
-use crate::{campaign_directory, numbers, report, results};
+use crate::{campaign_directory, numbers, report, results, words};
 use clap::Args;
 use sidereal_inference::account::Summary;
 use sidereal_inference::campaign::{Campaign, MOST_WORKERS};
@@ -117,6 +117,14 @@ fn affordable(
     target: f64,
     left: u64,
 ) -> Result<u64, CommandError> {
+    if summary.best_flow.is_none() && !summary.reused.is_empty() {
+        return Err(CommandError::unusable(format!(
+            "{}: its draws are those of {}, and it has no flow of its own to draw from; `sidereal fit` with a larger \
+             rounds.stop.n_eff goes on",
+            directory.location(),
+            words::reused(summary)
+        )));
+    }
     let n_eff = summary.combined.as_ref().map_or(0.0, |all| all.n_eff);
     let efficiency = best_round(summary).map_or(0.0, |round| round.all.efficiency);
     let wanted = fresh_draws_for(target - n_eff, efficiency);

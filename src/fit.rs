@@ -98,6 +98,10 @@ pub fn run(
                 n_threads: n_threads(arguments.threads),
             };
             let mut text = String::new();
+            if !earlier_ones.is_empty() {
+                let value = "no simulation where those that are reused are enough, else at most:";
+                results::line(&mut text, "will take", value);
+            }
             for (name, value) in estimate::lines(&campaign, &machine) {
                 results::line(&mut text, name, &value);
             }

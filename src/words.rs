@@ -193,6 +193,12 @@ pub fn simulations(summary: &Summary) -> String {
     format!("{own} ({} reused)", each.collect::<Vec<_>>().join(", "))
 }
 
+/// Where reused simulations are from: `runs/sine`
+pub fn reused(summary: &Summary) -> String {
+    let locations = summary.reused.iter().map(|one| one.location.as_str());
+    locations.collect::<Vec<_>>().join(", ")
+}
+
 /// `7`, `9 (search)`
 pub fn round_name(round: &RoundSummary, is_on_the_way: bool) -> String {
     match RoundPurpose::of(round.kind, is_on_the_way) {

@@ -149,7 +149,14 @@ fn what_was_simulated_before_is_weighed_anew() {
     assert_eq!(simulated, 0);
     assert!(0 < reused && reused <= n_first, "{reused} of {n_first}");
     errors_larger.check(&out, standard);
-    // It has none of its own to hand on.
+    // It has no flow of its own to draw from, and no simulations to hand on.
+    let refused = run(&["draw", text(&out), "--n-eff", "50000"]);
+    assert_eq!(status(&refused), 2);
+    assert!(
+        errors(&refused).contains("and it has no flow of its own to draw from"),
+        "{}",
+        errors(&refused)
+    );
     let refused = run(&[
         "fit",
         text(&place.join("errors.toml")),
