@@ -115,6 +115,13 @@ fn within(low: f64, x: f64, high: f64) -> f64 {
     }
 }
 
+/// `sidereal` with these arguments ends with status 2 and says `expected`.
+fn refused(arguments: &[&str], expected: &str) {
+    let refused = run(arguments);
+    assert_eq!(status(&refused), 2, "{}", errors(&refused));
+    assert!(errors(&refused).contains(expected), "{}", errors(&refused));
+}
+
 /// Rows that were reused, and simulated.
 fn rows(out: &Path) -> (u64, u64) {
     let summary = results(out).summary;
@@ -150,27 +157,25 @@ fn what_was_simulated_before_is_weighed_anew() {
     assert!(0 < reused && reused <= n_first, "{reused} of {n_first}");
     errors_larger.check(&out, standard);
     // It has no flow of its own to draw from, and no simulations to hand on.
-    let refused = run(&["draw", text(&out), "--n-eff", "50000"]);
-    assert_eq!(status(&refused), 2);
-    assert!(
-        errors(&refused).contains("and it has no flow of its own to draw from"),
-        "{}",
-        errors(&refused)
+    refused(
+        &["draw", text(&out), "--n-eff", "50000"],
+        "and it has no flow of its own to draw from",
     );
-    let refused = run(&[
-        "fit",
-        text(&place.join("errors.toml")),
-        "--out",
-        text(&place.join("none")),
-        "--from",
-        text(&out),
-    ]);
-    assert_eq!(status(&refused), 2);
-    assert!(
-        errors(&refused)
-            .contains("no round of its own is complete, so that there is nothing to reuse"),
-        "{}",
-        errors(&refused)
+    let file = place.join("errors.toml");
+    let none = place.join("none");
+    refused(
+        &[
+            "fit",
+            text(&file),
+            "--out",
+            text(&none),
+            "--from",
+            text(&out),
+        ],
+        &format!(
+            "nothing to reuse; its draws are those of {}: name that",
+            text(&first)
+        ),
     );
 
     // A prior that rules some rows out.
@@ -235,6 +240,7 @@ fn more_is_simulated_where_it_is_not_enough() {
     // Of two campaigns with unlike priors, each scored under the other's flows.
     let both = Line {
         name: "both",
+        offset: "uniform = { low = -1.5, high = 1.5 }",
         sigma: 0.36,
         n_eff: 1500,
         ..FIRST
@@ -243,12 +249,28 @@ fn more_is_simulated_where_it_is_not_enough() {
     let of_both = ["--from", text(&first), text(&one)];
     fit(&both.write(place), &out("both"), &of_both, &[0]);
     assert_eq!(results(&out("both")).summary.reused.len(), 2);
-    both.check(&out("both"), standard);
+    both.check(&out("both"), |offset, slope| {
+        within(-1.5, offset, 1.5) * normal(slope, 0.0, 1.0)
+    });
+    // What an old prior has ruled out was never drawn: the result would be confident and wrong.
+    let wider = Line {
+        name: "wider",
+        ..FIRST
+    };
+    refused(
+        &[
+            "fit",
+            text(&wider.write(place)),
+            "--out",
+            text(&out("wider")),
+            "--from",
+            text(&one),
+        ],
+        "prior of offset: from -2 to 2 there, from -inf to inf here, expected one within",
+    );
 
     let refused = |arguments: &[&str], expected: &str| {
-        let refused = run(&[&["fit", text(&file)], arguments].concat());
-        assert_eq!(status(&refused), 2, "{}", errors(&refused));
-        assert!(errors(&refused).contains(expected), "{}", errors(&refused));
+        refused(&[&["fit", text(&file)], arguments].concat(), expected);
     };
     let new = out("new");
     fs::create_dir(out("nowhere")).expect("an empty directory");
@@ -281,17 +303,8 @@ fn simulations_of_another_model_are_refused() {
     let changed = |change: fn(&str) -> String, expected: &str| {
         let file = write(place, "changed.toml", &change(&toml));
         let out = place.join("changed");
-        let refused = run(&[
-            "fit",
-            text(&file),
-            "--dry-run",
-            "--out",
-            text(&out),
-            "--from",
-            text(&first),
-        ]);
-        assert_eq!(status(&refused), 2, "{}", errors(&refused));
-        assert!(errors(&refused).contains(expected), "{}", errors(&refused));
+        let plan = ["fit", text(&file), "--dry-run", "--out", text(&out)];
+        refused(&[&plan[..], &["--from", text(&first)]].concat(), expected);
     };
     changed(
         |toml| toml.replace("[1, -0.5]", "[1, -0.4]"),

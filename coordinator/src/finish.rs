@@ -176,6 +176,18 @@ pub fn so_far(
                 tempered,
             );
             summary.warnings = warnings;
+            if searches.is_none() {
+                // Whoever has searched since knows better.
+                let doubts = summary.reused.iter().filter_map(|source| {
+                    let doubt = source.doubt.as_ref()?;
+                    Some(format!(
+                        "of the simulations of {}: {doubt}",
+                        source.location
+                    ))
+                });
+                let doubts: Vec<String> = doubts.collect();
+                summary.warnings.extend(doubts);
+            }
             summary.fresh = Some(fresh.clone());
         }
         let (fit, compared) = check_fit(directory, campaign, observation, state, &posterior)?;

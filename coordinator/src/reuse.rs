@@ -4,16 +4,20 @@
 //! densities that they were drawn with there, and one record makes them its first rounds. From then on they are weighed,
 //! fitted to and judged as any others.
 
+mod differences;
+
 use crate::campaign::apply::{Misfit, apply};
 use crate::campaign::event::{Event, Fact, Reused, ReusedRound};
 use crate::campaign::state::State;
 use crate::journal::{Journal, JournalError};
-use crate::start::{fresh_run_id, write_campaign};
+use crate::start::{CAMPAIGN_FILE, fresh_run_id, write_campaign};
 use crate::status::{StatusError, recorded, replay};
+use differences::{differences, is_same_likelihood};
 use sidereal_inference::base::files::{FileError, StoredFileError, sha256_hex};
 use sidereal_inference::base::{FlowId, Purpose, RoundId, RowId, stream};
 use sidereal_inference::campaign::{Campaign, Noise};
 use sidereal_inference::campaign_file::{self, CampaignError};
+use sidereal_inference::method::open_searches;
 use sidereal_inference::records::shard::{RowStatus, ShardLayout, ShardRows, for_each_rows};
 use sidereal_inference::records::table::TableError;
 use sidereal_inference::records::{
@@ -26,8 +30,6 @@ use sidereal_inference::weights::{
     combine, log_density_under, summarize_round,
 };
 use std::collections::BTreeSet;
-
-const CAMPAIGN_FILE: &str = "campaign.toml";
 
 /// Densities of draws under the proposals of a file, a column a round: flows are the trainer's.
 pub type ScoreReused<'a> =
@@ -47,8 +49,10 @@ pub enum ReuseError {
         location: String,
         reasons: Vec<String>,
     },
-    #[error("{location}: no round of its own is complete, so that there is nothing to reuse")]
-    Nothing { location: String },
+    #[error(
+        "{location}: no round of its own is complete, so that there is nothing to reuse{instead}"
+    )]
+    Nothing { location: String, instead: String },
     #[error("{location} is named twice")]
     Twice { location: String },
     #[error("{location}: begun without simulations of others, expected a new directory (--out)")]
@@ -239,6 +243,7 @@ struct Source<'a> {
     models: Vec<ModelFiles>,
     /// Whether log-likelihoods are the same there and here.
     is_same_likelihood: bool,
+    doubt: Option<String>,
 }
 
 impl<'a> Source<'a> {
@@ -272,8 +277,17 @@ impl<'a> Source<'a> {
         let rounds: Vec<(RoundId, FinalRound)> =
             numbers.zip(own.map(|round| round.files.clone())).collect();
         if rounds.is_empty() {
+            let of_others = state.reused.iter().flat_map(|reused| &reused.sources);
+            let of_others: Vec<&str> = of_others.map(|one| one.location.as_str()).collect();
+            let instead = match of_others.is_empty() {
+                true => String::new(),
+                false => format!(
+                    "; its draws are those of {}: name that",
+                    of_others.join(", ")
+                ),
+            };
             let location = location();
-            return Err(ReuseError::Nothing { location });
+            return Err(ReuseError::Nothing { location, instead });
         }
         let components = rounds
             .iter()
@@ -292,6 +306,7 @@ impl<'a> Source<'a> {
             directory,
             place,
             is_same_likelihood: is_same_likelihood(&old, campaign),
+            doubt: state.probing.as_ref().and_then(open_searches),
             campaign: old,
             rounds,
             models,
@@ -303,6 +318,7 @@ impl<'a> Source<'a> {
             location: self.directory.location().to_owned(),
             campaign: self.campaign.name.clone(),
             n_rows: self.rounds.iter().map(|(_, round)| round.n_rows).sum(),
+            doubt: self.doubt.clone(),
         }
     }
 
@@ -473,69 +489,6 @@ fn log_likelihood(campaign: &Campaign, theta: &[f64], simulated: &[f32]) -> Opti
         true => f64::NEG_INFINITY,
         false => found,
     })
-}
-
-fn is_same_likelihood(old: &Campaign, campaign: &Campaign) -> bool {
-    old.noise == campaign.noise && old.observation == campaign.observation
-}
-
-/// Why simulations of the one campaign are none of the other; empty where they are.
-fn differences(old: &Campaign, campaign: &Campaign) -> Vec<String> {
-    let mut reasons = Vec::new();
-    let (theirs, ours) = (&old.simulator, &campaign.simulator);
-    if theirs.model != ours.model {
-        reasons.push(format!(
-            "model: {} there, {} here",
-            theirs.model, ours.model
-        ));
-    } else if theirs.options != ours.options {
-        reasons.push(format!(
-            "options of {}: other ones there than here",
-            ours.model
-        ));
-    }
-    let digest = |campaign: &Campaign| {
-        let external = campaign.simulator.external.as_ref();
-        external.map(|external| external.digest.clone())
-    };
-    if digest(old) != digest(campaign) {
-        reasons.push(format!("files of {}: changed since then", ours.model));
-    }
-    if theirs.grid != ours.grid {
-        reasons.push(format!(
-            "grid of the data: {} points there, {} here, expected the same ones",
-            theirs.grid.len(),
-            ours.grid.len()
-        ));
-    }
-    let (there, here) = (&old.space, &campaign.space);
-    if there.names() != here.names() {
-        reasons.push(format!(
-            "parameters: {} there, {} here, expected the same in the same order",
-            there.names().join(", "),
-            here.names().join(", ")
-        ));
-    }
-    if there.fixed != here.fixed {
-        reasons.push("fixed parameters: other ones there than here".to_owned());
-    }
-    if there.derived != here.derived || there.of_noise != here.of_noise {
-        reasons.push(
-            "derived quantities or parameters of the noise: other ones there than here".to_owned(),
-        );
-    }
-    let follows = matches!(
-        (&old.noise, &campaign.noise),
-        (Noise::Gaussian(_), Noise::Gaussian(_))
-    ) && here.linear().next().is_none();
-    if !follows && !is_same_likelihood(old, campaign) {
-        reasons.push(
-            "observation or likelihood: changed, and log-likelihoods follow from simulated data only where the noise is \
-             Gaussian and no parameter linear"
-                .to_owned(),
-        );
-    }
-    reasons
 }
 
 /// A file of a model as it was recorded.

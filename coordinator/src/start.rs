@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-const CAMPAIGN_FILE: &str = "campaign.toml";
+pub const CAMPAIGN_FILE: &str = "campaign.toml";
 /// How long open calls may take to end once the campaign has.
 const FAREWELL: Duration = Duration::from_secs(3);
 

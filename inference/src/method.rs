@@ -26,4 +26,4 @@ pub use stopping::{
     Decision, StopReason, after_round, fresh_draws_for, most_efficient, next_proposal, top_up_size,
 };
 pub use tails::thin_tail;
-pub use trust::{misfit, trust, trust_prediction};
+pub use trust::{misfit, open_searches, trust, trust_prediction};

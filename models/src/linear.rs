@@ -10,7 +10,9 @@ use crate::process::ChildError;
 use rand_distr::{Distribution, StandardNormal};
 use rayon::prelude::*;
 use sidereal_inference::base::{Purpose, RoundId, RowId, stream};
-use sidereal_inference::campaign::{Campaign, GaussianNoise, LinearFit, Noise, Observation};
+use sidereal_inference::campaign::{
+    Campaign, GaussianNoise, LinearFit, Noise, Observation, RowNoise,
+};
 use sidereal_inference::records::Draws;
 use sidereal_inference::records::shard::{ShardLayout, ShardRows};
 use std::sync::atomic::AtomicBool;
@@ -69,6 +71,14 @@ struct Weighing<'a> {
     observation: &'a Observation,
     draws: &'a Draws,
     abandoned: &'a AtomicBool,
+}
+
+impl Weighing<'_> {
+    /// Of the `i`-th row.
+    fn row_noise(&self, i: usize) -> RowNoise<'_> {
+        let theta = self.draws.theta_row(i);
+        self.noise.terms.of_row(&self.campaign.space, theta)
+    }
 }
 
 impl Linear {
@@ -299,12 +309,11 @@ fn foretold(
 ) -> Result<Answer, String> {
     let Weighing {
         campaign,
-        noise,
         observation,
         draws,
         ..
     } = *weighing;
-    let noise = noise.terms.of_row(&campaign.space, draws.theta_row(i));
+    let noise = weighing.row_noise(i);
     let fit = LinearFit::new(&noise, observation, base, columns)
         .filter(|fit| !fit.log_likelihood.is_nan());
     let Some(fit) = fit else {
@@ -336,21 +345,16 @@ fn compared(
     foretold: Answer,
     data: Vec<f64>,
 ) -> Result<Answer, Failure> {
-    let Weighing {
-        campaign,
-        noise,
-        observation,
-        draws,
-        ..
-    } = *weighing;
-    let noise = noise.terms.of_row(&campaign.space, draws.theta_row(i));
+    let noise = weighing.row_noise(i);
+    let sigma = &weighing.observation.sigma;
     let is_beside = |(datum, (found, expected)): &(usize, (&f64, &f64))| {
-        let sd = noise.sd(*datum, observation.sigma[*datum]);
+        let sd = noise.sd(*datum, sigma[*datum]);
         (*found - *expected).abs() > MOST_BESIDE * sd + SAME * expected.abs()
     };
     let mut pairs = data.iter().zip(&foretold.data).enumerate();
     if let Some((datum, (found, expected))) = pairs.find(is_beside) {
-        let names: Vec<&str> = campaign
+        let names: Vec<&str> = weighing
+            .campaign
             .space
             .linear()
             .map(|one| one.name.as_str())

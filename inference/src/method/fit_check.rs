@@ -132,7 +132,7 @@ pub fn check_posterior<E>(
     noise: &Noise,
     observation: &Observation,
     posterior: &Posterior,
-    simulated: impl FnOnce(&BTreeSet<usize>) -> Result<BTreeMap<usize, Vec<f32>>, E>,
+    mut simulated: impl FnMut(&BTreeSet<usize>) -> Result<BTreeMap<usize, Vec<f32>>, E>,
 ) -> Result<(Fit, Option<ModelBand>), E> {
     let terms = match noise {
         Noise::Gaussian(noise) => &noise.terms,
@@ -148,30 +148,20 @@ pub fn check_posterior<E>(
     let of_draw = |i: usize| terms.of_row(space, posterior.theta_row(i));
     let n_linear = space.linear().count();
     let chosen = equal_draws(&posterior.weight, BAND_DRAWS, 0.5);
-    let asked: BTreeSet<usize> = match n_linear {
-        0 => BTreeSet::new(),
-        // Their likelihood is not that of a row's data.
-        _ => (0..posterior.n_rows())
-            .filter(|&i| posterior.weight[i] > 0.0)
-            .collect(),
-    };
-    let mut simulated = Some(simulated);
-    let mut rows = BTreeMap::new();
-    if n_linear > 0
-        && let Some(simulated) = simulated.take()
-    {
-        rows = simulated(&asked)?;
-    }
     let distance = match n_linear {
         0 => distances(observation, &posterior.log_likelihood),
-        _ => (0..posterior.n_rows())
-            .map(|i| {
+        // Their likelihood is not that of a row's data.
+        _ => {
+            let weighty = (0..posterior.n_rows()).filter(|&i| posterior.weight[i] > 0.0);
+            let rows = simulated(&weighty.collect())?;
+            let of_row = |i: usize| {
                 let data = rows.get(&i).filter(|data| data.len() == observation.len());
                 data.map_or(f64::INFINITY, |data| {
                     distance(&of_draw(i), observation, data)
                 })
-            })
-            .collect(),
+            };
+            (0..posterior.n_rows()).map(of_row).collect()
+        }
     };
     let best_draw = best_draw(&distance);
     let chi_square: Vec<f64> = distance
@@ -184,9 +174,7 @@ pub fn check_posterior<E>(
         .collect();
     let reduced = best_draw.map(|i| of_draw(i).reduced(observation));
     let observation = reduced.as_ref().unwrap_or(observation);
-    if let Some(simulated) = simulated {
-        rows = simulated(&chosen.iter().copied().chain(best_draw).collect())?;
-    }
+    let rows = simulated(&chosen.iter().copied().chain(best_draw).collect())?;
     let data = |i: &usize| {
         let data = rows.get(i)?;
         (data.len() == observation.len()).then_some(data.as_slice())

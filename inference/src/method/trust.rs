@@ -147,7 +147,8 @@ fn lost_modes(missing: &MissingMass) -> Vec<String> {
     warnings
 }
 
-fn open_searches(last: &Probing) -> Option<String> {
+/// Why the last session of searches for lost modes, if it is the last, had not come to an end.
+pub fn open_searches(last: &Probing) -> Option<String> {
     if let Some(share) = last
         .largest_given_up()
         .filter(|&share| share > MAX_MISSING_MASS)
@@ -366,6 +367,16 @@ mod tests {
             warnings(vec![found(0.01), Outcome::Known]),
             Vec::<String>::new()
         );
+        // One that was given up where much lies has not come to an end either.
+        let given_up = |share| Outcome::GivenUp { share };
+        assert_eq!(
+            warnings(vec![given_up(0.228), Outcome::Known, given_up(0.0)]),
+            [
+                "the last searches for lost modes ended at a place with 23 % of the posterior before it was known, and there were \
+                 none after them: it may be missing"
+            ]
+        );
+        assert_eq!(warnings(vec![given_up(0.04)]), Vec::<String>::new());
     }
 
     #[test]

@@ -42,6 +42,9 @@ pub struct ReusedSource {
     pub campaign: String,
     /// Of its rounds that are reused.
     pub n_rows: u64,
+    /// Why its last searches for lost modes had not come to an end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<String>,
 }
 
 /// The proposals of one earlier campaign's rounds.
