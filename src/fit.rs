@@ -80,11 +80,16 @@ pub fn run(
     let found =
         campaign_directory::inspect(&directory, &campaign, arguments.settings.changed_model())?;
     let earlier_ones = reuse::open(&arguments.from)?;
+    // What cannot be reused is told before anything is written.
+    let reuses = match found {
+        Found::Nothing if !earlier_ones.is_empty() => Some(reuse::plan(&campaign, &earlier_ones)?),
+        Found::Nothing | Found::Begun => None,
+    };
     if arguments.dry_run {
         let state = state(&directory, &campaign, found)?;
         let mut data = words::data(&campaign, source.as_ref(), models);
-        if !earlier_ones.is_empty() {
-            data.push(("reuses", reuse::plan(&campaign, &earlier_ones)?));
+        if let Some(reuses) = reuses {
+            data.push(("reuses", reuses));
         }
         results::print(&plan(&campaign, data, &directory, &state));
         if found == Found::Nothing {

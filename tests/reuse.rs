@@ -268,6 +268,7 @@ fn more_is_simulated_where_it_is_not_enough() {
         ],
         "prior of offset: from -2 to 2 there, from -inf to inf here, expected one within",
     );
+    assert!(!out("wider").exists());
 
     let refused = |arguments: &[&str], expected: &str| {
         refused(&[&["fit", text(&file)], arguments].concat(), expected);

@@ -26,7 +26,7 @@ pub fn differences(old: &Campaign, campaign: &Campaign) -> Vec<String> {
         let external = campaign.simulator.external.as_ref();
         external.map(|external| external.digest.clone())
     };
-    if digest(old) != digest(campaign) {
+    if theirs.model == ours.model && digest(old) != digest(campaign) {
         reasons.push(format!("files of {}: changed since then", ours.model));
     }
     if theirs.grid != ours.grid {
