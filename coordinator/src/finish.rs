@@ -7,11 +7,13 @@ use sidereal_inference::base::files::{FileError, StoredFileError};
 use sidereal_inference::base::{RowId, files};
 use sidereal_inference::campaign::{Campaign, DeviceChoice, Observation};
 use sidereal_inference::method::fit_check::{Fit, check_posterior};
-use sidereal_inference::method::{StopReason, misfit, missing_mass, modes, thin_tail, trust};
+use sidereal_inference::method::{
+    StopReason, misfit, missing_mass, modes, thin_mode, thin_tail, trust,
+};
 use sidereal_inference::records::table::TableError;
 use sidereal_inference::records::{
     Directory, FIT_FILE, ModelBand, ModelFiles, Posterior, PosteriorRow, RoundRows, StoredFile,
-    load_rows, load_simulated, parameter_summaries,
+    doubts, load_rows, load_simulated, parameter_summaries,
 };
 use sidereal_inference::weights::{
     CombinedWeights, Objective, RoundColumns, WeightDiagnostics, WeightsError, combine,
@@ -177,16 +179,7 @@ pub fn so_far(
             );
             summary.warnings = warnings;
             if searches.is_none() {
-                // Whoever has searched since knows better.
-                let doubts = summary.reused.iter().filter_map(|source| {
-                    let doubt = source.doubt.as_ref()?;
-                    Some(format!(
-                        "of the simulations of {}: {doubt}",
-                        source.location
-                    ))
-                });
-                let doubts: Vec<String> = doubts.collect();
-                summary.warnings.extend(doubts);
+                summary.warnings.extend(doubts(&summary.reused));
             }
             summary.fresh = Some(fresh.clone());
         }
@@ -195,6 +188,8 @@ pub fn so_far(
             summary.warnings.extend(misfit(&fit, campaign.trust.misfit));
             let tail = thin_tail(&campaign.space, &posterior);
             summary.warnings.extend(tail);
+            let mode = thin_mode(&summary.modes, diagnostics.n_eff);
+            summary.warnings.extend(mode);
             summary.missing_mass = Some(missing);
         }
         summary.fit = Some(fit);

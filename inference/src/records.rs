@@ -22,7 +22,7 @@ pub use marginals::{ParameterSummary, parameter_summaries};
 pub(crate) use model_band::BAND_DRAWS;
 pub use model_band::{FIT_FILE, ModelBand};
 pub use posterior::{Posterior, PosteriorRow};
-pub use reused::{ReusedError, ReusedProposals, ReusedSource};
+pub use reused::{ReusedError, ReusedProposals, ReusedSource, doubts};
 pub use rounds::{RoundRows, load_rows, load_simulated};
 pub use samples::{SAMPLES_FILE, Samples};
 pub use scores::Scores;

@@ -37,7 +37,8 @@ const LEAST_PIECE: usize = 16;
 pub struct Mode {
     /// Share of the posterior.
     pub mass: f64,
-    /// Standard error of the mass.
+    /// Standard error of the mass, by the weights in it and outside (Owen 2013, eq. 9.9): √(mass (1 - mass) / n_eff) where
+    /// they are alike.
     pub error: f64,
     /// Marginals of its draws alone, in the order of the space.
     pub parameters: Vec<ParameterSummary>,
@@ -57,9 +58,11 @@ pub fn modes(space: &ParameterSpace, posterior: &Posterior, n_eff: f64) -> Vec<M
             .map(|(own, &weight)| if *own == Some(mode) { weight } else { 0.0 })
             .collect();
         let mass = weight.iter().sum::<f64>().min(1.0);
+        let all = posterior.weight.iter().zip(&weight);
+        let square = all.map(|(of_row, own)| (own - mass * of_row).powi(2));
         Mode {
             mass,
-            error: (mass * (1.0 - mass) / n_eff).sqrt(),
+            error: square.sum::<f64>().sqrt(),
             parameters: marginals(space, posterior, &weight),
         }
     };

@@ -47,6 +47,19 @@ pub struct ReusedSource {
     pub doubt: Option<String>,
 }
 
+/// Doubts about what earlier campaigns have found, as warnings of the later one, which has made no searches of its own: whoever
+/// has searched since knows better.
+pub fn doubts(sources: &[ReusedSource]) -> Vec<String> {
+    let doubt = |source: &ReusedSource| {
+        let doubt = source.doubt.as_ref()?;
+        Some(format!(
+            "of the simulations of {}: {doubt}",
+            source.location
+        ))
+    };
+    sources.iter().filter_map(doubt).collect()
+}
+
 /// The proposals of one earlier campaign's rounds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ReusedProposals {
@@ -151,5 +164,28 @@ impl ReusedProposals {
         rounds
             .map(|(_, proposal)| proposal.log_density_at(z, log_prior, &log_flow))
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubts_name_the_campaign_that_they_are_of() {
+        let source = |location: &str, doubt: Option<&str>| ReusedSource {
+            location: location.to_owned(),
+            campaign: "sine".to_owned(),
+            n_rows: 9,
+            doubt: doubt.map(str::to_owned),
+        };
+        let sources = [
+            source("runs/a", None),
+            source("runs/b", Some("there may be more")),
+        ];
+        assert_eq!(
+            doubts(&sources),
+            ["of the simulations of runs/b: there may be more"]
+        );
     }
 }

@@ -1,9 +1,7 @@
 //! `sidereal repair`: shards that are cut, changed or gone, of a finished and of an unfinished campaign; afterwards the
 //! results are those of a calm run, byte for byte.
 
-mod setup;
-
-use setup::{errors, fit, run, start_fit, status, text, write};
+use crate::setup::{errors, fit, run, start_fit, status, text, write};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;

@@ -1,10 +1,4 @@
 //! An S3 server over HTTP on loopback (`s3s-fs`), whose objects are files in a temporary directory.
-#![allow(
-    dead_code,
-    clippy::allow_attributes,
-    reason = "each test file uses its own part"
-)]
-
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request};

@@ -28,7 +28,7 @@ fn campaign(more: &str) -> Campaign {
 
 /// The rows of the table by their keys, with default and meaning, all without backticks.
 fn rows() -> BTreeMap<String, (String, String)> {
-    let readme = include_str!("../README.md");
+    let readme = include_str!("../../README.md");
     let table = readme
         .lines()
         .skip_while(|line| *line != "## The campaign file");

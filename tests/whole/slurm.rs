@@ -1,14 +1,10 @@
 //! A campaign on a Slurm cluster whose jobs and nodes die gives the bytes of a run on one machine.
 
-#[path = "setup/s3.rs"]
-mod s3;
-mod setup;
-
-use setup::{errors, fit, python_or_skip, status, summary_without_timing, text, write};
+use crate::setup::s3;
+use crate::setup::{errors, fit, python_or_skip, status, summary_without_timing, text, write};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Some tens of seconds on two cores, in many small batches: long enough that jobs die in its middle.
@@ -54,9 +50,6 @@ const SINE_PY: &str = "import numpy as np\n\n\ndef simulate(theta):\n    \
 
 const PROGRAMS: [&str; 4] = ["sinfo", "sbatch", "slurmctld", "slurmd"];
 const N_WORKERS: usize = 3;
-
-/// One cluster at a time: the machine has few cores.
-static TURN: Mutex<()> = Mutex::new(());
 
 /// How the coordinator's job is lost.
 #[derive(Clone, Copy)]
@@ -152,7 +145,6 @@ fn workers_are_told_the_interpreter() {
 /// Runs the campaign on a cluster of three nodes; a worker is cancelled, a node dies, the coordinator is lost. `run` are
 /// options of commands that run models.
 fn survives(directory: &Path, place: &Place, campaign: &str, run: &[&str], loss: Loss) {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let campaign = write(directory, "campaign.toml", campaign);
     // The same in one process.
     let calm = directory.join("calm");

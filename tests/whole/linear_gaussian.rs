@@ -1,9 +1,7 @@
 //! Mean, covariance and evidence of linear-Gaussian models in 2, 5 and 10 dimensions against the
 //! closed form, within Monte Carlo error.
 
-mod setup;
-
-use setup::{fit, results, write};
+use crate::setup::{fit, results, write};
 use std::fmt::Write;
 
 /// Posterior of x = M θ + noise with θ ~ N(0, 1) and noise ~ N(0, sigma²): mean, covariance, log evidence.

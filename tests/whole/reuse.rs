@@ -1,9 +1,7 @@
 //! Campaigns that begin with the simulations of earlier ones: right without a simulation of their own where those are enough, and
 //! with some where they are not.
 
-mod setup;
-
-use setup::{errors, fit, results, run, status, summary_without_timing, text, write};
+use crate::setup::{errors, fit, results, run, status, summary_without_timing, text, write};
 use sidereal_inference::weights::RoundKind;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,6 @@
 //! Jitter and offset of two instruments: a constant velocity, whose posterior and evidence are summed on a grid here.
 
-mod setup;
-
-use setup::{errors, fit, results, run, status, text, write};
+use crate::setup::{errors, fit, results, run, status, text, write};
 use sidereal_inference::campaign_file;
 use sidereal_inference::method::fit_check::Fit;
 use sidereal_inference::records::Posterior;

@@ -1,8 +1,6 @@
 //! What `sidereal report` shows of a campaign that is not finished, and that it leaves everything else alone.
 
-mod setup;
-
-use setup::{errors, fit, run, status, text, write};
+use crate::setup::{errors, fit, run, status, text, write};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;

@@ -1,8 +1,6 @@
 //! More draws of a finished campaign, without training.
 
-mod setup;
-
-use setup::{errors, fit, results, run, status, text, write};
+use crate::setup::{errors, fit, results, run, status, text, write};
 use sidereal_inference::weights::RoundKind;
 use std::fs;
 

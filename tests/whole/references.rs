@@ -1,8 +1,6 @@
 //! The committed examples against what others have computed: one seed of each (benches/ runs several).
 
-mod setup;
-
-use setup::{Results, fit, results, write};
+use crate::setup::{Results, fit, results, write};
 use std::path::{Path, PathBuf};
 
 fn example(name: &str) -> PathBuf {

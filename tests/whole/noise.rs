@@ -2,9 +2,7 @@
 //! where it fails.
 #![cfg(unix)]
 
-mod setup;
-
-use setup::{errors, fit, python_or_skip, run, sidereal, status, text, write};
+use crate::setup::{errors, fit, python_or_skip, run, sidereal, status, text, write};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};

@@ -1,8 +1,6 @@
 //! A posterior as the prior of the next campaign: two data sets one after the other are worth both together.
 
-mod setup;
-
-use setup::{fit, results, write};
+use crate::setup::{fit, results, write};
 
 /// A straight line at three points, in two halves.
 const LINE: &str = r#"

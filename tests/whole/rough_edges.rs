@@ -1,9 +1,7 @@
 //! Results and models that have changed, limits of the machine, and places where nothing can be written: each ends
 //! with a message that says what was found and what is expected.
 
-mod setup;
-
-use setup::{errors, fit, run, sidereal, status, text, write};
+use crate::setup::{errors, fit, run, sidereal, status, text, write};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;

@@ -1,19 +1,14 @@
 //! Services as separate processes, of which a random one is killed at a random moment: no row is lost, none is
 //! doubled, and the results are those of a calm run in one process, byte for byte.
 //!
-//! `SIDEREAL_KILLS=200 cargo test --test crashes` kills 200 times; without the variable it is 20.
+//! `SIDEREAL_KILLS=200 cargo test --test whole crashes` kills 200 times; without the variable it is 20.
 
-#[path = "setup/s3.rs"]
-mod s3;
-#[path = "setup/services.rs"]
-mod services;
-mod setup;
-
+use crate::setup::s3;
+use crate::setup::services::{Place, fingerprint, signal, wait};
+use crate::setup::{fit, write};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::Value;
-use services::{Place, fingerprint, signal, wait};
-use setup::{fit, write};
 use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
@@ -283,12 +278,12 @@ fn on_object_storage_too() {
     );
     // Its status and report are told from the bucket alone.
     for verb in ["status", "report"] {
-        let mut command = setup::sidereal(&[verb, &place.directory]);
+        let mut command = crate::setup::sidereal(&[verb, &place.directory]);
         let output = command.envs(server.variables()).output().expect("runs");
         assert!(
             matches!(output.status.code(), Some(0 | 3)),
             "{verb}: {}",
-            setup::errors(&output)
+            crate::setup::errors(&output)
         );
     }
     assert!(directory.join("report.html").exists());
@@ -298,9 +293,14 @@ fn on_object_storage_too() {
     let shard = shard.expect("a shard");
     let good = std::fs::read(&shard).expect("read");
     std::fs::write(&shard, &good[..good.len() / 2]).expect("cut");
-    let mut command = setup::sidereal(&["repair", &place.directory]);
+    let mut command = crate::setup::sidereal(&["repair", &place.directory]);
     let output = command.envs(server.variables()).output().expect("runs");
-    assert_eq!(output.status.code(), Some(0), "{}", setup::errors(&output));
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        crate::setup::errors(&output)
+    );
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.ends_with("\ndamaged shards repaired: 1\n"), "{said}");
     assert_eq!(std::fs::read(&shard).expect("read"), good);

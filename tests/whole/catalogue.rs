@@ -1,11 +1,9 @@
 //! Catalogues: many targets at a time, the same bytes whatever the threads and however often it was killed.
 
-mod setup;
-
+use crate::setup::{errors, fit, run, sidereal, status, text, write};
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt32Array};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use setup::{errors, fit, run, sidereal, status, text, write};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};

@@ -1,8 +1,6 @@
 //! Parameters that the data are linear in: a sine's amplitude, whose column depends on the other parameters.
 
-mod setup;
-
-use setup::{errors, fit, results, run, status, text, write};
+use crate::setup::{errors, fit, results, run, status, text, write};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 

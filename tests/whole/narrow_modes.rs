@@ -1,9 +1,7 @@
 //! Posteriors that were found wrong with status 0, with their exact values: narrow modes within wide ones, and mass beside a
 //! prior's bound. Flows are hardly trained: what is held here is what finds and weighs.
 
-mod setup;
-
-use setup::{Results, fit, results, write};
+use crate::setup::{Results, fit, results, write};
 
 /// Runs a campaign to the end; its result must be trusted.
 fn run(seed: u64, parameters: &str, forward_model: &str, stop: &str) -> Results {

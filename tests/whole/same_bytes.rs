@@ -1,8 +1,6 @@
 //! The same campaign gives the same bytes whatever the number of workers and whenever it is killed.
 
-mod setup;
-
-use setup::{fit, start_fit, summary_without_timing, write};
+use crate::setup::{fit, start_fit, summary_without_timing, write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 

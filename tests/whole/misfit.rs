@@ -1,8 +1,6 @@
 //! A model that does not fit the data is told, and counts as the campaign file says.
 
-mod setup;
-
-use setup::{errors, fit, results, run, status, text, write};
+use crate::setup::{errors, fit, results, run, status, text, write};
 use sidereal_inference::method::fit_check::{Fit, FitCheck, Verdict};
 use sidereal_inference::records::{Directory, ModelBand};
 use std::path::Path;

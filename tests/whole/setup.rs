@@ -1,9 +1,7 @@
 //! Runs the built command in directories of its own.
-#![allow(
-    dead_code,
-    clippy::allow_attributes,
-    reason = "each test file uses its own part"
-)]
+
+pub mod s3;
+pub mod services;
 
 use sidereal_inference::account::Summary;
 use sidereal_inference::campaign::Campaign;

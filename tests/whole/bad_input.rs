@@ -1,9 +1,7 @@
 //! What is wrong with the input is said with file, key, what was found and what is expected, before
 //! anything runs, with status 2.
 
-mod setup;
-
-use setup::{errors, run, status, text, write};
+use crate::setup::{errors, run, status, text, write};
 use std::path::Path;
 
 const GOOD: &str = r#"
@@ -142,7 +140,7 @@ fn a_dry_run_tells_where_a_campaign_stands() {
     );
     write(directory.path(), "observation.csv", OBSERVATION);
     let out = directory.path().join("out");
-    let mut fit = setup::start_fit(&long, &out, &[]);
+    let mut fit = crate::setup::start_fit(&long, &out, &[]);
     while !out.join("rounds/001").exists() {
         let ended = fit.try_wait().expect("the command can be asked");
         assert!(ended.is_none(), "it ended before its second round");

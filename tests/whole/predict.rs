@@ -1,8 +1,6 @@
 //! Predictions from files of observations whose columns have names of their own.
 
-mod setup;
-
-use setup::{errors, fit, run, status, text, write};
+use crate::setup::{errors, fit, run, status, text, write};
 use sidereal_inference::campaign_file;
 use sidereal_inference::records::{Posterior, SAMPLES_FILE, Samples};
 use sidereal_models::Catalogue;

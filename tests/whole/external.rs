@@ -1,9 +1,7 @@
 //! Campaigns whose models are programs and functions in Python: right, the same bytes, and nothing left behind.
 #![cfg(unix)]
 
-mod setup;
-
-use setup::{errors, fit, python_or_skip, results, run, start_fit, status, text, write};
+use crate::setup::{errors, fit, python_or_skip, results, run, start_fit, status, text, write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
