@@ -37,7 +37,7 @@ const LEAST_PIECE: usize = 16;
 pub struct Mode {
     /// Share of the posterior.
     pub mass: f64,
-    /// Standard error of the mass, by the weights in it and outside (Owen 2013, eq. 9.9): √(mass (1 - mass) / n_eff) where
+    /// Standard error of the mass, by the weights in it and outside (Owen 2013, section 9.2): √(mass (1 - mass) / n_eff) where
     /// they are alike.
     pub error: f64,
     /// Marginals of its draws alone, in the order of the space.

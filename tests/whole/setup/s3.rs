@@ -1,4 +1,5 @@
 //! An S3 server over HTTP on loopback (`s3s-fs`), whose objects are files in a temporary directory.
+
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request};
