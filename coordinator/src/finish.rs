@@ -7,9 +7,7 @@ use sidereal_inference::base::files::{FileError, StoredFileError};
 use sidereal_inference::base::{RowId, files};
 use sidereal_inference::campaign::{Campaign, DeviceChoice, Observation};
 use sidereal_inference::method::fit_check::{Fit, check_posterior};
-use sidereal_inference::method::{
-    StopReason, misfit, missing_mass, modes, thin_mode, thin_tail, trust,
-};
+use sidereal_inference::method::{StopReason, misfit, missing_mass, modes, thin_tail, trust};
 use sidereal_inference::records::table::TableError;
 use sidereal_inference::records::{
     Directory, FIT_FILE, ModelBand, ModelFiles, Posterior, PosteriorRow, RoundRows, StoredFile,
@@ -188,8 +186,6 @@ pub fn so_far(
             summary.warnings.extend(misfit(&fit, campaign.trust.misfit));
             let tail = thin_tail(&campaign.space, &posterior);
             summary.warnings.extend(tail);
-            let mode = thin_mode(&summary.modes, diagnostics.n_eff);
-            summary.warnings.extend(mode);
             summary.missing_mass = Some(missing);
         }
         summary.fit = Some(fit);

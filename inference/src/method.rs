@@ -25,5 +25,5 @@ pub use refinement::{asks_surrogate, fewest_draws, tempered_weights};
 pub use stopping::{
     Decision, StopReason, after_round, fresh_draws_for, most_efficient, next_proposal, top_up_size,
 };
-pub use tails::{thin_mode, thin_tail};
+pub use tails::thin_tail;
 pub use trust::{misfit, open_searches, trust, trust_prediction};

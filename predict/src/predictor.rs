@@ -8,7 +8,7 @@ use sidereal_inference::campaign::model::Declaration;
 use sidereal_inference::campaign::{Campaign, Errors, Observation, Reading, Target};
 use sidereal_inference::method::fit_check::{Fit, check_posterior};
 use sidereal_inference::method::{
-    Effort, Mode, misfit, modes, next_draws, thin_mode, thin_tail, trust_prediction,
+    Effort, Mode, misfit, modes, next_draws, thin_tail, trust_prediction,
 };
 use sidereal_inference::records::shard::ShardRows;
 use sidereal_inference::records::{
@@ -226,12 +226,7 @@ impl<'a> Predictor<'a> {
         let mut predicted = self.predict_without_modes(observation, effort, seed, names)?;
         let (space, posterior) = (&self.model.campaign().space, &predicted.posterior);
         let n_eff = predicted.prediction.weights.n_eff;
-        let modes = modes(space, posterior, n_eff);
-        predicted
-            .prediction
-            .warnings
-            .extend(thin_mode(&modes, n_eff));
-        predicted.prediction.modes = modes;
+        predicted.prediction.modes = modes(space, posterior, n_eff);
         Ok(predicted)
     }
 

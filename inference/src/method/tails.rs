@@ -1,17 +1,15 @@
-//! Tails and modes of a posterior that rest on fewer effective draws than n_eff says.
+//! Tails of a posterior that rest on fewer effective draws than n_eff says.
 //!
-//! The error of a mass p is √(p (1 - p) / n_eff) as long as weights within it are as those elsewhere. Next to a bound, or in a
-//! mode that it hardly knows, a proposal draws too rarely: a few heavy draws can carry the mass, which neither n_eff nor k̂ of
-//! all draws shows.
+//! The error of a mass p is √(p (1 - p) / n_eff) as long as weights within it are as those elsewhere. Next to a bound, where a
+//! proposal draws too rarely, a few heavy draws can carry the mass, which neither n_eff nor k̂ of all draws shows.
 
-use super::modes::Mode;
 use crate::records::Posterior;
 use crate::space::ParameterSpace;
 use crate::weights::{MIN_N_EFF, n_eff_of};
 
 /// The mass of a tail.
 const TAIL: f64 = 0.1;
-/// Effective draws that a tail or a mode must have, as a part of its share of n_eff: with a quarter errors are twice as large.
+/// Effective draws that a tail must have, as a part of its share of n_eff: with a quarter errors are twice as large.
 const LEAST_SHARE: f64 = 0.25;
 
 /// A warning where the tail of a parameter rests on too few draws, of the worst one. Not of periodic parameters, which have
@@ -48,19 +46,6 @@ pub fn thin_tail(space: &ParameterSpace, posterior: &Posterior) -> Option<String
         }
     }
     worst.map(|(_, message)| message)
-}
-
-/// A warning where a mode rests on too few draws, of the worst one.
-pub fn thin_mode(modes: &[Mode], n_eff: f64) -> Option<String> {
-    let share = |mode: &Mode| mode.mass * (1.0 - mode.mass) / n_eff / mode.error.powi(2);
-    let thin = modes.iter().filter(|mode| share(mode) < LEAST_SHARE);
-    let worst = thin.min_by(|a, b| share(a).total_cmp(&share(b)))?;
-    Some(format!(
-        "a mode with {:.1} % of the posterior rests on a few heavy draws: the error of its mass is {:.1} times as large as n_eff \
-         says",
-        100.0 * worst.mass,
-        share(worst).powf(-0.5)
-    ))
 }
 
 /// Mass and effective number of the first draws that make up a tail.
@@ -124,27 +109,6 @@ mod tests {
         weight.swap(500, 3);
         let message = warning(&weight, false).unwrap_or_default();
         assert!(message.contains("with the smallest p"), "{message}");
-    }
-
-    #[test]
-    fn a_mode_of_a_few_heavy_draws_is_told_with_its_numbers() {
-        let mode = |mass: f64, times: f64| Mode {
-            mass,
-            error: times * (mass * (1.0 - mass) / 2500.0).sqrt(),
-            parameters: Vec::new(),
-        };
-        let told = |modes: &[Mode]| thin_mode(modes, 2500.0);
-        assert_eq!(told(&[]), None);
-        assert_eq!(told(&[mode(1.0, 0.0)]), None);
-        assert_eq!(told(&[mode(0.9, 1.9), mode(0.1, 1.9)]), None);
-        let thin = [mode(0.9, 1.0), mode(0.08, 2.1), mode(0.02, 3.0)];
-        assert_eq!(
-            told(&thin).as_deref(),
-            Some(
-                "a mode with 2.0 % of the posterior rests on a few heavy draws: the error of its mass is 3.0 times as large as \
-                 n_eff says"
-            )
-        );
     }
 
     #[test]
