@@ -13,6 +13,7 @@
 
 mod access;
 mod campaign_directory;
+mod check;
 mod coordinator;
 mod draw;
 mod estimate;
@@ -36,6 +37,7 @@ mod services;
 mod settings;
 mod status;
 mod terminal;
+mod trained_model;
 mod trainer;
 mod words;
 mod worker;
@@ -86,6 +88,8 @@ enum Verb {
     Access(access::AccessArguments),
     /// Weighted posteriors of observations from a trained model
     Predict(predict::PredictArguments),
+    /// Is a trained model calibrated, and how efficient is it? Asked about targets whose truth is known
+    Check(check::CheckArguments),
     /// More draws of a finished campaign's posterior, without training
     Draw(draw::DrawArguments),
     /// Write the plots and report.html of a finished campaign again
@@ -107,6 +111,7 @@ pub fn run(models: Catalogue) -> ExitCode {
     let (quiet, filter) = match &cli.verb {
         Verb::Fit(arguments) => (arguments.quiet, "warn"),
         Verb::Predict(arguments) => (arguments.quiet, "warn"),
+        Verb::Check(arguments) => (arguments.quiet, "warn"),
         Verb::Draw(arguments) => (arguments.quiet, "warn"),
         Verb::Report(_) | Verb::Repair(_) | Verb::Status(_) | Verb::Access(_) | Verb::Schema => {
             (false, "warn")
@@ -140,6 +145,7 @@ fn run_verb(
         Verb::Status(arguments) => status::run(&arguments, terminal),
         Verb::Access(arguments) => access::run(&arguments),
         Verb::Predict(arguments) => predict::run(&arguments, terminal, models),
+        Verb::Check(arguments) => check::run(&arguments, terminal, models),
         Verb::Draw(arguments) => draw::run(&arguments, terminal, models),
         Verb::Report(arguments) => report::run(&arguments, terminal, models),
         Verb::Repair(arguments) => repair::run(&arguments, models),

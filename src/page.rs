@@ -475,14 +475,14 @@ fn python(campaign: &Campaign) -> String {
     )
 }
 
-fn picture(png: &[u8], alternative: &str, caption: &str) -> String {
+pub fn picture(png: &[u8], alternative: &str, caption: &str) -> String {
     format!(
         "<figure><img alt=\"{alternative}\" src=\"data:image/png;base64,{}\"><figcaption>{caption}</figcaption></figure>\n",
         STANDARD.encode(png)
     )
 }
 
-fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
+pub fn table(heads: &[&str], rows: &[Vec<String>]) -> String {
     let mut text = "<div class=wide><table>\n<thead><tr>".to_owned();
     for head in heads {
         let class = if matches!(*head, "drawn from" | "prior" | "weights (sha256)") {
@@ -505,7 +505,7 @@ fn cell(value: &str) -> String {
 }
 
 /// Appends an element; `tag` may carry attributes, `inner` is HTML already.
-fn push(text: &mut String, tag: &str, inner: &str) {
+pub fn push(text: &mut String, tag: &str, inner: &str) {
     let name = tag.split(' ').next().unwrap_or(tag);
     let _ = writeln!(text, "<{tag}>{inner}</{name}>");
 }

@@ -1,5 +1,6 @@
 //! Pictures of a campaign as PNG and PDF files: no system library, no installed font.
 
+pub mod calibration;
 mod canvas;
 pub mod corner;
 mod density;

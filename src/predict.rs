@@ -8,23 +8,19 @@ mod catalogue_page;
 mod observations;
 mod targets;
 
-use crate::campaign_directory;
 use crate::exit::{CommandError, Ending};
 use crate::results;
 use crate::services::{create_directory, n_threads};
 use crate::settings::{DeviceArgument, positive};
 use crate::terminal::Terminal;
+use crate::trained_model;
 use clap::Args;
 use observations::Results;
-use sidereal_inference::base::files;
 use sidereal_inference::campaign::DeviceChoice;
 use sidereal_inference::campaign_file;
 use sidereal_inference::method::Effort;
-use sidereal_inference::records::Directory;
 use sidereal_models::Catalogue;
 use sidereal_predict::{PredictError, Predictor};
-use sidereal_trainer::Model;
-use sidereal_trainer::model::{MODEL_FILE, WEIGHTS_FILE};
 use std::path::{Path, PathBuf};
 use targets::targets;
 
@@ -104,15 +100,8 @@ pub fn run(
     terminal: &Terminal,
     models: &Catalogue,
 ) -> Result<Ending, CommandError> {
-    let model_directory = model_directory(&arguments.model)?;
-    for name in [MODEL_FILE, WEIGHTS_FILE] {
-        files::check(&model_directory.join(name), files::MOST_DATA_BYTES)
-            .map_err(CommandError::unusable)?;
-    }
-    let device = sidereal_trainer::device::choose(DeviceChoice::from(arguments.device))
-        .map_err(CommandError::unusable)?;
-    let model =
-        Model::load(&open(&model_directory)?, "", &device).map_err(CommandError::unusable)?;
+    let (model_directory, model) =
+        trained_model::load(&arguments.model, DeviceChoice::from(arguments.device))?;
     // Told with what it is about.
     let failed = |path: &Path, error: &PredictError| {
         let message = format!("{}: {error}", path.display());
@@ -187,30 +176,4 @@ pub fn run(
     }
     terminal.clear();
     observations::show(arguments.json, &targets, &predictions, terminal)
-}
-
-fn open(path: &Path) -> Result<Directory, CommandError> {
-    sidereal_store::open(&path.display().to_string()).map_err(CommandError::unusable)
-}
-
-/// The model directory that an argument means.
-fn model_directory(path: &Path) -> Result<PathBuf, CommandError> {
-    if path.join(MODEL_FILE).exists() {
-        return Ok(path.to_owned());
-    }
-    if !path.join(campaign_directory::CAMPAIGN_FILE).exists() {
-        return Err(CommandError::unusable(format!(
-            "{}: neither a model directory, which has a {MODEL_FILE}, nor a campaign directory",
-            path.display()
-        )));
-    }
-    let directory = open(path)?;
-    let (_, summary) = campaign_directory::load_finished(&directory)?;
-    match summary.model {
-        Some(model) => Ok(path.join(model)),
-        None => Err(CommandError::unusable(format!(
-            "{}: the campaign ended without a flow",
-            path.display()
-        ))),
-    }
 }

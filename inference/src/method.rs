@@ -1,6 +1,7 @@
 //! The method: what flows are fitted to, how large rounds are, when to stop, and what to trust.
 
 mod allocation;
+mod calibration;
 mod coverage;
 mod effort;
 pub mod fit_check;
@@ -15,6 +16,10 @@ mod tails;
 mod trust;
 
 pub use allocation::first_round_size;
+pub use calibration::{
+    Calibration, CalibrationTest, CalibrationVerdict, Coverage, SeenPosterior, Uniformity,
+    calibration, standings,
+};
 pub use coverage::{MissingMass, missing_mass};
 pub use effort::{Effort, next_draws};
 pub use forecast::{Left, Pace, Prospect, RoundTiming, Standing, Way, prospect, standing};

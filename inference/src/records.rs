@@ -1,6 +1,7 @@
 //! What is stored and sent: tables, draws, shards, scores, posteriors, and the tasks that name them.
 
 mod catalogue;
+mod checked;
 mod directory;
 mod draws;
 mod marginals;
@@ -15,6 +16,7 @@ pub mod table;
 mod task;
 
 pub use catalogue::{CatalogueQuantiles, CatalogueRow, TargetStatus, encode_catalogue};
+pub use checked::{CheckedTarget, Standings, encode_checked};
 pub use directory::{Created, Directory, Storage, StoredFile, path_in};
 pub use draws::Draws;
 pub(crate) use marginals::marginals;

@@ -29,24 +29,33 @@ impl Predictor<'_> {
         targets: &[(&TargetId, &Observation)],
         done: impl Fn(&TargetId, Result<Predicted, PredictError>) -> Result<(), E> + Sync,
     ) -> Result<(), E> {
-        let predict = |(id, observation): (&TargetId, &Observation)| {
+        let predict = |&(id, observation): &(&TargetId, &Observation)| {
             let seed = seed_of_target(plan.seed, id);
             let name = id.to_string();
             let names = (name.as_str(), plan.model_name);
             let predicted = self.predict_without_modes(observation, plan.effort, seed, names);
             done(id, predicted)
         };
+        self.for_each(targets, predict)
+    }
+
+    /// Does something with each of `all` in their order, as many at a time as there are threads; the first error ends it.
+    pub(crate) fn for_each<T: Sync, E: Send>(
+        &self,
+        all: &[T],
+        one: impl Fn(&T) -> Result<(), E> + Sync,
+    ) -> Result<(), E> {
         if self.is_told_each_observation() {
-            return targets.iter().try_for_each(|target| predict(*target));
+            return all.iter().try_for_each(one);
         }
         let (next, has_failed) = (AtomicUsize::new(0), AtomicBool::new(false));
-        // Each thread takes whole targets, and helps the others with theirs once none is left.
+        // Each thread takes whole ones, and helps the others with theirs once none is left.
         let lane = || {
             while !has_failed.load(Ordering::Relaxed) {
-                let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) else {
+                let Some(next) = all.get(next.fetch_add(1, Ordering::Relaxed)) else {
                     break;
                 };
-                predict(*target).inspect_err(|_| has_failed.store(true, Ordering::Relaxed))?;
+                one(next).inspect_err(|_| has_failed.store(true, Ordering::Relaxed))?;
             }
             Ok(())
         };

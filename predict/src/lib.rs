@@ -5,8 +5,10 @@
 #![warn(missing_docs)]
 
 mod catalogue;
+mod check;
 mod observed;
 mod predictor;
 
 pub use catalogue::{CataloguePlan, predicted_row, row_without};
+pub use check::{CheckPlan, Truths};
 pub use predictor::{FORMAT, PredictError, Predicted, Prediction, Predictor};

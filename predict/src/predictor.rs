@@ -17,7 +17,7 @@ use sidereal_inference::records::{
 use sidereal_inference::space::ParameterSpace;
 use sidereal_inference::weights;
 use sidereal_inference::weights::{Component, Objective, Proposal, WeightDiagnostics};
-use sidereal_models::{BatchError, BuildError, Catalogue};
+use sidereal_models::{BatchError, BuildError, Catalogue, NoiseError};
 use sidereal_trainer::Model;
 use sidereal_trainer::draw::{DrawPlan, draw, score};
 use sidereal_trainer::model::{ModelError, Scorer};
@@ -63,6 +63,9 @@ pub enum PredictError {
     /// The simulations are not what the model promises.
     #[error(transparent)]
     Batch(#[from] BatchError),
+    /// A function gives no noise.
+    #[error(transparent)]
+    Noise(#[from] NoiseError),
 }
 
 impl PredictError {
@@ -70,7 +73,7 @@ impl PredictError {
     pub fn is_unusable_input(&self) -> bool {
         match self {
             Self::NotAmortized { .. } | Self::Simulator(_) | Self::Scorer(_) => true,
-            Self::Threads { .. } | Self::Draw(_) | Self::Batch(_) => false,
+            Self::Threads { .. } | Self::Draw(_) | Self::Batch(_) | Self::Noise(_) => false,
         }
     }
 
@@ -81,7 +84,8 @@ impl PredictError {
             Self::NotAmortized { .. }
             | Self::Simulator(_)
             | Self::Threads { .. }
-            | Self::Batch(_) => false,
+            | Self::Batch(_)
+            | Self::Noise(_) => false,
         }
     }
 }
@@ -130,17 +134,17 @@ pub struct Predicted {
 }
 
 /// Draws of one observation, simulated and weighed.
-struct Weighed {
-    rows: ShardRows,
-    log_weights: Vec<f64>,
-    diagnostics: WeightDiagnostics,
+pub(crate) struct Weighed {
+    pub rows: ShardRows,
+    pub log_weights: Vec<f64>,
+    pub diagnostics: WeightDiagnostics,
 }
 
 /// A trained model with the forward model to weigh its draws by.
 pub struct Predictor<'a> {
     pub(crate) model: &'a Model,
-    models: &'a Catalogue,
-    forward: sidereal_models::Model,
+    pub(crate) models: &'a Catalogue,
+    pub(crate) forward: sidereal_models::Model,
     pub(crate) pool: ThreadPool,
 }
 
@@ -247,8 +251,7 @@ impl<'a> Predictor<'a> {
         let space = &campaign.space;
         let posterior = posterior(space, &rows, &weights::normalized(&log_weights));
         let (fit, band) = check_fit(campaign, observation, &rows, &posterior);
-        let failed = rows.log_likelihood.iter().filter(|value| value.is_none());
-        let n_failed = failed.count() as u64;
+        let n_failed = n_failed(&rows);
         let mut warnings = trust_prediction(&diagnostics, n_failed);
         warnings.extend(misfit(&fit, campaign.trust.misfit));
         warnings.extend(thin_tail(space, &posterior));
@@ -278,7 +281,7 @@ impl<'a> Predictor<'a> {
     }
 
     /// Step by step, until the draws come to what they are to come to.
-    fn weighed(
+    pub(crate) fn weighed(
         &self,
         observation: &Observation,
         effort: Effort,
@@ -324,7 +327,7 @@ impl<'a> Predictor<'a> {
         self.drawn(&scorers, 0..n_draws, seed)
     }
 
-    fn scorer(&self, observation: &Observation) -> Result<Scorer<'_>, PredictError> {
+    pub(crate) fn scorer(&self, observation: &Observation) -> Result<Scorer<'_>, PredictError> {
         let scorer = self.model.scorer(observation);
         scorer.map_err(PredictError::Scorer)
     }
@@ -414,6 +417,11 @@ fn check_fit(
     checked
 }
 
+pub(crate) fn n_failed(rows: &ShardRows) -> u64 {
+    let failed = rows.log_likelihood.iter().filter(|value| value.is_none());
+    failed.count() as u64
+}
+
 fn log_weights(rows: &ShardRows) -> Vec<f64> {
     let draws = &rows.draws;
     rows.log_likelihood
@@ -426,7 +434,7 @@ fn log_weights(rows: &ShardRows) -> Vec<f64> {
 }
 
 /// All rows whose likelihood is known.
-fn posterior(space: &ParameterSpace, rows: &ShardRows, weight: &[f64]) -> Posterior {
+pub(crate) fn posterior(space: &ParameterSpace, rows: &ShardRows, weight: &[f64]) -> Posterior {
     let draws = &rows.draws;
     let known = rows.log_likelihood.iter().enumerate();
     let known = known.filter_map(|(row, log_likelihood)| {

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod catalogue;
+mod check;
 mod crashes;
 mod draw;
 mod external;

@@ -38,6 +38,8 @@ pub enum Purpose {
     Surrogate,
     /// Values of linear parameters, which are not drawn with the row.
     Linear,
+    /// Targets of a check of calibration; the row is the target.
+    Check,
 }
 
 impl Purpose {
@@ -55,6 +57,7 @@ impl Purpose {
             Self::Resample => (9, 0),
             Self::Surrogate => (10, 0),
             Self::Linear => (11, 0),
+            Self::Check => (12, 0),
         }
     }
 }
