@@ -41,7 +41,7 @@ pub fn standings(
 ) -> Option<Standings> {
     let d = space.len();
     let total: f64 = posterior.weight.iter().sum();
-    if !(total > 0.0) {
+    if total.is_nan() || total <= 0.0 {
         return None;
     }
     let (z, log_density) = truth;

@@ -238,8 +238,9 @@ fn hills(places: &[Vec<f64>], heights: &[f64]) -> Vec<usize> {
 }
 
 /// For each place the number of its piece: hills that do not stand apart by `least` are one piece, the closest are joined
-/// first.
+/// first. A single place has no spread to tell a distance by and goes with the place next to it.
 fn separated(places: &[Vec<f64>], hill_of: Vec<usize>, least: f64) -> Vec<usize> {
+    let hill_of = without_small(places, hill_of, 2);
     let mut pieces: Vec<Vec<usize>> = Vec::new();
     for hill in hill_of.iter().copied().collect::<BTreeSet<usize>>() {
         pieces.push((0..places.len()).filter(|&i| hill_of[i] == hill).collect());
@@ -266,15 +267,12 @@ fn separated(places: &[Vec<f64>], hill_of: Vec<usize>, least: f64) -> Vec<usize>
     piece_of
 }
 
-/// Distance of two pieces along their linear discriminant, by their spread along it; 0 where one is a single place.
+/// Distance of two pieces along their linear discriminant, by their spread along it.
 fn separation(places: &[Vec<f64>], a: &[usize], b: &[usize]) -> f64 {
     let moments_of = |piece: &[usize]| {
         let rows: Vec<&[f64]> = piece.iter().map(|&i| places[i].as_slice()).collect();
         moments(&rows, &vec![1.0 / piece.len() as f64; piece.len()])
     };
-    if a.len() < 2 || b.len() < 2 {
-        return 0.0;
-    }
     let ((mean_a, covariance_a), (mean_b, covariance_b)) = (moments_of(a), moments_of(b));
     let share = a.len() as f64 / (a.len() + b.len()) as f64;
     let both = covariance_a.iter().zip(&covariance_b);

@@ -8,7 +8,7 @@
 //! others, so they are rows of a round of their own and weigh in the posterior with all others: what a search finds is
 //! taken in by being found.
 //!
-//! Where a surrogate led, a scan (`scan.rs`) looks around what is known before that: where most parameters of a lost mode are those of a known one, a few
+//! A scan (`scan.rs`) looks around what is known before that: where most parameters of a lost mode are those of a known one, a few
 //! draws come into its basin.
 //!
 //! A narrow mode may also lie within a wide one, where the flow draws but far too rarely: one search climbs to the top of what
@@ -26,12 +26,14 @@ mod tests;
 pub use search::{Aim, Knowledge, Outcome, Probing, Search};
 
 use crate::base::LocalId;
-use crate::weights::{Component, MIN_N_EFF, effective_sample_size, round_log_weights};
+use crate::weights::{
+    Component, Evidence, MIN_N_EFF, RoundColumns, effective_sample_size, round_log_weights,
+};
 use scan::scan;
 use search::next_local;
 use starts::starts;
 use std::collections::BTreeMap;
-use steps::step;
+use steps::{come_upon, step};
 use summit::summits;
 
 /// Sessions of a campaign: one more after each that found something, or where a draw is far too heavy.
@@ -47,7 +49,7 @@ pub fn probe(knowledge: &Knowledge) -> Option<Probing> {
         let previous = knowledge.previous?;
         return Some(match previous.scan.is_empty() {
             true => step(knowledge, previous, last, evidence),
-            false => scanned(knowledge, previous),
+            false => scanned(knowledge, previous, last, evidence),
         });
     }
     let (Component::Flow(flow), Some(objective)) = (last.proposal.newest(), knowledge.objective)
@@ -69,8 +71,11 @@ pub fn probe(knowledge: &Knowledge) -> Option<Probing> {
         return None;
     }
     let first = next_local(knowledge.rounds);
-    let scan = match is_good && knowledge.is_led {
-        true => numbered(first, scan(knowledge.space, last)),
+    let scan = match is_good {
+        true => numbered(
+            first,
+            scan(knowledge.space, knowledge.rounds, knowledge.is_led),
+        ),
         false => BTreeMap::new(),
     };
     let mut starting = summits.starts;
@@ -90,11 +95,18 @@ pub fn probe(knowledge: &Knowledge) -> Option<Probing> {
     })
 }
 
-/// A session after its scan: searches at summits as they were to be, and all others begun anew by what it has shown.
-fn scanned(knowledge: &Knowledge, previous: &Probing) -> Probing {
+/// A session after its scan: what that came upon goes on as a search, those at summits are as they were to be, and all others
+/// begin anew by what it has shown.
+fn scanned(
+    knowledge: &Knowledge,
+    previous: &Probing,
+    last: &RoundColumns,
+    evidence: Evidence,
+) -> Probing {
+    let mut starting = come_upon(knowledge, previous, last, evidence);
     let at_summits = previous.searches.values();
     let at_summits = at_summits.filter(|search| search.aim != Aim::LeftBehind);
-    let mut starting: Vec<Search> = at_summits.cloned().collect();
+    starting.extend(at_summits.cloned());
     starting.extend(starts(knowledge, previous.flow).unwrap_or_default());
     Probing {
         scan: BTreeMap::new(),

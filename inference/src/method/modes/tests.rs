@@ -225,29 +225,44 @@ fn n_far_apart(places: &[Vec<f64>]) -> usize {
 
 #[test]
 fn one_piece_is_one_whatever_its_shape() {
-    for d in [2, 5, 8] {
+    for (d, n) in [
+        (2, 800),
+        (5, 800),
+        (8, 800),
+        (2, 2000),
+        (5, 2000),
+        (8, 2000),
+    ] {
         for seed in 0..3 {
-            let ball = places(d, 800, seed, |x, _| x.to_vec());
+            let ball = places(d, n, seed, |x, _| x.to_vec());
             assert_eq!(n_far_apart(&ball), 1, "ball {d}");
             let ridge = |x: &[f64], _| {
                 let mut x = x.to_vec();
                 x[1] = x[0] + 1e-4 * x[1];
                 x
             };
-            assert_eq!(n_far_apart(&places(d, 800, seed, ridge)), 1, "ridge {d}");
+            assert_eq!(n_far_apart(&places(d, n, seed, ridge)), 1, "ridge {d} {n}");
             let banana = |x: &[f64], _| {
                 let mut x = x.to_vec();
                 x[1] = 0.1 * x[1] + 3.0 * x[0] * x[0];
                 x
             };
-            assert_eq!(n_far_apart(&places(d, 800, seed, banana)), 1, "banana {d}");
+            assert_eq!(
+                n_far_apart(&places(d, n, seed, banana)),
+                1,
+                "banana {d} {n}"
+            );
             let funnel = |x: &[f64], _| {
                 let mut x = x.to_vec();
                 let scale = (1.5 * x[0]).exp();
                 x[1..].iter_mut().for_each(|x| *x *= scale);
                 x
             };
-            assert_eq!(n_far_apart(&places(d, 800, seed, funnel)), 1, "funnel {d}");
+            assert_eq!(
+                n_far_apart(&places(d, n, seed, funnel)),
+                1,
+                "funnel {d} {n}"
+            );
             let few = places(d, 40, seed, |x, _| x.to_vec());
             assert_eq!(n_far_apart(&few), 1, "few {d}");
         }
@@ -262,6 +277,7 @@ fn narrow_modes_far_apart_are_pieces() {
         (3, 6, 800),
         (5, 3, 800),
         (2, 20, 800),
+        (3, 20, 2000),
     ] {
         let at = |mode: usize, j: usize| ((1 + mode) * (3 + 2 * j) % 23) as f64;
         let draw = |x: &[f64], between: f64| {
@@ -278,6 +294,35 @@ fn narrow_modes_far_apart_are_pieces() {
             }
         }
     }
+}
+
+/// It has no spread; with the first of all pieces it would spread that so far that all are one.
+#[test]
+fn a_lone_place_goes_with_the_one_next_to_it() {
+    let places: Vec<Vec<f64>> = [
+        [0.0, 0.0],
+        [1.0, 0.1],
+        [0.1, 1.0],
+        [90.0, 0.0],
+        [91.0, 0.1],
+        [90.1, 1.0],
+        [93.0, 3.0],
+    ]
+    .map(|place| place.to_vec())
+    .to_vec();
+    let found = super::separated(&places, vec![0, 0, 0, 3, 3, 3, 6], super::FAR_APART);
+    assert_eq!(found, [0, 0, 0, 1, 1, 1, 1]);
+}
+
+/// Aliases of all weights, among the draws that a flow's pieces are found in.
+#[test]
+fn a_mode_of_one_hundredth_is_a_piece_among_many_draws() {
+    let draw = |x: &[f64], between: f64| {
+        // The first has 1.5 %, the others the more the later.
+        let mode = ((between - 0.015).max(0.0) * 20.0).sqrt().ceil();
+        vec![x[0] * 0.05, x[1] * 0.03, 5.0 * mode + 0.1 * x[2]]
+    };
+    assert_eq!(n_far_apart(&places(3, 2000, 1, draw)), 6);
 }
 
 /// A mode that has a hundredth of the draws is a part of the one next to it; none stands alone.

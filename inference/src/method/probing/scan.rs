@@ -1,5 +1,5 @@
-//! A look around what is known, before searches begin: one or two parameters of known draws are drawn anew from the prior, known
-//! modes are mirrored, and shifted by what parts two of them.
+//! A look around what is known, before searches begin: known modes are mirrored, and shifted by what parts two of them; where a
+//! surrogate led, one or two parameters of known draws are drawn anew from the prior, too.
 //!
 //! Modes that a posterior has by a symmetry of the model share most parameters with each other: of a sinusoid of the other sign
 //! the frequency is known, and of the next alias all but the frequency. From the prior such a mode is met by luck; from the
@@ -9,10 +9,10 @@ use crate::base::{cholesky, equal_draws, mahalanobis_squared, moments};
 use crate::method::modes::far_apart;
 use crate::space::ParameterSpace;
 use crate::space::circle::{cut_at, embedded, opposite_seams, quantile, turns};
-use crate::weights::{LocalDensity, RoundColumns, normalized, round_log_weights};
+use crate::weights::{LocalDensity, RoundColumns, mixture_log_proposal, normalized};
 
 /// Known draws that stand for all.
-const N_STAND: usize = 1000;
+const N_STAND: usize = 2000;
 /// Pairs of parameters that are drawn anew at most, spread over all there are.
 const MOST_PAIRS: usize = 60;
 /// Known draws that a pair is drawn anew at.
@@ -23,27 +23,101 @@ const HELD: f64 = 1e-3;
 /// Modes that are mirrored and shifted, and copies, at most.
 const MOST_MODES: usize = 40;
 const MOST_COPIES: usize = 24;
-/// Modes that are moved by what parts two of them, at most: copies are sought for each three of them.
-const MOST_MOVED: usize = 16;
 /// How much wider than the known mode its copy is looked for.
 const WIDER: f64 = 2.0;
+/// Standard deviations, told by the median, from a mode's middle beyond which draws are of something small beside it.
+const OF_ANOTHER: f64 = 8.0;
 /// Squared standard deviations of such a density within which a copy is of a mode that is known, or is tried already.
 const KNOWN: f64 = 9.0;
 
-/// What to draw from; `last` is a round of a flow that knows the posterior. None in one dimension, where all is drawn anew.
-pub(super) fn scan(space: &ParameterSpace, last: &RoundColumns) -> Vec<LocalDensity> {
+/// What to draw from, by all that was drawn so far. After tempering, which draws from the prior more often than a surrogate
+/// needs to, copies alone, and only of modes that stand apart. None in one dimension, where all is drawn anew.
+pub(super) fn scan(
+    space: &ParameterSpace,
+    rounds: &[RoundColumns],
+    is_led: bool,
+) -> Vec<LocalDensity> {
     let d = space.len();
-    let weight = normalized(&round_log_weights(last));
+    let Ok(log_proposal) = mixture_log_proposal(rounds) else {
+        return Vec::new();
+    };
+    let log_weight = |(round, log_proposal): (&RoundColumns, &Vec<f64>)| {
+        let rows = round
+            .log_likelihood
+            .iter()
+            .zip(&round.log_prior)
+            .zip(log_proposal);
+        let of_row = |((log_likelihood, log_prior), log_proposal): ((&Option<f64>, &f64), &f64)| {
+            log_likelihood.map_or(f64::NEG_INFINITY, |value| value + log_prior - log_proposal)
+        };
+        rows.map(of_row).collect::<Vec<f64>>()
+    };
+    let log_weights = rounds.iter().zip(&log_proposal).flat_map(log_weight);
+    let weight = normalized(&log_weights.collect::<Vec<f64>>());
+    let places: Vec<&[f64]> = rounds
+        .iter()
+        .flat_map(|round| round.z.chunks_exact(d))
+        .collect();
     let mut rows = equal_draws(&weight, N_STAND, 0.5);
     rows.dedup();
-    let known: Vec<&[f64]> = rows.iter().map(|&i| &last.z[i * d..(i + 1) * d]).collect();
+    let known: Vec<&[f64]> = rows.iter().map(|&i| places[i]).collect();
     if d < 2 || known.len() < 2 * d {
         return Vec::new();
     }
-    let mut densities = drawn_anew(space, &known);
-    densities.extend(copies(space, &known));
+    let modes = modes(space, &known);
+    let mut densities = match is_led {
+        true => drawn_anew(space, &known),
+        false => Vec::new(),
+    };
+    if is_led || modes.len() > 1 {
+        densities.extend(copies(space, &modes));
+    }
     densities.retain(|density| density.is_valid(d));
     densities
+}
+
+/// The known draws of each mode that stands far apart.
+fn modes<'a>(space: &ParameterSpace, known: &[&'a [f64]]) -> Vec<Vec<&'a [f64]>> {
+    let places: Vec<Vec<f64>> = known.iter().map(|z| embedded(space, z)).collect();
+    let mode_of = far_apart(&places);
+    let n_modes = mode_of.iter().max().map_or(0, |last| last + 1);
+    let of_mode = |mode: usize| {
+        let own = known.iter().zip(&mode_of).filter(|(_, of)| **of == mode);
+        core(space, own.map(|(z, _)| *z).collect())
+    };
+    (0..n_modes.min(MOST_MODES)).map(of_mode).collect()
+}
+
+/// A mode without the few draws of something small that was taken for a part of it.
+fn core<'a>(space: &ParameterSpace, mode: Vec<&'a [f64]>) -> Vec<&'a [f64]> {
+    let Some(first) = mode.first() else {
+        return mode;
+    };
+    let first: Vec<f64> = first.iter().map(|&z| turns(z)).collect();
+    let from_first = |z: &&[f64]| {
+        let at: Vec<f64> = z.iter().map(|&z| turns(z)).collect();
+        shift(space, &first, &at)
+    };
+    let places: Vec<Vec<f64>> = mode.iter().map(from_first).collect();
+    let limits: Vec<(f64, f64)> = (0..space.len())
+        .map(|j| {
+            let middle = median(places.iter().map(|place| place[j]));
+            let away = median(places.iter().map(|place| (place[j] - middle).abs()));
+            (middle, OF_ANOTHER * 1.4826 * away)
+        })
+        .collect();
+    let is_own = |place: &&Vec<f64>| {
+        let mut away = place.iter().zip(&limits);
+        away.all(|(x, (middle, most))| (x - middle).abs() <= *most)
+    };
+    let own = mode.iter().zip(&places).filter(|(_, place)| is_own(place));
+    own.map(|(z, _)| *z).collect()
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<f64> = values.collect();
+    let middle = values.len() / 2;
+    *values.select_nth_unstable_by(middle, f64::total_cmp).1
 }
 
 /// At known draws, one after the other, with the parameters of each set drawn anew.
@@ -87,39 +161,32 @@ fn sets(d: usize) -> Vec<Vec<usize>> {
     singles.chain(pairs).collect()
 }
 
-/// The modes that are far apart, mirrored in the middle of the prior, and moved by what parts two of them; only what comes to a
-/// new place.
-fn copies(space: &ParameterSpace, known: &[&[f64]]) -> Vec<LocalDensity> {
-    let places: Vec<Vec<f64>> = known.iter().map(|z| embedded(space, z)).collect();
-    let mode_of = far_apart(&places);
-    let n_modes = mode_of.iter().max().map_or(0, |last| last + 1);
-    let modes: Vec<Vec<&[f64]>> = (0..n_modes.min(MOST_MODES))
-        .map(|mode| {
-            let own = known.iter().zip(&mode_of).filter(|(_, of)| **of == mode);
-            own.map(|(z, _)| *z).collect()
-        })
-        .collect();
+/// Modes mirrored in the middle of the prior, and moved by what parts two of them; only what comes to a new place. First come
+/// places that several pairs lead to.
+fn copies(space: &ParameterSpace, modes: &[Vec<&[f64]>]) -> Vec<LocalDensity> {
     let mut seen: Vec<LocalDensity> = modes
         .iter()
         .filter_map(|mode| density_of(space, mode))
         .collect();
     let n_known = seen.len();
-    for mode in &modes {
-        let mirrored: Vec<Vec<f64>> = mode
-            .iter()
-            .map(|z| z.iter().map(|z| -z).collect())
-            .collect();
-        push_new(&mut seen, density_of(space, &mirrored));
-    }
-    for Copy { mode, shift, .. } in moved_modes(space, &modes) {
+    let moved = moved_modes(space, modes);
+    let (agreed, alone): (Vec<Copy>, Vec<Copy>) =
+        moved.into_iter().partition(|copy| copy.n_votes > 1);
+    let by_shift = |Copy { mode, shift, .. }: Copy| -> Vec<Vec<f64>> {
+        let own = modes[mode].iter();
+        own.map(|z| moved_by(space, z, &shift)).collect()
+    };
+    let mirrored = |mode: &Vec<&[f64]>| -> Vec<Vec<f64>> {
+        let own = mode.iter();
+        own.map(|z| z.iter().map(|z| -z).collect()).collect()
+    };
+    let all = agreed.into_iter().map(by_shift);
+    let all = all.chain(modes.iter().map(mirrored));
+    for draws in all.chain(alone.into_iter().map(by_shift)) {
         if seen.len() >= n_known + MOST_COPIES {
             break;
         }
-        let moved: Vec<Vec<f64>> = modes[mode]
-            .iter()
-            .map(|z| moved_by(space, z, &shift))
-            .collect();
-        push_new(&mut seen, density_of(space, &moved));
+        push_new(&mut seen, density_of(space, &draws));
     }
     seen.split_off(n_known)
 }
@@ -151,7 +218,6 @@ struct Copy {
 /// sign). Where several pairs lead to one place it comes before others, of equals the shortest way first; what is known
 /// is left out.
 fn moved_modes(space: &ParameterSpace, modes: &[Vec<&[f64]>]) -> Vec<Copy> {
-    let modes = &modes[..modes.len().min(MOST_MOVED)];
     let middles: Vec<Vec<f64>> = modes.iter().map(|mode| middle(space, mode)).collect();
     let widths: Vec<Vec<f64>> = modes
         .iter()
@@ -302,10 +368,13 @@ fn cut(seams: &[f64], z: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::RoundId;
     use crate::space::{Parameter, Prior};
+    use crate::weights::{Component, Proposal};
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::SeedableRng;
     use rand_distr::{Distribution, StandardNormal};
+    use std::collections::BTreeMap;
 
     /// Uniform on [0, 1]; the last one is a circle.
     fn space(d: usize) -> ParameterSpace {
@@ -339,7 +408,10 @@ mod tests {
             let z = density.uncut(&density.mean);
             z.iter().map(|&z| (turns(z) * 1e2).round() / 1e2).collect()
         };
-        let mut found: Vec<Vec<f64>> = copies(&space(2), &known).iter().map(middle).collect();
+        let mut found: Vec<Vec<f64>> = copies(&space(2), &modes(&space(2), &known))
+            .iter()
+            .map(middle)
+            .collect();
         found.sort_by(|a, b| a[0].total_cmp(&b[0]));
         found
     }
@@ -417,6 +489,51 @@ mod tests {
                 (vec![0.5, 0.7], 2)
             ]
         );
+    }
+
+    /// What is scanned after one round that drew these.
+    fn scanned(own: &[Vec<f64>], is_led: bool) -> Vec<LocalDensity> {
+        let n = own.len();
+        let round = RoundColumns {
+            round: RoundId(0),
+            proposal: Proposal::prior(),
+            log_likelihood: vec![Some(0.0); n],
+            log_prior: vec![0.0; n],
+            log_proposal: vec![0.0; n],
+            component: vec![Component::Prior; n],
+            log_flow: BTreeMap::new(),
+            z: own.concat(),
+        };
+        scan(&space(2), &[round], is_led)
+    }
+
+    #[test]
+    fn after_tempering_copies_alone_are_looked_for_of_modes_that_stand_apart() {
+        let one = draws(&[[0.3, 0.9]]);
+        assert_eq!(scanned(&one, false), []);
+        assert_eq!(
+            scanned(&one, true).len(),
+            3,
+            "two drawn anew and a mirrored one"
+        );
+        let two = draws(&[[0.2, 0.5], [0.4, 0.5]]);
+        let n_copies = scanned(&two, false).len();
+        // The next of the row on either side, where the second is inside, and two mirrored ones.
+        assert_eq!(n_copies, copies_of(&[[0.2, 0.5], [0.4, 0.5]]).len());
+        assert_eq!(scanned(&two, true).len(), 2 + n_copies);
+    }
+
+    #[test]
+    fn few_draws_of_another_mode_do_not_widen_one() {
+        let mut own = draws(&[[0.3, 0.98]]);
+        own.truncate(70);
+        let expected: Vec<&[f64]> = own.iter().map(Vec::as_slice).collect();
+        let another = draws(&[[0.6, 0.98]]);
+        let both = expected
+            .iter()
+            .copied()
+            .chain(another[..8].iter().map(Vec::as_slice));
+        assert_eq!(core(&space(2), both.collect()), expected);
     }
 
     #[test]

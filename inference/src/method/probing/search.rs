@@ -90,6 +90,9 @@ pub enum Aim {
     Summit,
     /// A narrow mode at that top, looked for more closely.
     Summited,
+    /// A copy of a known mode that a scan has come upon: known is the same as for summits, so that a mode counts as lost that the
+    /// flow draws from far too rarely.
+    Copy,
 }
 
 /// How a search ended.

@@ -52,6 +52,51 @@ struct Stepped {
     height: f64,
 }
 
+/// Whether a search with an aim takes a row of a round for known.
+fn is_known_to<'a>(
+    knowledge: &'a Knowledge,
+    previous: &'a Probing,
+    evidence: Evidence,
+) -> impl Fn(Aim, &RoundColumns, usize) -> bool + 'a {
+    let level = known_level(knowledge.rounds, previous.flow);
+    let near = near_posterior(knowledge.rounds, evidence);
+    move |aim: Aim, round: &RoundColumns, row: usize| match aim {
+        Aim::LeftBehind => match (round.log_flow.get(&previous.flow), level) {
+            (Some(column), Some(level)) => column[row] >= level,
+            (None, _) | (_, None) => false,
+        },
+        Aim::Summit | Aim::Summited | Aim::Copy => near
+            .as_ref()
+            .and_then(|near| near.get(&round.round)?.get(row).copied())
+            .unwrap_or(true),
+    }
+}
+
+/// Searches that go on from what a scan has come upon: densities whose draws hold some of the posterior that the flow does not
+/// know. `last` is the round of the scan.
+pub(super) fn come_upon(
+    knowledge: &Knowledge,
+    previous: &Probing,
+    last: &RoundColumns,
+    evidence: Evidence,
+) -> Vec<Search> {
+    let is_known = is_known_to(knowledge, previous, evidence);
+    let goes_on = |(&id, density): (&LocalId, &LocalDensity)| {
+        let search = Search::begin(density.clone(), Aim::Copy);
+        let own = own_places(last, id, &search, |round, row| {
+            is_known(search.aim, round, row)
+        });
+        let share = unknown_share(&own, evidence);
+        (share >= NEGLIGIBLE_SHARE).then(|| Search {
+            n_steps: 1,
+            share,
+            past: vec![id],
+            ..search
+        })
+    };
+    previous.scan.iter().filter_map(goes_on).collect()
+}
+
 pub(super) fn step(
     knowledge: &Knowledge,
     previous: &Probing,
@@ -62,18 +107,7 @@ pub(super) fn step(
         searches: BTreeMap::new(),
         ..previous.clone()
     };
-    let level = known_level(knowledge.rounds, previous.flow);
-    let near = near_posterior(knowledge.rounds, evidence);
-    let is_known = |aim: Aim, round: &RoundColumns, row: usize| match aim {
-        Aim::LeftBehind => match (round.log_flow.get(&previous.flow), level) {
-            (Some(column), Some(level)) => column[row] >= level,
-            (None, _) | (_, None) => false,
-        },
-        Aim::Summit | Aim::Summited => near
-            .as_ref()
-            .and_then(|near| near.get(&round.round)?.get(row).copied())
-            .unwrap_or(true),
-    };
+    let is_known = is_known_to(knowledge, previous, evidence);
     // Where a search stands or has ended at a peak, no other is needed.
     let mut taken: Vec<LocalDensity> = Vec::new();
     let mut under_way = Vec::new();
@@ -168,6 +202,22 @@ fn own_places(
         .collect()
 }
 
+/// The share of the posterior that draws of a density hold, as many of `n` as have these weights.
+fn share_of(log_weights: impl Iterator<Item = f64> + Clone, n: usize, evidence: Evidence) -> f64 {
+    let log_mean = log_sum_exp(log_weights) - (n as f64).ln();
+    (log_mean - evidence.log_evidence).min(0.0).exp()
+}
+
+/// The same of those that are not known.
+fn unknown_share(own: &[SearchDraw], evidence: Evidence) -> f64 {
+    let unknown = own.iter().filter(|place| !place.is_known);
+    share_of(
+        unknown.map(|place| place.log_weight),
+        own.len().max(1),
+        evidence,
+    )
+}
+
 fn step_of(
     rounds: &[RoundColumns],
     evidence: Evidence,
@@ -189,13 +239,8 @@ fn step_of(
         return ended(Outcome::GivenUp { share });
     }
     let log_weights: Vec<f64> = own.iter().map(|place| place.log_weight).collect();
-    let share_of = |log_weights: &[f64]| {
-        let log_mean = log_sum_exp(log_weights.iter().copied()) - (own.len() as f64).ln();
-        (log_mean - evidence.log_evidence).min(0.0).exp()
-    };
-    let unknown = own.iter().filter(|place| !place.is_known);
-    let found_share = share_of(&unknown.map(|place| place.log_weight).collect::<Vec<f64>>());
-    let share = share_of(&log_weights);
+    let found_share = unknown_share(own, evidence);
+    let share = share_of(log_weights.iter().copied(), own.len(), evidence);
     let is_at_peak = effective_sample_size(&log_weights) >= EFFECTIVE_PER_PARAMETER * d as f64;
     let n_steps = search.n_steps + 1;
     // A density narrower than a peak takes it for less than it is, and grows into it.
@@ -204,7 +249,7 @@ fn step_of(
     let at_peak = is_at_peak.then_some(log_weights.as_slice());
     let is_known_peak = is_known_place(own, at_peak);
     let is_over = match search.aim {
-        Aim::LeftBehind => is_known_peak,
+        Aim::LeftBehind | Aim::Copy => is_known_peak,
         // On the way up all is known, and at the top one more look is taken.
         Aim::Summit => false,
         Aim::Summited => own.iter().all(|place| place.is_known) || is_settled && is_known_peak,
@@ -228,7 +273,7 @@ fn step_of(
     // A summit is climbed over what is known.
     let is_left_out = |round: &RoundColumns, row: usize| match search.aim {
         Aim::LeftBehind => is_known(round, row),
-        Aim::Summit | Aim::Summited => false,
+        Aim::Summit | Aim::Summited | Aim::Copy => false,
     };
     let around = around(rounds, &past, &search.density, is_left_out);
     let height = largest(around.iter().map(Near::log_posterior));
