@@ -14,11 +14,12 @@ use sidereal_inference::base::files;
 use sidereal_inference::campaign::DeviceChoice;
 use sidereal_inference::method::Effort;
 use sidereal_inference::records::{CheckedTarget, encode_checked};
+use sidereal_inference::weights::MIN_N_EFF;
 use sidereal_models::Catalogue;
 use sidereal_predict::{CheckPlan, PredictError, Predictor};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use summary::CheckSummary;
+use summary::{Asked, CheckSummary};
 
 /// Where directories of checks are, unless the user says where.
 const OUT: &str = "checks";
@@ -84,6 +85,16 @@ pub fn run(
     terminal: &Terminal,
     models: &Catalogue,
 ) -> Result<Ending, CommandError> {
+    for (name, found) in [
+        ("--n-eff", arguments.n_eff),
+        ("--simulations", arguments.simulations as f64),
+    ] {
+        if found < MIN_N_EFF {
+            return Err(CommandError::unusable(format!(
+                "{name}: found {found}, expected {MIN_N_EFF} or more: no target can be trusted with fewer effective draws"
+            )));
+        }
+    }
     let (model_directory, model) =
         trained_model::load(&arguments.model, DeviceChoice::from(arguments.device))?;
     let failed = |error: &PredictError| {
@@ -100,13 +111,19 @@ pub fn run(
     let out = out.unwrap_or_else(|| Path::new(OUT).join(&campaign.name));
     // Before anything is simulated.
     create_directory(&out.display().to_string())?;
-    let plan = CheckPlan {
+    let asked = Asked {
         n_targets: arguments.targets,
-        effort: Effort::UpTo {
-            n_eff: arguments.n_eff,
-            simulations: arguments.simulations,
-        },
+        n_eff: arguments.n_eff,
+        simulations: arguments.simulations,
         seed: arguments.seed,
+    };
+    let plan = CheckPlan {
+        n_targets: asked.n_targets,
+        effort: Effort::UpTo {
+            n_eff: asked.n_eff,
+            simulations: asked.simulations,
+        },
+        seed: asked.seed,
     };
     let truths = predictor.truths(plan).map_err(|error| failed(&error))?;
     let n_failed = truths.n_failed();
@@ -124,7 +141,7 @@ pub fn run(
     let mut targets = checked.into_inner().unwrap_or_else(PoisonError::into_inner);
     targets.sort_by_key(|target| target.target);
 
-    let summary = CheckSummary::of(arguments, &model_directory, &model, &targets, n_failed);
+    let summary = CheckSummary::of(asked, &model_directory, &model, &targets, n_failed);
     let names: Vec<&str> = campaign
         .space
         .parameters

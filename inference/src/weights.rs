@@ -19,7 +19,7 @@ pub use columns::{RoundColumns, WeightsError, log_density_under, mixture_log_pro
 pub use combine::combine;
 pub use combined::CombinedWeights;
 pub(crate) use combined::mass_below;
-pub(crate) use diagnostics::MIN_N_EFF;
+pub use diagnostics::MIN_N_EFF;
 pub use diagnostics::{
     MAX_PARETO_K, WeightDiagnostics, diagnostics, effective_sample_size, log_weight, n_eff_of,
     normalized,

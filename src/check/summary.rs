@@ -1,6 +1,5 @@
 //! `check.json`: what a check found, in numbers.
 
-use super::CheckArguments;
 use crate::{numbers, results};
 use serde::Serialize;
 use sidereal_inference::base::{FlowId, weighted_quantiles};
@@ -14,6 +13,17 @@ const VERSION: u32 = 1;
 
 /// Fewest of the targets that can be trusted, for a model that is of use.
 const LEAST_TRUSTED: f64 = 0.9;
+
+/// What was asked of a check.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked {
+    pub n_targets: u64,
+    /// Of each target.
+    pub n_eff: f64,
+    /// The most simulations of each.
+    pub simulations: u64,
+    pub seed: u64,
+}
 
 /// n_eff of a target by its simulations, over all targets.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -55,7 +65,7 @@ pub struct CheckSummary {
 
 impl CheckSummary {
     pub fn of(
-        arguments: &CheckArguments,
+        asked: Asked,
         directory: &Path,
         model: &Model,
         targets: &[CheckedTarget],
@@ -80,10 +90,10 @@ impl CheckSummary {
             model: directory.display().to_string(),
             flow: model.flow(),
             weights_sha256: model.training().weights_sha256.clone(),
-            seed: arguments.seed,
-            n_eff: arguments.n_eff,
-            simulations_per_target: arguments.simulations,
-            n_targets: arguments.targets,
+            seed: asked.seed,
+            n_eff: asked.n_eff,
+            simulations_per_target: asked.simulations,
+            n_targets: asked.n_targets,
             n_failed,
             simulations: targets.iter().map(|target| target.weights.n).sum(),
             n_trusted: trusted.len() as u64,

@@ -135,6 +135,13 @@ fn a_flow_of_one_observation_is_refused() {
         errors(&output)
     );
     assert!(!Path::new("checks").exists());
+    let few = run(&["check", text(&model), "--n-eff", "99"]);
+    assert_eq!(status(&few), 2);
+    assert!(
+        errors(&few).contains("--n-eff: found 99, expected 100 or more"),
+        "{}",
+        errors(&few)
+    );
     let nothing = sidereal(&["check", "nowhere"]).output().expect("run");
     assert_eq!(status(&nothing), 2);
     assert!(

@@ -1,3 +1,5 @@
+//! Standings of truths against exact numbers, and calibrations of posteriors that are right, too narrow and too wide.
+
 use super::*;
 use crate::space::circle::quantile;
 use crate::space::{Parameter, Prior};
