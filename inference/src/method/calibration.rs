@@ -102,7 +102,7 @@ pub fn uniformity(values: &[f64]) -> Uniformity {
     Uniformity { distance, p }
 }
 
-/// By the limiting distribution with the correction of Stephens (1970), within 0.002 of the exact one from ten numbers on.
+/// By the limiting distribution with the correction of Stephens (1970), within 0.0005 of the exact one below 0.05, and 0.015 above, from ten numbers on.
 fn p_of_distance(distance: f64, n: f64) -> f64 {
     let root = n.sqrt();
     let x = (root + 0.12 + 0.11 / root) * distance;
