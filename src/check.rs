@@ -6,7 +6,7 @@ mod summary;
 use crate::exit::{CommandError, Ending};
 use crate::plots::calibration;
 use crate::services::{create_directory, n_threads};
-use crate::settings::{DeviceArgument, positive};
+use crate::settings::{NetworkArguments, positive};
 use crate::terminal::Terminal;
 use crate::{results, trained_model};
 use clap::Args;
@@ -54,13 +54,8 @@ pub struct CheckArguments {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// Where the network runs
-    #[arg(long, default_value = "cpu")]
-    device: DeviceArgument,
-
-    /// Threads of simulations and network [default: one a core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    network: NetworkArguments,
 
     /// Print the summary as JSON
     #[arg(long)]
@@ -69,15 +64,6 @@ pub struct CheckArguments {
     /// No progress on standard error, only warnings and errors
     #[arg(short, long)]
     pub quiet: bool,
-}
-
-/// An error on the way of one target.
-struct OfTarget(PredictError);
-
-impl From<PredictError> for OfTarget {
-    fn from(error: PredictError) -> Self {
-        Self(error)
-    }
 }
 
 pub fn run(
@@ -95,16 +81,18 @@ pub fn run(
             )));
         }
     }
-    let (model_directory, model) =
-        trained_model::load(&arguments.model, DeviceChoice::from(arguments.device))?;
+    let (model_directory, model) = trained_model::load(
+        &arguments.model,
+        DeviceChoice::from(arguments.network.device),
+    )?;
     let failed = |error: &PredictError| {
         let message = format!("{}: {error}", model_directory.display());
         CommandError::of(message, error.is_unusable_input())
     };
-    let predictor = Predictor::new(&model, models, n_threads(arguments.threads))
+    let predictor = Predictor::new(&model, models, n_threads(arguments.network.threads))
         .map_err(|error| failed(&error))?;
     predictor
-        .check_amortized()
+        .check_checkable()
         .map_err(|error| failed(&error))?;
     let campaign = model.campaign();
     let out = arguments.out.clone();
@@ -129,15 +117,14 @@ pub fn run(
     let n_failed = truths.n_failed();
     terminal.count("checking", arguments.targets - n_failed);
     let checked = Mutex::new(Vec::new());
-    let done = |target: CheckedTarget| -> Result<(), OfTarget> {
+    let done = |target: CheckedTarget| {
         let mut checked = checked.lock().unwrap_or_else(PoisonError::into_inner);
         checked.push(target);
         terminal.advance();
-        Ok(())
     };
     let ended = predictor.check(plan, &truths, done);
     terminal.clear();
-    ended.map_err(|OfTarget(error)| failed(&error))?;
+    ended.map_err(|error| failed(&error))?;
     let mut targets = checked.into_inner().unwrap_or_else(PoisonError::into_inner);
     targets.sort_by_key(|target| target.target);
 

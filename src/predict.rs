@@ -11,7 +11,7 @@ mod targets;
 use crate::exit::{CommandError, Ending};
 use crate::results;
 use crate::services::{create_directory, n_threads};
-use crate::settings::{DeviceArgument, positive};
+use crate::settings::{NetworkArguments, positive};
 use crate::terminal::Terminal;
 use crate::trained_model;
 use clap::Args;
@@ -78,13 +78,8 @@ pub struct PredictArguments {
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
-    /// Where the network runs
-    #[arg(long, default_value = "cpu")]
-    device: DeviceArgument,
-
-    /// Threads of simulations and network [default: one a core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    threads: Option<u16>,
+    #[command(flatten)]
+    network: NetworkArguments,
 
     /// Print the summaries, or the rows of a catalogue, as a JSON list
     #[arg(long)]
@@ -100,14 +95,16 @@ pub fn run(
     terminal: &Terminal,
     models: &Catalogue,
 ) -> Result<Ending, CommandError> {
-    let (model_directory, model) =
-        trained_model::load(&arguments.model, DeviceChoice::from(arguments.device))?;
+    let (model_directory, model) = trained_model::load(
+        &arguments.model,
+        DeviceChoice::from(arguments.network.device),
+    )?;
     // Told with what it is about.
     let failed = |path: &Path, error: &PredictError| {
         let message = format!("{}: {error}", path.display());
         CommandError::of(message, error.is_unusable_input())
     };
-    let predictor = Predictor::new(&model, models, n_threads(arguments.threads))
+    let predictor = Predictor::new(&model, models, n_threads(arguments.network.threads))
         .map_err(|error| failed(&model_directory, &error))?;
     let mut reading = model.campaign().reading.clone();
     if let Some(columns) = &arguments.columns {

@@ -56,6 +56,18 @@ impl SettingArguments {
     }
 }
 
+/// Where a trained model is asked, and by how many.
+#[derive(Args)]
+pub struct NetworkArguments {
+    /// Where the network runs
+    #[arg(long, default_value = "cpu")]
+    pub device: DeviceArgument,
+
+    /// Threads of simulations and network [default: one a core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+}
+
 /// Where networks run.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum DeviceArgument {

@@ -18,7 +18,7 @@ mod trust;
 pub use allocation::first_round_size;
 pub use calibration::{
     Calibration, CalibrationTest, CalibrationVerdict, Coverage, SeenPosterior, Uniformity,
-    calibration, standings,
+    calibration, coverage, standings,
 };
 pub use coverage::{MissingMass, missing_mass};
 pub use effort::{Effort, next_draws};

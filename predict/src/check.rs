@@ -10,7 +10,6 @@ use sidereal_inference::records::shard::{RowStatus, ShardRows};
 use sidereal_inference::records::{CheckedTarget, Draws};
 use sidereal_inference::weights;
 use sidereal_trainer::draw::score;
-use std::sync::atomic::AtomicBool;
 
 /// What targets a model is checked on.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +20,17 @@ pub struct CheckPlan {
     pub effort: Effort,
     /// Of truths, noise and draws; not those of the training, whatever the model's seed.
     pub seed: u64,
+}
+
+/// What the random numbers of a check are for, as rounds of their streams.
+const OF_NOISE: RoundId = RoundId(0);
+const OF_TRUTHS: RoundId = RoundId(1);
+const OF_DRAWS: RoundId = RoundId(2);
+
+impl CheckPlan {
+    fn stream(&self, of: RoundId, row: usize) -> impl Rng + use<> {
+        stream(self.seed, of, RowId(row as u64), Purpose::Check)
+    }
 }
 
 /// Parameters drawn from the prior and what the model makes of them, with noise.
@@ -39,10 +49,20 @@ impl Truths {
 }
 
 impl Predictor<'_> {
-    /// Simulates all targets.
+    /// Refuses a model that cannot be checked: one of one observation, and one whose noise a function adds, because its likelihood
+    /// is that of each observation's own errors, which no target here has.
+    pub fn check_checkable(&self) -> Result<(), PredictError> {
+        self.check_amortized()?;
+        match self.model.campaign().training_noise {
+            None => Ok(()),
+            Some(_) => Err(PredictError::NoErrors),
+        }
+    }
+
+    /// Simulates all targets of a model that [can be checked](Self::check_checkable).
     pub fn truths(&self, plan: CheckPlan) -> Result<Truths, PredictError> {
         let campaign = Campaign {
-            seed: stream(plan.seed, RoundId(1), RowId(0), Purpose::Check).next_u64(),
+            seed: plan.stream(OF_TRUTHS, 0).next_u64(),
             ..self.model.campaign().clone()
         };
         let draws = Draws::from_prior(
@@ -52,88 +72,43 @@ impl Predictor<'_> {
             0..plan.n_targets,
         );
         let rows = self.pool.install(|| self.forward.run(&campaign, draws))?;
-        let mut data: Vec<Vec<f64>> = Vec::with_capacity(rows.status.len());
-        for row in 0..rows.status.len() {
-            let simulated = rows.simulated_row(row);
-            data.push(simulated.iter().map(|&x| f64::from(x)).collect());
-        }
-        let is_ok: Vec<bool> = rows
-            .status
-            .iter()
-            .map(|status| *status == RowStatus::Ok)
-            .collect();
-        let added = self.noise_of_function(plan, &campaign, &rows, &is_ok, &mut data)?;
-        let observation = |(row, mut value): (usize, Vec<f64>)| {
-            let mut rng = own_stream(plan, row);
+        let observation = |row: usize| {
+            if rows.status[row] != RowStatus::Ok {
+                return None;
+            }
+            let simulated = rows.simulated_row(row).iter();
+            let mut value: Vec<f64> = simulated.map(|&x| f64::from(x)).collect();
             let mut sigma = Vec::new();
             if let Noise::Gaussian(noise) = &campaign.noise {
+                let mut rng = plan.stream(OF_NOISE, row);
                 sigma = vec![0.0; value.len()];
                 noise.draw_sigma(None, &mut rng, &mut sigma);
                 let of_row = noise
                     .terms
                     .of_row(&campaign.space, rows.draws.theta_row(row));
-                for (i, (value, sigma)) in
-                    value.iter_mut().zip(&sigma).enumerate().filter(|_| !added)
-                {
+                for (i, (value, sigma)) in value.iter_mut().zip(&sigma).enumerate() {
                     let normal: f64 = StandardNormal.sample(&mut rng);
                     *value = of_row.mean(i, *value) + of_row.sd(i, *sigma) * normal;
                 }
             }
-            is_ok[row].then(|| Observation {
+            Some(Observation {
                 grid: campaign.simulator.grid.clone(),
                 value,
                 sigma,
             })
         };
-        let observations = data.into_iter().enumerate().map(observation).collect();
+        let observations = (0..rows.status.len()).map(observation).collect();
         Ok(Truths { rows, observations })
     }
 
-    /// Where a function adds the noise it is asked; whether there is one.
-    fn noise_of_function(
-        &self,
-        plan: CheckPlan,
-        campaign: &Campaign,
-        rows: &ShardRows,
-        is_ok: &[bool],
-        data: &mut [Vec<f64>],
-    ) -> Result<bool, PredictError> {
-        let Some(noise) = self
-            .models
-            .noise(campaign, self.pool.current_num_threads())?
-        else {
-            return Ok(false);
-        };
-        let asked: Vec<usize> = (0..data.len()).filter(|&row| is_ok[row]).collect();
-        let simulated: Vec<f64> = asked.iter().flat_map(|&row| data[row].clone()).collect();
-        let theta = asked
-            .iter()
-            .map(|&row| campaign.space.model_parameters(rows.draws.theta_row(row)));
-        let block = noise.block().max(1);
-        let seed = |place: usize| {
-            let mut seed = [0; 16];
-            let row = RowId((place - place % block) as u64);
-            stream(plan.seed, RoundId(2), row, Purpose::Check).fill_bytes(&mut seed);
-            seed
-        };
-        let seeds = (0..asked.len()).map(seed).collect();
-        let theta: Vec<Vec<f64>> = theta.collect();
-        let noisy = noise.add(0, &simulated, &theta, seeds, &AtomicBool::new(false))?;
-        let n_data = rows.n_data.max(1);
-        for (&row, noisy) in asked.iter().zip(noisy.chunks_exact(n_data)) {
-            data[row] = noisy.to_vec();
-        }
-        Ok(true)
-    }
-
     /// Asks about all targets, as many at a time as there are threads, and gives each to `done` as it comes, in any order. The
-    /// same plan gives the same, whatever the number of threads. An error of `done` ends it.
-    pub fn check<E: Send + From<PredictError>>(
+    /// same plan gives the same, whatever the number of threads.
+    pub fn check(
         &self,
         plan: CheckPlan,
         truths: &Truths,
-        done: impl Fn(CheckedTarget) -> Result<(), E> + Sync,
-    ) -> Result<(), E> {
+        done: impl Fn(CheckedTarget) + Sync,
+    ) -> Result<(), PredictError> {
         let all: Vec<(usize, &Observation)> = truths
             .observations
             .iter()
@@ -141,8 +116,8 @@ impl Predictor<'_> {
             .filter_map(|(row, observation)| Some((row, observation.as_ref()?)))
             .collect();
         self.for_each(&all, |&(row, observation)| {
-            let checked = self.check_one(plan, &truths.rows.draws, row, observation)?;
-            done(checked)
+            done(self.check_one(plan, &truths.rows.draws, row, observation)?);
+            Ok(())
         })
     }
 
@@ -153,7 +128,7 @@ impl Predictor<'_> {
         row: usize,
         observation: &Observation,
     ) -> Result<CheckedTarget, PredictError> {
-        let mut rng = stream(plan.seed, RoundId(3), RowId(row as u64), Purpose::Check);
+        let mut rng = plan.stream(OF_DRAWS, row);
         let (space, seed) = (&self.model.campaign().space, rng.next_u64());
         let reference: Vec<f64> = (0..space.len()).map(|_| rng.random()).collect();
         let Weighed {
@@ -209,9 +184,4 @@ impl Predictor<'_> {
             warnings,
         })
     }
-}
-
-/// What a target's noise is made of.
-fn own_stream(plan: CheckPlan, row: usize) -> impl Rng {
-    stream(plan.seed, RoundId(0), RowId(row as u64), Purpose::Check)
 }

@@ -17,7 +17,7 @@ use sidereal_inference::records::{
 use sidereal_inference::space::ParameterSpace;
 use sidereal_inference::weights;
 use sidereal_inference::weights::{Component, Objective, Proposal, WeightDiagnostics};
-use sidereal_models::{BatchError, BuildError, Catalogue, NoiseError};
+use sidereal_models::{BatchError, BuildError, Catalogue};
 use sidereal_trainer::Model;
 use sidereal_trainer::draw::{DrawPlan, draw, score};
 use sidereal_trainer::model::{ModelError, Scorer};
@@ -63,17 +63,22 @@ pub enum PredictError {
     /// The simulations are not what the model promises.
     #[error(transparent)]
     Batch(#[from] BatchError),
-    /// A function gives no noise.
-    #[error(transparent)]
-    Noise(#[from] NoiseError),
+    /// Targets of a check would have no errors.
+    #[error(
+        "a function adds the noise of this model (noise.python), and its likelihood is that of each observation's own errors, which targets \
+         made for a check do not have: hold it against observations of known truth with predict"
+    )]
+    NoErrors,
 }
 
 impl PredictError {
     /// Whether the user has to change something.
     pub fn is_unusable_input(&self) -> bool {
         match self {
-            Self::NotAmortized { .. } | Self::Simulator(_) | Self::Scorer(_) => true,
-            Self::Threads { .. } | Self::Draw(_) | Self::Batch(_) | Self::Noise(_) => false,
+            Self::NotAmortized { .. } | Self::Simulator(_) | Self::Scorer(_) | Self::NoErrors => {
+                true
+            }
+            Self::Threads { .. } | Self::Draw(_) | Self::Batch(_) => false,
         }
     }
 
@@ -85,7 +90,7 @@ impl PredictError {
             | Self::Simulator(_)
             | Self::Threads { .. }
             | Self::Batch(_)
-            | Self::Noise(_) => false,
+            | Self::NoErrors => false,
         }
     }
 }
@@ -143,7 +148,7 @@ pub(crate) struct Weighed {
 /// A trained model with the forward model to weigh its draws by.
 pub struct Predictor<'a> {
     pub(crate) model: &'a Model,
-    pub(crate) models: &'a Catalogue,
+    models: &'a Catalogue,
     pub(crate) forward: sidereal_models::Model,
     pub(crate) pool: ThreadPool,
 }

@@ -14,7 +14,8 @@ pub fn render(name: &str, summary: &CheckSummary, png: &[u8]) -> String {
     );
     push(&mut body, "p class=lead", &lead);
     let trust = match summary.warnings.is_empty() {
-        true => "<section class=trust>Nothing speaks against this model.</section>\n".to_owned(),
+        true => "<section class=\"trust good\">Nothing speaks against this model.</section>\n"
+            .to_owned(),
         false => {
             let items: Vec<String> = summary
                 .warnings
@@ -22,7 +23,7 @@ pub fn render(name: &str, summary: &CheckSummary, png: &[u8]) -> String {
                 .map(|one| format!("<li>{}</li>", escape(one)))
                 .collect();
             format!(
-                "<section class=\"trust bad\">Not to be trusted:<ul>{}</ul></section>\n",
+                "<section class=\"trust bad\"><strong>Not to be trusted.</strong><ul>{}</ul></section>\n",
                 items.concat()
             )
         }

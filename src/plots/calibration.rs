@@ -8,6 +8,7 @@ use super::panel::{
 };
 use super::shapes::{Color, INK, Pen, Rectangle};
 use super::ticks::{self, Axis};
+use sidereal_inference::method::coverage;
 use sidereal_inference::records::{CheckedTarget, Standings};
 
 const RANK: Color = Color(120, 166, 210);
@@ -78,7 +79,7 @@ fn draw_standings(canvas: &mut Canvas, panel: Rectangle, title: &str, standings:
     ));
     let curves: Vec<(Vec<(f64, f64)>, Color)> = curves
         .into_iter()
-        .map(|(values, color)| (above_the_level(values), color))
+        .map(|(values, color)| (above_the_level(&values), color))
         .collect();
     let band = (BAND / (standings.len().max(1) as f64).sqrt()).min(1.0);
     let points = curves.iter().flat_map(|(points, _)| points);
@@ -116,18 +117,14 @@ fn draw_standings(canvas: &mut Canvas, panel: Rectangle, title: &str, standings:
     draw_y_name(canvas, panel, "targets below less level");
 }
 
-/// The share of numbers up to each of 101 levels, less the level.
-fn above_the_level(mut values: Vec<f64>) -> Vec<(f64, f64)> {
-    values.sort_by(f64::total_cmp);
+/// From 0 on in hundredths; nothing without numbers.
+fn above_the_level(values: &[f64]) -> Vec<(f64, f64)> {
     if values.is_empty() {
         return Vec::new();
     }
-    let at = |i: u32| {
-        let level = f64::from(i) / 100.0;
-        let n_below = values.partition_point(|value| *value <= level);
-        (level, n_below as f64 / values.len() as f64 - level)
-    };
-    (0..=100).map(at).collect()
+    let levels = coverage(values, 100).into_iter();
+    let points = levels.map(|at| (at.level, at.found - at.level));
+    std::iter::once((0.0, 0.0)).chain(points).collect()
 }
 
 fn draw_efficiencies(canvas: &mut Canvas, panel: Rectangle, efficiencies: &[f64]) {

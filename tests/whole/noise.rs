@@ -111,6 +111,19 @@ fn a_model_with_noise_in_python_is_as_good_as_with_the_built_in() {
         efficiency(path, &out)
     });
     assert!(own > 0.5, "{own}");
+    // Targets of a check have no errors of their own.
+    let check = run(&[
+        "check",
+        text(&path.join("one-run")),
+        "--out",
+        text(&path.join("check")),
+    ]);
+    assert_eq!(status(&check), 2);
+    assert!(
+        errors(&check).contains("noise.python"),
+        "{}",
+        errors(&check)
+    );
     for found in [one, many] {
         assert!((found / own - 1.0).abs() < 0.2, "{found}, built-in {own}");
     }

@@ -14,9 +14,9 @@ use crate::space::circle::turns;
 use serde::{Deserialize, Serialize};
 
 /// A p-value below this, multiplied by the number of tests, shows that posteriors are not calibrated.
-pub const LEAST_P: f64 = 0.01;
+const LEAST_P: f64 = 0.01;
 /// Fewest targets that a verdict is made on.
-pub const FEWEST_TARGETS: u64 = 50;
+const FEWEST_TARGETS: u64 = 50;
 /// Levels of credibility whose coverage is told.
 const N_LEVELS: usize = 20;
 
@@ -93,7 +93,7 @@ pub struct Uniformity {
 }
 
 /// Of at least one number.
-pub fn uniformity(values: &[f64]) -> Uniformity {
+fn uniformity(values: &[f64]) -> Uniformity {
     let sorted = sorted(values);
     let n = sorted.len() as f64;
     let away = |(i, value): (usize, &f64)| ((i + 1) as f64 / n - value).max(value - i as f64 / n);
@@ -102,7 +102,8 @@ pub fn uniformity(values: &[f64]) -> Uniformity {
     Uniformity { distance, p }
 }
 
-/// By the limiting distribution with the correction of Stephens (1970), within 0.0005 of the exact one below 0.05, and 0.015 above, from ten numbers on.
+/// By the limiting distribution with the correction of Stephens (1970): from ten numbers on within 0.0005 of the exact one below
+/// 0.05, and 0.015 above.
 fn p_of_distance(distance: f64, n: f64) -> f64 {
     let root = n.sqrt();
     let x = (root + 0.12 + 0.11 / root) * distance;
@@ -133,16 +134,16 @@ pub struct Coverage {
     pub found: f64,
 }
 
-/// The share of numbers up to each of 20 levels from 0.05 to 1.
-pub fn coverage(values: &[f64]) -> Vec<Coverage> {
+/// The share of numbers up to each of `n` levels, the last of which is 1.
+pub fn coverage(values: &[f64], n: usize) -> Vec<Coverage> {
     let sorted = sorted(values);
     let at = |i: usize| {
-        let level = i as f64 / N_LEVELS as f64;
+        let level = i as f64 / n as f64;
         let n_below = sorted.partition_point(|value| *value <= level);
         let found = n_below as f64 / sorted.len().max(1) as f64;
         Coverage { level, found }
     };
-    (1..=N_LEVELS).map(at).collect()
+    (1..=n).map(at).collect()
 }
 
 /// One of the tests of a calibration.
@@ -162,7 +163,8 @@ pub struct Calibration {
     pub n_targets: u64,
     /// A parameter each, in the order of the space, then credibility and TARP; empty without targets.
     pub tests: Vec<CalibrationTest>,
-    /// The smallest p-value times the number of tests, at most 1: the probability that calibrated posteriors look as bad; None without targets.
+    /// The smallest p-value times the number of tests, at most 1: what the probability that calibrated posteriors look as bad is
+    /// at most. None without targets.
     pub p: Option<f64>,
     /// Of highest-density regions.
     pub coverage: Vec<Coverage>,
@@ -215,8 +217,8 @@ pub fn calibration(space: &ParameterSpace, standings: &[&Standings]) -> Calibrat
         n_targets,
         tests,
         p,
-        coverage: coverage(&credibility),
-        tarp_coverage: coverage(&tarp),
+        coverage: coverage(&credibility, N_LEVELS),
+        tarp_coverage: coverage(&tarp, N_LEVELS),
         verdict,
     }
 }

@@ -64,7 +64,7 @@ pub fn tempered_weights(
             .iter()
             .any(|objective| objective.is_final(n_parameters));
     if has_arrived {
-        let as_they_are = tempered_by(rounds, last)?;
+        let as_they_are = weights_at(rounds, last)?;
         if as_they_are.n_eff() >= fewest {
             return Ok(as_they_are);
         }
@@ -78,7 +78,7 @@ pub fn tempered_weights(
         return Ok(tempered);
     }
     // Further, as far as the density hardly changes.
-    let unchanged = UNCHANGED * tempered_by(rounds, exponent)?.n_eff();
+    let unchanged = UNCHANGED * weights_at(rounds, exponent)?.n_eff();
     temper(rounds, fewest.max(unchanged), (most, last))
 }
 
@@ -103,7 +103,7 @@ pub fn asks_surrogate(
     if is_over || is_hopeless || earlier.len() >= MOST_OF_SURROGATE {
         return Ok(false);
     }
-    let as_they_are = tempered_by(rounds, final_exponent(n_parameters))?;
+    let as_they_are = weights_at(rounds, final_exponent(n_parameters))?;
     Ok(as_they_are.n_eff() < fewest_draws(n_parameters))
 }
 
@@ -173,7 +173,10 @@ pub fn temper(
 }
 
 /// Mixture weights with this exponent of the likelihood.
-fn tempered_by(rounds: &[RoundColumns], exponent: f64) -> Result<TemperedWeights, WeightsError> {
+pub(crate) fn weights_at(
+    rounds: &[RoundColumns],
+    exponent: f64,
+) -> Result<TemperedWeights, WeightsError> {
     Ok(TemperedWeights {
         exponent,
         log_weights: log_weights(rounds, &mixture_log_proposal(rounds)?, exponent),

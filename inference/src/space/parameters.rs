@@ -138,6 +138,20 @@ impl ParameterSpace {
         }
     }
 
+    /// Uniform on [0, 1] in each of `d` parameters, the last of which is a circle.
+    #[cfg(test)]
+    pub(crate) fn unit_cube(d: usize) -> Self {
+        let parameter = |j: usize| Parameter {
+            name: format!("p{j}"),
+            prior: Prior::Uniform {
+                low: 0.0,
+                high: 1.0,
+            },
+            periodic: j == d - 1,
+        };
+        Self::independent((0..d).map(parameter).collect())
+    }
+
     /// With the correlations of parameters that are fitted to the same samples.
     pub fn correlated(self) -> Result<Self, PriorError> {
         Ok(Self {

@@ -2,23 +2,9 @@
 
 use super::*;
 use crate::space::circle::quantile;
-use crate::space::{Parameter, Prior};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
-
-/// Uniform on [0, 1]; the last one is a circle.
-fn space(d: usize) -> ParameterSpace {
-    let parameter = |j: usize| Parameter {
-        name: format!("p{j}"),
-        prior: Prior::Uniform {
-            low: 0.0,
-            high: 1.0,
-        },
-        periodic: j == d - 1,
-    };
-    ParameterSpace::independent((0..d).map(parameter).collect())
-}
 
 fn at(turns: &[f64]) -> Vec<f64> {
     turns.iter().map(|&turn| quantile(turn)).collect()
@@ -33,7 +19,13 @@ fn the_truth_stands_among_the_draws_by_their_weights() {
         weight: &[2.0, 4.0, 2.0, 0.0],
     };
     let truth = at(&[0.3, 0.3]);
-    let found = standings(&space(2), posterior, (&truth, -2.5), &[0.3, 0.0]).expect("weights");
+    let found = standings(
+        &ParameterSpace::unit_cube(2),
+        posterior,
+        (&truth, -2.5),
+        &[0.3, 0.0],
+    )
+    .expect("weights");
     // Of 8: 2 below and 4 at it; none of the last draw's, which weighs nothing.
     assert_eq!(found.rank, [0.5, 0.25]);
     assert_eq!(found.credibility, 0.75);
@@ -44,7 +36,12 @@ fn the_truth_stands_among_the_draws_by_their_weights() {
         ..posterior
     };
     assert_eq!(
-        standings(&space(2), nothing, (&truth, -2.5), &[0.3, 0.0]),
+        standings(
+            &ParameterSpace::unit_cube(2),
+            nothing,
+            (&truth, -2.5),
+            &[0.3, 0.0]
+        ),
         None
     );
 }
@@ -79,7 +76,7 @@ fn p_values_are_those_of_kolmogorov_and_smirnov() {
 
 #[test]
 fn coverage_is_the_share_up_to_each_level() {
-    let found = coverage(&[0.04, 0.07, 0.52, 1.0]);
+    let found = coverage(&[0.04, 0.07, 0.52, 1.0], 20);
     assert_eq!(found.len(), 20);
     let at = |i: usize| (found[i].level, found[i].found);
     assert_eq!(
@@ -91,7 +88,7 @@ fn coverage_is_the_share_up_to_each_level() {
 
 /// Posteriors of a mean from a datum of error 0.1, by 300 draws whose standard deviation is `scale` times the right one.
 fn of_scale(scale: f64, n_targets: usize) -> Calibration {
-    let space = space(2);
+    let space = ParameterSpace::unit_cube(2);
     let mut rng = ChaCha8Rng::seed_from_u64(5);
     let mut normal = || -> f64 {
         let uniform: f64 = rng.random();
@@ -143,7 +140,7 @@ fn posteriors_that_are_too_narrow_or_too_wide_are_told() {
     assert_eq!(of_scale(1.0, 49).verdict, CalibrationVerdict::TooFew);
     // Even a few tell of something that is far off.
     assert_eq!(of_scale(0.2, 40).verdict, CalibrationVerdict::NotCalibrated);
-    let nothing = calibration(&space(2), &[]);
+    let nothing = calibration(&ParameterSpace::unit_cube(2), &[]);
     assert_eq!(
         (nothing.p, nothing.verdict),
         (None, CalibrationVerdict::TooFew)

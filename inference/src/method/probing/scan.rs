@@ -7,9 +7,10 @@
 
 use crate::base::{cholesky, equal_draws, mahalanobis_squared, moments};
 use crate::method::modes::far_apart;
+use crate::method::refinement::weights_at;
 use crate::space::ParameterSpace;
 use crate::space::circle::{cut_at, embedded, opposite_seams, quantile, turns};
-use crate::weights::{LocalDensity, RoundColumns, mixture_log_proposal, normalized};
+use crate::weights::{LocalDensity, RoundColumns, normalized};
 
 /// Known draws that stand for all.
 const N_STAND: usize = 2000;
@@ -38,22 +39,10 @@ pub(super) fn scan(
     is_led: bool,
 ) -> Vec<LocalDensity> {
     let d = space.len();
-    let Ok(log_proposal) = mixture_log_proposal(rounds) else {
+    let Ok(weights) = weights_at(rounds, 1.0) else {
         return Vec::new();
     };
-    let log_weight = |(round, log_proposal): (&RoundColumns, &Vec<f64>)| {
-        let rows = round
-            .log_likelihood
-            .iter()
-            .zip(&round.log_prior)
-            .zip(log_proposal);
-        let of_row = |((log_likelihood, log_prior), log_proposal): ((&Option<f64>, &f64), &f64)| {
-            log_likelihood.map_or(f64::NEG_INFINITY, |value| value + log_prior - log_proposal)
-        };
-        rows.map(of_row).collect::<Vec<f64>>()
-    };
-    let log_weights = rounds.iter().zip(&log_proposal).flat_map(log_weight);
-    let weight = normalized(&log_weights.collect::<Vec<f64>>());
+    let weight = normalized(&weights.log_weights.concat());
     let places: Vec<&[f64]> = rounds
         .iter()
         .flat_map(|round| round.z.chunks_exact(d))
@@ -369,25 +358,11 @@ fn cut(seams: &[f64], z: &[f64]) -> Vec<f64> {
 mod tests {
     use super::*;
     use crate::base::RoundId;
-    use crate::space::{Parameter, Prior};
     use crate::weights::{Component, Proposal};
     use rand_chacha::ChaCha8Rng;
     use rand_chacha::rand_core::SeedableRng;
     use rand_distr::{Distribution, StandardNormal};
     use std::collections::BTreeMap;
-
-    /// Uniform on [0, 1]; the last one is a circle.
-    fn space(d: usize) -> ParameterSpace {
-        let parameter = |j: usize| Parameter {
-            name: format!("p{j}"),
-            prior: Prior::Uniform {
-                low: 0.0,
-                high: 1.0,
-            },
-            periodic: j == d - 1,
-        };
-        ParameterSpace::independent((0..d).map(parameter).collect())
-    }
 
     /// A cloud of draws around each middle, in turns.
     fn draws(middles: &[[f64; 2]]) -> Vec<Vec<f64>> {
@@ -408,10 +383,13 @@ mod tests {
             let z = density.uncut(&density.mean);
             z.iter().map(|&z| (turns(z) * 1e2).round() / 1e2).collect()
         };
-        let mut found: Vec<Vec<f64>> = copies(&space(2), &modes(&space(2), &known))
-            .iter()
-            .map(middle)
-            .collect();
+        let mut found: Vec<Vec<f64>> = copies(
+            &ParameterSpace::unit_cube(2),
+            &modes(&ParameterSpace::unit_cube(2), &known),
+        )
+        .iter()
+        .map(middle)
+        .collect();
         found.sort_by(|a, b| a[0].total_cmp(&b[0]));
         found
     }
@@ -430,7 +408,7 @@ mod tests {
     fn what_is_not_drawn_anew_stays_where_a_draw_is() {
         let own = draws(&[[0.3, 0.9]]);
         let known: Vec<&[f64]> = own.iter().map(Vec::as_slice).collect();
-        let [first, second] = &drawn_anew(&space(2), &known)[..] else {
+        let [first, second] = &drawn_anew(&ParameterSpace::unit_cube(2), &known)[..] else {
             panic!("not two");
         };
         assert_eq!((first.mean[0], first.factor[0]), (0.0, 1.0));
@@ -470,7 +448,7 @@ mod tests {
         let own = draws(&[[0.3, 0.1], [0.3, 0.5], [0.5, 0.1]]);
         let known: Vec<&[f64]> = own.iter().map(Vec::as_slice).collect();
         let modes: Vec<Vec<&[f64]>> = known.chunks(80).map(<[_]>::to_vec).collect();
-        let copies = moved_modes(&space(2), &modes);
+        let copies = moved_modes(&ParameterSpace::unit_cube(2), &modes);
         let mut corners: Vec<(Vec<f64>, u32)> = copies
             .iter()
             .take(3)
@@ -504,7 +482,7 @@ mod tests {
             log_flow: BTreeMap::new(),
             z: own.concat(),
         };
-        scan(&space(2), &[round], is_led)
+        scan(&ParameterSpace::unit_cube(2), &[round], is_led)
     }
 
     #[test]
@@ -533,7 +511,10 @@ mod tests {
             .iter()
             .copied()
             .chain(another[..8].iter().map(Vec::as_slice));
-        assert_eq!(core(&space(2), both.collect()), expected);
+        assert_eq!(
+            core(&ParameterSpace::unit_cube(2), both.collect()),
+            expected
+        );
     }
 
     #[test]

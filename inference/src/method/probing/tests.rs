@@ -296,6 +296,71 @@ fn searches_at_a_peak_go_on_however_low_they_stand() {
     assert_eq!((next.searches.len(), next.outcomes), (7, Vec::new()));
 }
 
+/// Aliases in a row, equally far apart in shares of the prior: two were drawn from, nothing came near the third.
+#[test]
+fn the_next_of_a_row_goes_on_as_a_search_after_tempering_too() {
+    use crate::space::circle::quantile;
+    let aliases = Modes {
+        means: [0.3, 0.5, 0.7]
+            .map(|turns| vec![quantile(turns), 0.3])
+            .to_vec(),
+        width: 0.02,
+    };
+    let density = |mean: &Vec<f64>| LocalDensity {
+        seams: vec![0.0; 2],
+        leans: Vec::new(),
+        mean: mean.clone(),
+        factor: vec![aliases.width, 0.0, 0.0, aliases.width],
+    };
+    let known: BTreeMap<LocalId, LocalDensity> = (0..)
+        .map(LocalId)
+        .zip(aliases.means[..2].iter().map(density))
+        .collect();
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    let mut rounds = rounds_with_a_lost_mode(&aliases, 7, &[]);
+    let (mut z, mut component) = (Vec::new(), Vec::new());
+    for (&id, density) in known.iter().cycle().take(400) {
+        z.extend(density.draw(&mut rng));
+        component.push(Component::Local(id));
+    }
+    let drawn = round(&aliases, 1, Proposal::of_locals(known), component, z);
+    rounds.insert(1, drawn);
+    let space = space(2);
+    let probed = |rounds: &[RoundColumns], previous: Option<&Probing>| {
+        let evidence = Evidence {
+            log_evidence: 0.0,
+            error: 0.01,
+        };
+        probe(&Knowledge {
+            space: &space,
+            rounds,
+            evidence: Some(evidence),
+            objective: Some(Objective::WeightedDraws { exponent: 1.0 }),
+            is_led: false,
+            previous,
+        })
+        .expect("a session")
+    };
+    let first = probed(&rounds, None);
+    assert!(!first.scan.is_empty());
+    rounds.extend(next_round(&aliases, &rounds, &first, &mut rng));
+    let second = probed(&rounds, Some(&first));
+    let copies = second
+        .searches
+        .values()
+        .filter(|search| search.aim == Aim::Copy);
+    let places: Vec<Vec<f64>> = copies
+        .map(|search| search.density.uncut(&search.density.mean))
+        .collect();
+    let lost = &aliases.means[2];
+    assert!(
+        places
+            .iter()
+            .any(|place| squared_distance(place, lost).sqrt() < 3.0 * aliases.width),
+        "{places:?} are not {lost:?}"
+    );
+}
+
 #[test]
 fn nothing_is_found_where_nothing_is_lost() {
     for d in [1, 2, 3, 5] {
